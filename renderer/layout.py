@@ -1,0 +1,231 @@
+"""Where things stand in a picture: the label of single videos, and the speaker beside K reactions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from renderer.errors import RenderError
+
+AI_LABEL = "AI-generated"
+MAX_REACTIONS = 10
+LARGEST = (1920, 1200)
+"""The side-by-side video never exceeds this: larger H.264 stutters on phones and laptops."""
+
+GROUND = (22, 24, 29)
+INK = (236, 236, 232)
+FAINT_INK = (156, 160, 168)
+ROWS_FROM = 6  # this many reactions stand in two rows: five beside a speaker still fit a laptop's screen
+SPEAKER_ASPECT = (9 / 16, 16 / 9)  # narrower or wider speaker videos are cropped to this, the rest is shown whole
+
+
+@lru_cache(maxsize=32)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)  # Pillow's own font: no font need be installed
+
+
+@lru_cache(maxsize=16)
+def _label_patch(text: str, size: int) -> np.ndarray:
+    """The label as (h, w, 4) uint8: white letters on a dark pill with soft edges."""
+    font = _font(size)
+    left, top, right, bottom = font.getbbox(text)
+    pad_x, pad_y = round(size * 0.6), round(size * 0.35)
+    scale = 4  # drawn four times larger, then averaged: Pillow does not smooth the pill's edge
+    width, height = right - left + 2 * pad_x, bottom - top + 2 * pad_y
+    pill = Image.new("L", (width * scale, height * scale), 0)
+    ImageDraw.Draw(pill).rounded_rectangle((0, 0, width * scale - 1, height * scale - 1), height * scale // 2, fill=150)
+    patch = Image.new("RGBA", (width, height), (12, 13, 16, 0))
+    patch.putalpha(pill.resize((width, height), Image.Resampling.BOX))
+    ImageDraw.Draw(patch).text((pad_x - left, pad_y - top), text, font=font, fill=(255, 255, 255, 255))
+    return np.asarray(patch)
+
+
+def stamp_label(frame: np.ndarray, text: str = AI_LABEL) -> np.ndarray:
+    """A copy of frame (H, W, 3) uint8 RGB with a small label in its lower left corner.
+
+    Pictures too small to hold the label at a readable size (under about 90 pixels wide) come back without it.
+    """
+    height, width = frame.shape[:2]
+    patch = _label_patch(text, max(12, round(min(height, width) / 20)))
+    patch_height, patch_width = patch.shape[:2]
+    margin = max(4, round(min(height, width) / 40))
+    out = frame.copy()
+    if patch_width + 2 * margin > width or patch_height + 2 * margin > height:
+        return out
+    place = out[height - margin - patch_height : height - margin, margin : margin + patch_width]
+    alpha = patch[..., 3:].astype(np.uint16)
+    place[:] = (place * (255 - alpha) + patch[..., :3] * alpha + 127) // 255
+    return out
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A rectangle of the canvas in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Grid:
+    """The speaker on the left and a card for each reaction on the right; in a card, one picture below the other.
+
+    The speaker's tile takes the shape of the speaker's own video, so nothing is letterboxed; all reaction tiles are
+    equal squares. Width and height of the canvas are even, and at most 1920x1200.
+
+    speaker_size: (width, height) of the speaker's frames. None leaves the speaker out.
+    captions: one short text per reaction, 1 to 10 of them.
+    pictures: squares in one card: 1 (mesh or photo) or 2 (mesh above photo).
+    tile: wished edge of a reaction's square in pixels; smaller where the canvas would get too large.
+    speaker_caption, note, label: the text under the speaker, and the two texts of the bottom line.
+    """
+
+    def __init__(
+        self,
+        speaker_size: tuple[int, int] | None,
+        captions: Sequence[str],
+        pictures: int,
+        tile: int = 256,
+        speaker_caption: str = "Speaker",
+        note: str = "",
+        label: str = AI_LABEL,
+    ) -> None:
+        if not 1 <= len(captions) <= MAX_REACTIONS:
+            raise RenderError(
+                f"Side by side there is room for 1 to {MAX_REACTIONS} reactions, not for {len(captions)}."
+            )
+        if pictures not in (1, 2):
+            raise RenderError(f"A reaction is shown by 1 or 2 pictures (mesh, photo), not by {pictures}.")
+        self._captions = tuple(captions)
+        self._pictures = pictures
+        self._aspect = None
+        if speaker_size is not None:
+            self._aspect = float(np.clip(speaker_size[0] / speaker_size[1], *SPEAKER_ASPECT))
+        self._texts = (speaker_caption, note, label)
+        for edge in range(tile, 63, -8):
+            self._arrange(edge)
+            if self.size[0] <= LARGEST[0] and self.size[1] <= LARGEST[1]:
+                break
+        self._canvas = self._background()
+        self._corners = _corner_mask(self._radius)
+
+    def _arrange(self, edge: int) -> None:
+        """Place every tile for reaction squares of `edge` pixels."""
+        count = len(self._captions)
+        rows = 1 if count < ROWS_FROM else 2
+        columns = ceil(count / rows)
+        gap = max(6, edge // 24)
+        self.tile, self._margin, self._radius = edge, max(12, edge // 12), max(4, edge // 24)
+        self._text_size = max(13, round(edge / 17))
+        caption = round(self._text_size * 1.9)
+        card = self._pictures * edge + (self._pictures - 1) * gap + caption
+        body = rows * card + (rows - 1) * gap
+        left, top = self._margin, self._margin
+        self._speaker = None
+        if self._aspect is not None:
+            longest = 2 * edge + gap
+            height = min(body - caption, longest, round(longest / self._aspect))
+            width = round(height * self._aspect)
+            self._speaker = _Tile(left, top + (body - caption - height) // 2, width, height)
+            left += width + 2 * gap
+        self._cards = [
+            [
+                _Tile(
+                    left + index % columns * (edge + gap),
+                    top + index // columns * (card + gap) + picture * (edge + gap),
+                    edge,
+                    edge,
+                )
+                for picture in range(self._pictures)
+            ]
+            for index in range(count)
+        ]
+        width = left + columns * edge + (columns - 1) * gap + self._margin
+        self._foot = top + body
+        height = self._foot + caption + self._margin // 2
+        self.size = (width + width % 2, height + height % 2)
+
+    def _background(self) -> np.ndarray:
+        canvas = Image.new("RGB", self.size, GROUND)
+        draw = ImageDraw.Draw(canvas)
+        font = _font(self._text_size)
+        below = round(self._text_size * 0.45)
+        speaker, note, label = self._texts
+        if self._speaker is not None:
+            place = self._speaker
+            draw.text((place.x, place.y + place.height + below), speaker, font=font, fill=INK)
+        for card, caption in zip(self._cards, self._captions, strict=True):
+            place = card[-1]
+            draw.text((place.x, place.y + place.height + below), _fit(caption, font, place.width), font=font, fill=INK)
+        width = self.size[0]
+        label_width = draw.textlength(label, font=font)
+        draw.text((width - self._margin - label_width, self._foot + below), label, font=font, fill=INK)
+        room = width - 3 * self._margin - round(label_width)
+        draw.text((self._margin, self._foot + below), _fit(note, font, room), font=font, fill=FAINT_INK)
+        return np.asarray(canvas)
+
+    def compose(self, speaker: np.ndarray | None, reactions: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        """One picture of the whole: (height, width, 3) uint8 RGB, of `size`.
+
+        speaker: (H, W, 3) uint8 RGB; None if the grid was made without a speaker.
+        reactions: for each reaction its pictures, (h, w, 3) uint8 RGB squares, in the order of the cards.
+        """
+        canvas = self._canvas.copy()
+        if self._speaker is not None:
+            self._paste(canvas, speaker, self._speaker)
+        for card, pictures in zip(self._cards, reactions, strict=True):
+            for place, picture in zip(card, pictures, strict=True):
+                self._paste(canvas, picture, place)
+        return canvas
+
+    def _paste(self, canvas: np.ndarray, picture: np.ndarray, place: _Tile) -> None:
+        picture = _cover(picture, place.width, place.height)
+        target = canvas[place.y : place.y + place.height, place.x : place.x + place.width]
+        target[:] = picture
+        r, mask = self._radius, self._corners
+        for rows, columns, corner in (
+            (slice(0, r), slice(0, r), mask),
+            (slice(0, r), slice(-r, None), mask[:, ::-1]),
+            (slice(-r, None), slice(0, r), mask[::-1]),
+            (slice(-r, None), slice(-r, None), mask[::-1, ::-1]),
+        ):
+            part = target[rows, columns]
+            part[:] = part * corner + np.array(GROUND, np.float32) * (1 - corner)
+
+
+def _corner_mask(radius: int) -> np.ndarray:
+    """Coverage (r, r, 1) float32 of the upper left corner of a rounded rectangle."""
+    fine = (np.arange(radius * 4, dtype=np.float32) + 0.5) / 4 - radius
+    inside = (fine[:, None] ** 2 + fine[None] ** 2 <= radius**2).astype(np.float32)
+    return inside.reshape(radius, 4, radius, 4).mean((1, 3))[..., None]
+
+
+def _cover(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture scaled to fill width x height; what juts out is cut off evenly on both sides."""
+    have_height, have_width = picture.shape[:2]
+    if (have_width, have_height) == (width, height):
+        return picture
+    scale = max(width / have_width, height / have_height)
+    cut_width, cut_height = min(have_width, round(width / scale)), min(have_height, round(height / scale))
+    x, y = (have_width - cut_width) // 2, (have_height - cut_height) // 2
+    cut = picture[y : y + cut_height, x : x + cut_width]
+    if (whole := int(1 / scale)) > 1:  # OpenCV averages whole blocks ten times faster than broken ones
+        cut = cv2.resize(cut, (cut_width // whole, cut_height // whole), interpolation=cv2.INTER_AREA)
+        scale *= whole
+    return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont, room: int) -> str:
+    """The text, shortened with an ellipsis if it is wider than `room` pixels."""
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(text + "…") > room:
+        text = text[:-1]
+    return text.rstrip() + "…"

@@ -1,0 +1,177 @@
+"""Frames in, H.264 with sound out: files that any browser plays.
+
+`VideoWriter` takes one picture at a time, so a two-minute video needs no more memory than a ten-second one. It writes
+under a temporary name and renames when all is well: a reader never sees half a video, and a failure leaves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from fractions import Fraction
+from math import gcd
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from scipy.signal import resample_poly
+
+from renderer.errors import RenderError
+
+FPS = 25
+"""Pictures per second of every video written here: the rate of the coefficients (REACT 2024)."""
+
+ENCODER = {"preset": "veryfast", "crf": "20"}
+"""libx264 settings: 256² talking heads at about 0.4 Mbit/s, without visible blocks."""
+
+SOUND_BIT_RATE = 96_000
+AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
+"""Sampling rates (Hz) that AAC knows; sound at any other rate is resampled to 48 kHz."""
+
+
+class VideoWriter:
+    """Writes one MP4: H.264 (yuv420p, BT.709, index at the front) and, if there is sound, AAC in step with it.
+
+    Use it as a context manager: leaving the block normally finishes the file, leaving it by an exception removes it.
+
+    path: the finished file; its folder must exist, a file of that name is replaced at the end.
+    size: (width, height) in pixels of the frames that will come. Odd sizes are padded by one repeated row or column.
+    fps: pictures per second.
+    audio: None, or (samples, rate): float32 mono (N,) in -1..1, and Hz. It starts with the first frame and is cut, or
+        filled with silence, to exactly frames / fps seconds.
+    metadata: tags of the container (`title`, `comment`, `description`, … are what MP4 keeps without extensions).
+    threads: threads of the H.264 encoder; 1 is right where many writers work side by side.
+    Raises RenderError: frames of another shape or type, no frame at all, a path that cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        size: tuple[int, int],
+        fps: int = FPS,
+        audio: tuple[np.ndarray, int] | None = None,
+        metadata: dict[str, str] | None = None,
+        threads: int = 1,
+    ) -> None:
+        width, height = size
+        if width < 1 or height < 1:
+            raise RenderError(
+                f"A video of {width}x{height} pixels cannot be written to {path}: give a size of at least 1."
+            )
+        self.path = Path(path)
+        self.size = (width, height)
+        self.frames = 0
+        self._fps = fps
+        self._sound, self._rate = _playable(*audio) if audio is not None else (None, 0)
+        self._sound_written = 0
+        self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        try:
+            self._partial.touch()  # PyAV itself opens the file only at the first picture
+            self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise RenderError(
+                f"The video {self.path} cannot be written ({reason}): choose a folder that exists and is writable."
+            ) from error
+        try:
+            self._container.metadata.update(metadata or {})
+            self._video = self._video_stream(width + width % 2, height + height % 2, threads)
+            self._audio = self._audio_stream() if self._sound is not None else None
+        except BaseException:
+            self._discard()
+            raise
+
+    def _video_stream(self, width: int, height: int, threads: int) -> av.VideoStream:
+        stream = self._container.add_stream("libx264", rate=self._fps, options=ENCODER)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = threads
+        # Untagged, a browser takes small videos for BT.601 and large ones for BT.709: skin would change its colour.
+        stream.codec_context.colorspace = Colorspace.ITU709
+        stream.codec_context.color_primaries = ColorPrimaries.BT709
+        stream.codec_context.color_trc = ColorTrc.BT709
+        stream.codec_context.color_range = ColorRange.MPEG
+        return stream
+
+    def _audio_stream(self) -> av.AudioStream:
+        stream = self._container.add_stream("aac", rate=self._rate, layout="mono")
+        stream.bit_rate = min(SOUND_BIT_RATE, 5 * self._rate)  # at 8 kHz the encoder refuses more than 6 bits a sample
+        return stream
+
+    def write(self, frame: np.ndarray) -> None:
+        """Add one picture: (height, width, 3) uint8 RGB, of the size given at the start."""
+        width, height = self.size
+        if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
+            raise RenderError(
+                f"A frame for {self.path.name} must be uint8 ({height}, {width}, 3); "
+                f"frame {self.frames} is {frame.dtype} {frame.shape}."
+            )
+        if width % 2 or height % 2:
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        picture.pts, picture.time_base = self.frames, Fraction(1, self._fps)
+        self._container.mux(self._video.encode(picture))
+        self.frames += 1
+        self._write_sound()
+
+    def _write_sound(self) -> None:
+        """Sound up to the end of the last picture, so that the muxer never has to hold one stream for the other."""
+        if self._sound is None:
+            return
+        end = round(self.frames * self._rate / self._fps)
+        piece = np.zeros((1, end - self._sound_written), np.float32)
+        part = self._sound[self._sound_written : end]
+        piece[0, : len(part)] = part
+        samples = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
+        samples.sample_rate, samples.pts = self._rate, self._sound_written
+        samples.time_base = Fraction(1, self._rate)
+        self._container.mux(self._audio.encode(samples))
+        self._sound_written = end
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        if not self.frames:
+            self._discard()
+            raise RenderError(f"No frame was drawn for {self.path.name}: the reaction is empty.")
+        try:
+            self._container.mux(self._video.encode(None))
+            if self._audio is not None:
+                self._container.mux(self._audio.encode(None))
+            self._container.close()
+            self._partial.replace(self.path)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        try:
+            self._container.close()
+        except Exception:  # the encoder may object to being closed half way; the file goes in any case
+            pass
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if kind is None:
+            self.close()
+        else:
+            self._discard()
+
+
+def _playable(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    """Mono sound that the encoder takes: finite, within -1..1, at a rate that AAC knows."""
+    samples = np.nan_to_num(np.asarray(samples, np.float32), posinf=1, neginf=-1)
+    if samples.ndim != 1 or rate < 1:
+        raise RenderError(f"Sound must be mono, (N,) at a rate above 0 Hz; this is {samples.shape} at {rate} Hz.")
+    if rate not in AAC_RATES and len(samples):
+        shared = gcd(48_000, rate)
+        samples, rate = resample_poly(samples, 48_000 // shared, rate // shared).astype(np.float32), 48_000
+    elif rate not in AAC_RATES:
+        rate = 48_000
+    return samples.clip(-1, 1), rate

@@ -1,0 +1,214 @@
+"""What a viewer would lose: a video that plays anywhere, in step with its sound, honest about how it was made."""
+
+import json
+from itertools import count, islice
+
+import av
+import numpy as np
+import pytest
+
+from renderer.errors import RenderError
+from renderer.layout import LARGEST, Grid, stamp_label
+from renderer.reel import Strip, write_reel
+from renderer.video import VideoWriter
+
+
+def picture(width, height, shade=120):
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([np.full_like(x, shade), x * 255 // width, y * 255 // height], -1).astype(np.uint8)
+
+
+def tone(rate, seconds):
+    return (0.4 * np.sin(2 * np.pi * 440 * np.arange(round(rate * seconds)) / rate)).astype(np.float32), rate
+
+
+def write(path, size=(64, 48), frames=30, audio=None, metadata=None):
+    with VideoWriter(path, size, audio=audio, metadata=metadata) as writer:
+        for _ in range(frames):
+            writer.write(picture(*size))
+    return path
+
+
+def seconds(stream):
+    return float(stream.duration * stream.time_base)
+
+
+def test_every_browser_can_play_it(tmp_path):
+    path = write(tmp_path / "a.mp4", frames=30, audio=tone(16_000, 1.2))
+    with av.open(str(path)) as video:
+        picture_stream, sound = video.streams.video[0], video.streams.audio[0]
+        assert (picture_stream.codec.name, picture_stream.pix_fmt) == ("h264", "yuv420p")
+        assert picture_stream.average_rate == 25
+        assert sum(1 for _ in video.decode(picture_stream)) == 30
+        assert sound.codec.name == "aac"
+    data = path.read_bytes()
+    assert 0 < data.find(b"moov") < data.find(b"mdat"), "the index must come first, or playing waits for the whole file"
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000, 37_800, 96_000])
+@pytest.mark.parametrize("sound_seconds", [0.0, 0.7, 1.52, 4.0])
+def test_sound_lasts_exactly_as_long_as_the_pictures(tmp_path, rate, sound_seconds):
+    path = write(tmp_path / "a.mp4", frames=38, audio=tone(rate, sound_seconds))
+    with av.open(str(path)) as video:
+        assert seconds(video.streams.video[0]) == pytest.approx(38 / 25, abs=1e-3)
+        assert seconds(video.streams.audio[0]) == pytest.approx(38 / 25, abs=1e-3)
+
+
+def test_sound_is_in_step_with_the_pictures(tmp_path):
+    """A flash and a click at 1.0 s: both must come back within one frame of each other."""
+    rate = 16_000
+    click = np.zeros(2 * rate, np.float32)
+    click[rate : rate + 400] = 0.9
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, (64, 64), audio=(click, rate)) as writer:
+        for index in range(50):
+            writer.write(np.full((64, 64, 3), 255 if index == 25 else 0, np.uint8))
+    with av.open(str(path)) as video:
+        light = [(frame.time, frame.to_ndarray(format="gray").mean()) for frame in video.decode(video=0)]
+    heard = next(t + np.argmax(np.abs(f) > 0.2) / rate for t, f in _pieces(path) if np.abs(f).max() > 0.2)
+    assert max(light, key=lambda item: item[1])[0] == pytest.approx(1.0, abs=1e-3)
+    assert heard == pytest.approx(1.0, abs=0.02)
+
+
+def _pieces(path):
+    with av.open(str(path)) as video:
+        for frame in video.decode(audio=0):
+            yield frame.time, frame.to_ndarray()[0]
+
+
+def test_odd_sizes_are_padded_and_colours_are_kept(tmp_path):
+    path = tmp_path / "a.mp4"
+    skin = np.full((117, 161, 3), (220, 150, 120), np.uint8)
+    with VideoWriter(path, (161, 117)) as writer:
+        for _ in range(5):
+            writer.write(skin)
+    with av.open(str(path)) as video:
+        frame = next(video.decode(video=0))
+        assert (frame.width, frame.height) == (162, 118)
+        assert np.abs(frame.to_ndarray(format="rgb24").astype(int)[:117, :161] - skin).max() <= 4
+
+
+def test_the_file_says_that_it_is_generated(tmp_path):
+    source = json.dumps({"seed": 7, "weights": "demo", "text": "ünï – 1"})
+    path = write(tmp_path / "a.mp4", metadata={"title": "AI-generated facial reaction", "comment": source})
+    with av.open(str(path)) as video:
+        assert video.metadata["title"] == "AI-generated facial reaction"
+        assert json.loads(video.metadata["comment"])["seed"] == 7
+
+
+def test_broken_sound_numbers_do_not_break_the_video(tmp_path):
+    samples = np.array([np.nan, np.inf, -np.inf, 5.0] * 4000, np.float32)
+    path = write(tmp_path / "a.mp4", audio=(samples, 16_000))
+    decoded = np.concatenate([piece for _, piece in _pieces(path)])
+    assert np.isfinite(decoded).all()
+
+
+def test_nothing_is_left_after_a_failure(tmp_path):
+    with pytest.raises(ZeroDivisionError), VideoWriter(tmp_path / "a.mp4", (64, 64), audio=tone(16_000, 1)) as writer:
+        writer.write(picture(64, 64))
+        _ = 1 / 0
+    with pytest.raises(RenderError, match="empty"), VideoWriter(tmp_path / "b.mp4", (64, 64)):
+        pass
+    with (
+        pytest.raises(RenderError, match=r"frame 0 is uint8 \(48, 64, 3\)"),
+        VideoWriter(tmp_path / "c.mp4", (64, 64)) as w,
+    ):
+        w.write(picture(64, 48))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_file_survives_a_failed_new_one(tmp_path):
+    path = write(tmp_path / "a.mp4")
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), VideoWriter(path, (64, 64)) as writer:
+        writer.write(picture(64, 64))
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RenderError, match="nowhere"):
+        VideoWriter(tmp_path / "nowhere" / "a.mp4", (64, 64))
+
+
+@pytest.mark.parametrize("size", [224, 256, 512])
+def test_the_label_is_visible_but_small(size):
+    before = picture(size, size)
+    after = stamp_label(before)
+    changed = (after != before).any(-1)
+    rows, columns = np.nonzero(changed)
+    assert rows.min() > size * 0.85 and columns.max() < size * 0.5
+    assert 0.005 < changed.mean() < 0.04
+    assert (after[changed] > 200).all(-1).sum() > 50, "white letters"
+    assert not (before != picture(size, size)).any(), "the frame given is not painted over"
+
+
+@pytest.mark.parametrize("reactions", [1, 3, 5, 6, 7, 10])
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("speaker", [(512, 512), (540, 960), (960, 540), (161, 117), None])
+def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
+    """Every face is on the canvas, untouched by its neighbours, at an even size no larger than a screen."""
+    grid = Grid(speaker, [f"Reaction {index + 1}" for index in range(reactions)], pictures, tile=256)
+    width, height = grid.size
+    assert width % 2 == height % 2 == 0 and width <= LARGEST[0] and height <= LARGEST[1]
+    shades = iter(range(60, 256, 8))
+    cards = [[np.full((256, 256, 3), next(shades), np.uint8) for _ in range(pictures)] for _ in range(reactions)]
+    face = None if speaker is None else np.full((speaker[1], speaker[0], 3), (250, 20, 20), np.uint8)
+    canvas = grid.compose(face, cards)
+    assert canvas.shape == (height, width, 3) and canvas.dtype == np.uint8
+    for shade in (card[0, 0, 0] for row in cards for card in row):
+        area = (canvas[..., 1] == shade).sum()
+        assert area == pytest.approx(grid.tile**2, rel=0.02)
+    if speaker is not None:
+        rows, columns = np.nonzero((canvas == (250, 20, 20)).all(-1))
+        shape = (np.ptp(columns) + 1) / (np.ptp(rows) + 1)
+        assert shape == pytest.approx(speaker[0] / speaker[1], rel=0.02), "no letterbox and no squeeze"
+
+
+def test_eleven_reactions_are_refused():
+    with pytest.raises(RenderError, match="1 to 10 reactions, not for 11"):
+        Grid((64, 64), ["x"] * 11, 1)
+
+
+def strips(folder, reactions, looks, frames):
+    return [
+        [
+            Strip((picture(96, 96, 20 * k + t % 20) for t in islice(count(), frames)), folder / f"{k}_{look}.mp4")
+            for look in looks
+        ]
+        for k in range(reactions)
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_pass_writes_all_videos(tmp_path, workers):
+    grid = Grid((64, 80), ["Reaction 1", "Reaction 2"], 2, tile=96)
+    seen = []
+    write_reel(
+        strips(tmp_path, 2, ("mesh", "photo"), 31),
+        (picture(64, 80) for _ in range(20)),  # a speaker's video that is shorter: its last picture is held
+        grid,
+        tmp_path / "side_by_side.mp4",
+        frames=31,
+        size=96,
+        audio=tone(16_000, 1.0),
+        label="AI-generated",
+        progress=seen.append,
+        workers=workers,
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "0_mesh.mp4", "0_photo.mp4", "1_mesh.mp4", "1_photo.mp4", "side_by_side.mp4",
+    ]  # fmt: skip
+    for path in tmp_path.iterdir():
+        with av.open(str(path)) as video:
+            assert sum(1 for _ in video.decode(video=0)) == 31
+            assert seconds(video.streams.audio[0]) == pytest.approx(31 / 25, abs=1e-3)
+    assert seen == sorted(seen) and seen[-1] == 1
+
+
+def test_one_broken_reaction_leaves_no_video_at_all(tmp_path):
+    grid = Grid(None, ["Reaction 1", "Reaction 2"], 1, tile=96)
+    cards = [*strips(tmp_path, 1, ("mesh",), 40), [Strip(iter([picture(96, 96)] * 5), tmp_path / "short.mp4")]]
+    with pytest.raises(RenderError, match=r"short.mp4 ended 7 frames early"):
+        write_reel(cards, None, grid, tmp_path / "side_by_side.mp4", frames=40, size=96)
+    assert list(tmp_path.iterdir()) == []
