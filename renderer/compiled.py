@@ -1,0 +1,19 @@
+"""One decorator for the compiled loops, so that a read-only installation still starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from numba import njit
+
+
+def compiled(function: Callable) -> Callable:
+    """`function` compiled by numba: releases the GIL, keeps its machine code on disk where that is possible.
+
+    No `parallel=True`: two threads entering such a loop at once abort the process (spec stack.md).
+    """
+    options = {"nogil": True, "fastmath": {"contract", "arcp", "nsz", "reassoc"}, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither __pycache__ nor the user's cache folder can be written
+        return njit(**options)(function)

@@ -1,0 +1,185 @@
+"""Draws the face mesh from coefficients, on the CPU, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .compiled import compiled
+from .errors import RenderError
+from .face_model import (
+    CAMERA_Z,
+    COEFFICIENTS,
+    EXPRESSIONS,
+    FOCAL_AT_224,
+    REACT_TRANSLATION,
+    FaceModel,
+    place,
+    rotation,
+)
+from .rasterizer import SAMPLES, screen_points, vertex_normals, visible_triangles
+from .studio import LIGHTS, PEOPLE, Person, StudioSurface, display_table, ground, shade
+
+LOOKS = ("studio", "grey")
+
+STUDIO_ZOOM = 0.74
+"""FaceVerse's camera frames a face without skull and neck; the studio look steps back by this factor of its focal."""
+
+CHUNK = 32  # frames whose vertices are computed in one matrix product
+UPRIGHT = np.array([np.pi, 0.0, 0.0])
+MAX_TURN = np.radians(75.0)  # per axis away from upright; beyond it no tracked face is real
+MAX_SHIFT = np.array([1.5, 1.5, 4.0])  # units away from the REACT mean; keeps the head before the camera
+NECK = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
+NECK_FOLLOWS = 0.5  # share of the neck joint's travel that the shoulders take up
+
+
+class MeshRenderer:
+    """Coefficients in, pictures out: `MeshRenderer(face).render(coefficients)`.
+
+    look: "studio" (lit, antialiased, shoulders that stay while the head turns) or "grey" (as the REACT challenge's
+    videos look: flat grey on black, FaceVerse's own framing, jagged; spec renderers.md 3.5).
+    identity: a name in renderer.studio.PEOPLE, a Person, up to I identity coefficients, or None for the mean face.
+    focal: pixels; None takes FaceVerse's, 1315 at 224, times STUDIO_ZOOM in the studio look.
+    """
+
+    def __init__(
+        self,
+        face: FaceModel,
+        size: int = 256,
+        look: str = "studio",
+        identity: str | Person | np.ndarray | None = None,
+        focal: float | None = None,
+    ):
+        if look not in LOOKS:
+            raise RenderError(f"There is no look named {look!r}; choose one of {', '.join(LOOKS)}.")
+        if not 16 <= size <= 4096:
+            raise RenderError(f"The picture's size must lie between 16 and 4096 pixels, not {size}.")
+        self.face, self.size, self.look = face, int(size), look
+        person, vector = _person(face, identity)
+        zoom = STUDIO_ZOOM if look == "studio" else 1.0
+        self.focal = FOCAL_AT_224 * self.size / 224 * zoom if focal is None else float(focal)
+        self._shape = np.ascontiguousarray(face.shape(vector), np.float32)
+        self._basis = face.expression_basis.reshape(-1, EXPRESSIONS)
+        self._triangles = face.triangles
+        if look == "studio":
+            self._surface = StudioSurface(face, person, self._shape)
+            self._wall = ground(self.size, person.palette)
+            self._table = display_table()
+        elif face.parts is not None and "lashes" in face.part_names:
+            keep = face.parts != face.part_names.index("lashes")
+            self._triangles = np.ascontiguousarray(face.triangles[keep])
+
+    def render(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        """(T, 58) coefficients -> T pictures (size, size, 3) uint8 RGB, drawn one by one as they are asked for.
+
+        Values beyond what a face can do are clamped: expressions to 0..1, turns to 75° from upright, the place to
+        what the camera can hold. Raises RenderError at once for a wrong shape, NaN or infinity. Threads may share one
+        renderer.
+        """
+        coefficients = sane_coefficients(coefficients)
+        return self._studio(coefficients) if self.look == "studio" else self._grey(coefficients)
+
+    def _object_vertices(self, coefficients: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(coefficients), CHUNK):
+            rows = coefficients[start : start + CHUNK]
+            moved = rows[:, :EXPRESSIONS] @ self._basis.T
+            yield rows, self._shape + moved.reshape(len(rows), -1, 3)
+
+    def _studio(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        surface, samples = self._surface, self.size * SAMPLES
+        points, normals = np.empty_like(self._shape), np.empty_like(self._shape)
+        depth, owner = np.empty((samples, samples), np.float32), np.empty((samples, samples), np.int32)
+        focal, centre = self.focal * SAMPLES, self.size // 2 * SAMPLES
+        cull = ~surface.two_sided
+        for rows, vertices in self._object_vertices(coefficients):
+            for world in self._with_shoulders(vertices, rows):
+                vertex_normals(world, self._triangles, normals)
+                screen_points(world, focal, centre, samples, CAMERA_Z, points)
+                visible_triangles(points, self._triangles, cull, depth, owner)
+                image = np.empty((self.size, self.size, 3), np.uint8)
+                shade(
+                    owner, depth, points, normals, self._triangles, surface.material, surface.layers, surface.albedo,
+                    surface.fields, surface.local, surface.colours, LIGHTS, np.float32(focal), self._wall, self._table,
+                    image,
+                )  # fmt: skip
+                yield image
+
+    def _with_shoulders(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """World vertices (T, V, 3) with the neck bent between a turning head and upright shoulders.
+
+        The model's own rule turns everything rigidly; a bust that turns with its head looks like a figurine.
+        """
+        world = place(vertices, rows)
+        if self.face.head_weight is None:
+            return world
+        upright = np.tile(np.append(UPRIGHT, (0, 0, 0)), (len(rows), 1)).astype(np.float32)
+        joint = (rotation(rows[:, -6:-3]) - rotation(upright[:, :3])) @ NECK
+        upright[:, 3:] = rows[:, -3:] + NECK_FOLLOWS * joint
+        shoulders = place(vertices, upright)
+        return shoulders + self.face.head_weight[:, None] * (world - shoulders)
+
+    def _grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        for rows, vertices in self._object_vertices(coefficients):
+            for world in place(vertices, rows):
+                grey = grey_image(world, self._triangles, self.size, self.focal)
+                yield np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)  # truncated, as REACT does
+
+
+def sane_coefficients(coefficients: np.ndarray) -> np.ndarray:
+    """A clamped float32 copy of (T, 58) coefficients; RenderError for a wrong shape, NaN or infinity."""
+    values = np.array(coefficients, np.float32)
+    if values.ndim != 2 or values.shape[1] != COEFFICIENTS:
+        raise RenderError(f"Expected coefficients of shape (frames, {COEFFICIENTS}), got {values.shape}.")
+    if not np.isfinite(values).all():
+        frame = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise RenderError(f"The coefficients hold NaN or infinity, first in frame {frame}: they cannot be drawn.")
+    np.clip(values[:, :EXPRESSIONS], 0.0, 1.0, out=values[:, :EXPRESSIONS])
+    turn = np.remainder(values[:, -6:-3] - UPRIGHT + np.pi, 2 * np.pi) - np.pi  # -3.1 is as upright as +3.1
+    values[:, -6:-3] = UPRIGHT + np.clip(turn, -MAX_TURN, MAX_TURN)
+    mean = np.array(REACT_TRANSLATION)
+    values[:, -3:] = np.clip(values[:, -3:], mean - MAX_SHIFT, mean + MAX_SHIFT)
+    return values
+
+
+def grey_image(world: np.ndarray, triangles: np.ndarray, size: int, focal: float) -> np.ndarray:
+    """(size, size) float32, 0..210 on ground 0: flat-shaded grey as in REACT's videos (spec renderers.md 3.5)."""
+    world = np.ascontiguousarray(world, np.float32)
+    points = np.empty_like(world)
+    depth, owner = np.empty((size, size), np.float32), np.empty((size, size), np.int32)
+    screen_points(world, focal, size // 2, size, CAMERA_Z, points)
+    visible_triangles(points, triangles, np.zeros(len(triangles), bool), depth, owner)
+    image = np.zeros((size, size), np.float32)
+    _flat_grey(world, triangles, owner, image)
+    return image
+
+
+@compiled
+def _flat_grey(world, triangles, owner, image):
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            face = owner[row, column]
+            if face < 0:
+                continue
+            a, b, c = world[triangles[face, 0]], world[triangles[face, 1]], world[triangles[face, 2]]
+            ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+            vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            lx, ly = -(a[0] + b[0] + c[0]) / 3.0, -(a[1] + b[1] + c[1]) / 3.0
+            lz = 1e5 - (a[2] + b[2] + c[2]) / 3.0  # the lamp stands at (0, 0, 1e5)
+            lit = (nx * lx + ny * ly + nz * lz) / np.sqrt(
+                (nx * nx + ny * ny + nz * nz) * (lx * lx + ly * ly + lz * lz) + 1e-30
+            )
+            image[row, column] = 200.0 * (0.1 + 0.95 * max(0.0, lit))
+
+
+def _person(face: FaceModel, identity: str | Person | np.ndarray | None) -> tuple[Person, np.ndarray | None]:
+    if identity is None:
+        return Person(), None
+    if isinstance(identity, str):
+        if identity not in PEOPLE:
+            raise RenderError(f"There is no listener named {identity!r}; choose one of {', '.join(PEOPLE)}.")
+        identity = PEOPLE[identity]
+    if isinstance(identity, Person):
+        return identity, identity.vector(face)
+    return Person(), np.asarray(identity, np.float32)
