@@ -1,0 +1,111 @@
+"""Pixels: triangles to a sampling map, and the mixing of the moved person with the still background."""
+
+import cv2
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)
+def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):  # pragma: no cover - compiled
+    """Where every pixel of the frame comes from.
+
+    targets (N, 3) float32: x, y in the padded picture and z (away from the camera); sources (N, 2) float32;
+    triangles (F, 3) int32; offset: the frame's corner in the padded picture. Writes map_x, map_y and depth (S, S)
+    where the triangle is nearer than what `depth` holds, later triangles winning ties.
+    """
+    height, width = map_x.shape
+    slack = np.float32(1e-4)
+    for f in range(triangles.shape[0]):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        ax, ay = targets[a, 0] - offset, targets[a, 1] - offset
+        bx, by = targets[b, 0] - offset, targets[b, 1] - offset
+        cx, cy = targets[c, 0] - offset, targets[c, 1] - offset
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if abs(area) < 1e-6:
+            continue
+        x0 = max(0, int(np.ceil(min(ax, bx, cx) - 1e-3)))
+        x1 = min(width - 1, int(np.floor(max(ax, bx, cx) + 1e-3)))
+        y0 = max(0, int(np.ceil(min(ay, by, cy) - 1e-3)))
+        y1 = min(height - 1, int(np.floor(max(ay, by, cy) + 1e-3)))
+        if x1 < x0 or y1 < y0:
+            continue
+        inverse = np.float32(1.0) / area
+        # Barycentric weights of b and c are linear in x and y.
+        wbx, wby = (cy - ay) * inverse, -(cx - ax) * inverse
+        wcx, wcy = -(by - ay) * inverse, (bx - ax) * inverse
+        sx0, sy0, z0 = sources[a, 0], sources[a, 1], targets[a, 2]
+        sxb, syb, zb = sources[b, 0] - sx0, sources[b, 1] - sy0, targets[b, 2] - z0
+        sxc, syc, zc = sources[c, 0] - sx0, sources[c, 1] - sy0, targets[c, 2] - z0
+        for y in range(y0, y1 + 1):
+            row_b = wbx * (x0 - ax) + wby * (y - ay)
+            row_c = wcx * (x0 - ax) + wcy * (y - ay)
+            for x in range(x0, x1 + 1):
+                wb = row_b + wbx * (x - x0)
+                wc = row_c + wcx * (x - x0)
+                if wb >= -slack and wc >= -slack and wb + wc <= 1 + slack:
+                    z = z0 + wb * zb + wc * zc
+                    if z <= depth[y, x]:
+                        depth[y, x] = z
+                        map_x[y, x] = sx0 + wb * sxb + wc * sxc
+                        map_y[y, x] = sy0 + wb * syb + wc * syc
+
+
+@njit(nogil=True, cache=True)
+def compose(person, plate, photo, map_x, map_y, offset, out):  # pragma: no cover - compiled
+    """The moved person over the still background.
+
+    person (S, S, 4) uint8: the warped photo and its matte; plate, photo (S, S, 3) uint8: the frame without and with
+    the person. Where nothing moved the photo itself is behind the person, so a still frame is the photo to the bit.
+    """
+    height, width = out.shape[:2]
+    for y in range(height):
+        for x in range(width):
+            alpha = person[y, x, 3]
+            if alpha == 255:
+                for k in range(3):
+                    out[y, x, k] = person[y, x, k]
+                continue
+            moved = abs(map_x[y, x] - (x + offset)) + abs(map_y[y, x] - (y + offset))
+            stay = min(max(1.25 - moved, 0.0), 1.0)  # all photo below a quarter pixel, all plate from 1.25 on
+            mix = alpha / 255.0
+            for k in range(3):
+                behind = plate[y, x, k] + (np.float32(photo[y, x, k]) - plate[y, x, k]) * stay
+                value = behind + (person[y, x, k] - behind) * mix
+                out[y, x, k] = np.uint8(value + 0.5)
+
+
+def coverage(shape: tuple[int, int], polygon: np.ndarray, corner: np.ndarray, factor: int = 4) -> np.ndarray:
+    """Anti-aliased mask (h, w) float32 0…1 of a polygon (N, 2) in a window with its corner at `corner`."""
+    mask = np.zeros((shape[0] * factor, shape[1] * factor), dtype=np.uint8)
+    fine = ((polygon - corner + 0.5) * factor - 0.5) * 16
+    cv2.fillPoly(mask, [np.round(fine).astype(np.int32)], 255, lineType=cv2.LINE_8, shift=4)
+    small = cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) * np.float32(1 / 255)
+
+
+def stroke(shape: tuple[int, int], line: np.ndarray, corner: np.ndarray, width: float, factor: int = 4) -> np.ndarray:
+    """Anti-aliased open line (N, 2) of a width in pixels, as a mask (h, w) float32 0…1."""
+    mask = np.zeros((shape[0] * factor, shape[1] * factor), dtype=np.uint8)
+    fine = ((line - corner + 0.5) * factor - 0.5) * 16
+    cv2.polylines(
+        mask, [np.round(fine).astype(np.int32)], False, 255, max(1, round(width * factor)), cv2.LINE_AA, shift=4
+    )
+    small = cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) * np.float32(1 / 255)
+
+
+def window(points: np.ndarray, margin: int, pad: int, size: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """Integer window (corner, (h, w)) of the frame round points (N, 2) in the padded picture; None: out of sight."""
+    low = np.maximum(np.floor(points.min(axis=0) - margin).astype(int) - pad, 0)
+    high = np.minimum(np.ceil(points.max(axis=0) - margin).astype(int) + pad + 1, size)
+    if (high - low < 1).any():
+        return None
+    return low, (int(high[1] - low[1]), int(high[0] - low[0]))
+
+
+def blend(frame: np.ndarray, corner: np.ndarray, colour: np.ndarray, mask: np.ndarray) -> None:
+    """Mixes colour (h, w, 3) or (3,) into the frame at the corner by mask (h, w), in place."""
+    height, width = mask.shape
+    part = frame[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
+    below = part.astype(np.float32)
+    part[...] = np.clip(below + (colour - below) * mask[..., None] + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,107 @@
+"""Cuts the square with the face out of the photo, with room for hair and shoulders."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..errors import RenderError
+from .topology import CHIN, FOREHEAD, LANDMARKS, OVAL
+
+FACE_HEIGHT = 0.47  # forehead to chin, of the frame's height
+FACE_CENTRE = 0.49  # of the frame's height: hair needs a little less room than the shoulders
+LARGEST_SHIFT = 0.08  # of the frame: how far the frame may move to stay inside a tight photo
+MARGIN = 0.25  # of the frame: what is kept beyond its edges, for motion that brings the outside in
+SMALLEST_FACE = 40  # pixels from forehead to chin; below that there is nothing to animate
+
+
+@dataclass(frozen=True)
+class Framed:
+    """The photo cut for drawing. Pixel i covers index coordinates i ± 0.5 (cv2's convention), in the padded picture."""
+
+    picture: np.ndarray  # (P, P, 3) uint8 RGB, P = size + 2 * margin
+    landmarks: np.ndarray  # (478, 3) float32, index coordinates of `picture`, z in the same scale
+    margin: int  # the frame is picture[margin : margin + size, margin : margin + size]
+    size: int
+    face_height: float  # forehead to chin in pixels of the frame
+    inside: np.ndarray  # (P, P) bool: true where the photo itself, not its extension, is seen
+
+
+def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Framed:
+    """Square crop that follows the face.
+
+    image (H, W, 3) uint8 RGB; landmarks (478, 3) pixels of the image (x, y, and z in the scale of x); size in pixels.
+    Raises RenderError on wrong shapes, numbers that are not finite, or a face that is too small or outside the photo.
+    """
+    image, landmarks = _checked(image, landmarks)
+    points = landmarks[:, :2]
+    height = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
+    side = height / FACE_HEIGHT
+    oval = points[OVAL]
+    middle = 0.5 * (oval.min(axis=0) + oval.max(axis=0))
+    corner = middle - side * np.array([0.5, FACE_CENTRE])
+    photo = np.array([image.shape[1], image.shape[0]], dtype=np.float64)
+    # A tight photo: rather move the frame a little than invent a strip of picture.
+    wanted = np.clip(corner, 0.0, np.maximum(photo - side, 0.0))
+    corner = corner + np.clip(wanted - corner, -LARGEST_SHIFT * side, LARGEST_SHIFT * side)
+
+    scale = size / side
+    margin = round(MARGIN * size)
+    reach = side * (1 + 2 * MARGIN)
+    low = np.floor(np.maximum(corner - side * MARGIN - 2, 0)).astype(int)
+    high = np.ceil(np.minimum(corner - side * MARGIN + reach + 2, photo)).astype(int)
+    cut = image[low[1] : high[1], low[0] : high[0]]
+    new = np.maximum(np.round((high - low) * scale), 1).astype(int)
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    cut = cv2.resize(cut, (int(new[0]), int(new[1])), interpolation=shrink)
+    ratio = new / (high - low)  # true scale after rounding, x and y
+    total = size + 2 * margin
+    offset = np.round((corner - low) * ratio).astype(int) - margin  # padded picture's corner inside `cut`
+    picture, inside = _extended(cut, offset, total)
+    moved = np.empty_like(landmarks)
+    moved[:, :2] = (points - low) * ratio - offset - 0.5
+    moved[:, 2] = landmarks[:, 2] * scale
+    return Framed(picture, moved.astype(np.float32), margin, size, height * scale, inside)
+
+
+def _checked(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < 2:
+        raise RenderError(
+            f"A portrait must be an RGB picture (height, width, 3) of 8 bits, not {image.shape} of {image.dtype}."
+        )
+    landmarks = np.asarray(landmarks, dtype=np.float64)
+    if landmarks.shape != (LANDMARKS, 3):
+        raise RenderError(f"A portrait needs {LANDMARKS} landmarks with x, y and z, not an array {landmarks.shape}.")
+    if not np.isfinite(landmarks).all():
+        raise RenderError("The portrait's landmarks hold numbers that are not finite; track the photo again.")
+    height = float(np.linalg.norm(landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]))
+    if height < SMALLEST_FACE:
+        raise RenderError(
+            f"The face in the photo is {height:.0f} pixels high; at least {SMALLEST_FACE} are needed to animate it."
+        )
+    centre = landmarks[OVAL, :2].mean(axis=0)
+    if not (0 <= centre[0] <= image.shape[1] and 0 <= centre[1] <= image.shape[0]):
+        raise RenderError("The landmarks lie outside the photo; they must be pixels of the same picture.")
+    return image, landmarks
+
+
+def _extended(cut: np.ndarray, offset: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Window [offset, offset + total) of `cut`; what lies outside repeats the edge and blurs away with distance."""
+    height, width = cut.shape[:2]
+    columns, rows = np.arange(total) + offset[0], np.arange(total) + offset[1]
+    picture = cut[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None, :]]
+    out_x = np.maximum(np.maximum(-columns, columns - (width - 1)), 0)
+    out_y = np.maximum(np.maximum(-rows, rows - (height - 1)), 0)
+    distance = np.hypot(out_x[None, :], out_y[:, None]).astype(np.float32)
+    inside = distance == 0
+    if inside.all():
+        return np.ascontiguousarray(picture), inside
+    result = picture.astype(np.float32)
+    reach = 0.0
+    for sigma in (0.008 * total, 0.025 * total, 0.06 * total):
+        blurred = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
+        mix = np.clip((distance - reach) / (2 * sigma), 0, 1)[..., None]
+        result += (blurred - result) * mix
+        reach += 2 * sigma
+    return result.round().astype(np.uint8), inside

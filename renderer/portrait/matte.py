@@ -1,0 +1,102 @@
+"""Person and background: a matte from colours and the face's place, and the background without the person."""
+
+import cv2
+import numpy as np
+
+from .topology import CHIN, FOREHEAD, OVAL
+
+_WORK = 320  # pixels across at which the matte is found; finer gains nothing and costs seconds
+
+
+def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Centre (2,), the head's right and down directions in the picture (2,) each, and its height in pixels."""
+    down = landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]
+    height = float(np.linalg.norm(down))
+    down = down / height
+    oval = landmarks[OVAL, :2]
+    right = np.array([down[1], -down[0]])
+    along = oval @ np.stack([right, down], axis=1)
+    middle = 0.5 * (along.min(axis=0) + along.max(axis=0))
+    return right * middle[0] + down * middle[1], right, down, height
+
+
+def person_matte(picture: np.ndarray, landmarks: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(P, P) float32, 1 on the person and 0 on the background. Colours decide (GrabCut), the face says where to look.
+
+    picture (P, P, 3) uint8 RGB, landmarks (478, 3) in its pixels, inside (P, P) bool marks true photo.
+    """
+    scale = _WORK / picture.shape[0]
+    small = cv2.resize(picture, (_WORK, _WORK), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    centre, right, down, height = head_axes(landmarks * scale)
+    rows, columns = np.mgrid[:_WORK, :_WORK].astype(np.float32)
+    u = ((columns - centre[0]) * right[0] + (rows - centre[1]) * right[1]) / height
+    v = ((columns - centre[0]) * down[0] + (rows - centre[1]) * down[1]) / height
+
+    marks = np.full((_WORK, _WORK), cv2.GC_BGD, np.uint8)
+    may_be = ((u / 0.78) ** 2 + ((v + 0.12) / 0.88) ** 2 < 1) | ((v > 0.45) & (np.abs(u) < 0.35 + (v - 0.4) * 2.2))
+    marks[may_be] = cv2.GC_PR_BGD
+    likely = ((u / 0.5) ** 2 + ((v + 0.1) / 0.68) ** 2 < 1) | (
+        (v > 0.3) & (np.abs(u) < 0.25 + (v - 0.65).clip(0) * 1.8)
+    )
+    marks[likely] = cv2.GC_PR_FGD
+    face = np.zeros_like(marks)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.round(landmarks[OVAL, :2] * scale).astype(np.int32)), 1)
+    certain = (face > 0) | ((v > 0.35) & (v < 1.3) & (np.abs(u) < 0.13))
+    certain |= (u / 0.40) ** 2 + ((v + 0.12) / 0.56) ** 2 < 1  # the skull above the forehead, whatever its colour
+    marks[certain] = cv2.GC_FGD
+    true_photo = cv2.resize(inside.astype(np.uint8), (_WORK, _WORK), interpolation=cv2.INTER_NEAREST) > 0
+    unsure = marks.copy()
+    cv2.setRNGSeed(0)  # GrabCut starts from k-means: the same photo must give the same matte
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(
+        np.ascontiguousarray(small[..., ::-1]), marks, (0, 0, 1, 1), background, foreground, 4, cv2.GC_INIT_WITH_MASK
+    )
+    person = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.uint8)
+    if person[likely & true_photo].mean() < 0.5:  # the colours said nothing: keep the shape a person has
+        person = ((unsure == cv2.GC_FGD) | (unsure == cv2.GC_PR_FGD)).astype(np.uint8)
+    person = _one_piece(person, centre, max(3, round(0.03 * height)))
+    soft = cv2.GaussianBlur(person.astype(np.float32), (0, 0), 0.012 * height)
+    soft = ((soft - 0.25) / 0.6).clip(0, 1)  # the soft edge lies a little outside, where hair thins out
+    return cv2.resize(soft, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _one_piece(person: np.ndarray, centre: np.ndarray, radius: int) -> np.ndarray:
+    """The piece that holds the face, closed and without holes."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    person = cv2.morphologyEx(person, cv2.MORPH_CLOSE, disc)
+    person = cv2.morphologyEx(person, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    _, pieces = cv2.connectedComponents(person)
+    person = (pieces == pieces[int(centre[1]), int(centre[0])]).astype(np.uint8)
+    _, gaps, areas, _ = cv2.connectedComponentsWithStats(1 - person)
+    for label in range(1, len(areas)):
+        touches = areas[label][0] == 0 or areas[label][1] == 0
+        touches |= areas[label][0] + areas[label][2] == person.shape[1]
+        touches |= areas[label][1] + areas[label][3] == person.shape[0]
+        if not touches:
+            person[gaps == label] = 1
+    return person
+
+
+def clean_plate(picture: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The background (P, P, 3) uint8 with the person filled in from its surroundings (push and pull over a pyramid)."""
+    reach = max(3, picture.shape[0] // 80) | 1
+    known = cv2.dilate((matte > 0.02).astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
+    levels = [(picture.astype(np.float32) * known[..., None], known.astype(np.float32))]
+    while min(levels[-1][1].shape) > 2:
+        colour, weight = levels[-1]
+        size = (max(1, (colour.shape[1] + 1) // 2), max(1, (colour.shape[0] + 1) // 2))
+        colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
+        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+        levels.append((colour, weight))
+    colour, weight = levels[-1]
+    filled = colour / np.maximum(weight, 1e-4)[..., None]
+    for colour, weight in reversed(levels[:-1]):
+        filled = cv2.resize(filled, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        own = colour / np.maximum(weight, 1e-4)[..., None]
+        trust = np.minimum(weight * 4, 1)[..., None]
+        filled += (own - filled) * trust
+    filled = np.where(known[..., None], picture, filled)
+    blend = cv2.GaussianBlur(known.astype(np.float32), (0, 0), reach / 2)[..., None].clip(0, 1)
+    smooth = cv2.GaussianBlur(filled, (0, 0), reach / 3)
+    result = np.where(known[..., None], filled, smooth + (filled - smooth) * blend)
+    return result.round().clip(0, 255).astype(np.uint8)

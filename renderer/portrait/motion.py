@@ -1,0 +1,193 @@
+"""From 58 coefficients to what moves in one photo: expression, head pose, lids and gaze, relative to the photo itself."""
+
+from dataclasses import dataclass
+from math import pi
+
+import numpy as np
+
+from ..errors import RenderError
+from ..face_model import (
+    COEFFICIENT_NAMES,
+    EXPRESSION_NAMES,
+    REACT_TRANSLATION,
+    FaceModel,
+    neutral_coefficients,
+    rotation,
+)
+from .topology import FACE_LANDMARKS
+
+CHANNEL = {name: index for index, name in enumerate(COEFFICIENT_NAMES)}
+EXPRESSIONS = len(EXPRESSION_NAMES)
+
+RELAX = 0.35
+"""How far the photo's own expression may be undone: a reaction of 0 on a photo that smiles 0.8 takes 0.28 away.
+More would have to invent what the smile hides; nothing would freeze everything below the photo's own smile."""
+
+POSE_LIMIT = np.radians([15.0, 24.0, 20.0])  # pitch, yaw, roll away from the photo; eased towards these
+TRANSLATION_LIMIT = np.array([0.18, 0.18, 0.6])  # model units, eased likewise
+GAZE_LIMIT = 0.9  # of a full eyeLook unit
+
+_EXPLICIT = ("eyeBlink", "eyeLook", "eyeWide")  # lids and irises are moved by eyes.py, not by the head's units
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One frame, relative to the photo."""
+
+    displacement: np.ndarray  # (468, 3) float32, the head's own frame (x picture right, y down, z away), model units
+    turn: np.ndarray  # (3, 3) float64 rotation of the head in picture axes
+    shift: np.ndarray  # (3,) model units in picture axes
+    lids: np.ndarray  # (2,) closure of the right and left upper lid: 1 closed, below 0 wider than in the photo
+    squint: np.ndarray  # (2,) raised lower lid, 0…1
+    gaze: np.ndarray  # (2, 2) right and left eye: picture right, picture down; 1 = a full look
+    jaw: float  # opening relative to the photo, -1…1
+    tongue: float
+
+
+class MotionSource:
+    """Turns coefficients into motion of MediaPipe's 468 landmarks with the built-in head's expression units."""
+
+    def __init__(self, face: FaceModel) -> None:
+        rest = neutral_coefficients(1 + EXPRESSIONS)
+        rest[1:, :EXPRESSIONS] = np.eye(EXPRESSIONS, dtype=np.float32)
+        points = face.landmarks(rest).astype(np.float64)
+        if points.shape != (1 + EXPRESSIONS, FACE_LANDMARKS, 3):
+            raise RenderError("The face model does not carry MediaPipe's 468 landmarks; use the built-in head.")
+        points *= [1.0, -1.0, -1.0]  # world (y up, z to the camera) to picture axes
+        basis = points[1:] - points[0]
+        basis[[name.startswith(_EXPLICIT) for name in EXPRESSION_NAMES]] = 0.0
+        self.rest = points[0] - points[0].mean(axis=0)  # (468, 3)
+        self.basis = basis.reshape(EXPRESSIONS, -1)  # (52, 468 * 3)
+
+
+def clean(coefficients: np.ndarray) -> np.ndarray:
+    """(T, 58) coefficients, checked and clamped to what a face can do. Raises RenderError on bad shape or NaN."""
+    values = np.asarray(coefficients, dtype=np.float32)
+    width = len(COEFFICIENT_NAMES)
+    if values.ndim != 2 or values.shape[1] != width:
+        raise RenderError(f"The animation needs coefficients of shape (frames, {width}), not {values.shape}.")
+    if not np.isfinite(values).all():
+        frame = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise RenderError(f"The coefficients of frame {frame} hold numbers that are not finite.")
+    values = values.copy()
+    values[:, :EXPRESSIONS] = values[:, :EXPRESSIONS].clip(0.0, 1.0)
+    return values
+
+
+def ease(value: np.ndarray, limit: np.ndarray | float) -> np.ndarray:
+    """The identity up to 0.6 of the limit, then bending smoothly so that the limit is never passed."""
+    value = np.asarray(value, dtype=np.float64)
+    knee = 0.6 * np.asarray(limit)
+    room = np.asarray(limit) - knee
+    over = np.abs(value) - knee
+    return np.sign(value) * np.where(over > 0, knee + room * np.tanh(over / room), np.abs(value))
+
+
+def residual(value: np.ndarray, own: np.ndarray, relax: np.ndarray | float) -> np.ndarray:
+    """What a value adds to a photo that already shows `own`: 0 at `own`, slope 1 beyond it and `relax` before it.
+
+    Works for signed quantities too: between rest (0) and `own` the slope is `relax`, elsewhere 1.
+    """
+    value, own = np.asarray(value, dtype=np.float64), np.asarray(own, dtype=np.float64)
+    along = value * np.where(own < 0, -1.0, 1.0)
+    own_size = np.abs(own)
+    moved = np.where(along >= own_size, along - own_size, relax * (along.clip(min=0) - own_size) + along.clip(max=0))
+    return moved * np.where(own < 0, -1.0, 1.0)
+
+
+class PhotoMotion:
+    """The motion source with one photo's own coefficients as its neutral."""
+
+    def __init__(self, source: MotionSource, photo_coefficients: np.ndarray) -> None:
+        values = np.asarray(photo_coefficients, dtype=np.float32)
+        if values.shape != (len(COEFFICIENT_NAMES),):
+            raise RenderError(f"The photo's coefficients must be {len(COEFFICIENT_NAMES)} numbers, not {values.shape}.")
+        self.source = source
+        self.own = clean(values[None])[0].astype(np.float64)
+        self.own_angles = _angles(self.own)
+        self.relax = np.full(EXPRESSIONS, RELAX)
+        # A mouth that is open in the photo must be able to shut.
+        for name in ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight"):
+            self.relax[CHANNEL[name]] = 0.8
+
+    def __call__(self, row: np.ndarray) -> Motion:
+        """One cleaned row (58,) to its motion."""
+        row = row.astype(np.float64)
+        expression = residual(row[:EXPRESSIONS], self.own[:EXPRESSIONS], self.relax)
+        expression = np.where(expression > 0, np.minimum(expression, 1.0), expression)
+        _tame(expression)
+        displacement = (expression @ self.source.basis).reshape(-1, 3)
+
+        angles = ease(residual(_angles(row), self.own_angles, RELAX), POSE_LIMIT)
+        axes = np.array([1.0, -1.0, -1.0])
+        turn = axes[:, None] * rotation(angles).astype(np.float64) * axes  # world to picture axes
+        shift = row[-3:] - self.own[-3:] if np.any(self.own[-3:]) else row[-3:] - np.array(REACT_TRANSLATION)
+        shift = ease(shift, TRANSLATION_LIMIT) * axes
+
+        def both(stem: str) -> np.ndarray:
+            return np.array([row[CHANNEL[stem + side]] for side in ("Right", "Left")])
+
+        def own(stem: str) -> np.ndarray:
+            return np.array([self.own[CHANNEL[stem + side]] for side in ("Right", "Left")])
+
+        look = self._gaze(row) - self._gaze(self.own)
+        gaze = np.stack([ease(look[:, 0], GAZE_LIMIT), ease(look[:, 1], GAZE_LIMIT)], axis=1)
+        blink, own_blink = both("eyeBlink"), own("eyeBlink").clip(max=0.7)
+        closure = np.where(
+            blink > own_blink, (blink - own_blink) / (0.85 - own_blink).clip(min=0.1), 0.3 * (blink - own_blink)
+        )
+        closure += 0.28 * gaze[:, 1].clip(0) - 0.12 * (-gaze[:, 1]).clip(0)  # the upper lid follows the gaze
+        closure -= 0.22 * (both("eyeWide") - own("eyeWide")).clip(0)
+        squint = (both("eyeSquint") - own("eyeSquint")).clip(0, 1)
+        return Motion(
+            displacement=displacement,
+            turn=turn,
+            shift=shift,
+            lids=closure.clip(-0.25, 1.0),
+            squint=squint,
+            gaze=gaze,
+            jaw=float(expression[CHANNEL["jawOpen"]]),
+            tongue=float(row[CHANNEL["tongueOut"]]),
+        )
+
+    @staticmethod
+    def _gaze(row: np.ndarray) -> np.ndarray:
+        """(2, 2) look of the right and left eye, picture right and down. Looking out is picture left for the right eye."""
+        right = row[CHANNEL["eyeLookInRight"]] - row[CHANNEL["eyeLookOutRight"]]
+        left = row[CHANNEL["eyeLookOutLeft"]] - row[CHANNEL["eyeLookInLeft"]]
+        down_right = row[CHANNEL["eyeLookDownRight"]] - row[CHANNEL["eyeLookUpRight"]]
+        down_left = row[CHANNEL["eyeLookDownLeft"]] - row[CHANNEL["eyeLookUpLeft"]]
+        # One gaze for both eyes with a little of each eye's own: a photo that squints looks broken at once.
+        across, down = 0.5 * (right + left), 0.5 * (down_right + down_left)
+        return np.array(
+            [[0.9 * across + 0.1 * right, 0.9 * down + 0.1 * down_right],
+             [0.9 * across + 0.1 * left, 0.9 * down + 0.1 * down_left]]
+        )  # fmt: skip
+
+
+def _angles(row: np.ndarray) -> np.ndarray:
+    """Pitch, yaw and roll of a 58-vector away from upright, wrapped to -pi…pi. Rotation X of an upright face is pi."""
+    angles = row[EXPRESSIONS : EXPRESSIONS + 3].astype(np.float64) - [pi, 0.0, 0.0]
+    return (angles + pi) % (2 * pi) - pi
+
+
+def _tame(expression: np.ndarray) -> None:
+    """Units that pull the same skin share it, in place: several at once would add up beyond what a mouth can do."""
+    for group, most in _SHARED:
+        total = expression[group].clip(0).sum()
+        if total > most:
+            positive = group[expression[group] > 0]
+            expression[positive] *= most / total
+
+
+def _group(*names: str) -> np.ndarray:
+    return np.array([CHANNEL[name] for name in names])
+
+
+_SHARED = (
+    (_group("mouthSmileLeft", "mouthDimpleLeft", "mouthStretchLeft"), 1.0),
+    (_group("mouthSmileRight", "mouthDimpleRight", "mouthStretchRight"), 1.0),
+    (_group("mouthFunnel", "mouthPucker"), 1.0),
+    (_group("mouthUpperUpLeft", "noseSneerLeft"), 1.0),
+    (_group("mouthUpperUpRight", "noseSneerRight"), 1.0),
+)

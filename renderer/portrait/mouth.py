@@ -1,0 +1,150 @@
+"""What is behind the lips: a dark cavity, a tongue, two rows of teeth, and whatever the photo itself shows there."""
+
+import cv2
+import numpy as np
+
+from ..compiled import compiled
+from .drawing import blend, coverage, window
+from .framing import Framed
+from .topology import LIPS_LOWER_INNER, LIPS_UPPER_INNER
+
+SHUT = 0.045  # gap / mouth width below which the photo's mouth counts as closed (landmarks jitter by that much)
+
+_TOOTH_EDGES = np.array([0.0, 0.165, 0.295, 0.40, 0.485], dtype=np.float32)  # of the mouth's width, from the middle
+
+
+def shut_lips(landmarks: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Landmarks whose inner lips meet exactly if the photo's mouth is closed, and whether it is open."""
+    upper, lower = landmarks[LIPS_UPPER_INNER], landmarks[LIPS_LOWER_INNER]
+    width = float(np.linalg.norm(upper[-1, :2] - upper[0, :2]))
+    gap = float(np.linalg.norm(upper[3:8, :2] - lower[3:8, :2], axis=1).mean()) / max(width, 1e-6)
+    if gap > SHUT:
+        return landmarks, True
+    landmarks = landmarks.copy()
+    middle = 0.5 * (upper + lower)
+    landmarks[LIPS_UPPER_INNER] = middle
+    landmarks[LIPS_LOWER_INNER] = middle
+    return landmarks, False
+
+
+class Mouth:
+    """Prepared once per photo. Units inside are mouth widths, from the middle of the photo's lip line."""
+
+    def __init__(self, framed: Framed, landmarks: np.ndarray, is_open: bool) -> None:
+        upper, lower = landmarks[LIPS_UPPER_INNER, :2].astype(np.float64), landmarks[LIPS_LOWER_INNER, :2]
+        across = upper[-1] - upper[0]
+        self.width = float(np.linalg.norm(across))
+        self.right = across / self.width
+        self.down = np.array([-self.right[1], self.right[0]])
+        self.margin, self.size = framed.margin, framed.size
+        self.picture = framed.picture
+        self.is_open = is_open
+        corners = 0.5 * (upper[0] + upper[-1])
+        # The teeth hang from the skull: on an open mouth their edge lies below the upper lip, on a shut one at the slit.
+        lip = upper[3:8].mean(axis=0)
+        self.origin = np.array([*(corners + self.down * ((lip - corners) @ self.down))])
+        skin = _skin(framed.picture, landmarks)
+        self.tone = np.clip(skin.mean() / 165.0, 0.35, 1.15)
+        cast = skin / max(skin.mean(), 1.0)
+        self.tooth = np.clip(np.array([226.0, 216.0, 200.0]) * self.tone * (0.75 + 0.25 * cast), 0, 245)
+        self.flesh = np.array([150.0, 66.0, 62.0]) * self.tone
+        self.deep = np.array([44.0, 17.0, 16.0]) * self.tone
+        self.shown = None
+        if is_open:
+            contour = np.concatenate([upper, lower[-2:0:-1]])
+            whole = coverage(framed.picture.shape[:2], contour, np.zeros(2), factor=2)
+            self.shown = cv2.GaussianBlur(whole, (0, 0), max(0.6, 0.012 * self.width))
+
+    def draw(self, frame: np.ndarray, points: np.ndarray, affine: np.ndarray, jaw: np.ndarray) -> None:
+        """Draws the interior between the moved inner lips.
+
+        points (468, 3): moved landmarks; affine (2, 3): the skull's motion, picture to padded frame;
+        jaw (2,): how far the lower teeth moved against the skull, in mouth widths along `right` and `down`.
+        """
+        upper, lower = points[LIPS_UPPER_INNER, :2], points[LIPS_LOWER_INNER, :2]
+        gap = np.abs(upper - lower).max()
+        if gap < 0.15:
+            return
+        contour = np.concatenate([upper, lower[-2:0:-1]])
+        view = window(contour, self.margin, 2, self.size)
+        if view is None:
+            return
+        corner, shape = view
+        origin = corner + self.margin
+        mask = coverage(shape, contour, origin)
+        inverse = cv2.invertAffineTransform(affine)
+        colour = np.empty((*shape, 3), dtype=np.float32)
+        where = np.empty((2, *shape), dtype=np.float32)
+        _interior(
+            colour, where, inverse, origin.astype(np.float64), self.origin, self.right, self.down, self.width,
+            jaw.astype(np.float64), self.tooth, self.flesh, self.deep, _TOOTH_EDGES,
+        )  # fmt: skip
+        # Lips shade what lies behind them: dark at the rim, more so under the upper lip.
+        padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        depth = cv2.GaussianBlur(padded, (0, 0), 0.05 * self.width)[1:-1, 1:-1]
+        colour *= (0.30 + 0.70 * (1.35 * depth - 0.25).clip(0, 1))[..., None]
+        if self.shown is not None:
+            photo = cv2.remap(self.picture, where[0], where[1], cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
+            shown = cv2.remap(self.shown, where[0], where[1], cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT)
+            colour += (photo - colour) * shown[..., None]
+        blend(frame, corner, colour, mask)
+
+
+@compiled
+def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, tooth, flesh, deep, edges):
+    """Paints the interior procedurally, pixel by pixel; `where` receives the picture coordinates of the skull."""
+    for i in range(colour.shape[0]):
+        for j in range(colour.shape[1]):
+            px, py = j + corner[0], i + corner[1]
+            sx = inverse[0, 0] * px + inverse[0, 1] * py + inverse[0, 2]
+            sy = inverse[1, 0] * px + inverse[1, 1] * py + inverse[1, 2]
+            where[0, i, j], where[1, i, j] = sx, sy
+            x = ((sx - origin[0]) * right[0] + (sy - origin[1]) * right[1]) / width
+            y = ((sx - origin[0]) * down[0] + (sy - origin[1]) * down[1]) / width
+            lx, ly = x - jaw[0], y - jaw[1]
+            side = min(abs(x) / 0.5, 1.0)
+            light = 1.0 - 0.5 * side * side
+            r, g, b = deep[0], deep[1], deep[2]
+            # Tongue: lies in the lower jaw, lit from the front.
+            tx, ty = lx / 0.30, (ly + 0.02) / 0.17
+            tongue = 1.0 - (tx * tx + ty * ty)
+            if tongue > 0:
+                mix = min(tongue * 3.0, 1.0) * 0.75
+                shade = (0.55 + 0.45 * min(tongue, 1.0)) * light
+                r += (flesh[0] * shade - r) * mix
+                g += (flesh[1] * shade - g) * mix
+                b += (flesh[2] * shade - b) * mix
+            for row in range(2):
+                if row == 0:  # lower teeth, in the jaw
+                    u = abs(lx) * 1.25
+                    edge = 0.005 + 0.22 * lx * lx
+                    inside = (ly - edge) / 0.022
+                    gain = 0.72
+                else:
+                    u = abs(x)
+                    edge = 0.075 - 0.20 * x * x
+                    inside = (edge - y) / 0.022
+                    gain = 1.0
+                mix = min(max(inside, 0.0), 1.0) * min(max((0.44 - u) / 0.10, 0.0), 1.0)
+                if mix <= 0:
+                    continue
+                gap = 1.0
+                for k in range(edges.shape[0]):
+                    gap = min(gap, abs(u - edges[k]))
+                line = 1.0 - 0.28 * max(0.0, 1.0 - gap / 0.016)
+                shade = gain * light * line
+                r += (tooth[0] * shade - r) * mix
+                g += (tooth[1] * shade - g) * mix
+                b += (tooth[2] * shade - b) * mix
+            colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = r, g, b
+
+
+def _skin(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Median colour (3,) of the cheeks and the chin."""
+    patches = []
+    radius = 2
+    for index in (50, 280, 205, 425, 199):
+        x, y = np.round(landmarks[index, :2]).astype(int)
+        x, y = np.clip([x, y], radius, picture.shape[0] - 1 - radius)
+        patches.append(picture[y - radius : y + radius + 1, x - radius : x + radius + 1].reshape(-1, 3))
+    return np.median(np.concatenate(patches), axis=0).astype(np.float64)

@@ -1,0 +1,122 @@
+"""The built-in photo animator: one photo, moved by warping it over a still background. No network, no weights."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from ..errors import RenderError
+from ..face_model import FaceModel
+from .drawing import compose, rasterise
+from .eyes import Eye
+from .framing import frame_photo
+from .geometry import Geometry
+from .matte import clean_plate, person_matte
+from .motion import Motion, MotionSource, PhotoMotion, clean
+from .mouth import Mouth, shut_lips
+from .topology import CHIN, EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER
+
+SMALLEST, LARGEST = 64, 1024
+
+
+class WarpAnimator:
+    """Animates a photo by its 478 landmarks (protocol `PortraitAnimator`).
+
+    `face` brings the expression units at MediaPipe's landmarks; `size` is the side of the frames in pixels.
+    """
+
+    def __init__(self, face: FaceModel, size: int = 256) -> None:
+        if not SMALLEST <= size <= LARGEST:
+            raise RenderError(f"The portrait's size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
+        self.size = int(size)
+        self._source = MotionSource(face)
+        self._photo: _Photo | None = None
+
+    def set_portrait(self, image: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray) -> None:
+        """Takes the photo to animate.
+
+        image (H, W, 3) uint8 RGB; landmarks (478, 3) pixels of that image, z in the scale of x (MediaPipe's
+        normalised landmarks times width, height, width); coefficients (58,) of the photo as tracked: they are its
+        rest, so a smile that is already there is not added again. Raises RenderError on bad input.
+        """
+        motion = PhotoMotion(self._source, coefficients)
+        self._photo = _Photo(image, landmarks, motion, self.size)
+
+    def animate(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        """(T, 58) coefficients to T frames (size, size, 3) uint8 RGB, one by one. Wild values are clamped.
+
+        Raises RenderError before the first frame when no photo was set, on a wrong shape and on NaN.
+        """
+        if self._photo is None:
+            raise RenderError("No portrait is set; call set_portrait first.")
+        return self._frames(self._photo, clean(coefficients))
+
+    @staticmethod
+    def _frames(photo: "_Photo", rows: np.ndarray) -> Iterator[np.ndarray]:
+        for row in rows:
+            yield photo.draw(photo.motion(row))
+
+
+class _Photo:
+    """Everything that is prepared once for a photo. Drawing does not change it, so threads may share it."""
+
+    def __init__(self, image: np.ndarray, landmarks: np.ndarray, motion: PhotoMotion, size: int) -> None:
+        self.motion = motion
+        framed = frame_photo(image, landmarks, size)
+        self.size, self.margin = size, framed.margin
+        points, is_open = shut_lips(framed.landmarks.astype(np.float64))
+        matte = person_matte(framed.picture, points, framed.inside)
+        plate = clean_plate(framed.picture, matte)
+        frame = slice(framed.margin, framed.margin + size)
+        self.still = np.ascontiguousarray(framed.picture[frame, frame])
+        self.plate = np.ascontiguousarray(plate[frame, frame])
+        alpha = (matte * 255).round().astype(np.uint8)
+        self.layer = np.ascontiguousarray(np.dstack([framed.picture, alpha]))
+        self.geometry = Geometry(framed, points, matte, motion.source)
+        self.eyes = [Eye(framed, indices) for indices in EYES]
+        self.mouth = Mouth(framed, points, is_open)
+        self._eye_points = [points[np.concatenate([e.upper, e.lower, e.crease_upper])] for e in EYES]
+        self._mouth_points = points[[*LIPS_UPPER_INNER, 2, 164, 94]]
+        first = len(self.geometry.sources)
+        lids = []
+        for eye in self.eyes:
+            lids.append(eye.lid_triangles + first)
+            first += eye.lid_triangles.max() + 1
+        self.triangles = np.concatenate([self.geometry.triangles, *lids]).astype(np.int32)
+        grid = np.arange(size, dtype=np.float32) + framed.margin
+        self._identity = np.tile(grid, (size, 1)), np.tile(grid[:, None], (1, size))
+
+    def targets(self, motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Moved landmarks (468, 3), all targets (N, 3) and all sources (N, 2) of one frame, padded picture."""
+        expressed = self.geometry.expressed(motion)
+        face = self.geometry.posed(expressed, motion)
+        for eye, closure, squint in zip(self.eyes, motion.lids, motion.squint, strict=True):
+            eye.move_lids(face, float(closure), float(squint))
+        vertices = self.geometry.vertices(expressed, face, motion)
+        patches = [eye.lid_patch(face, float(c)) for eye, c in zip(self.eyes, motion.lids, strict=True)]
+        targets = np.concatenate([vertices, *(patch[0] for patch in patches)])
+        sources = np.concatenate([self.geometry.sources, *(patch[1] for patch in patches)])
+        return face, targets, sources
+
+    def draw(self, motion: Motion) -> np.ndarray:
+        face, targets, sources = self.targets(motion)
+        map_x, map_y = self._identity[0].copy(), self._identity[1].copy()
+        depth = np.full((self.size, self.size), np.inf, dtype=np.float32)
+        rasterise(
+            targets.astype(np.float32), sources.astype(np.float32), self.triangles, self.margin, map_x, map_y, depth
+        )
+        person = cv2.remap(self.layer, map_x, map_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
+        frame = np.empty((self.size, self.size, 3), dtype=np.uint8)
+        compose(person, self.plate, self.still, map_x, map_y, self.margin, frame)
+        geometry = self.geometry
+        affine = geometry.head_affine(self._mouth_points, motion)
+        self.mouth.draw(frame, face, affine, self._jaw(motion))
+        for eye, points, closure, gaze in zip(self.eyes, self._eye_points, motion.lids, motion.gaze, strict=True):
+            eye.draw(frame, face, geometry.head_affine(points, motion), gaze, float(closure))
+        return frame
+
+    def _jaw(self, motion: Motion) -> np.ndarray:
+        """(2,) motion of the lower teeth against the skull in mouth widths, from the chin's expression."""
+        geometry = self.geometry
+        chin = geometry.scale * (motion.displacement[CHIN] @ geometry.frame_of_head.T)[:2] / self.mouth.width
+        return np.array([chin @ self.mouth.right, chin @ self.mouth.down])
