@@ -215,7 +215,7 @@ class FrameReader:
 
 
 def sample_frames(path: str | os.PathLike, info: VideoInfo, step: float, long_side: int) -> Iterator[np.ndarray]:
-    """Whole pictures for a first look: key frames spread over the video, then one every ``step`` seconds from its start.
+    """Whole pictures for a first look: key frames spread over the video, then one every ``step`` seconds.
 
     Key frames are jumped to and cost little; the rest is decoded only as far as the caller goes on asking.
     """
