@@ -171,6 +171,11 @@ class Grid:
         draw.text((self._margin, self._foot + below), _fit(note, font, room), font=font, fill=FAINT_INK)
         return np.asarray(canvas)
 
+    @property
+    def speaker_size(self) -> tuple[int, int] | None:
+        """(width, height) in pixels of the speaker's tile; frames of more are shrunk. None without a speaker."""
+        return (self._speaker.width, self._speaker.height) if self._speaker is not None else None
+
     def compose(self, speaker: np.ndarray | None, reactions: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         """One picture of the whole: (height, width, 3) uint8 RGB, of `size`.
 
