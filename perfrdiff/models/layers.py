@@ -1,0 +1,105 @@
+"""Pieces shared by the networks: position tables, time embedding, attention, and linear maps whose weight a listener
+may shift."""
+
+from dataclasses import dataclass
+from math import log
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sine_table(length: int, width: int) -> Tensor:
+    """Fixed positions (length, width): column 2i = sin(p / 10000^(2i/width)), column 2i+1 = cos of the same angle."""
+    position = torch.arange(length, dtype=torch.float32)[:, None]
+    frequency = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-log(10000.0) / width))
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(position * frequency)
+    table[:, 1::2] = torch.cos(position * frequency)
+    return table
+
+
+def timestep_embedding(timesteps: Tensor, width: int = 64) -> Tensor:
+    """Diffusion steps (N,) -> (N, width) as [cos | sin], frequencies exp(-ln(10000) j / (width/2)) (spec 4)."""
+    half = width // 2
+    frequency = torch.exp(-log(10000.0) * torch.arange(half, dtype=torch.float32, device=timesteps.device) / half)
+    angle = timesteps.float()[:, None] * frequency
+    return torch.cat([torch.cos(angle), torch.sin(angle)], dim=-1)
+
+
+@dataclass(frozen=True)
+class WeightEdit:
+    """What one or several listeners change in one weight matrix W (out, in).
+
+    Either `dense` (P, out, in), the edited weights themselves, or a low-rank shift `left` (P, out, rank) @ `right`
+    (P, rank, in) that is added to W. P is the number of listeners; inputs are grouped by listener, P first.
+    """
+
+    dense: Tensor | None = None
+    left: Tensor | None = None
+    right: Tensor | None = None
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """x (P * m, frames, in) -> (P * m, frames, out) with each listener's own weight."""
+        people = (self.dense if self.dense is not None else self.left).shape[0]
+        rows = x.reshape(people, -1, x.shape[-1])
+        if self.dense is not None:
+            out = rows @ self.dense.transpose(1, 2).to(rows.dtype)
+            if bias is not None:
+                out = out + bias
+        else:
+            out = F.linear(rows, weight, bias)
+            shift = (rows @ self.right.transpose(1, 2).to(rows.dtype)) @ self.left.transpose(1, 2).to(rows.dtype)
+            out = out + shift
+        return out.reshape(*x.shape[:-1], -1)
+
+
+Edits = dict[str, WeightEdit]
+"""Parameter name of the denoiser (for instance `layers.6.linear1.weight`) -> what the listeners change in it."""
+
+
+def edited_linear(x: Tensor, weight: Tensor, bias: Tensor | None, edit: WeightEdit | None) -> Tensor:
+    return F.linear(x, weight, bias) if edit is None else edit.linear(x, weight, bias)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with packed query, key and value weights (rows q, k, v), scaled by head_width^-0.5."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def _project(self, x: Tensor, parts: slice, edit: WeightEdit | None) -> list[Tensor]:
+        """Rows `parts` (in units of q, k, v) of the packed projection, each split into heads (N, heads, L, ·)."""
+        width = self.out_proj.in_features
+        rows = slice(parts.start * width, parts.stop * width)
+        if edit is not None:
+            edit = WeightEdit(
+                dense=None if edit.dense is None else edit.dense[:, rows],
+                left=None if edit.left is None else edit.left[:, rows],
+                right=edit.right,
+            )
+        packed = edited_linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows], edit)
+        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in packed.split(width, dim=-1)]
+
+    def keys_values(self, x: Tensor, edit: WeightEdit | None = None) -> tuple[Tensor, Tensor]:
+        key, value = self._project(x, slice(1, 3), edit)
+        return key, value
+
+    def attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, edit: WeightEdit | None) -> Tensor:
+        """x (N, L, width) looks at key, value (N, heads, M, head width); mask (L, M) True = visible."""
+        (query,) = self._project(x, slice(0, 1), edit)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Self-attention, x (N, L, width)."""
+        key, value = self.keys_values(x)
+        return self.attend(x, key, value, mask, None)

@@ -1,0 +1,63 @@
+"""PSSL: a transformer that turns a listener's own behaviour into a style vector (paper section 3.2, spec section 2)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perfrdiff.models.layers import sine_table
+
+
+@dataclass(frozen=True)
+class StyleEncoderConfig:
+    """Sizes of the style encoder; the defaults are the published ones."""
+
+    coefficients: int = 58  # width of a frame
+    width: int = 512
+    layers: int = 4
+    heads: int = 4
+    feedforward: int = 1024
+    projection: int = 512  # width of the style vector
+    max_frames: int = 999  # longest clip, frames
+    dropout: float = 0.1
+
+
+class StyleEncoder(nn.Module):
+    """Behaviour (P, frames, 58), minus the mean face -> `feature` (P, width) and `style` (P, projection), unit length.
+
+    The weight editor is fed the style. Any length from 1 to `max_frames` frames; longer clips raise ValueError.
+    """
+
+    def __init__(self, config: StyleEncoderConfig):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Linear(config.coefficients, config.width)
+        self.class_token = nn.Parameter(torch.randn(1, 1, config.width) * 0.02)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                config.width, config.heads, config.feedforward, config.dropout, activation="relu", batch_first=True
+            )
+            for _ in range(config.layers)
+        )
+        self.project = nn.Sequential(
+            nn.Linear(config.width, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
+        )
+        self.register_buffer("positions", sine_table(config.max_frames + 1, config.width), persistent=False)
+
+    def feature(self, behaviour: Tensor) -> Tensor:
+        """The class token after the last layer, (P, width)."""
+        frames = behaviour.shape[1]
+        if frames > self.config.max_frames:
+            raise ValueError(f"style clip of {frames} frames: this encoder takes at most {self.config.max_frames}")
+        h = self.embed(behaviour)
+        h = torch.cat([self.class_token.expand(h.shape[0], -1, -1), h], dim=1) + self.positions[: frames + 1]
+        h = self.dropout(h)
+        for layer in self.layers:
+            h = layer(h)
+        return h[:, 0]
+
+    def forward(self, behaviour: Tensor) -> Tensor:
+        """The style, (P, projection), of unit length."""
+        return F.normalize(self.project(self.feature(behaviour)), dim=-1, eps=1e-12)

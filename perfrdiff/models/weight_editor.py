@@ -1,0 +1,92 @@
+"""PWSG: a hypernetwork that turns a style into shifts of some denoiser weights (paper section 3.3, spec section 7)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.layers import Edits, WeightEdit
+
+
+@dataclass(frozen=True)
+class WeightEditorConfig:
+    """Sizes of the weight editor; the defaults are published, except `rank`."""
+
+    style: int = 512
+    hidden: int = 1024
+    rank: int | None = None  # None: a full matrix per weight (published, 1.1 billion parameters); 8: low-rank shifts
+    targets: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # denoiser parameter -> (out, in)
+
+
+def render_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
+    """The weights the published render variant edits: the output layer and the last feed-forward block."""
+    last = f"layers.{config.layers - 1}"
+    return {
+        "output.weight": (config.features, config.width),
+        f"{last}.linear1.weight": (config.feedforward, config.width),
+        f"{last}.linear2.weight": (config.width, config.feedforward),
+    }
+
+
+class WeightEditor(nn.Module):
+    """Style (P, style) -> for every target weight a shift: dense (P, out, in), or low-rank factors.
+
+    A low-rank editor starts at a zero shift (left factor 0), so that training starts from the generic generator.
+    """
+
+    def __init__(self, config: WeightEditorConfig):
+        super().__init__()
+        self.config = config
+        self.shared = nn.Sequential(
+            nn.Linear(config.style, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.hidden), nn.ReLU()
+        )
+        self.left = nn.ModuleList()
+        self.right = nn.ModuleList()
+        self.full = nn.ModuleList()
+        for rows, columns in config.targets.values():
+            if config.rank is None:
+                self.full.append(nn.Linear(config.hidden, rows * columns))
+            else:
+                left = nn.Linear(config.hidden, rows * config.rank)
+                nn.init.zeros_(left.weight)
+                nn.init.zeros_(left.bias)
+                right = nn.Linear(config.hidden, config.rank * columns)
+                nn.init.normal_(right.weight, std=(config.hidden * columns) ** -0.5)
+                nn.init.normal_(right.bias, std=columns**-0.5)
+                self.left.append(left)
+                self.right.append(right)
+
+    def forward(self, style: Tensor) -> Edits:
+        """The shifts of P listeners; a dense shift is returned as delta, see `edited`."""
+        h = self.shared(style)
+        edits = {}
+        for i, (name, (rows, columns)) in enumerate(self.config.targets.items()):
+            if self.config.rank is None:
+                edits[name] = WeightEdit(dense=self.full[i](h).unflatten(1, (rows, columns)))
+            else:
+                edits[name] = WeightEdit(
+                    left=self.left[i](h).unflatten(1, (rows, self.config.rank)),
+                    right=self.right[i](h).unflatten(1, (self.config.rank, columns)),
+                )
+        return edits
+
+
+def edited_weights(denoiser: Denoiser, shifts: Edits, strength: float = 1.0) -> Edits:
+    """Shifts -> edits ready for the denoiser: W + strength * shift. The denoiser itself is left as it is.
+
+    `strength` 0 gives the generic generator, 1 the listener as learnt, up to 2 exaggerates.
+    """
+    parameters = dict(denoiser.named_parameters())
+    edits = {}
+    for name, shift in shifts.items():
+        delta = shift.dense if shift.dense is not None else shift.left @ shift.right
+        edits[name] = WeightEdit(dense=parameters[name].detach() + strength * delta)
+    return edits
+
+
+@torch.no_grad()
+def listener_edits(editor: WeightEditor, denoiser: Denoiser, style: Tensor, strength: float = 1.0) -> Edits:
+    """Run the editor once for a listener; the result serves every sample and every denoising step."""
+    return edited_weights(denoiser, editor(style), strength)

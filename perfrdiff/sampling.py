@@ -1,0 +1,181 @@
+"""From noise to reaction windows: schedule, noise, DDIM and classifier-free guidance, each a pure function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.layers import Edits
+
+TRAIN_STEPS = 1000  # diffusion steps of training, cosine schedule (spec section 5)
+STEP_SEED = 1_000_003  # keeps the seeds of neighbouring samples apart
+
+
+@cache
+def cumulative_alphas() -> np.ndarray:
+    """abar of the cosine schedule, (1000,) float64: cumprod(1 - beta), beta capped at 0.999 (spec section 5)."""
+    s = np.arange(TRAIN_STEPS + 1) / TRAIN_STEPS
+    f = np.cos((s + 0.008) / 1.008 * np.pi / 2) ** 2
+    beta = np.minimum(1 - f[1:] / np.maximum(1e-5, f[:-1]), 0.999)
+    return np.cumprod(1 - beta)
+
+
+def add_noise(x0: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) noise; x0, noise (N, frames, features), timesteps (N,)."""
+    abar = torch.as_tensor(cumulative_alphas(), dtype=torch.float32, device=x0.device)[timesteps][:, None, None]
+    return abar.sqrt() * x0 + (1 - abar).sqrt() * noise
+
+
+def leading_timesteps(steps: int) -> list[int]:
+    """`steps` diffusion steps from noisy to clean, spaced as published ("leading"): 50 -> 980, 960, … 20, 0."""
+    if not 2 <= steps <= TRAIN_STEPS:
+        raise ValueError(f"{steps} denoising steps: expected 2 to {TRAIN_STEPS}")
+    ratio = TRAIN_STEPS // steps
+    return [i * ratio for i in reversed(range(steps))]
+
+
+def start_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal (samples, *shape); sample i depends on the seed and i alone, whatever `samples` is."""
+    rows = []
+    for i in range(samples):
+        generator = torch.Generator().manual_seed(seed * STEP_SEED + i)
+        rows.append(torch.randn(shape, generator=generator))
+    return torch.stack(rows)
+
+
+def ddim_step(x: Tensor, x0: Tensor, t: int, t_next: int) -> Tensor:
+    """One deterministic DDIM step (eta 0) from t to t_next, with x0 already clamped (spec section 5)."""
+    abar = cumulative_alphas()
+    there = np.float32(abar[t_next])
+    inverse_root = float(np.float32(np.sqrt(1.0 / abar[t])))
+    inverse_minus_one = float(np.float32(np.sqrt(1.0 / abar[t] - 1.0)))
+    eps = (inverse_root * x - x0) / inverse_minus_one
+    one_minus = np.float32(1.0) - there
+    return x0 * float(np.sqrt(there)) + float(np.sqrt(one_minus)) * eps
+
+
+def guided_denoiser(
+    denoiser: Denoiser,
+    conditions: dict[str, Tensor],
+    scale: float,
+    edits: Edits | None = None,
+    over: tuple[str, ...] = (),
+) -> Callable[[Tensor, int], Tensor]:
+    """Classifier-free guidance u + scale * (c - u) as a function (x_t (N, W, features), t) -> x0.
+
+    Everything that does not depend on the step is computed here, once. The unconditional branch u loses the conditions
+    named in `over`, all of them when empty (published). Scale 1 needs the conditional branch alone.
+    """
+    first = next(iter(conditions.values()))
+    count = first.shape[0]
+    if scale == 1.0:
+        memory = denoiser.prepare(conditions, edits=edits)
+
+        def predict(x: Tensor, t: int) -> Tensor:
+            return denoiser(x, torch.full((count,), t, device=x.device), memory, edits)
+
+        return predict
+
+    doubled = {name: torch.cat([value, value]) for name, value in conditions.items()}
+    kept = torch.cat([torch.zeros(count), torch.ones(count)]).to(first)
+    keep = {name: kept for name in conditions if not over or name in over}
+    memory = denoiser.prepare(doubled, keep, edits)
+
+    def predict_guided(x: Tensor, t: int) -> Tensor:
+        both = denoiser(torch.cat([x, x]), torch.full((2 * count,), t, device=x.device), memory, edits)
+        unconditional, conditional = both.chunk(2)
+        return unconditional + scale * (conditional - unconditional)
+
+    return predict_guided
+
+
+def ddim(
+    predict: Callable[[Tensor, int], Tensor],
+    noise: Tensor,
+    steps: int,
+    *,
+    known: Tensor | None = None,
+    clamp: float = 1.0,
+    compat: str = "sound",
+) -> Tensor:
+    """Denoise `noise` (N, W, features) in `steps` network calls -> (N, W, features).
+
+    The prediction is clamped to ±`clamp` at every step (published: 1). `known` (N, F, features) holds the first F
+    frames at values decided before, the continuation of an earlier window. `compat="published"` also takes the last
+    step 0 -> 0, which mixes a little noise back in (spec section 14, quirk 2); "sound" returns the last prediction.
+    """
+    x = noise
+    schedule = leading_timesteps(steps)
+    for i, t in enumerate(schedule):
+        x0 = predict(x, t).clamp(-clamp, clamp)
+        if known is not None:
+            x0 = torch.cat([known, x0[:, known.shape[1] :]], dim=1)
+        last = i + 1 == len(schedule)
+        if last and compat == "sound":
+            return x0
+        x = ddim_step(x, x0, t, 0 if last else schedule[i + 1])
+    return x
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How a long reaction is made window by window."""
+
+    steps: int
+    guidance: float
+    guidance_over: tuple[str, ...]
+    slide: int  # new frames per window
+    clamp: float
+
+
+def cut(stream: Tensor, start: int, length: int) -> Tensor:
+    """Frames start … start + length of (frames, channels), zeros where there are none."""
+    frames = stream.shape[0]
+    inside = stream[max(start, 0) : min(max(start + length, 0), frames)]
+    before = min(max(-start, 0), length)
+    return torch.nn.functional.pad(inside, (0, 0, before, length - before - len(inside)))
+
+
+def sample_sequence(
+    denoiser: Denoiser,
+    streams: dict[str, Tensor],
+    samples: int,
+    seed: int,
+    options: WindowOptions,
+    edits: Edits | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Tensor:
+    """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units.
+
+    Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
+    so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
+    published code knows nothing at test time, spec section 14, quirk 9). Neighbouring windows share window - slide
+    frames, which keep the values the earlier one gave them: there is no seam.
+    """
+    config = denoiser.config
+    frames = next(iter(streams.values())).shape[0]
+    device = next(iter(streams.values())).device
+    window, slide = config.window, options.slide
+    starts = list(range(0, max(frames - window, 0) + slide, slide))
+    noise = start_noise(seed, samples, (starts[-1] + window, config.features)).to(device)
+    done = torch.zeros(samples, 0, config.features, device=device)
+    for i, start in enumerate(starts):
+        conditions = {
+            name: cut(streams[name], start - config.reaction_delay, window).expand(samples, -1, -1)
+            for name in config.conditions
+            if name in streams
+        }
+        if "past_listener" in config.conditions and start > 0:
+            past = done[:, max(start - window, 0) : start]
+            conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
+        predict = guided_denoiser(denoiser, conditions, options.guidance, edits, options.guidance_over)
+        known = done[:, start:] if start > 0 else None
+        piece = ddim(predict, noise[:, start : start + window], options.steps, known=known, clamp=options.clamp)
+        done = torch.cat([done[:, :start], piece], dim=1)
+        if progress is not None:
+            progress((i + 1) / len(starts))
+    return done[:, :frames]
