@@ -1,4 +1,6 @@
-"""Everything of the person outside MediaPipe's face: hair, ears, neck, shoulders, as rings of vertices round the face."""
+"""Everything of the person outside MediaPipe's face: hair, ears, neck, shoulders, as rings of vertices round it."""
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -88,7 +90,7 @@ def _ring_triangles(rings: int) -> np.ndarray:
     outline[1::2] = FACE_LANDMARKS + np.arange(36)
     rows = [outline, *(FACE_LANDMARKS + 36 + 72 * k + np.arange(72) for k in range(rings))]
     triangles = []
-    for inner, outer in zip(rows[:-1], rows[1:], strict=True):
+    for inner, outer in pairwise(rows):
         for j in range(72):
             k = (j + 1) % 72
             triangles += [(inner[j], outer[j], outer[k]), (inner[j], outer[k], inner[k])]

@@ -10,7 +10,7 @@ from .topology import CHIN, FOREHEAD, LANDMARKS, OVAL
 
 FACE_HEIGHT = 0.47  # forehead to chin, of the frame's height
 FACE_CENTRE = 0.49  # of the frame's height: hair needs a little less room than the shoulders
-LARGEST_SHIFT = 0.08  # of the frame: how far the frame may move to stay inside a tight photo
+LARGEST_SHIFT = 0.11  # of the frame: how far the frame may move to stay inside a tight photo
 MARGIN = 0.25  # of the frame: what is kept beyond its edges, for motion that brings the outside in
 SMALLEST_FACE = 40  # pixels from forehead to chin; below that there is nothing to animate
 

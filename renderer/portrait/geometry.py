@@ -1,11 +1,13 @@
-"""Where every vertex of one photo goes for one frame: the face from MediaPipe's landmarks, the rest on rings round it."""
+"""Where every vertex of one photo goes: the face from MediaPipe's landmarks, the rest on rings round it."""
 
 import numpy as np
+from scipy import sparse
 
+from ..face_model import rotation
 from .body import Body
 from .framing import Framed
 from .matte import head_axes
-from .motion import Motion, MotionSource
+from .motion import POSE_LIMIT, Motion, MotionSource
 from .topology import (
     CHIN,
     EAR_LEFT,
@@ -16,6 +18,7 @@ from .topology import (
     face_triangles,
     hole_triangles,
 )
+from .untangle import signed_areas
 
 CAMERA = 6.5  # face heights from the camera to the head: 1.3 m for a 20 cm face, as FaceVerse's camera stands
 PIVOT_DOWN = 0.30  # of the face's height below its middle, at ear-lobe level, where the skull sits on the neck
@@ -29,19 +32,18 @@ class Geometry:
 
     def __init__(self, framed: Framed, landmarks: np.ndarray, matte: np.ndarray, source: MotionSource) -> None:
         self.body = Body(landmarks, matte)
-        centre, right, down, height = head_axes(landmarks)
+        centre, _, down, height = head_axes(landmarks)
         self.height = height
         self.face = landmarks[:FACE_LANDMARKS].astype(np.float64)
         ears = 0.5 * (self.face[EAR_RIGHT, 2] + self.face[EAR_LEFT, 2])
         pivot = centre + down * PIVOT_DOWN * height
         self.pivot = np.array([*pivot, ears + PIVOT_BEHIND * height])
         self.scale, self.frame_of_head = _fit(source.rest, self.face)
-        self.gain = _feature_gain(source.rest, self.face, self.scale, self.frame_of_head)
-        self.is_shut = np.allclose(self.face[LIPS_UPPER_INNER], self.face[LIPS_LOWER_INNER])
-        outline_middle = self.body.outline(self.face)[1::2]
-        rest = np.concatenate([self.face, outline_middle, self.body.rings])
-        self.sources = rest[:, :2].astype(np.float32)
         self.triangles = np.concatenate([self.body.triangles, hole_triangles(), face_triangles()]).astype(np.int32)
+        rest = np.concatenate([self.face, self.body.outline(self.face)[1::2], self.body.rings])
+        self.sources = rest[:, :2].astype(np.float32)
+        self._unfold()
+        self.gain = _feature_gain(source.rest, self.face, self.scale, self.frame_of_head)
 
     def expressed(self, motion: Motion) -> np.ndarray:
         """(468, 3) landmarks with the expression, before the head's own motion; lips never cross."""
@@ -72,6 +74,36 @@ class Geometry:
         rings = rings + (self.posed(rings, motion) - rings) * body.head_share[:, None]
         return np.concatenate([face, body.outline(face)[1::2], rings])
 
+    def _unfold(self) -> None:
+        """Flattens the depth where the farthest turns would fold the mesh over itself, as at the far cheek.
+
+        One photo cannot show what lies behind the cheek's edge; a flatter cheek compresses there instead of tearing.
+        """
+        triangles = self.triangles
+        count = len(self.sources)
+        edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+        edges = np.concatenate([edges, edges[:, ::-1]])
+        adjacency = sparse.csr_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+        adjacency.data[:] = 1.0
+        average = sparse.diags_array(1.0 / np.maximum(adjacency.sum(axis=1), 1)) @ adjacency
+        own_area = signed_areas(self.sources, triangles)
+        sound = np.abs(own_area) > 0.02  # slits of shut lips have no area to lose
+        rings = slice(FACE_LANDMARKS + 36, count)
+        for _ in range(_UNFOLD_ROUNDS):
+            bad = np.zeros(count, dtype=bool)
+            for motion in _EXTREMES:
+                face = self.posed(self.face, motion)
+                targets = self.vertices(self.face, face, motion)
+                ratio = signed_areas(targets[:, :2], triangles)[sound] / own_area[sound]
+                bad[triangles[sound][ratio < _LEAST_AREA]] = True
+            if not bad.any():
+                break
+            depth = np.concatenate([self.face[:, 2], self.body.outline(self.face)[1::2, 2], self.body.rings[:, 2]])
+            share = np.minimum(bad + 0.5 * (average @ bad > 0), 1.0)  # the neighbours follow half way
+            depth += (average @ depth - depth) * share * 0.7
+            self.face[:, 2] = depth[:FACE_LANDMARKS]
+            self.body.rings[:, 2] = depth[rings]
+
     def head_affine(self, points: np.ndarray, motion: Motion) -> np.ndarray:
         """(2, 3) affine of the picture that follows the head alone near `points` (N, 3) of the photo."""
         moved = self.posed(points, motion)[:, :2]
@@ -86,11 +118,26 @@ _STILL = np.array(
 """Landmarks that expressions move little: the pose is fitted to these."""
 
 
+def _extreme(pitch: float, yaw: float) -> Motion:
+    axes = np.array([1.0, -1.0, -1.0])
+    turn = axes[:, None] * rotation(np.array([pitch, yaw, 0.0])).astype(np.float64) * axes
+    none = np.zeros((FACE_LANDMARKS, 3))
+    return Motion(none, turn, np.zeros(3), np.zeros(2), np.zeros(2), np.zeros((2, 2)), 0.0, 0.0)
+
+
+_UNFOLD_ROUNDS = 80
+_LEAST_AREA = 0.12  # of a triangle's area in the photo that must be left at the farthest turn
+_EXTREMES = tuple(
+    _extreme(pitch * POSE_LIMIT[0], yaw * POSE_LIMIT[1])
+    for pitch, yaw in ((0, 1), (0, -1), (1, 0), (-1, 0), (0.7, 0.8), (0.7, -0.8), (-0.7, 0.8), (-0.7, -0.8))
+)
+
+
 def _fit(model: np.ndarray, photo: np.ndarray) -> tuple[float, np.ndarray]:
     """Scale and rotation that take the head model's landmarks (468, 3) to the photo's, by Umeyama's closed form."""
     a = model[_STILL] - model[_STILL].mean(axis=0)
     b = photo[_STILL] - photo[_STILL].mean(axis=0)
-    u, values, vt = np.linalg.svd(b.T @ a)
+    u, _, vt = np.linalg.svd(b.T @ a)
     sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     turn = u @ sign @ vt
     # The scale from what is seen: MediaPipe's depth is a guess.

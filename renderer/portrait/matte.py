@@ -8,6 +8,9 @@ from .topology import CHIN, FOREHEAD, OVAL
 _WORK = 320  # pixels across at which the matte is found; finer gains nothing and costs seconds
 
 
+HAIR_X, HAIR_Y = 0.72, 0.84  # half axes in face heights of where hair may be; smaller ones lost curls
+
+
 def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Centre (2,), the head's right and down directions in the picture (2,) each, and its height in pixels."""
     down = landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]
@@ -33,9 +36,9 @@ def person_matte(picture: np.ndarray, landmarks: np.ndarray, inside: np.ndarray)
     v = ((columns - centre[0]) * down[0] + (rows - centre[1]) * down[1]) / height
 
     marks = np.full((_WORK, _WORK), cv2.GC_BGD, np.uint8)
-    may_be = ((u / 0.78) ** 2 + ((v + 0.12) / 0.88) ** 2 < 1) | ((v > 0.45) & (np.abs(u) < 0.35 + (v - 0.4) * 2.2))
+    may_be = ((u / 0.84) ** 2 + ((v + 0.12) / 0.95) ** 2 < 1) | ((v > 0.45) & (np.abs(u) < 0.35 + (v - 0.4) * 2.2))
     marks[may_be] = cv2.GC_PR_BGD
-    likely = ((u / 0.5) ** 2 + ((v + 0.1) / 0.68) ** 2 < 1) | (
+    likely = ((u / HAIR_X) ** 2 + ((v + 0.12) / HAIR_Y) ** 2 < 1) | (
         (v > 0.3) & (np.abs(u) < 0.25 + (v - 0.65).clip(0) * 1.8)
     )
     marks[likely] = cv2.GC_PR_FGD
@@ -48,9 +51,8 @@ def person_matte(picture: np.ndarray, landmarks: np.ndarray, inside: np.ndarray)
     unsure = marks.copy()
     cv2.setRNGSeed(0)  # GrabCut starts from k-means: the same photo must give the same matte
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(
-        np.ascontiguousarray(small[..., ::-1]), marks, (0, 0, 1, 1), background, foreground, 4, cv2.GC_INIT_WITH_MASK
-    )
+    mode, colours = cv2.GC_INIT_WITH_MASK, np.ascontiguousarray(small[..., ::-1])
+    cv2.grabCut(colours, marks, (0, 0, 1, 1), background, foreground, 4, mode)
     person = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.uint8)
     if person[likely & true_photo].mean() < 0.5:  # the colours said nothing: keep the shape a person has
         person = ((unsure == cv2.GC_FGD) | (unsure == cv2.GC_PR_FGD)).astype(np.uint8)
@@ -64,7 +66,6 @@ def _one_piece(person: np.ndarray, centre: np.ndarray, radius: int) -> np.ndarra
     """The piece that holds the face, closed and without holes."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     person = cv2.morphologyEx(person, cv2.MORPH_CLOSE, disc)
-    person = cv2.morphologyEx(person, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     _, pieces = cv2.connectedComponents(person)
     person = (pieces == pieces[int(centre[1]), int(centre[0])]).astype(np.uint8)
     _, gaps, areas, _ = cv2.connectedComponentsWithStats(1 - person)
@@ -78,25 +79,46 @@ def _one_piece(person: np.ndarray, centre: np.ndarray, radius: int) -> np.ndarra
 
 
 def clean_plate(picture: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The background (P, P, 3) uint8 with the person filled in from its surroundings (push and pull over a pyramid)."""
-    reach = max(3, picture.shape[0] // 80) | 1
-    known = cv2.dilate((matte > 0.02).astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
+    """The background (P, P, 3) uint8 with the person filled in.
+
+    Near the person's edge, which is all that a moving head uncovers, the background is mirrored across the edge so
+    that it keeps its texture; deeper inside it is a smooth mix of the surroundings (push and pull over a pyramid).
+    """
+    size = picture.shape[0]
+    reach = max(3, round(0.006 * size)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    known = cv2.dilate((matte > 0.02).astype(np.uint8), disc) == 0
+    if not known.any():
+        return picture.copy()
+    smooth = _pulled(picture, known)
+    distance, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    where = np.zeros((labels.max() + 1, 2), dtype=np.int32)  # label of the nearest known pixel: its x and y
+    rows, columns = np.nonzero(known)
+    where[labels[rows, columns]] = np.stack([columns, rows], axis=1)
+    nearest = where[labels].astype(np.float32)
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
+    mirror = 2 * nearest - grid
+    for axis in range(2):  # neighbouring pixels with different nearest ones would break the texture up
+        mirror[..., axis] = cv2.GaussianBlur(mirror[..., axis], (0, 0), 0.012 * size)
+    texture = cv2.remap(smooth, mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101)
+    trust = (1 - distance / (0.16 * size)).clip(0, 1)[..., None]
+    filled = smooth + (texture - smooth) * trust
+    return np.where(known[..., None], picture, filled.round().clip(0, 255)).astype(np.uint8)
+
+
+def _pulled(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`picture` (P, P, 3) as float32 where known, elsewhere the mean of ever wider surroundings."""
     levels = [(picture.astype(np.float32) * known[..., None], known.astype(np.float32))]
     while min(levels[-1][1].shape) > 2:
         colour, weight = levels[-1]
-        size = (max(1, (colour.shape[1] + 1) // 2), max(1, (colour.shape[0] + 1) // 2))
-        colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
-        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-        levels.append((colour, weight))
+        size = ((colour.shape[1] + 1) // 2, (colour.shape[0] + 1) // 2)
+        levels.append(tuple(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (colour, weight)))
     colour, weight = levels[-1]
     filled = colour / np.maximum(weight, 1e-4)[..., None]
     for colour, weight in reversed(levels[:-1]):
         filled = cv2.resize(filled, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         own = colour / np.maximum(weight, 1e-4)[..., None]
-        trust = np.minimum(weight * 4, 1)[..., None]
-        filled += (own - filled) * trust
-    filled = np.where(known[..., None], picture, filled)
-    blend = cv2.GaussianBlur(known.astype(np.float32), (0, 0), reach / 2)[..., None].clip(0, 1)
-    smooth = cv2.GaussianBlur(filled, (0, 0), reach / 3)
-    result = np.where(known[..., None], filled, smooth + (filled - smooth) * blend)
-    return result.round().clip(0, 255).astype(np.uint8)
+        filled += (own - filled) * np.minimum(weight * 4, 1)[..., None]
+    return np.where(known[..., None], picture, filled).astype(np.float32)

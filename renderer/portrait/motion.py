@@ -1,4 +1,4 @@
-"""From 58 coefficients to what moves in one photo: expression, head pose, lids and gaze, relative to the photo itself."""
+"""From 58 coefficients to what moves in one photo: expression, pose, lids and gaze, relative to the photo itself."""
 
 from dataclasses import dataclass
 from math import pi
@@ -22,6 +22,10 @@ EXPRESSIONS = len(EXPRESSION_NAMES)
 RELAX = 0.35
 """How far the photo's own expression may be undone: a reaction of 0 on a photo that smiles 0.8 takes 0.28 away.
 More would have to invent what the smile hides; nothing would freeze everything below the photo's own smile."""
+
+POSE_RELAX = 0.15
+"""The same for head pose and gaze: an upright reaction turns a photo only a little towards the camera, because one
+photo cannot show the hidden cheek, and the tracker's idea of upright is off by up to 20 degrees on single photos."""
 
 POSE_LIMIT = np.radians([15.0, 24.0, 20.0])  # pitch, yaw, roll away from the photo; eased towards these
 TRANSLATION_LIMIT = np.array([0.18, 0.18, 0.6])  # model units, eased likewise
@@ -118,7 +122,7 @@ class PhotoMotion:
         _tame(expression)
         displacement = (expression @ self.source.basis).reshape(-1, 3)
 
-        angles = ease(residual(_angles(row), self.own_angles, RELAX), POSE_LIMIT)
+        angles = ease(residual(_angles(row), self.own_angles, POSE_RELAX), POSE_LIMIT)
         axes = np.array([1.0, -1.0, -1.0])
         turn = axes[:, None] * rotation(angles).astype(np.float64) * axes  # world to picture axes
         shift = row[-3:] - self.own[-3:] if np.any(self.own[-3:]) else row[-3:] - np.array(REACT_TRANSLATION)
@@ -130,11 +134,11 @@ class PhotoMotion:
         def own(stem: str) -> np.ndarray:
             return np.array([self.own[CHANNEL[stem + side]] for side in ("Right", "Left")])
 
-        look = self._gaze(row) - self._gaze(self.own)
+        look = residual(self._gaze(row), self._gaze(self.own), POSE_RELAX)
         gaze = np.stack([ease(look[:, 0], GAZE_LIMIT), ease(look[:, 1], GAZE_LIMIT)], axis=1)
         blink, own_blink = both("eyeBlink"), own("eyeBlink").clip(max=0.7)
         closure = np.where(
-            blink > own_blink, (blink - own_blink) / (0.85 - own_blink).clip(min=0.1), 0.3 * (blink - own_blink)
+            blink > own_blink, (blink - own_blink) / (0.85 - own_blink).clip(min=0.1), 0.1 * (blink - own_blink)
         )
         closure += 0.28 * gaze[:, 1].clip(0) - 0.12 * (-gaze[:, 1]).clip(0)  # the upper lid follows the gaze
         closure -= 0.22 * (both("eyeWide") - own("eyeWide")).clip(0)
@@ -152,7 +156,7 @@ class PhotoMotion:
 
     @staticmethod
     def _gaze(row: np.ndarray) -> np.ndarray:
-        """(2, 2) look of the right and left eye, picture right and down. Looking out is picture left for the right eye."""
+        """(2, 2) look of the right and left eye: picture right, picture down. The right eye looks out to the left."""
         right = row[CHANNEL["eyeLookInRight"]] - row[CHANNEL["eyeLookOutRight"]]
         left = row[CHANNEL["eyeLookOutLeft"]] - row[CHANNEL["eyeLookInLeft"]]
         down_right = row[CHANNEL["eyeLookDownRight"]] - row[CHANNEL["eyeLookUpRight"]]

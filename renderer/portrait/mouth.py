@@ -40,13 +40,15 @@ class Mouth:
         self.picture = framed.picture
         self.is_open = is_open
         corners = 0.5 * (upper[0] + upper[-1])
-        # The teeth hang from the skull: on an open mouth their edge lies below the upper lip, on a shut one at the slit.
+        # The teeth hang from the skull: their edge lies a little below the photo's upper lip.
         lip = upper[3:8].mean(axis=0)
         self.origin = np.array([*(corners + self.down * ((lip - corners) @ self.down))])
+        lower_lip = lower[3:8].mean(axis=0)
+        self.lower_teeth = np.array([0.0, float((lower_lip - self.origin) @ self.down) / self.width - 0.035])
         skin = _skin(framed.picture, landmarks)
         self.tone = np.clip(skin.mean() / 165.0, 0.35, 1.15)
         cast = skin / max(skin.mean(), 1.0)
-        self.tooth = np.clip(np.array([226.0, 216.0, 200.0]) * self.tone * (0.75 + 0.25 * cast), 0, 245)
+        self.tooth = np.clip(np.array([228.0, 214.0, 194.0]) * self.tone * (0.6 + 0.4 * cast), 0, 245)
         self.flesh = np.array([150.0, 66.0, 62.0]) * self.tone
         self.deep = np.array([44.0, 17.0, 16.0]) * self.tone
         self.shown = None
@@ -77,7 +79,7 @@ class Mouth:
         where = np.empty((2, *shape), dtype=np.float32)
         _interior(
             colour, where, inverse, origin.astype(np.float64), self.origin, self.right, self.down, self.width,
-            jaw.astype(np.float64), self.tooth, self.flesh, self.deep, _TOOTH_EDGES,
+            jaw + self.lower_teeth, self.tooth, self.flesh, self.deep, _TOOTH_EDGES,
         )  # fmt: skip
         # Lips shade what lies behind them: dark at the rim, more so under the upper lip.
         padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
@@ -106,10 +108,10 @@ def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, t
             light = 1.0 - 0.5 * side * side
             r, g, b = deep[0], deep[1], deep[2]
             # Tongue: lies in the lower jaw, lit from the front.
-            tx, ty = lx / 0.30, (ly + 0.02) / 0.17
+            tx, ty = lx / 0.28, (ly - 0.01) / 0.13
             tongue = 1.0 - (tx * tx + ty * ty)
             if tongue > 0:
-                mix = min(tongue * 3.0, 1.0) * 0.75
+                mix = min(tongue * 2.0, 1.0) * 0.8
                 shade = (0.55 + 0.45 * min(tongue, 1.0)) * light
                 r += (flesh[0] * shade - r) * mix
                 g += (flesh[1] * shade - g) * mix
@@ -117,25 +119,25 @@ def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, t
             for row in range(2):
                 if row == 0:  # lower teeth, in the jaw
                     u = abs(lx) * 1.25
-                    edge = 0.005 + 0.22 * lx * lx
+                    edge = 0.30 * lx * lx
                     inside = (ly - edge) / 0.022
-                    gain = 0.72
+                    gain, warm = 0.58, 0.90
                 else:
                     u = abs(x)
                     edge = 0.075 - 0.20 * x * x
                     inside = (edge - y) / 0.022
-                    gain = 1.0
+                    gain, warm = 1.0, 1.0
                 mix = min(max(inside, 0.0), 1.0) * min(max((0.44 - u) / 0.10, 0.0), 1.0)
                 if mix <= 0:
                     continue
                 gap = 1.0
                 for k in range(edges.shape[0]):
                     gap = min(gap, abs(u - edges[k]))
-                line = 1.0 - 0.28 * max(0.0, 1.0 - gap / 0.016)
+                line = 1.0 - (0.05 + 0.20 * row) * max(0.0, 1.0 - gap / 0.016)
                 shade = gain * light * line
                 r += (tooth[0] * shade - r) * mix
-                g += (tooth[1] * shade - g) * mix
-                b += (tooth[2] * shade - b) * mix
+                g += (tooth[1] * shade * warm - g) * mix
+                b += (tooth[2] * shade * warm * warm - b) * mix
             colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = r, g, b
 
 

@@ -14,7 +14,8 @@ from .geometry import Geometry
 from .matte import clean_plate, person_matte
 from .motion import Motion, MotionSource, PhotoMotion, clean
 from .mouth import Mouth, shut_lips
-from .topology import CHIN, EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER
+from .topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
+from .untangle import untangled
 
 SMALLEST, LARGEST = 64, 1024
 
@@ -64,7 +65,8 @@ class _Photo:
         self.motion = motion
         framed = frame_photo(image, landmarks, size)
         self.size, self.margin = size, framed.margin
-        points, is_open = shut_lips(framed.landmarks.astype(np.float64))
+        points = untangled(framed.landmarks, motion.source.rest, face_triangles())
+        points, is_open = shut_lips(points)
         matte = person_matte(framed.picture, points, framed.inside)
         plate = clean_plate(framed.picture, matte)
         frame = slice(framed.margin, framed.margin + size)
@@ -116,7 +118,8 @@ class _Photo:
         return frame
 
     def _jaw(self, motion: Motion) -> np.ndarray:
-        """(2,) motion of the lower teeth against the skull in mouth widths, from the chin's expression."""
+        """(2,) motion of the lower teeth against the skull in mouth widths: they stay behind the lower lip."""
         geometry = self.geometry
-        chin = geometry.scale * (motion.displacement[CHIN] @ geometry.frame_of_head.T)[:2] / self.mouth.width
-        return np.array([chin @ self.mouth.right, chin @ self.mouth.down])
+        lip = motion.displacement[LIPS_LOWER_INNER[4:7]].mean(axis=0)
+        moved = geometry.scale * (lip @ geometry.frame_of_head.T)[:2] / self.mouth.width
+        return np.array([moved @ self.mouth.right, moved @ self.mouth.down])
