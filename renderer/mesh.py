@@ -19,11 +19,12 @@ from .face_model import (
     rotation,
 )
 from .rasterizer import SAMPLES, screen_points, vertex_normals, visible_triangles
-from .studio import LIGHTS, PEOPLE, Person, StudioSurface, display_table, ground, shade
+from .shading import LIGHTS, shade
+from .studio import PEOPLE, Person, StudioSurface, display_table, ground
 
 LOOKS = ("studio", "grey")
 
-STUDIO_ZOOM = 0.74
+STUDIO_ZOOM = 0.69
 """FaceVerse's camera frames a face without skull and neck; the studio look steps back by this factor of its focal."""
 
 CHUNK = 32  # frames whose vertices are computed in one matrix product
@@ -64,11 +65,9 @@ class MeshRenderer:
         self._triangles = face.triangles
         if look == "studio":
             self._surface = StudioSurface(face, person, self._shape)
+            self._shape = self._surface.shape
             self._wall = ground(self.size, person.palette)
             self._table = display_table()
-        elif face.parts is not None and "lashes" in face.part_names:
-            keep = face.parts != face.part_names.index("lashes")
-            self._triangles = np.ascontiguousarray(face.triangles[keep])
 
     def render(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         """(T, 58) coefficients -> T pictures (size, size, 3) uint8 RGB, drawn one by one as they are asked for.
@@ -91,7 +90,7 @@ class MeshRenderer:
         points, normals = np.empty_like(self._shape), np.empty_like(self._shape)
         depth, owner = np.empty((samples, samples), np.float32), np.empty((samples, samples), np.int32)
         focal, centre = self.focal * SAMPLES, self.size // 2 * SAMPLES
-        cull = ~surface.two_sided
+        cull = np.ones(len(self._triangles), bool)
         for rows, vertices in self._object_vertices(coefficients):
             for world in self._with_shoulders(vertices, rows):
                 vertex_normals(world, self._triangles, normals)
@@ -99,9 +98,8 @@ class MeshRenderer:
                 visible_triangles(points, self._triangles, cull, depth, owner)
                 image = np.empty((self.size, self.size, 3), np.uint8)
                 shade(
-                    owner, depth, points, normals, self._triangles, surface.material, surface.layers, surface.albedo,
-                    surface.fields, surface.local, surface.colours, LIGHTS, np.float32(focal), self._wall, self._table,
-                    image,
+                    owner, depth, points, normals, self._triangles, surface.surface, surface.lasting, surface.colours,
+                    LIGHTS, np.float32(focal), self._wall, self._table, image,
                 )  # fmt: skip
                 yield image
 

@@ -9,6 +9,7 @@ from .compiled import compiled
 SAMPLES = 2  # samples per pixel and axis: 2 x 2 ordered supersampling
 EMPTY = -1  # triangle number of a sample that sees the background
 SEAM = np.float32(1e-5)  # rounding slack of the barycentric test, or hairline cracks open between neighbours
+WHOLE = np.float32(1.0) + SEAM
 
 
 @compiled
@@ -63,7 +64,7 @@ def visible_triangles(points, triangles, cull, depth, owner):
     is exact in perspective.
     """
     height, width = owner.shape
-    depth[:] = 0.0
+    depth[:] = np.float32(0.0)
     owner[:] = EMPTY
     for face in range(triangles.shape[0]):
         a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
@@ -86,16 +87,17 @@ def visible_triangles(points, triangles, cull, depth, owner):
         c_dx, c_dy = -(by - ay) * inverse, (bx - ax) * inverse
         za = points[a, 2]
         zb, zc = points[b, 2] - za, points[c, 2] - za
+        step = b_dx * zb + c_dx * zc
         for y in range(low_y, high_y + 1):
             dy = np.float32(y) + np.float32(0.5) - ay
             dx = np.float32(low_x) + np.float32(0.5) - ax
             wb = dx * b_dx + dy * b_dy
             wc = dx * c_dx + dy * c_dy
+            near = za + wb * zb + wc * zc
             for x in range(low_x, high_x + 1):
-                if wb >= -SEAM and wc >= -SEAM and wb + wc <= 1.0 + SEAM:
-                    near = za + wb * zb + wc * zc
-                    if near > depth[y, x]:
-                        depth[y, x] = near
-                        owner[y, x] = face
+                if wb >= -SEAM and wc >= -SEAM and wb + wc <= WHOLE and near > depth[y, x]:
+                    depth[y, x] = near
+                    owner[y, x] = face
                 wb += b_dx
                 wc += c_dx
+                near += step

