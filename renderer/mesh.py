@@ -62,7 +62,9 @@ class MeshRenderer:
         self.focal = FOCAL_AT_224 * self.size / 224 * zoom if focal is None else float(focal)
         self._shape = np.ascontiguousarray(face.shape(vector), np.float32)
         self._basis = face.expression_basis.reshape(-1, EXPRESSIONS)
-        self._triangles = face.triangles
+        self._triangles = face.triangles.astype(np.uint32)  # unsigned: no check for negative indices in the loops
+        bends = None if face.head_weight is None else np.flatnonzero(face.head_weight < 1)
+        self._bending = bends  # vertices of neck and shoulders, which do not turn fully with the head
         if look == "studio":
             self._surface = StudioSurface(face, person, self._shape)
             self._shape = self._surface.shape
@@ -109,13 +111,15 @@ class MeshRenderer:
         The model's own rule turns everything rigidly; a bust that turns with its head looks like a figurine.
         """
         world = place(vertices, rows)
-        if self.face.head_weight is None:
+        if self._bending is None:
             return world
         upright = np.tile(np.append(UPRIGHT, (0, 0, 0)), (len(rows), 1)).astype(np.float32)
         joint = (rotation(rows[:, -6:-3]) - rotation(upright[:, :3])) @ NECK
         upright[:, 3:] = rows[:, -3:] + NECK_FOLLOWS * joint
-        shoulders = place(vertices, upright)
-        return shoulders + self.face.head_weight[:, None] * (world - shoulders)
+        still = place(vertices[:, self._bending], upright)
+        weight = self.face.head_weight[self._bending, None]
+        world[:, self._bending] = still + weight * (world[:, self._bending] - still)
+        return world
 
     def _grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         for rows, vertices in self._object_vertices(coefficients):

@@ -9,7 +9,6 @@ from .compiled import compiled
 SAMPLES = 2  # samples per pixel and axis: 2 x 2 ordered supersampling
 EMPTY = -1  # triangle number of a sample that sees the background
 SEAM = np.float32(1e-5)  # rounding slack of the barycentric test, or hairline cracks open between neighbours
-WHOLE = np.float32(1.0) + SEAM
 
 
 @compiled
@@ -88,16 +87,41 @@ def visible_triangles(points, triangles, cull, depth, owner):
         za = points[a, 2]
         zb, zc = points[b, 2] - za, points[c, 2] - za
         step = b_dx * zb + c_dx * zc
+        a_dx = -b_dx - c_dx
+        tiny = np.float32(1e-20)  # keeps the divisions finite where an edge runs along the row
+        a_run = np.float32(1.0) / (a_dx if abs(a_dx) > tiny else tiny)
+        b_run = np.float32(1.0) / (b_dx if abs(b_dx) > tiny else tiny)
+        c_run = np.float32(1.0) / (c_dx if abs(c_dx) > tiny else tiny)
+        dx = np.float32(low_x) + np.float32(0.5) - ax
+        last = np.float32(high_x - low_x)
         for y in range(low_y, high_y + 1):
             dy = np.float32(y) + np.float32(0.5) - ay
-            dx = np.float32(low_x) + np.float32(0.5) - ax
             wb = dx * b_dx + dy * b_dy
             wc = dx * c_dx + dy * c_dy
-            near = za + wb * zb + wc * zc
-            for x in range(low_x, high_x + 1):
-                if wb >= -SEAM and wc >= -SEAM and wb + wc <= WHOLE and near > depth[y, x]:
+            wa = np.float32(1.0) - wb - wc
+            # each weight crosses zero once along the row: the samples inside are one run, without a test for each
+            begin, end = np.float32(0.0), last
+            cross = -(wa + SEAM) * a_run
+            if a_run > 0.0:
+                begin = max(begin, cross)
+            else:
+                end = min(end, cross)
+            cross = -(wb + SEAM) * b_run
+            if b_run > 0.0:
+                begin = max(begin, cross)
+            else:
+                end = min(end, cross)
+            cross = -(wc + SEAM) * c_run
+            if c_run > 0.0:
+                begin = max(begin, cross)
+            else:
+                end = min(end, cross)
+            if begin > end:
+                continue
+            start = int(np.ceil(begin))
+            near = za + wb * zb + wc * zc + np.float32(start) * step
+            for x in range(low_x + start, low_x + int(end) + 1):
+                if near > depth[y, x]:
                     depth[y, x] = near
                     owner[y, x] = face
-                wb += b_dx
-                wc += c_dx
                 near += step

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .rasterizer import EMPTY, SAMPLES
 
-SKIN, MOUTH, EYE, TEETH, TONGUE, CLOTH = range(6)
+SKIN, MOUTH, EYE, TEETH, TONGUE = range(5)  # materials; skin includes lips, scalp and what the collar covers
 # what is painted at the vertices and read in every pixel, see tools/face_paint.py
 FIELDS = ("occlusion", "lips", "browAcross", "hair", "lash", "cloth", "browAlong")
 BRIGHTEST = 2.0  # linear light that the display table still tells apart
@@ -32,79 +32,20 @@ LIGHTS = np.array(
 
 
 @compiled
-def shade(owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal, wall, table, image):
-    """Lights every pixel of `image` (S, S, 3) uint8 from the samples' triangles `owner` (2S, 2S).
-
-    points, normals: of this frame's vertices; surface, lasting, colours: see StudioSurface; wall (S, S, 3) linear.
-    """
-    size = image.shape[0]
-    share = np.float32(1.0 / (SAMPLES * SAMPLES))
-    colour = np.empty(3, np.float32)
-    for row in range(size):
-        for column in range(size):
-            y, x = row * SAMPLES, column * SAMPLES
-            face = owner[y, x]
-            same = face == owner[y, x + 1] and face == owner[y + 1, x] and face == owner[y + 1, x + 1]
-            if same and face != EMPTY:
-                _surface(
-                    np.float32(x + 1), np.float32(y + 1), face, depth[y, x], points, normals, triangles, surface,
-                    lasting, colours, lights, focal, colour,
-                )  # fmt: skip
-                red, green, blue = colour[0], colour[1], colour[2]
-            elif same:
-                red, green, blue = wall[row, column, 0], wall[row, column, 1], wall[row, column, 2]
-            else:
-                red, green, blue = _edge(
-                    row, column, owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal,
-                    wall, colour, share,
-                )  # fmt: skip
-            image[row, column, 0] = table[min(4095, int(red * np.float32(4095.0 / BRIGHTEST)))]
-            image[row, column, 1] = table[min(4095, int(green * np.float32(4095.0 / BRIGHTEST)))]
-            image[row, column, 2] = table[min(4095, int(blue * np.float32(4095.0 / BRIGHTEST)))]
+def _step(distance, width):
+    """0 outside, 1 inside, smooth over `width` about zero."""
+    t = min(max(distance / width + np.float32(0.5), np.float32(0.0)), np.float32(1.0))
+    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
 
 
 @compiled
-def _edge(
-    row, column, owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal, wall, colour, share
-):
-    """Linear colour of a pixel whose samples see different triangles."""
-    red = green = blue = np.float32(0.0)
-    done = 0  # bits of the samples already shaded with an earlier one
-    for first in range(SAMPLES * SAMPLES):
-        if done >> first & 1:
-            continue
-        y0, x0 = row * SAMPLES + first // SAMPLES, column * SAMPLES + first % SAMPLES
-        face = owner[y0, x0]
-        if face == EMPTY:
-            red += wall[row, column, 0] * share
-            green += wall[row, column, 1] * share
-            blue += wall[row, column, 2] * share
-            continue
-        kind, near = surface[face] & 7, depth[y0, x0]
-        count = np.float32(1.0)
-        x, y = np.float32(x0) + np.float32(0.5), np.float32(y0) + np.float32(0.5)
-        for other in range(first + 1, SAMPLES * SAMPLES):
-            y1, x1 = row * SAMPLES + other // SAMPLES, column * SAMPLES + other % SAMPLES
-            if owner[y1, x1] == EMPTY or done >> other & 1:
-                continue
-            # one surface: same material and hardly farther; 0.0006 is some 0.04 units of depth
-            if surface[owner[y1, x1]] & 7 == kind and abs(depth[y1, x1] - near) < np.float32(0.0006):
-                done |= 1 << other
-                count += np.float32(1.0)
-                x += np.float32(x1) + np.float32(0.5)
-                y += np.float32(y1) + np.float32(0.5)
-        _surface(
-            x / count, y / count, face, near, points, normals, triangles, surface, lasting, colours, lights, focal,
-            colour,
-        )  # fmt: skip
-        red += colour[0] * count * share
-        green += colour[1] * count * share
-        blue += colour[2] * count * share
-    return red, green, blue
+def _cover(wa, wb, wc, fa, fb, fc, pixel, soft):
+    """How far inside a painted field the point lies, antialiased: over `soft` units or a good pixel."""
+    return _step(wa * fa + wb * fb + wc * fc, max(soft, np.float32(1.3) * pixel))
 
 
-@compiled
-def _surface(x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal, colour):
+@inlined
+def _surface(x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal):
     """Linear colour of triangle `face` at sample coordinates x, y.
 
     Weights are linear on the screen: within one of these small triangles perspective changes them by under 1 %.
@@ -136,7 +77,7 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
     blue = wa * lasting[a, 2] + wb * lasting[b, 2] + wc * lasting[c, 2]
     shine, gloss, wrap, glint = np.float32(0.10), 0, np.float32(1.0), np.float32(0.0)
     dim = np.float32(1.0)
-    if kind in (SKIN, CLOTH):
+    if kind == SKIN:
         if mask & 16:
             t = _cover(wa, wb, wc, lasting[a, 8], lasting[b, 8], lasting[c, 8], pixel, np.float32(0.006))
             red += t * (colours[3, 0] - red)
@@ -253,7 +194,7 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
     spot *= shine * open_sky
     rim *= sky * (np.float32(1.0) - max(np.float32(0.0), nz))
     glint *= shine
-    colour[0] = (
+    lit_red = (
         dim
         * red
         * (
@@ -264,7 +205,7 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
         + spot * lights[3, 0]
         + glint
     )
-    colour[1] = (
+    lit_green = (
         dim
         * green
         * (
@@ -275,7 +216,7 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
         + spot * lights[3, 1]
         + glint
     )
-    colour[2] = (
+    lit_blue = (
         dim
         * blue
         * (
@@ -286,16 +227,63 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
         + spot * lights[3, 2]
         + glint
     )
+    return lit_red, lit_green, lit_blue
 
 
 @compiled
-def _step(distance, width):
-    """0 outside, 1 inside, smooth over `width` about zero."""
-    t = min(max(distance / width + np.float32(0.5), np.float32(0.0)), np.float32(1.0))
-    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
+def shade(owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal, wall, table, image):
+    """Lights every pixel of `image` (S, S, 3) uint8 from the samples' triangles `owner` (2S, 2S).
 
-
-@compiled
-def _cover(wa, wb, wc, fa, fb, fc, pixel, soft):
-    """How far inside a painted field the point lies, antialiased: over `soft` units or a good pixel."""
-    return _step(wa * fa + wb * fb + wc * fc, max(soft, np.float32(1.3) * pixel))
+    points, normals: of this frame's vertices; surface, lasting, colours: see StudioSurface; wall (S, S, 3) linear.
+    """
+    size = image.shape[0]
+    share = np.float32(1.0 / (SAMPLES * SAMPLES))
+    bright = np.float32(4095.0 / BRIGHTEST)
+    for row in range(size):
+        for column in range(size):
+            top, left = row * SAMPLES, column * SAMPLES
+            face = owner[top, left]
+            same = (
+                face == owner[top, left + 1] and face == owner[top + 1, left] and face == owner[top + 1, left + 1]
+            )  # most pixels
+            red = green = blue = np.float32(0.0)
+            done = 0  # bits of the samples already shaded with an earlier one
+            for first in range(SAMPLES * SAMPLES):
+                if done >> first & 1:
+                    continue
+                y0, x0 = top + first // SAMPLES, left + first % SAMPLES
+                face, near = owner[y0, x0], depth[y0, x0]
+                count = np.float32(1.0)
+                x, y = np.float32(x0) + np.float32(0.5), np.float32(y0) + np.float32(0.5)
+                if same:
+                    done = 15
+                    count, x, y = np.float32(4.0), np.float32(left + 1), np.float32(top + 1)
+                if face == EMPTY:
+                    red += wall[row, column, 0] * share * count
+                    green += wall[row, column, 1] * share * count
+                    blue += wall[row, column, 2] * share * count
+                    continue
+                if not same:
+                    kind = surface[face] & 7
+                    for other in range(first + 1, SAMPLES * SAMPLES):
+                        y1, x1 = top + other // SAMPLES, left + other % SAMPLES
+                        beside = owner[y1, x1]
+                        if beside == EMPTY or done >> other & 1 or surface[beside] & 7 != kind:
+                            continue
+                        # one surface: same material and hardly farther; 0.0006 is some 0.04 units of depth
+                        if abs(depth[y1, x1] - near) < np.float32(0.0006):
+                            done |= 1 << other
+                            count += np.float32(1.0)
+                            x += np.float32(x1) + np.float32(0.5)
+                            y += np.float32(y1) + np.float32(0.5)
+                    x /= count
+                    y /= count
+                r, g, b = _surface(
+                    x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal
+                )
+                red += r * count * share
+                green += g * count * share
+                blue += b * count * share
+            image[row, column, 0] = table[min(4095, int(red * bright))]
+            image[row, column, 1] = table[min(4095, int(green * bright))]
+            image[row, column, 2] = table[min(4095, int(blue * bright))]

@@ -8,11 +8,11 @@ import numpy as np
 
 from .face_model import FaceModel
 from .rasterizer import vertex_normals
-from .shading import BRIGHTEST, CLOTH, EYE, FIELDS, MOUTH, SKIN, TEETH, TONGUE
+from .shading import BRIGHTEST, EYE, FIELDS, MOUTH, SKIN, TEETH, TONGUE
 
 MATERIAL_OF_PART = {
     "skin": SKIN, "lips": SKIN, "mouth": MOUTH, "eyeLeft": EYE, "eyeRight": EYE, "teethUpper": TEETH,
-    "teethLower": TEETH, "tongue": TONGUE, "cloth": CLOTH,
+    "teethLower": TEETH, "tongue": TONGUE, "cloth": SKIN,
 }  # fmt: skip
 HAIR_THICKNESS = 0.055  # model units, 9 mm
 

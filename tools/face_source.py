@@ -19,7 +19,7 @@ TONGUE = "helper-tongue"
 LOWER_LASHES = ("helper-l-eyelashes-1", "helper-r-eyelashes-1")
 UPPER_LASHES = ("helper-l-eyelashes-2", "helper-r-eyelashes-2")
 
-LONGEST_EDGE = 0.16  # dm; longer edges of the skin are halved, twice at most
+LONGEST_EDGE, SHOULDERS, LONGEST_BELOW = 0.16, 5.9, 0.32  # dm; longer edges of the skin are halved, twice at most
 BUST_CENTRE_Y = 6.35  # dm; the cut through the shoulders is an ellipse about this point of the neck
 BUST_RADII = (2.7, 2.4)  # dm, across and down
 
@@ -132,7 +132,8 @@ def refine(cut: Cut) -> Cut:
 
     edges = np.sort(cut.triangles[:, [[0, 1], [1, 2], [2, 0]]], axis=2)  # (F, 3, 2)
     length = np.linalg.norm(cut.vertices[edges[..., 0]] - cut.vertices[edges[..., 1]], axis=2)
-    long = body[:, None] & (length > LONGEST_EDGE)
+    middle_y = (cut.vertices[edges[..., 0], 1] + cut.vertices[edges[..., 1], 1]) / 2
+    long = body[:, None] & (length > np.where(middle_y > SHOULDERS, LONGEST_EDGE, LONGEST_BELOW))
     split, number = np.unique(edges[long], axis=0, return_inverse=True)
     middle = np.full(long.shape, -1)
     middle[long] = len(cut.vertices) + number.reshape(-1)
