@@ -284,9 +284,10 @@ def read_audio(path: str | os.PathLike, info: VideoInfo | None = None) -> Sound 
 
 
 def _open(file, name: str) -> av.container.InputContainer:
+    limits = {"max_pixels": str(MOST_PIXELS)}  # ffmpeg may decode a picture to learn the stream's format
     guards = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": ""}
     try:
-        return av.open(file, container_options=guards, buffer_size=1 << 18, metadata_errors="replace")
+        return av.open(file, options=limits, container_options=guards, buffer_size=1 << 18, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError):
         raise InputError(
             f"{name} is damaged or not a video that can be read (MP4, MOV, WebM, MKV, AVI, MPEG, OGV, FLV and WMV can)."

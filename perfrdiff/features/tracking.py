@@ -16,11 +16,11 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
-from perfrdiff.features.pose import euler_angles
+from perfrdiff.features.pose import euler_angles, rotation_matrix
 from perfrdiff.features.search import Person, find_faces, look_through, region_around
 from perfrdiff.features.signals import SHORT_GAP, RawTrack, clean
 
-__all__ = ["FaceStill", "FaceTrack", "FaceTracker", "track_image", "track_video"]
+__all__ = ["FaceStill", "FaceTrack", "FaceTracker", "quarter_turns_of", "track_image", "track_video"]
 
 REGION_PIXELS = 640  # long side of what the tracker is given
 LEAST_TRACKED = 0.5  # share of frames with a face below which a clip is refused
@@ -83,10 +83,14 @@ def track_video(
             f"A face was seen in only {tracked.mean():.0%} of {info.name}; at least {LEAST_TRACKED:.0%} is needed, "
             "cut the part that shows the face."
         )
+    turns = _stand_upright(track)
     coefficients, _ = clean(track)
-    result = FaceTrack(coefficients, tracked, _notes(info, people, track))
+    notes = _notes(info, people, track)
+    if turns:
+        notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
+    result = FaceTrack(coefficients, tracked, notes)
     if portrait:
-        result = _with_portrait(result, track, path, info)
+        result = _with_portrait(result, track, path, info, turns)
     if progress:
         progress(1.0)
     return result
@@ -241,9 +245,25 @@ def _notes(info: VideoInfo, people: list[Person], track: RawTrack) -> list[str]:
     return notes
 
 
-def _with_portrait(result: FaceTrack, track: RawTrack, path, info: VideoInfo) -> FaceTrack:
+def quarter_turns_of(coefficients: np.ndarray) -> int:
+    """How many quarter turns, counter-clockwise as seen, the face of (58,) coefficients is away from upright: 0 … 3."""
+    return round(float(coefficients[CHANNEL["rotationZ"]]) / (np.pi / 2)) % 4
+
+
+def _stand_upright(track: RawTrack) -> int:
+    """Turn the poses of a face that lies on its side or its head, in place; returns the quarter turns it was off."""
+    rolls = np.array([euler_angles(rotation)[2] for rotation in track.rotations if rotation is not None])
+    turns = round(float(np.angle(np.exp(1j * rolls).mean())) / (np.pi / 2)) % 4
+    if turns:
+        back = rotation_matrix(np.array([0.0, 0.0, -turns * np.pi / 2]))
+        track.rotations = [None if one is None else back @ one for one in track.rotations]
+        track.positions = [None if one is None else back @ one for one in track.positions]
+    return turns
+
+
+def _with_portrait(result: FaceTrack, track: RawTrack, path, info: VideoInfo, turns: int) -> FaceTrack:
     for tick in _portrait_order(result.coefficients, track)[:5]:
-        frame = frame_at(path, info, int(tick), long_side=1280)
+        frame = np.ascontiguousarray(np.rot90(frame_at(path, info, int(tick), long_side=1280), -turns))
         try:
             still = track_image(frame, info.name)
         except InputError:

@@ -1,0 +1,295 @@
+"""Whatever file a person has: pictures and sound come out upright, steady and in step, or it is refused clearly."""
+
+import socket
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from features_clips import RATE, click, corners, grey, ramp, write_clip
+from PIL import Image
+
+from perfrdiff.errors import InputError
+from perfrdiff.features import images, media
+from perfrdiff.features.local_file import shown_name
+
+
+def brightness(path, **options) -> np.ndarray:
+    return np.array([frame.mean() for frame in media.frames(path, **options)])
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [5, 12.5, 24, 25, 29.97, 30, 60, 120])
+def test_any_frame_rate_becomes_25_with_the_right_pictures(tmp_path, rate):
+    levels = 20  # the brightness tells a picture's number modulo 20
+    count = round(2 * rate)
+    times = np.arange(count) / rate
+    path = write_clip(tmp_path / "clip.mp4", [grey(30 + 10 * (i % levels)) for i in range(count)], times)
+    got = brightness(path)
+    assert len(got) == pytest.approx(count / rate * 25, abs=1.01)
+    ticks = np.arange(len(got)) / 25
+    near = np.round(ticks * rate)
+    level = np.round((got - 29) / 10)
+    shown = near + (level - near + levels // 2) % levels - levels // 2  # which picture each frame is
+    late = ticks - shown / rate
+    assert late.max() < 1 / rate + 1e-3, "a picture is held no longer than until the next begins"
+    assert late.min() > -0.021, "no picture comes more than half a frame early"
+    if rate >= 25:
+        assert abs(np.median(late)) < 0.011, "sampled without a lag"
+
+
+def test_variable_rate_keeps_its_timing(tmp_path):
+    times = np.concatenate([np.arange(25) / 25, 1 + np.arange(5) / 5])
+    path = write_clip(tmp_path / "clip.mkv", [*ramp(25), *(grey(235 - 30 * i) for i in range(5))], times)
+    got = brightness(path)
+    assert len(got) == 50
+    for start, value in zip(range(25, 50, 5), range(235, 85, -30), strict=True):
+        np.testing.assert_allclose(got[start : start + 5], value, atol=6)
+
+
+def test_a_late_start_is_second_zero(tmp_path):
+    path = write_clip(tmp_path / "clip.ts", ramp(50), 3600 + np.arange(50) / 25)
+    assert media.probe(path).seconds == pytest.approx(2, abs=0.05)
+    assert len(brightness(path)) == 50
+
+
+def test_reading_is_streamed(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", ramp(100), np.arange(100) / 25)
+    reader = media.frames(path)
+    first = next(reader)
+    assert first.mean() < 25
+    reader.close()
+
+
+def test_a_file_cut_short_is_used_as_far_as_it_goes(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(100)]
+    whole = write_clip(tmp_path / "whole.mkv", noise, np.arange(100) / 25)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+    seconds = media.probe(cut).seconds
+    assert 1.5 < seconds < 3
+    assert len(brightness(cut)) == pytest.approx(25 * seconds, abs=1)
+
+
+# --- shape ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, -90])
+def test_rotation_metadata_turns_the_picture_upright(tmp_path, turn):
+    upright = corners(96, 64)
+    stored = np.ascontiguousarray(np.rot90(upright, -turn // 90))  # a player turns it by ``turn`` counter-clockwise
+    path = write_clip(tmp_path / "clip.mp4", [stored] * 30, np.arange(30) / 25, turn=turn)
+    info = media.probe(path)
+    assert (info.width, info.height) == (96, 64)
+    frame = next(media.frames(path))
+    assert frame.shape == (64, 96, 3)
+    np.testing.assert_allclose(frame.astype(int)[8::16, 8::16], upright.astype(int)[8::16, 8::16], atol=25)
+
+
+def test_pixels_that_are_not_square_are_stretched(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", [corners(64, 96)] * 30, np.arange(30) / 25, aspect=Fraction(2, 1))
+    assert next(media.frames(path)).shape == (96, 128, 3)
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, -90])
+def test_a_region_is_that_part_of_the_whole(tmp_path, turn):
+    ground = np.linspace(30, 220, 96 * 64).reshape(64, 96)
+    picture = np.stack([ground, ground[::-1], ground[:, ::-1]], axis=-1).astype(np.uint8)
+    path = write_clip(tmp_path / "clip.mp4", [picture] * 30, np.arange(30) / 25, turn=turn)
+    info = media.probe(path)
+    reader = media.FrameReader(path, info)
+    x, y, width, height = reader.region = (16, 8, 32, 24)
+    part = next(iter(reader))
+    whole = reader.whole(1280)
+    assert whole.shape == (info.height, info.width, 3)
+    np.testing.assert_allclose(part.astype(int), whole[y : y + height, x : x + width].astype(int), atol=6)
+
+
+def test_large_pictures_are_shrunk_while_decoding(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", [corners(640, 320)] * 30, np.arange(30) / 25)
+    assert next(media.frames(path, long_side=160)).shape == (80, 160, 3)
+
+
+# --- sound ------------------------------------------------------------------------------------------------------------
+
+
+def onset(sound: media.Sound) -> float:
+    return int((np.abs(sound.samples) > 0.2).argmax()) / sound.rate
+
+
+@pytest.mark.parametrize(("start", "at", "heard"), [(0.0, 0.5, 0.5), (0.7, 0.5, 1.2), (0.4, 0.0, 0.4)])
+def test_sound_keeps_its_offset_to_the_picture(tmp_path, start, at, heard):
+    path = write_clip(
+        tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=[(start, click(2 - start, at))]
+    )  # fmt: skip
+    sound = media.read_audio(path)
+    assert onset(sound) == pytest.approx(heard, abs=0.005)
+    assert len(sound.samples) == 2 * RATE
+
+
+def test_sound_before_the_first_picture_is_cut(tmp_path):
+    path = write_clip(tmp_path / "clip.mkv", ramp(50), 0.6 + np.arange(50) / 25, sounds=[(0.0, click(2.6, 1.0))])
+    assert onset(media.read_audio(path)) == pytest.approx(0.4, abs=0.03)
+
+
+@pytest.mark.parametrize("seconds", [0.8, 5.0])
+def test_sound_follows_the_length_of_the_picture(tmp_path, seconds):
+    path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=[(0.0, click(seconds, 0.5))])
+    sound = media.read_audio(path)
+    assert len(sound.samples) == 2 * RATE
+    assert onset(sound) == pytest.approx(0.5, abs=0.005)
+    if seconds < 2:
+        assert not sound.samples[round(0.85 * RATE) :].any()
+
+
+def test_the_first_of_two_tracks_counts(tmp_path):
+    tracks = [(0.0, click(2, 0.3)), (0.0, click(2, 1.3))]
+    path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=tracks)
+    assert onset(media.read_audio(path)) == pytest.approx(0.3, abs=0.005)
+
+
+def test_no_sound_is_none_and_silence_says_so(tmp_path):
+    mute = write_clip(tmp_path / "mute.mp4", ramp(50), np.arange(50) / 25)
+    assert media.read_audio(mute) is None
+    silent = write_clip(tmp_path / "silent.mov", ramp(50), np.arange(50) / 25, sounds=[(0.0, np.zeros(2 * RATE))])
+    assert media.read_audio(silent).is_silent
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+def test_too_long_and_too_short_name_the_limit(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", ramp(100), np.arange(100) / 25)
+    with pytest.raises(InputError, match=r"longer than 3 s.*max_seconds"):
+        media.probe(path, max_seconds=3)
+    short = write_clip(tmp_path / "short.mp4", ramp(10), np.arange(10) / 25)
+    with pytest.raises(InputError, match=r"lasts 0\.4 s; at least 1 s"):
+        media.probe(short)
+
+
+def test_a_playlist_named_mp4_reaches_no_other_file_and_no_socket(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        port = server.getsockname()[1]
+        good = write_clip(tmp_path / "good.ts", ramp(50), np.arange(50) / 25)
+        for text in (
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n",
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{good}\n#EXT-X-ENDLIST\n",
+            f"ffconcat version 1.0\nfile {good}\n",
+        ):
+            path = tmp_path / "list.mp4"
+            path.write_text(text)
+            with pytest.raises(InputError, match=r"list\.mp4"):
+                media.probe(path)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
+    path = write_clip(tmp_path / "clip.mp4", ramp(30, 128, 96), np.arange(30) / 25)
+    monkeypatch.setattr(media, "MOST_PIXELS", 10_000)
+    with pytest.raises(InputError, match="128 x 96"):
+        media.probe(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"", "empty"), (b"hello", "not a video"), (bytes(range(256)) * 16, "not a video")],
+)
+def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, content, word):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=word) as caught:
+        media.probe(path)
+    assert str(tmp_path) not in str(caught.value), "the folder is nobody's business"
+
+
+def test_missing_files_folders_and_odd_names_are_refused(tmp_path):
+    for path in (tmp_path / "none.mp4", tmp_path, "/dev/zero", "a\0b.mp4", "http:clip.mp4", "x" * 300 + ".mp4"):
+        with pytest.raises(InputError):
+            media.probe(path)
+
+
+def test_names_are_shown_without_folders_and_control_characters():
+    assert shown_name("/home/someone/new\nline\u202e.mp4") == "“new?line?.mp4”"
+    assert len(shown_name("a" * 400 + ".mp4")) < 70
+    assert shown_name("..\\..\\win.ini") == "“win.ini”"
+
+
+# --- photos -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_turned_photo_stands_upright(tmp_path, orientation):
+    upright = Image.fromarray(corners(96, 64))
+    stored = upright.rotate({1: 0, 3: 180, 6: 90, 8: 270}[orientation], expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    got = images.read_image(tmp_path / "photo.jpg")
+    np.testing.assert_allclose(got.astype(int)[8::16, 8::16], corners(96, 64).astype(int)[8::16, 8::16], atol=30)
+
+
+def test_transparency_lies_on_grey_and_hides_what_is_under_it(tmp_path):
+    picture = np.zeros((64, 64, 4), dtype=np.uint8)
+    picture[..., 0], picture[..., 2] = 255, 255  # magenta, invisible
+    picture[16:48, 16:48] = (10, 200, 10, 255)
+    Image.fromarray(picture).save(tmp_path / "cut.png")
+    got = images.read_image(tmp_path / "cut.png")
+    assert tuple(got[0, 0]) == images.BACKGROUND
+    assert tuple(got[32, 32]) == (10, 200, 10)
+
+
+def test_sixteen_bit_grey_is_not_white(tmp_path):
+    ramp16 = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp16).save(tmp_path / "deep.png")
+    got = images.read_image(tmp_path / "deep.png")
+    np.testing.assert_allclose(got[..., 0], ramp16 / 257, atol=1)
+
+
+@pytest.mark.parametrize("marker_kept", [True, False])
+def test_cmyk_has_natural_colours_with_and_without_adobes_marker(tmp_path, marker_kept):
+    print_colours = Image.fromarray(corners(64, 64)).convert("CMYK")
+    if not marker_kept:  # Pillow inverts what it writes, as Adobe does; without the marker the values are plain
+        print_colours = print_colours.point(lambda value: 255 - value)
+    print_colours.save(tmp_path / "print.jpg", quality=95)
+    data = (tmp_path / "print.jpg").read_bytes()
+    marker = data.index(b"Adobe") - 4
+    if not marker_kept:
+        data = data[:marker] + data[marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big") :]
+        (tmp_path / "print.jpg").write_bytes(data)
+    got = images.read_image(tmp_path / "print.jpg").astype(int)[8::16, 8::16]
+    np.testing.assert_allclose(got, corners(64, 64).astype(int)[8::16, 8::16], atol=40)
+
+
+def test_an_animation_counts_as_its_first_picture(tmp_path):
+    first, second = Image.fromarray(grey(40)), Image.fromarray(grey(200))
+    first.save(tmp_path / "moving.gif", save_all=True, append_images=[second])
+    assert images.is_image(tmp_path / "moving.gif")
+    assert images.read_image(tmp_path / "moving.gif").mean() < 60
+    with pytest.raises(InputError, match="is a picture"):
+        media.probe(tmp_path / "moving.gif")
+
+
+def test_a_bomb_is_refused_from_its_header(tmp_path):
+    Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(InputError, match="megapixels"):
+        images.read_image(tmp_path / "bomb.png")
+
+
+def test_damaged_tiny_and_wrong_pictures_are_refused(tmp_path):
+    Image.fromarray(corners(256, 256)).save(tmp_path / "whole.png")
+    (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:300])
+    Image.fromarray(grey(9, 16, 16)).save(tmp_path / "tiny.png")
+    (tmp_path / "page.jpg").write_text("<html></html>")
+    for name, word in (("half.png", "damaged"), ("tiny.png", "16 x 16"), ("page.jpg", "not a picture")):
+        with pytest.raises(InputError, match=word):
+            images.read_image(tmp_path / name)
+
+
+def test_a_large_photo_is_shrunk(tmp_path):
+    Image.new("RGB", (6000, 3000), (80, 120, 160)).save(tmp_path / "large.jpg")
+    got = images.read_image(tmp_path / "large.jpg")
+    assert got.shape == (1024, 2048, 3)
