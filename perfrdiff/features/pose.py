@@ -11,7 +11,15 @@ from scipy.signal import savgol_filter
 
 from perfrdiff.features.coefficients import react_mean
 
-__all__ = ["MILLIMETRES_PER_UNIT", "euler_angles", "rotation_matrix", "smooth", "translations", "without_parallax"]
+__all__ = [
+    "MILLIMETRES_PER_UNIT",
+    "euler_angles",
+    "rotation_matrix",
+    "smooth",
+    "tracked_angles",
+    "translations",
+    "without_parallax",
+]
 
 MILLIMETRES_PER_UNIT = 162.0
 CAMERA_DISTANCE = 10.0  # of the FaceVerse camera, model units
@@ -20,6 +28,10 @@ CAMERA_DISTANCE = 10.0  # of the FaceVerse camera, model units
 # camera's axis. A face off the axis is therefore turned towards the camera by this share of the ray's angle
 # (measured by moving one picture over a larger canvas: 0.24 … 0.37 over ±30°).
 PARALLAX = 0.28
+
+# MediaPipe assumes a camera with a wide view at arm's length, FaceVerse one with a narrow view; through the latter, the
+# built-in head turned by ±30° is read back with these shares of its angle (tests/test_features_tracking.py).
+PITCH_SHARE, YAW_SHARE = 0.85, 0.91
 
 SMOOTHING_FRAMES = 5  # with order 2: no lag, a 3 Hz nod keeps 97 % of its height
 SMOOTHING_ORDER = 2
@@ -48,6 +60,14 @@ def euler_angles(rotation: np.ndarray) -> np.ndarray:
     b = np.arcsin(np.clip(-r[..., 2, 0], -1.0, 1.0))
     c = np.arctan2(r[..., 1, 0], r[..., 0, 0])
     return np.stack([a, b, c], axis=-1)
+
+
+def tracked_angles(rotation: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) head rotation as MediaPipe fits it -> (..., 3) angles of the 58-vector, to FaceVerse's scale."""
+    angles = euler_angles(rotation)
+    angles[..., 0] = np.pi + (angles[..., 0] - np.pi) / PITCH_SHARE
+    angles[..., 1] /= YAW_SHARE
+    return angles
 
 
 def without_parallax(rotation: np.ndarray, position: np.ndarray) -> np.ndarray:

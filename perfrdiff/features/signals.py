@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH
-from perfrdiff.features.pose import euler_angles, smooth, translations
+from perfrdiff.features.pose import smooth, tracked_angles, translations
 
 __all__ = ["RawTrack", "clean", "neutral_offset", "without_offset"]
 
@@ -53,7 +53,7 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
     tracked, takes = track.tracked, np.array(track.takes)
     rows = np.zeros((len(tracked), WIDTH))
     rows[tracked, EXPRESSION] = np.stack([row for row in track.expressions if row is not None])
-    rows[tracked, ROTATION] = np.unwrap(euler_angles(np.stack([r for r in track.rotations if r is not None])), axis=0)
+    rows[tracked, ROTATION] = np.unwrap(tracked_angles(np.stack([r for r in track.rotations if r is not None])), axis=0)
     positions = np.full((len(tracked), 3), np.nan)
     positions[tracked] = np.stack([row for row in track.positions if row is not None])
     for take in np.unique(takes[tracked]):

@@ -16,7 +16,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
-from perfrdiff.features.pose import euler_angles, rotation_matrix
+from perfrdiff.features.pose import euler_angles, rotation_matrix, tracked_angles
 from perfrdiff.features.search import Person, find_faces, look_through, region_around
 from perfrdiff.features.signals import SHORT_GAP, RawTrack, clean
 
@@ -121,7 +121,7 @@ def track_image(picture: np.ndarray, name: str = "the photo") -> FaceStill:
         face = replace(face, landmarks=face.landmarks + np.array([x, y, 0], dtype=np.float32))
     coefficients = np.zeros(WIDTH, dtype=np.float32)
     coefficients[EXPRESSION] = face.expressions
-    coefficients[ROTATION] = euler_angles(face.rotation)
+    coefficients[ROTATION] = tracked_angles(face.rotation)
     coefficients[TRANSLATION] = react_mean()[TRANSLATION]
     return FaceStill(coefficients, face.landmarks, len(faces))
 

@@ -1,0 +1,82 @@
+"""How fast a clip becomes numbers: decode, track, MFCC, affect, and each against the plain way, in one run.
+
+    python -m benchmarks.features [VIDEO]
+
+Without a video, the example speaker is used. Frames per second of wall time; the ratio is against the plain way.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from perfrdiff.features.affect import affect_attributes
+from perfrdiff.features.audio import mfcc
+from perfrdiff.features.clip import read_speaker
+from perfrdiff.features.landmarker import FaceTracker
+from perfrdiff.features.media import RATE, FrameReader, frames, probe, read_audio
+from perfrdiff.features.search import look_through, region_around
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "assets" / "examples" / "speaker.mp4"
+
+
+def rate(count: int, work: Callable[[], object], repeats: int = 1) -> float:
+    """Frames per second of the fastest of ``repeats`` runs."""
+    best = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return count / best
+
+
+def main(path: Path) -> None:
+    info = probe(path)
+    whole = list(frames(path, info=info, long_side=640))
+    count = len(whole)
+    sound = read_audio(path, info)
+    samples = sound.samples if sound is not None else np.zeros(count * 640, dtype=np.float32)
+    samples = np.pad(samples, (0, max(0, count * 640 - len(samples))))[: count * 640]
+    person = look_through(path, info)[0]
+    region = region_around(np.array(person.centres), person.size, info.width, info.height)
+
+    def decode_region() -> None:
+        reader = FrameReader(path, info, long_side=640)
+        reader.region = region
+        for _ in reader:
+            pass
+
+    def track(streaming: bool) -> None:
+        with FaceTracker(streaming, faces=2) as tracker:
+            for picture in whole:
+                tracker.detect(picture)
+
+    def single_mfcc() -> None:
+        for index in range(count):
+            mfcc(samples[640 * index : 640 * (index + 1)], RATE, 1)
+
+    mfcc(samples, RATE, count)  # fills the tables
+    coefficients = np.random.default_rng(0).uniform(0, 1, (count, 58)).astype(np.float32)
+    rows = [
+        ("decode, the face's region to RGB", rate(count, decode_region),
+         "whole picture, full size", rate(count, lambda: [None for _ in frames(path, info=info, long_side=10_000)])),
+        ("track, stream mode", rate(count, lambda: track(True)), "picture by picture", rate(count, lambda: track(False))),
+        ("MFCC, one batch", rate(count, lambda: mfcc(samples, RATE, count), 3),
+         "frame by frame", rate(count, single_mfcc)),
+        ("affect, one batch", rate(count, lambda: affect_attributes(coefficients), 3),
+         "frame by frame", rate(count, lambda: [affect_attributes(row[None]) for row in coefficients])),
+    ]  # fmt: skip
+    print(f"{path.name}: {info.width}x{info.height}, {info.frame_rate:.1f} fps, {info.seconds:.1f} s, {count} frames")
+    print(f"{'stage':36}{'frames/s':>10}   {'plain way':26}{'frames/s':>10}{'ratio':>8}")
+    for stage, fast, plain_way, plain in rows:
+        print(f"{stage:36}{fast:10.0f}   {plain_way:26}{plain:10.0f}{fast / plain:8.1f}")
+    start = time.perf_counter()
+    read_speaker(path)
+    seconds = time.perf_counter() - start
+    print(f"{'read_speaker, everything':36}{count / seconds:10.0f}   {seconds / info.seconds:.2f} x the clip's length")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLE)
