@@ -7,7 +7,7 @@ from .drawing import blend, coverage, stroke, window
 from .framing import Framed
 from .topology import EyeIndices
 
-LOOK = np.array([0.22, 0.14])  # of the eye's width: iris travel of a full look across and down
+LOOK = np.array([0.20, 0.14])  # of the eye's width: iris travel of a full look across and down
 CLOSED_LINE = 0.14  # where the lids meet, from the lower margin towards the upper one
 LID_ROWS = 7
 LASH_BAND = 0.06  # of the eye's width: the part of the upper lid at its margin that is never stretched
@@ -107,7 +107,10 @@ class Eye:
         edge = max(1.0, 0.03 * self.width)
         well_inside = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0.95
         white = (well_inside & (distance > 1.2)).astype(np.float32)
-        self.white = _filled(self.photo, white, 0.12 * self.width)
+        # The ball is darker towards its rim and under the lid; an evenly white filling looks like a sticker.
+        depth = cv2.GaussianBlur(inside, (0, 0), 0.07 * self.width)[..., None]
+        rim = 0.72 + 0.28 * ((depth - 0.45) / 0.5).clip(0, 1)
+        self.white = _filled(self.photo, white, 0.12 * self.width) * (rim * (1 - white[..., None]) + white[..., None])
         seen = well_inside & (distance < 1.25)
         bins = np.minimum((distance * 6).astype(int), 7)
         profile = np.zeros((8, 3), np.float32)
@@ -154,10 +157,10 @@ class Eye:
         lash = float(np.clip((closure - 0.2) / 0.5, 0, 1)) * min(1.0, self.openness / FEWEST_OPEN)
         if lash > 0:
             line = _twice(upper)
-            mask = stroke(shape, line, origin, max(0.045 * self.width, 0.6))
-            mask = np.maximum(mask, 0.75 * stroke(shape, line[: len(line) // 2], origin, max(0.07 * self.width, 0.8)))
-            mask = cv2.GaussianBlur(mask, (0, 0), max(0.012 * self.width, 0.35))
-            blend(frame, corner, self.lash_colour.astype(np.float32), 0.8 * lash * mask)
+            mask = stroke(shape, line[1:-1], origin, max(0.028 * self.width, 0.5))
+            mask = np.maximum(mask, 0.7 * stroke(shape, line[1 : len(line) // 2], origin, max(0.05 * self.width, 0.7)))
+            mask = cv2.GaussianBlur(mask, (0, 0), max(0.018 * self.width, 0.4))
+            blend(frame, corner, self.lash_colour.astype(np.float32), 0.78 * lash * mask)
 
     def _eyeball(self, origin: np.ndarray, shape: tuple[int, int], affine: np.ndarray, gaze: np.ndarray) -> np.ndarray:
         inverse = cv2.invertAffineTransform(affine)

@@ -1,13 +1,11 @@
 """Where every vertex of one photo goes: the face from MediaPipe's landmarks, the rest on rings round it."""
 
 import numpy as np
-from scipy import sparse
 
-from ..face_model import rotation
 from .body import Body
 from .framing import Framed
 from .matte import head_axes
-from .motion import POSE_LIMIT, Motion, MotionSource
+from .motion import Motion, MotionSource
 from .topology import (
     CHIN,
     EAR_LEFT,
@@ -15,15 +13,20 @@ from .topology import (
     FACE_LANDMARKS,
     LIPS_LOWER_INNER,
     LIPS_UPPER_INNER,
+    OVAL,
     face_triangles,
     hole_triangles,
 )
-from .untangle import signed_areas
+from .untangle import signed_areas, unfold
 
 CAMERA = 6.5  # face heights from the camera to the head: 1.3 m for a 20 cm face, as FaceVerse's camera stands
 PIVOT_DOWN = 0.30  # of the face's height below its middle, at ear-lobe level, where the skull sits on the neck
 PIVOT_BEHIND = 0.06  # of the face's height behind the ears
 DEPTH = 0.85  # of MediaPipe's depth: the outline would fold over at the far cheek with all of it
+STICK = 0.02  # of the mouth's width: how far shut lips are pulled before they part
+STEEPEST = 1.2  # depth per distance across: at a turn of 24 degrees 2.2 would fold
+_UNFOLD_ROUNDS = 30
+_LEAST_LEFT = 0.03  # of a triangle's area in the photo that must be left in every frame
 GAIN_RANGE = (0.75, 1.3)  # how much a photo's features may differ in size from the head model's
 
 
@@ -40,23 +43,41 @@ class Geometry:
         self.pivot = np.array([*pivot, ears + PIVOT_BEHIND * height])
         self.scale, self.frame_of_head = _fit(source.rest, self.face)
         self.triangles = np.concatenate([self.body.triangles, hole_triangles(), face_triangles()]).astype(np.int32)
+        upper, lower = self.face[LIPS_UPPER_INNER], self.face[LIPS_LOWER_INNER]
+        self.is_shut = bool(np.allclose(upper, lower))
+        self.stick = STICK * float(np.linalg.norm(upper[-1] - upper[0]))
         rest = np.concatenate([self.face, self.body.outline(self.face)[1::2], self.body.rings])
         self.sources = rest[:, :2].astype(np.float32)
-        self._unfold()
+        areas = signed_areas(self.sources, self.triangles)
+        signs = np.sign(areas)
+        # Shut lips have no area in the photo, but they too must not pass through each other. The mouth's triangles
+        # come first after the rings' and turn clockwise in the picture.
+        slit = slice(len(self.body.triangles), len(self.body.triangles) + 2 * len(LIPS_UPPER_INNER) - 4)
+        signs[slit] = 1.0
+        self._guarded = self.triangles, signs, _LEAST_LEFT * np.abs(areas)
+        self._limit_slope()
         self.gain = _feature_gain(source.rest, self.face, self.scale, self.frame_of_head)
 
     def expressed(self, motion: Motion) -> np.ndarray:
         """(468, 3) landmarks with the expression, before the head's own motion; lips never cross."""
         offset = (self.scale * motion.displacement) @ self.frame_of_head.T * self.gain[:, None]
         face = self.face + offset
+        self._part_lips(face)
+        return face
+
+    def _part_lips(self, face: np.ndarray) -> None:
+        """Keeps the upper inner lip of `face` (468, 3) above the lower one, in place."""
         upper, lower = face[LIPS_UPPER_INNER[1:-1]], face[LIPS_LOWER_INNER[1:-1]]
         down = self.face[CHIN, :2] - self.pivot[:2]
         down = down / max(float(np.linalg.norm(down)), 1e-6)
-        crossed = ((lower - upper)[:, :2] @ down) < 0
+        gap = ((lower - upper)[:, :2] @ down).clip(0)[:, None]
+        if self.is_shut:  # shut lips stick: units that hardly part them must not leave a dotted slit
+            gap = gap * gap / (gap + self.stick)
+        across = (lower - upper) - np.append(down, 0.0) * ((lower - upper)[:, :2] @ down)[:, None]
+        apart = across + np.append(down, 0.0) * gap
         middle = 0.5 * (upper + lower)
-        face[LIPS_UPPER_INNER[1:-1][crossed]] = middle[crossed]
-        face[LIPS_LOWER_INNER[1:-1][crossed]] = middle[crossed]
-        return face
+        face[LIPS_UPPER_INNER[1:-1]] = middle - 0.5 * apart
+        face[LIPS_LOWER_INNER[1:-1]] = middle + 0.5 * apart
 
     def posed(self, points: np.ndarray, motion: Motion) -> np.ndarray:
         """(N, 3) points moved with the head: turned about the top of the neck, shifted, seen in perspective."""
@@ -74,35 +95,34 @@ class Geometry:
         rings = rings + (self.posed(rings, motion) - rings) * body.head_share[:, None]
         return np.concatenate([face, body.outline(face)[1::2], rings])
 
-    def _unfold(self) -> None:
-        """Flattens the depth where the farthest turns would fold the mesh over itself, as at the far cheek.
+    def unfolded(self, vertices: np.ndarray) -> np.ndarray:
+        """Vertices (N, 3) without folded triangles.
+
+        Units add up linearly, skin does not; several strong ones at once (or a shut mouth pulled further shut) would
+        push one row of vertices through the next.
+        """
+        result = vertices.copy()
+        unfold(result, *self._guarded, _UNFOLD_ROUNDS)
+        result[FACE_LANDMARKS : FACE_LANDMARKS + len(OVAL)] = self.body.outline(result)[1::2]
+        return result
+
+    def _limit_slope(self) -> None:
+        """Flattens the depth where it falls off so steeply that a turn would fold the mesh, as at the far cheek.
 
         One photo cannot show what lies behind the cheek's edge; a flatter cheek compresses there instead of tearing.
+        The depth becomes the middle of its two closest envelopes of bounded slope (McShane's extension).
         """
-        triangles = self.triangles
-        count = len(self.sources)
-        edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-        edges = np.concatenate([edges, edges[:, ::-1]])
-        adjacency = sparse.csr_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-        adjacency.data[:] = 1.0
-        average = sparse.diags_array(1.0 / np.maximum(adjacency.sum(axis=1), 1)) @ adjacency
-        own_area = signed_areas(self.sources, triangles)
-        sound = np.abs(own_area) > 0.02  # slits of shut lips have no area to lose
-        rings = slice(FACE_LANDMARKS + 36, count)
-        for _ in range(_UNFOLD_ROUNDS):
-            bad = np.zeros(count, dtype=bool)
-            for motion in _EXTREMES:
-                face = self.posed(self.face, motion)
-                targets = self.vertices(self.face, face, motion)
-                ratio = signed_areas(targets[:, :2], triangles)[sound] / own_area[sound]
-                bad[triangles[sound][ratio < _LEAST_AREA]] = True
-            if not bad.any():
-                break
-            depth = np.concatenate([self.face[:, 2], self.body.outline(self.face)[1::2, 2], self.body.rings[:, 2]])
-            share = np.minimum(bad + 0.5 * (average @ bad > 0), 1.0)  # the neighbours follow half way
-            depth += (average @ depth - depth) * share * 0.7
-            self.face[:, 2] = depth[:FACE_LANDMARKS]
-            self.body.rings[:, 2] = depth[rings]
+        points = np.concatenate([self.face, self.body.rings])
+        depth = points[:, 2]
+        above, below = np.empty_like(depth), np.empty_like(depth)
+        for start in range(0, len(points), 256):  # blocks keep the distance table small
+            part = slice(start, start + 256)
+            reach = STEEPEST * np.linalg.norm(points[part, None, :2] - points[None, :, :2], axis=2)
+            above[part] = (depth + reach).min(axis=1)
+            below[part] = (depth - reach).max(axis=1)
+        limited = 0.5 * (above + below)
+        self.face[:, 2] = limited[:FACE_LANDMARKS]
+        self.body.rings[:, 2] = limited[FACE_LANDMARKS:]
 
     def head_affine(self, points: np.ndarray, motion: Motion) -> np.ndarray:
         """(2, 3) affine of the picture that follows the head alone near `points` (N, 3) of the photo."""
@@ -116,21 +136,6 @@ _STILL = np.array(
      288, 205, 425, 50, 280, 129, 358]
 )  # fmt: skip
 """Landmarks that expressions move little: the pose is fitted to these."""
-
-
-def _extreme(pitch: float, yaw: float) -> Motion:
-    axes = np.array([1.0, -1.0, -1.0])
-    turn = axes[:, None] * rotation(np.array([pitch, yaw, 0.0])).astype(np.float64) * axes
-    none = np.zeros((FACE_LANDMARKS, 3))
-    return Motion(none, turn, np.zeros(3), np.zeros(2), np.zeros(2), np.zeros((2, 2)), 0.0, 0.0)
-
-
-_UNFOLD_ROUNDS = 80
-_LEAST_AREA = 0.12  # of a triangle's area in the photo that must be left at the farthest turn
-_EXTREMES = tuple(
-    _extreme(pitch * POSE_LIMIT[0], yaw * POSE_LIMIT[1])
-    for pitch, yaw in ((0, 1), (0, -1), (1, 0), (-1, 0), (0.7, 0.8), (0.7, -0.8), (-0.7, 0.8), (-0.7, -0.8))
-)
 
 
 def _fit(model: np.ndarray, photo: np.ndarray) -> tuple[float, np.ndarray]:

@@ -78,16 +78,22 @@ def _one_piece(person: np.ndarray, centre: np.ndarray, radius: int) -> np.ndarra
     return person
 
 
-def clean_plate(picture: np.ndarray, matte: np.ndarray) -> np.ndarray:
+def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """The background (P, P, 3) uint8 with the person filled in.
 
     Near the person's edge, which is all that a moving head uncovers, the background is mirrored across the edge so
     that it keeps its texture; deeper inside it is a smooth mix of the surroundings (push and pull over a pyramid).
     """
     size = picture.shape[0]
-    reach = max(3, round(0.006 * size)) | 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    known = cv2.dilate((matte > 0.02).astype(np.uint8), disc) == 0
+    # Round the hair single strands are left outside the matte; at the shoulders a neat edge matters more.
+    wide, narrow = (max(3, round(share * size)) | 1 for share in (0.02, 0.006))
+    person = (matte > 0.02).astype(np.uint8)
+    round_hair = cv2.dilate(person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
+    known = cv2.dilate(person, np.ones((narrow, narrow), np.uint8)) == 0
+    centre, _, down, height = head_axes(landmarks)
+    rows, columns = np.mgrid[:size, :size]
+    above_jaw = (columns - centre[0]) * down[0] + (rows - centre[1]) * down[1] < 0.2 * height
+    known &= (round_hair == 0) | ~above_jaw
     if not known.any():
         return picture.copy()
     smooth = _pulled(picture, known)

@@ -14,7 +14,7 @@ from ..face_model import (
     neutral_coefficients,
     rotation,
 )
-from .topology import FACE_LANDMARKS
+from .topology import FACE_LANDMARKS, LIP_CONTOURS
 
 CHANNEL = {name: index for index, name in enumerate(COEFFICIENT_NAMES)}
 EXPRESSIONS = len(EXPRESSION_NAMES)
@@ -61,7 +61,22 @@ class MotionSource:
         basis = points[1:] - points[0]
         basis[[name.startswith(_EXPLICIT) for name in EXPRESSION_NAMES]] = 0.0
         self.rest = points[0] - points[0].mean(axis=0)  # (468, 3)
+        for contour in LIP_CONTOURS:
+            basis[:, contour] = _rounded(basis[:, contour])
         self.basis = basis.reshape(EXPRESSIONS, -1)  # (52, 468 * 3)
+
+
+def _rounded(motion: np.ndarray) -> np.ndarray:
+    """Motion (52, 11, 3) along one lip contour as a smooth bow over the straight line of its corners.
+
+    The mesh's lips have few vertices near the corners, so a jaw that opens would draw a box; lips open to an almond.
+    """
+    along = np.linspace(0.0, 1.0, motion.shape[1])
+    straight = motion[:, :1] + (motion[:, -1:] - motion[:, :1]) * along[None, :, None]
+    sine = np.sin(np.pi * along)
+    shapes = np.stack([sine.clip(0) ** 0.85, np.sin(2 * np.pi * along), np.sin(3 * np.pi * along) * sine], axis=1)
+    onto = shapes @ np.linalg.pinv(shapes)  # (11, 11) least-squares projection
+    return straight + np.einsum("ij,ejc->eic", onto, motion - straight)
 
 
 def clean(coefficients: np.ndarray) -> np.ndarray:
@@ -113,6 +128,10 @@ class PhotoMotion:
         # A mouth that is open in the photo must be able to shut.
         for name in ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight"):
             self.relax[CHANNEL[name]] = 0.8
+        # Undoing pressed or rolled lips would part them and show a slit that the photo has not.
+        for name, index in CHANNEL.items():
+            if name.startswith(("mouthPress", "mouthRoll", "mouthShrug", "mouthClose")):
+                self.relax[index : index + 1] = 0.0
 
     def __call__(self, row: np.ndarray) -> Motion:
         """One cleaned row (58,) to its motion."""

@@ -10,6 +10,8 @@ from .topology import LIPS_LOWER_INNER, LIPS_UPPER_INNER
 
 SHUT = 0.045  # gap / mouth width below which the photo's mouth counts as closed (landmarks jitter by that much)
 
+FOLLOW = 0.07  # of the mouth's width: how far the photo's own teeth stretch with the lower lip
+
 _TOOTH_EDGES = np.array([0.0, 0.165, 0.295, 0.40, 0.485], dtype=np.float32)  # of the mouth's width, from the middle
 
 
@@ -44,7 +46,8 @@ class Mouth:
         lip = upper[3:8].mean(axis=0)
         self.origin = np.array([*(corners + self.down * ((lip - corners) @ self.down))])
         lower_lip = lower[3:8].mean(axis=0)
-        self.lower_teeth = np.array([0.0, float((lower_lip - self.origin) @ self.down) / self.width - 0.035])
+        self.gap = float((lower_lip - self.origin) @ self.down) / self.width
+        self.lower_teeth = np.array([0.0, self.gap - 0.025])
         skin = _skin(framed.picture, landmarks)
         self.tone = np.clip(skin.mean() / 165.0, 0.35, 1.15)
         cast = skin / max(skin.mean(), 1.0)
@@ -80,6 +83,7 @@ class Mouth:
         _interior(
             colour, where, inverse, origin.astype(np.float64), self.origin, self.right, self.down, self.width,
             jaw + self.lower_teeth, self.tooth, self.flesh, self.deep, _TOOTH_EDGES,
+            self.gap, float(np.clip(jaw[1], -self.gap, FOLLOW)),
         )  # fmt: skip
         # Lips shade what lies behind them: dark at the rim, more so under the upper lip.
         padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
@@ -93,22 +97,24 @@ class Mouth:
 
 
 @compiled
-def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, tooth, flesh, deep, edges):
+def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, tooth, flesh, deep, edges, gap, follow):
     """Paints the interior procedurally, pixel by pixel; `where` receives the picture coordinates of the skull."""
     for i in range(colour.shape[0]):
         for j in range(colour.shape[1]):
             px, py = j + corner[0], i + corner[1]
             sx = inverse[0, 0] * px + inverse[0, 1] * py + inverse[0, 2]
             sy = inverse[1, 0] * px + inverse[1, 1] * py + inverse[1, 2]
-            where[0, i, j], where[1, i, j] = sx, sy
             x = ((sx - origin[0]) * right[0] + (sy - origin[1]) * right[1]) / width
             y = ((sx - origin[0]) * down[0] + (sy - origin[1]) * down[1]) / width
+            # Small moves of the lower lip stretch what the photo shows; larger ones leave it hanging from the skull.
+            step = follow * min(max(y / max(gap + follow, 0.01), 0.0), 1.0) * width
+            where[0, i, j], where[1, i, j] = sx - step * down[0], sy - step * down[1]
             lx, ly = x - jaw[0], y - jaw[1]
             side = min(abs(x) / 0.5, 1.0)
             light = 1.0 - 0.5 * side * side
             r, g, b = deep[0], deep[1], deep[2]
             # Tongue: lies in the lower jaw, lit from the front.
-            tx, ty = lx / 0.28, (ly - 0.01) / 0.13
+            tx, ty = lx / 0.28, (ly + 0.005) / 0.15
             tongue = 1.0 - (tx * tx + ty * ty)
             if tongue > 0:
                 mix = min(tongue * 2.0, 1.0) * 0.8
@@ -121,19 +127,19 @@ def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, t
                     u = abs(lx) * 1.25
                     edge = 0.30 * lx * lx
                     inside = (ly - edge) / 0.022
-                    gain, warm = 0.58, 0.90
+                    gain, warm = 0.66, 0.94
                 else:
                     u = abs(x)
-                    edge = 0.075 - 0.20 * x * x
+                    edge = 0.095 - 0.24 * x * x
                     inside = (edge - y) / 0.022
                     gain, warm = 1.0, 1.0
                 mix = min(max(inside, 0.0), 1.0) * min(max((0.44 - u) / 0.10, 0.0), 1.0)
                 if mix <= 0:
                     continue
-                gap = 1.0
+                between = 1.0
                 for k in range(edges.shape[0]):
-                    gap = min(gap, abs(u - edges[k]))
-                line = 1.0 - (0.05 + 0.20 * row) * max(0.0, 1.0 - gap / 0.016)
+                    between = min(between, abs(u - edges[k]))
+                line = 1.0 - (0.05 + 0.20 * row) * max(0.0, 1.0 - between / 0.016)
                 shade = gain * light * line
                 r += (tooth[0] * shade - r) * mix
                 g += (tooth[1] * shade * warm - g) * mix

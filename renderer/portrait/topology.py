@@ -27,6 +27,18 @@ LIPS_LOWER_OUTER = np.array([61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291])
 LIPS_UPPER_INNER = np.array([78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308])
 LIPS_LOWER_INNER = np.array([78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308])
 
+LIP_CONTOURS = (
+    LIPS_UPPER_OUTER,
+    LIPS_LOWER_OUTER,
+    np.array([76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306]),
+    np.array([76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306]),
+    np.array([62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292]),
+    np.array([62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292]),
+    LIPS_UPPER_INNER,
+    LIPS_LOWER_INNER,
+)
+"""Four rings of the lips from outside to inside, each as its upper and its lower half."""
+
 
 @dataclass(frozen=True)
 class EyeIndices:

@@ -2,15 +2,11 @@
 
 import numpy as np
 
-from .topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_LOWER_OUTER, LIPS_UPPER_INNER, LIPS_UPPER_OUTER, OVAL
+from ..compiled import compiled
+from .topology import FACE_LANDMARKS, OVAL
 
 _ROUNDS = 60
 _LEAST = 0.04  # of the mean triangle's area that every triangle must have
-
-_KEPT = np.zeros(FACE_LANDMARKS, dtype=bool)  # eyes, lips and outline stay where they were found
-for _eye in EYES:
-    _KEPT[[*_eye.upper, *_eye.lower]] = True
-_KEPT[[*LIPS_UPPER_INNER, *LIPS_LOWER_INNER, *LIPS_UPPER_OUTER, *LIPS_LOWER_OUTER, *OVAL]] = True
 
 
 def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -19,26 +15,52 @@ def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
 
 
+@compiled
+def unfold(points, triangles, signs, least, rounds):
+    """Moves `points` (N, 2 or more), in place, until every triangle has at least its least area on its own side.
+
+    triangles (F, 3) int32, signs (F,) of their areas where nothing is folded, least (F,) twice the areas to keep. Each
+    folded triangle pushes its corners along the gradient of its area, as in position-based dynamics; a few rounds do.
+    """
+    for _ in range(rounds):
+        folded = 0
+        for f in range(triangles.shape[0]):
+            i, j, k = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+            ax, ay, bx, by = points[i, 0], points[i, 1], points[j, 0], points[j, 1]
+            cx, cy = points[k, 0], points[k, 1]
+            lacking = least[f] - signs[f] * ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+            if lacking <= 0:
+                continue
+            folded += 1
+            gax, gay = by - cy, cx - bx
+            gbx, gby = cy - ay, ax - cx
+            gcx, gcy = ay - by, bx - ax
+            length = gax * gax + gay * gay + gbx * gbx + gby * gby + gcx * gcx + gcy * gcy
+            step = signs[f] * 1.05 * lacking / max(length, 1e-9)
+            points[i, 0] += step * gax
+            points[i, 1] += step * gay
+            points[j, 0] += step * gbx
+            points[j, 1] += step * gby
+            points[k, 0] += step * gcx
+            points[k, 1] += step * gcy
+        if folded == 0:
+            break
+
+
 def untangled(landmarks: np.ndarray, frontal: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Landmarks (478, 3) whose triangles (F, 3) all lie the way they do on a frontal face (468, 3).
 
-    First the outline is pushed out to where the far cheek bulges over it, then inner points of the triangles that
-    still overlap move between their neighbours.
+    First the outline is pushed out to where the far cheek bulges over it, then the triangles that still overlap are
+    unfolded.
     """
     result = np.array(landmarks, dtype=np.float64)
     points = result[:FACE_LANDMARKS]
     _push_outline(points)
     wanted = np.sign(signed_areas(frontal, triangles))
-    least = _LEAST * np.abs(signed_areas(points, triangles)).mean()
-    neighbours = _average(triangles)
-    for _ in range(_ROUNDS):
-        wrong = signed_areas(points, triangles) * wanted < least
-        moving = np.zeros(FACE_LANDMARKS, dtype=bool)
-        moving[triangles[wrong]] = True
-        moving &= ~_KEPT
-        if not moving.any():
-            break
-        points[moving] += 0.5 * (neighbours[moving] @ points - points[moving])
+    least = np.full(len(triangles), _LEAST * np.abs(signed_areas(points, triangles)).mean())
+    flat = np.ascontiguousarray(points[:, :2])
+    unfold(flat, triangles, wanted, least, _ROUNDS)
+    points[:, :2] = flat
     return result
 
 
@@ -60,12 +82,3 @@ def _push_outline(points: np.ndarray) -> None:
         if (grow <= 1.0).all():
             return
         points[OVAL, :2] = middle + a * grow[:, None]
-
-
-def _average(triangles: np.ndarray) -> np.ndarray:
-    """(468, 468) rows that average a landmark's neighbours."""
-    matrix = np.zeros((FACE_LANDMARKS, FACE_LANDMARKS))
-    for i, j in ((0, 1), (1, 2), (2, 0)):
-        matrix[triangles[:, i], triangles[:, j]] = 1.0
-        matrix[triangles[:, j], triangles[:, i]] = 1.0
-    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1.0)

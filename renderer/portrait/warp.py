@@ -14,7 +14,7 @@ from .geometry import Geometry
 from .matte import clean_plate, person_matte
 from .motion import Motion, MotionSource, PhotoMotion, clean
 from .mouth import Mouth, shut_lips
-from .topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
+from .topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
 from .untangle import untangled
 
 SMALLEST, LARGEST = 64, 1024
@@ -68,7 +68,7 @@ class _Photo:
         points = untangled(framed.landmarks, motion.source.rest, face_triangles())
         points, is_open = shut_lips(points)
         matte = person_matte(framed.picture, points, framed.inside)
-        plate = clean_plate(framed.picture, matte)
+        plate = clean_plate(framed.picture, matte, points)
         frame = slice(framed.margin, framed.margin + size)
         self.still = np.ascontiguousarray(framed.picture[frame, frame])
         self.plate = np.ascontiguousarray(plate[frame, frame])
@@ -92,9 +92,10 @@ class _Photo:
         """Moved landmarks (468, 3), all targets (N, 3) and all sources (N, 2) of one frame, padded picture."""
         expressed = self.geometry.expressed(motion)
         face = self.geometry.posed(expressed, motion)
+        vertices = self.geometry.unfolded(self.geometry.vertices(expressed, face, motion))
+        face = vertices[:FACE_LANDMARKS]  # a view: the lids move in both
         for eye, closure, squint in zip(self.eyes, motion.lids, motion.squint, strict=True):
             eye.move_lids(face, float(closure), float(squint))
-        vertices = self.geometry.vertices(expressed, face, motion)
         patches = [eye.lid_patch(face, float(c)) for eye, c in zip(self.eyes, motion.lids, strict=True)]
         targets = np.concatenate([vertices, *(patch[0] for patch in patches)])
         sources = np.concatenate([self.geometry.sources, *(patch[1] for patch in patches)])

@@ -1,0 +1,99 @@
+"""A contact sheet of every motion on every portrait, to be looked at.
+
+    python tools/portrait_sheet.py PHOTO [PHOTO …] --out DIR [--size 256]
+
+Writes DIR/portrait_<name>.png for each photo: its own frame first, then each motion of the list below.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from perfrdiff.errors import InputError
+from perfrdiff.features.images import read_image
+from perfrdiff.features.tracking import track_image
+from renderer.errors import RenderError
+from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.portrait import WarpAnimator
+
+MOTIONS: dict[str, dict[str, float]] = {  # units 0…1, rotations in degrees; a stem without side means both sides
+    "neutral": {},
+    "half blink": {"eyeBlink": 0.45},
+    "blink": {"eyeBlink": 1.0},
+    "smile": {"mouthSmile": 0.9, "cheekSquint": 0.5},
+    "brows up": {"browInnerUp": 0.9, "browOuterUp": 0.8},
+    "frown": {"browDown": 0.9, "mouthFrown": 0.7},
+    "jaw 0.3": {"jawOpen": 0.3},
+    "jaw 0.7": {"jawOpen": 0.7},
+    "pucker": {"mouthPucker": 0.9},
+    "gaze left": {"eyeLookOutLeft": 0.8, "eyeLookInRight": 0.8},
+    "gaze right": {"eyeLookOutRight": 0.8, "eyeLookInLeft": 0.8},
+    "gaze down": {"eyeLookDown": 0.7},
+    "nod -12": {"rotationX": -12},
+    "nod +12": {"rotationX": 12},
+    "turn -20": {"rotationY": -20},
+    "turn +20": {"rotationY": 20},
+    "tilt -15": {"rotationZ": -15},
+    "tilt +15": {"rotationZ": 15},
+    "smile and nod": {"mouthSmile": 0.8, "cheekSquint": 0.4, "jawOpen": 0.15, "rotationX": 10},
+}
+COLUMNS = 5
+
+
+def coefficients(values: dict[str, float]) -> np.ndarray:
+    """(58,) coefficients of one motion of the list above, from rest."""
+    row = neutral_coefficients()[0]
+    for name, value in values.items():
+        value = np.radians(value) if name.startswith("rotation") else value
+        for full in (name,) if name in COEFFICIENT_NAMES else (name + "Left", name + "Right"):
+            row[COEFFICIENT_NAMES.index(full)] += value
+    return row
+
+
+def sheet(animator: WarpAnimator, photo: Path) -> np.ndarray:
+    """All motions of one photo as one picture, RGB."""
+    picture = read_image(photo)
+    face = track_image(picture, photo.name)
+    animator.set_portrait(picture, face.landmarks, face.coefficients)
+    rows = [face.coefficients, *(coefficients(values) for values in MOTIONS.values())]
+    frames = list(animator.animate(np.stack(rows)))
+    for frame, name in zip(frames, ("photo", *MOTIONS), strict=True):
+        for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(frame, name, (5, frame.shape[0] - 7), 0, 0.45, colour, width, cv2.LINE_AA)
+    frames += [np.zeros_like(frames[0])] * (-len(frames) % COLUMNS)
+    return np.vstack([np.hstack(frames[k : k + COLUMNS]) for k in range(0, len(frames), COLUMNS)])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Contact sheets of the built-in photo animator.")
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the PNGs")
+    parser.add_argument("--size", type=int, default=256, help="side of one frame in pixels")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    try:
+        animator = WarpAnimator(load_face_model(), options.size)
+    except RenderError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for photo in options.photos:
+        try:
+            picture = sheet(animator, photo)
+        except (InputError, RenderError) as error:
+            print(f"{photo.name}: {error}", file=sys.stderr)
+            failed = 2
+            continue
+        target = options.out / f"portrait_{photo.stem}.png"
+        cv2.imwrite(str(target), picture[..., ::-1])
+        print(target)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
