@@ -1,0 +1,401 @@
+"""The page: a speaker and a listener go in, their reactions come out. Widgets, events and words; the work is elsewhere.
+
+python app.py    then open http://127.0.0.1:7860
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections import defaultdict
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from queue import SimpleQueue
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+# A folder of this process alone, inside the one that was named, if any: it is deleted with all it holds at the end.
+os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="perfrdiff-page-", dir=os.environ.get("GRADIO_TEMP_DIR"))
+
+import gradio as gr
+
+from perfrdiff import pipeline
+from perfrdiff.errors import InputError
+from perfrdiff.request import (
+    HIGHEST_GUIDANCE,
+    LONGEST_SECONDS,
+    MOST_SAMPLES,
+    SIZES,
+    STRONGEST,
+    ReactRequest,
+    ReactResult,
+)
+from renderer.errors import RenderError
+
+HERE = Path(__file__).resolve().parent
+EXAMPLES = HERE / "assets" / "examples"
+PAGE = HERE / "assets" / "page"
+KEPT = Path(os.environ["GRADIO_TEMP_DIR"])  # uploads and results, nothing else
+KEPT_SECONDS = 30 * 60  # an upload or a result is deleted after this time even if its tab stays open
+LARGEST_UPLOAD = "300mb"
+WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
+
+PHOTO, VIDEO = "photo", "video"
+LOOKS = {"both": ("mesh", "photo"), "mesh": ("mesh",), "photo": ("photo",)}
+TROUBLE = "Something went wrong on our side. Nothing was kept; please try again."
+
+
+class Visits:
+    """What each open tab has left on the disk, so that it goes when the tab is closed."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, set[Path]] = defaultdict(set)
+        self._lock = threading.Lock()
+
+    def keep(self, visit: str, *files: str | Path | None) -> None:
+        with self._lock:
+            self._files[visit].update(Path(file) for file in files if file)
+
+    def new_folder(self, visit: str) -> Path:
+        """A folder for results; those of the visit's earlier run are deleted."""
+        with self._lock:
+            for old in [path for path in self._files[visit] if path.is_dir()]:
+                shutil.rmtree(old, ignore_errors=True)
+                self._files[visit].discard(old)
+        folder = KEPT / f"run-{secrets.token_hex(16)}"
+        self.keep(visit, folder)
+        return folder
+
+    def forget(self, request: gr.Request) -> None:
+        """Delete everything of a visit, but for files that another open tab uses as well (same content, same name)."""
+        with self._lock:
+            files = self._files.pop(request.session_hash, set())
+            files -= set().union(*self._files.values())
+        for path in files:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.is_relative_to(KEPT):
+                path.unlink(missing_ok=True)
+
+
+VISITS = Visits()
+
+
+def stages(stage: str, fraction: float) -> str:
+    """The progress of a run as HTML: a bar, and which stages are done."""
+    names = list(pipeline.STAGES)
+    at = names.index(stage)
+    items = [
+        f'<li class="{"done" if index < at else "now" if index == at else ""}">{escape(name)}</li>'
+        for index, name in enumerate(names)
+    ]
+    return (
+        f'<div class="stages" role="status"><div class="bar"><i style="width:{fraction:.0%}"></i></div>'
+        f"<ol>{''.join(items)}</ol></div>"
+    )
+
+
+def trouble(sentence: str) -> str:
+    return f'<div class="trouble" role="alert">{escape(sentence)}</div>'
+
+
+def outcome(result: ReactResult) -> str:
+    """What a visitor should know about the run, as HTML."""
+    seconds = sum(result.stage_seconds.values())
+    words = [f"{result.frames / 25:.1f} s of video, made in {seconds:.0f} s. Listening style: {result.style}."]
+    return f'<div class="note">{"<br>".join(escape(note) for note in [*words, *result.notes])}</div>'
+
+
+def build(weights: str = "demo") -> gr.Blocks:
+    """The whole page, for the weights of that name."""
+    reactor = pipeline.load_reactor(weights)
+    with gr.Blocks(title="How would they react?", analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)) as page:
+        gr.HTML(
+            "<h1>How would they react?</h1><p>Give a video of somebody talking and a picture of a listener, and see "
+            "several ways in which that listener might react: nods, smiles, glances, in step with the talk.</p>",
+            elem_id="head",
+            padding=False,
+        )
+        with gr.Row(equal_height=True):
+            with gr.Column(elem_classes="card", min_width=300):
+                with gr.Row(elem_classes="top"):
+                    gr.HTML("<h2>1 · Somebody talking</h2>", padding=False)
+                speaker = gr.Video(
+                    label="Speaker", sources=["upload", "webcam"], include_audio=True, height=250, elem_id="speaker"
+                )
+            with gr.Column(elem_classes="card", min_width=300):
+                with gr.Row(elem_classes="top"):
+                    gr.HTML("<h2>2 · Somebody listening</h2>", padding=False)
+                    kind = gr.Radio(
+                        [PHOTO, VIDEO],
+                        value=PHOTO,
+                        label="Listener as",
+                        show_label=False,
+                        container=False,
+                        elem_id="kind",
+                    )
+                photo = gr.Image(
+                    label="Listener",
+                    sources=["upload", "webcam", "clipboard"],
+                    type="filepath",
+                    height=250,
+                    elem_id="photo",
+                    buttons=[],
+                )
+                # The file goes on as it came: our own reader judges it, and explains what is wrong with it.
+                photo.preprocess = lambda payload: payload.path if payload is not None else None
+                video = gr.Video(
+                    label="Listener", sources=["upload", "webcam"], height=250, visible=False, elem_id="listener"
+                )
+        with gr.Row(elem_id="examples"):
+            gr.Markdown("Nothing at hand?", elem_classes="hint")
+            try_photo = gr.Button("Try our speaker and a photo", size="sm", elem_id="try-photo")
+            try_video = gr.Button("Try our speaker and a listener's video", size="sm", elem_id="try-video")
+        with gr.Column(elem_classes="card"):
+            with gr.Row(elem_id="choices"):
+                samples = gr.Slider(1, MOST_SAMPLES, value=3, step=1, label="Number of reactions", elem_id="samples")
+                look = gr.Radio(list(LOOKS), value="both", label="Show them as", elem_id="look")
+                style = gr.Dropdown(
+                    list(reactor.styles), value=reactor.styles[0], label="Listening style", elem_id="style"
+                )
+            go = gr.Button("Show the reactions", variant="primary", elem_id="go")
+            with gr.Accordion("Settings", open=False):
+                with gr.Row():
+                    seed = gr.Number(
+                        0, label="Seed", info="The same seed gives the same reactions.", precision=0, minimum=0
+                    )
+                    strength = gr.Slider(
+                        0, STRONGEST, value=1, step=0.1, label="Strength of the style", info="0 generic, 1 as learnt."
+                    )
+                    guidance = gr.Slider(
+                        0,
+                        HIGHEST_GUIDANCE,
+                        value=reactor.checkpoint.sampling.guidance,
+                        step=0.1,
+                        label="Guidance",
+                        info="How closely the reactions follow the speaker.",
+                    )
+                with gr.Row():
+                    size = gr.Radio(list(SIZES), value=SIZES[0], label="Size of a reaction, pixels")
+                    longest = gr.Slider(2, LONGEST_SECONDS, value=60, step=1, label="Longest speaker video, seconds")
+                    label = gr.Checkbox(True, label='Stamp "AI-generated" on the videos')
+        status = gr.HTML(elem_id="status", padding=False)
+        with gr.Column(visible=False, elem_id="results") as results:
+            with gr.Row(elem_id="results-head"):
+                gr.HTML("<h2>The reactions</h2>", padding=False)
+                play = gr.Button("▶ Play all in step", elem_id="play")
+                archive = gr.DownloadButton("Download everything (.zip)", elem_id="zip")
+            together = gr.Video(
+                label="Side by side, with the speaker's sound",
+                show_label=False,
+                interactive=False,
+                buttons=["download"],
+                elem_id="together",
+            )
+            cards, meshes, photos = [], [], []
+            with gr.Row(elem_id="cards"):
+                for number in range(1, MOST_SAMPLES + 1):
+                    with gr.Column(visible=False, elem_classes="card", min_width=0) as card:
+                        gr.HTML(f"<h3>Reaction {number}</h3>", padding=False)
+                        with gr.Row(elem_classes="pair"):
+                            for name, shelf in (("Mesh", meshes), ("Photo", photos)):
+                                shelf.append(
+                                    gr.Video(
+                                        label=name,
+                                        show_label=False,
+                                        interactive=False,
+                                        visible=False,
+                                        buttons=["download"],
+                                        min_width=0,
+                                        elem_classes=f"reaction-{name.lower()}",
+                                    )
+                                )
+                    cards.append(card)
+        gr.Markdown(
+            f"Use only faces that you may use. What you upload stays on this server and is deleted when you close the "
+            f"page, after {KEPT_SECONDS // 60} minutes at the latest. The reactions are computer-made guesses of what "
+            "a listener might do, never a record of what a person did; the files say so, too. "
+            f"Weights: {reactor.checkpoint.name}. {reactor.checkpoint.description}",
+            elem_classes="fine",
+        )
+
+        def run(
+            speaker_file, kind, photo_file, video_file, samples, look, style, seed, strength, guidance, size, longest,
+            label, visit: gr.Request,
+        ) -> Iterator[dict]:  # fmt: skip
+            listener_file = photo_file if kind == PHOTO else video_file
+            VISITS.keep(visit.session_hash, speaker_file, photo_file, video_file)
+            try:
+                if not speaker_file:
+                    raise InputError("The speaker is missing: choose a video of somebody talking.")
+                if not listener_file:
+                    raise InputError(f"The listener is missing: choose a {kind} of the person who is to react.")
+                request = ReactRequest(
+                    speaker=Path(speaker_file),
+                    listener=Path(listener_file),
+                    out=VISITS.new_folder(visit.session_hash),
+                    samples=int(samples),
+                    seed=int(seed or 0),
+                    looks=LOOKS[look],
+                    style=style if kind == PHOTO else None,
+                    strength=strength,
+                    guidance=guidance,
+                    size=int(size),
+                    label=label,
+                    max_seconds=longest,
+                    weights=weights,
+                )
+                yield {status: stages(next(iter(pipeline.STAGES)), 0), results: gr.Column(visible=False)}
+                for stage, fraction, result in _followed(request):
+                    if result is None:
+                        yield {status: stages(stage, fraction)}
+            except (InputError, RenderError) as error:
+                yield {status: trouble(str(error)), results: gr.Column(visible=False)}
+                return
+            except Exception:
+                traceback.print_exc()
+                yield {status: trouble(TROUBLE), results: gr.Column(visible=False)}
+                return
+            shown = {
+                status: outcome(result),
+                results: gr.Column(visible=True),
+                together: str(result.side_by_side),
+                archive: str(result.archive),
+            }
+            for index, (card, mesh, picture) in enumerate(zip(cards, meshes, photos, strict=True)):
+                videos = result.reactions[index].videos if index < len(result.reactions) else {}
+                shown[card] = gr.Column(visible=bool(videos))
+                for slot, name in ((mesh, "mesh"), (picture, "photo")):
+                    file = videos.get(name)
+                    shown[slot] = gr.Video(value=str(file) if file else None, visible=bool(file))
+            yield shown
+
+        inputs = [speaker, kind, photo, video, samples, look, style, seed, strength, guidance, size, longest, label]
+        outputs = [status, results, together, archive, *cards, *meshes, *photos]
+        go.click(
+            run,
+            inputs,
+            outputs,
+            api_name="react",
+            concurrency_limit=1,
+            show_progress="hidden",
+            trigger_mode="once",
+            scroll_to_output=True,
+        )
+        kind.change(
+            lambda kind: [
+                gr.update(visible=kind == PHOTO),
+                gr.update(visible=kind == VIDEO),
+                gr.update(visible=kind == PHOTO),
+            ],
+            kind,
+            [photo, video, style],
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
+        )
+        ours = str(EXAMPLES / "speaker.mp4")
+        for button, chosen, files in (
+            (try_photo, PHOTO, {photo: EXAMPLES / "portrait.jpg"}),
+            (try_video, VIDEO, {video: EXAMPLES / "listener.mp4"}),
+        ):
+            button.click(
+                lambda chosen=chosen, files=files: (
+                    {speaker: ours, kind: chosen} | {k: str(v) for k, v in files.items()}
+                ),
+                None,
+                [speaker, kind, *files],
+                show_progress="hidden",
+                queue=False,
+                api_visibility="private",
+            )
+        play.click(None, js=(PAGE / "in_step.js").read_text(encoding="utf-8"))
+        page.unload(VISITS.forget)
+    return page
+
+
+def _followed(request: ReactRequest) -> Iterator[tuple[str, float, ReactResult | None]]:
+    """Run the pipeline in a thread and yield (stage, fraction, None) as it goes, then ("", 1, the result) once.
+
+    Errors of the run are raised here. When the visitor leaves, the run ends at its next report.
+    """
+    reports: SimpleQueue = SimpleQueue()
+    gone = threading.Event()
+
+    def report(stage: str, fraction: float) -> None:
+        if gone.is_set():
+            raise InterruptedError("the visitor left")
+        reports.put((stage, fraction, None))
+
+    def work() -> None:
+        try:
+            reports.put(("", 1.0, pipeline.react(request, report)))
+        except BaseException as error:
+            reports.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            told = reports.get()
+            while not reports.empty() and not isinstance(told, BaseException) and told[2] is None:
+                told = reports.get()  # only the newest matters
+            if isinstance(told, BaseException):
+                raise told
+            yield told
+            if told[2] is not None:
+                return
+    finally:
+        gone.set()
+
+
+THEME = gr.themes.Base(
+    primary_hue=gr.themes.Color(
+        c50="#fdf4f1", c100="#f9e3dc", c200="#f2c6b9", c300="#e8a18c", c400="#d97a5f", c500="#c45a3f", c600="#b4472f",
+        c700="#953a27", c800="#7a3224", c900="#652d22", c950="#371510",
+    ),
+    neutral_hue="stone",
+    radius_size="lg",
+    font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"],
+    font_mono=["ui-monospace", "Consolas", "monospace"],
+).set(
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_primary_text_color="white",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Open the page. Host and port: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT."
+    )
+    parser.add_argument("--weights", default="demo", metavar="NAME", help="name of the weights (default: demo)")
+    weights = parser.parse_args().weights
+    try:
+        page = build(weights)
+    except InputError as error:
+        sys.exit(f"perfrdiff: {error}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stopped server cleans up as one left by Ctrl-C does
+    threading.Thread(target=pipeline.warm_up, args=(weights,), daemon=True).start()
+    try:
+        page.queue(max_size=WAITING).launch(
+            theme=THEME,
+            css_paths=[PAGE / "page.css"],
+            footer_links=["api"],
+            run_history=False,
+            ssr_mode=False,
+            max_file_size=LARGEST_UPLOAD,
+            allowed_paths=[str(EXAMPLES)],
+        )
+    finally:
+        shutil.rmtree(KEPT, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

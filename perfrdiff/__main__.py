@@ -1,0 +1,173 @@
+"""The shell's door: python -m perfrdiff COMMAND. Every command is a function of the library and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from perfrdiff import __version__
+from perfrdiff.errors import InputError
+from perfrdiff.request import HIGHEST_GUIDANCE, LONGEST_SECONDS, LOOKS, MOST_SAMPLES, SIZES, STRONGEST, ReactRequest
+from renderer.errors import RenderError
+
+DEFAULT = {field.name: field.default for field in fields(ReactRequest) if field.default is not MISSING}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if it worked, 2 for input that cannot be used (one sentence on stderr), 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (InputError, RenderError) as error:
+        print(f"perfrdiff: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("perfrdiff: stopped; nothing was written.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m perfrdiff",
+        description="A video of somebody talking goes in, several videos of one listener reacting come out.",
+        epilog="python -m perfrdiff COMMAND --help explains the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"perfrdiff {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_react(commands)
+    _add_styles(commands)
+    return parser
+
+
+def _add_react(commands) -> None:
+    command = commands.add_parser(
+        "react",
+        help="make reaction videos",
+        description="Make several different reactions of one listener to a talking person. Writes a mesh and a photo "
+        "video of each, all of them beside the speaker, the coefficients (.npz, .csv), the settings, and one zip.",
+    )
+    command.set_defaults(run=_react)
+    files = command.add_argument_group("files")
+    files.add_argument("--speaker", type=Path, required=True, metavar="VIDEO", help="video of somebody talking")
+    files.add_argument(
+        "--listener", type=Path, required=True, metavar="FILE", help="photo or video of the person who reacts"
+    )
+    files.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    files.add_argument("--overwrite", action="store_true", help="allow a folder that is not empty")
+
+    reactions = command.add_argument_group("reactions")
+    reactions.add_argument(
+        "--samples",
+        type=int,
+        metavar="K",
+        help=f"number of different reactions, 1 to {MOST_SAMPLES}{_default('samples')}",
+    )
+    reactions.add_argument(
+        "--seed", type=int, metavar="N", help=f"same seed and settings, same reactions{_default('seed')}"
+    )
+    reactions.add_argument(
+        "--style",
+        metavar="NAME",
+        help="a named listening style ('styles' lists them); default: a listener video's own habits, "
+        "the first named style for a photo",
+    )
+    reactions.add_argument(
+        "--strength",
+        type=float,
+        metavar="X",
+        help=f"how strong the style is: 0 generic, 1 as learnt, at most {STRONGEST:g}{_default('strength')}",
+    )
+    reactions.add_argument(
+        "--guidance",
+        type=float,
+        metavar="X",
+        help=f"classifier-free guidance scale, 0 to {HIGHEST_GUIDANCE:g} (default: what the weights were tuned for)",
+    )
+    reactions.add_argument(
+        "--steps", type=int, metavar="N", help="denoising steps (default: what the weights were tuned for)"
+    )
+    reactions.add_argument("--weights", metavar="NAME", help=f"name of the weights{_default('weights')}")
+    reactions.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda if there is one)")
+
+    pictures = command.add_argument_group("pictures")
+    pictures.add_argument(
+        "--looks", nargs="+", choices=LOOKS, help=f"what to draw{_default('looks', ' and '.join(LOOKS))}"
+    )
+    pictures.add_argument(
+        "--size", type=int, choices=SIZES, help=f"edge of a reaction's picture in pixels{_default('size')}"
+    )
+    pictures.add_argument(
+        "--no-label",
+        dest="label",
+        action="store_false",
+        help="leave out the visible words 'AI-generated' (the files' metadata keep them)",
+    )
+    pictures.add_argument(
+        "--max-seconds",
+        type=float,
+        metavar="S",
+        help=f"refuse longer speaker videos, at most {LONGEST_SECONDS:g}{_default('max_seconds')}",
+    )
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    command.set_defaults(**DEFAULT)
+
+
+def _default(name: str, words: str | None = None) -> str:
+    value = DEFAULT[name]
+    return f" (default: {words or (f'{value:g}' if isinstance(value, float) else value)})"
+
+
+def _react(options: argparse.Namespace) -> int:
+    request = ReactRequest(
+        **{field.name: getattr(options, field.name) for field in fields(ReactRequest) if field.name != "looks"},
+        looks=tuple(options.looks),
+    )
+    from perfrdiff import pipeline  # torch and the tracker take seconds to import: not before --help or a bad option
+
+    result = pipeline.react(request, None if options.quiet else _Printer().show)
+    if not options.quiet:
+        for note in result.notes:
+            print(f"Note: {note}")
+        took = sum(result.stage_seconds.values())
+        print(f"{len(result.reactions)} reactions of {result.frames / 25:.1f} s in {took:.1f} s: {result.folder}")
+    return 0
+
+
+class _Printer:
+    """One line per stage on stdout, with its percentage where a terminal can show it move."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def show(self, stage: str, fraction: float) -> None:
+        if sys.stdout.isatty():
+            end = "\n" if fraction >= 1 else ""
+            print(f"\r\033[K{fraction:4.0%}  {stage}", end=end, flush=True)
+        elif stage != self._stage:
+            print(stage, flush=True)
+        self._stage = stage
+
+
+def _add_styles(commands) -> None:
+    command = commands.add_parser(
+        "styles",
+        help="list the named listening styles",
+        description="List the listening styles that --style of 'react' takes.",
+    )
+    command.add_argument(
+        "--weights", metavar="NAME", default=DEFAULT["weights"], help=f"name of the weights{_default('weights')}"
+    )
+    command.set_defaults(run=_styles)
+
+
+def _styles(options: argparse.Namespace) -> int:
+    from perfrdiff import pipeline
+
+    print("\n".join(pipeline.load_reactor(options.weights).styles))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""The whole way: a speaker's video and a listener in, a folder of reaction videos out.
+
+The only file of this package that asks the renderer to draw. The page and the shell both stand on `react`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from perfrdiff import __version__, results
+from perfrdiff.features import media
+from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
+from perfrdiff.features.coefficients import FPS, WIDTH
+from perfrdiff.features.local_file import shown_name
+from perfrdiff.reactor import Reactions, Reactor
+from perfrdiff.request import SIZES, Reaction, ReactRequest, ReactResult
+from renderer.face_model import FaceModel, load_face_model
+from renderer.layout import AI_LABEL, Grid
+from renderer.mesh import MeshRenderer
+from renderer.portrait.warp import WarpAnimator
+from renderer.reel import Strip, write_reel
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done, in words a person reads, and the fraction of the whole that is done, 0 … 1."""
+
+STAGES = {
+    "Reading the speaker": 0.01,
+    "Reading the listener": 0.06,
+    "Watching the speaker's face": 0.33,
+    "Thinking up reactions": 0.15,
+    "Drawing": 0.44,
+    "Packing": 0.01,
+}
+"""Stage -> share of the whole time, as measured with benchmarks/end_to_end.py; only the progress bar depends on it."""
+
+TITLE = "AI-generated facial reaction (PerFRDiff demo)"
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
+
+_busy = Lock()
+
+
+@lru_cache(maxsize=2)
+def load_reactor(weights: str = "demo", device: str | None = None) -> Reactor:
+    """The generator with its weights, loaded once per process."""
+    return Reactor.load(weights, device)
+
+
+@lru_cache(maxsize=1)
+def _face() -> FaceModel:
+    return load_face_model()
+
+
+def warm_up(weights: str = "demo") -> None:
+    """Load the generator and the face, and compile the drawing code, so that the first visitor need not wait for it."""
+    load_reactor(weights)
+    nothing = np.zeros((1, WIDTH), np.float32)
+    next(MeshRenderer(_face(), SIZES[0]).render(nothing))
+
+
+def react(request: ReactRequest, progress: Progress | None = None) -> ReactResult:
+    """Make `request.samples` reactions of the listener to the speaker and write all files to `request.out`.
+
+    progress: see `Progress`.
+    Raises InputError or RenderError, in one sentence: a file that cannot be used, a setting out of range, a folder
+    that cannot be written. Nothing is left in the folder then, nor on any other error.
+    """
+    clock = _Clock(progress)
+    # Checked here and not only when the folder is made: nobody should wait for the tracker to learn of it.
+    with results.filled_whole(request.out, request.overwrite) as work, _busy:
+        clock.enter("Reading the speaker")
+        reactor = load_reactor(request.weights, request.device)
+        info = media.probe(request.speaker, request.max_seconds)
+        clock.enter("Reading the listener")
+        listener = read_listener(request.listener, progress=clock.part)
+        style = _set_listener(reactor, listener, request)
+        clock.enter("Watching the speaker's face")
+        speaker = read_speaker(request.speaker, progress=clock.part, max_seconds=request.max_seconds)
+        clock.enter("Thinking up reactions")
+        reactions = reactor.react(
+            speaker.audio,
+            speaker.coefficients,
+            samples=request.samples,
+            seed=request.seed,
+            steps=request.steps,
+            guidance=request.guidance,
+            progress=clock.part,
+        )
+        notes = _notes(request, speaker, listener)
+        settings = _settings(request, reactions, listener, style, notes)
+        clock.enter("Drawing")
+        made = _draw(work, request, info, speaker, listener, reactions, style, settings, clock.part)
+        clock.enter("Packing")
+        _pack(work, made, reactions, settings)
+    return ReactResult(
+        folder=request.out,
+        side_by_side=request.out / "side_by_side.mp4",
+        reactions=tuple(
+            Reaction(
+                number=reaction.number,
+                videos={look: request.out / path.name for look, path in reaction.videos.items()},
+                csv=request.out / reaction.csv.name,
+            )
+            for reaction in made
+        ),
+        coefficients=request.out / "coefficients.npz",
+        settings=request.out / "settings.json",
+        archive=request.out / "reactions.zip",
+        frames=reactions.coefficients.shape[1],
+        style=style,
+        notes=tuple(notes),
+        stage_seconds=clock.close(),
+    )
+
+
+def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
+    """Give the generator the listener's style; the style in words."""
+    if request.style is None and listener.behaviour is not None:
+        reactor.set_listener(listener.behaviour, strength=request.strength)
+        return "the listener's own"
+    name = request.style or reactor.styles[0]
+    reactor.set_listener(name, strength=request.strength)
+    return name
+
+
+def _notes(request: ReactRequest, speaker: Speaker, listener: Listener) -> list[str]:
+    """What a person should know about this run, each sentence once; without file names, for the settings are shared."""
+    notes = []
+    for note in (*speaker.notes, *listener.notes):
+        for path, words in ((request.speaker, "the speaker's video"), (request.listener, "the listener's picture")):
+            note = note.replace(shown_name(path), words)
+        notes.append(note[:1].upper() + note[1:])
+    return list(dict.fromkeys(notes))
+
+
+def _settings(
+    request: ReactRequest, reactions: Reactions, listener: Listener, style: str, notes: list[str]
+) -> dict[str, object]:
+    """What was asked and what was used; nothing in it names a person's file."""
+    count, frames, _ = reactions.coefficients.shape
+    return {
+        "what": TITLE,
+        "digital_source_type": DIGITAL_SOURCE_TYPE,
+        "version": __version__,
+        "settings": request.public() | {"steps": reactions.steps, "guidance": reactions.guidance},
+        "weights": {"name": reactions.weights, "sha256": reactions.weights_sha256},
+        "speaker": "video",
+        "listener": "photo" if listener.behaviour is None else "video",
+        "listening_style": style,
+        "reactions": count,
+        "frames": frames,
+        "frames_per_second": FPS,
+        "libraries": results.library_versions(),
+        "notes": notes,
+    }
+
+
+def _draw(
+    work: Path,
+    request: ReactRequest,
+    info: media.VideoInfo,
+    speaker: Speaker,
+    listener: Listener,
+    reactions: Reactions,
+    style: str,
+    settings: dict,
+    progress: Callable[[float], None],
+) -> list[Reaction]:
+    """Every video of the run, in one pass."""
+    painters = []
+    if "mesh" in request.looks:
+        painters.append(("mesh", MeshRenderer(_face(), request.size).render))
+    if "photo" in request.looks:
+        animator = WarpAnimator(_face(), request.size)
+        animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
+        painters.append(("photo", animator.animate))
+    count, frames, _ = reactions.coefficients.shape
+    made, cards = [], []
+    for number, coefficients in enumerate(reactions.coefficients, start=1):
+        videos = {look: work / f"reaction_{number}_{look}.mp4" for look, _ in painters}
+        cards.append([Strip(paint(coefficients), videos[look]) for look, paint in painters])
+        made.append(Reaction(number, videos, work / f"reaction_{number}.csv"))
+    grid = Grid(
+        (info.width, info.height),
+        [f"Reaction {number}" for number in range(1, count + 1)],
+        len(painters),
+        request.size,
+        note=f"Listening style: {style}",
+        label=AI_LABEL if request.label else "",
+    )
+    source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
+    write_reel(
+        cards,
+        media.frames(request.speaker, FPS, request.max_seconds, long_side=max(grid.speaker_size), info=info),
+        grid,
+        work / "side_by_side.mp4",
+        frames,
+        request.size,
+        audio=(speaker.sound.samples, speaker.sound.rate) if speaker.sound is not None else None,
+        metadata={"title": TITLE, "comment": json.dumps(source), "description": settings["what"]},
+        label=AI_LABEL if request.label else None,
+        progress=progress,
+    )
+    return made
+
+
+def _pack(work: Path, made: list[Reaction], reactions: Reactions, settings: dict) -> None:
+    """The numbers, the settings, and everything in one zip."""
+    results.write_coefficients(work / "coefficients.npz", reactions.coefficients)
+    for reaction, coefficients in zip(made, reactions.coefficients, strict=True):
+        results.write_csv(reaction.csv, coefficients)
+    results.write_settings(work / "settings.json", settings)
+    results.write_zip(work / "reactions.zip", sorted(work.iterdir()))
+
+
+class _Clock:
+    """Tells the listener of the progress where in the whole the run is, and remembers what took how long."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._stage, self._since, self._done = "", 0.0, 0.0
+        self.seconds: dict[str, float] = {}
+
+    def enter(self, stage: str) -> None:
+        self.close()
+        self._stage, self._since = stage, time.perf_counter()
+        self.part(0.0)
+
+    def part(self, fraction: float) -> None:
+        """Tell that this fraction (0 … 1) of the present stage is done."""
+        if self._progress is not None:
+            self._progress(self._stage, min(1.0, self._done + STAGES[self._stage] * min(1.0, max(0.0, fraction))))
+
+    def close(self) -> dict[str, float]:
+        """End the present stage; seconds of every stage so far."""
+        if self._stage:
+            self.seconds[self._stage] = time.perf_counter() - self._since
+            self._done += STAGES[self._stage]
+            self._stage = ""
+        return self.seconds
