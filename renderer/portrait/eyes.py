@@ -105,7 +105,9 @@ class Eye:
         distance = np.hypot(columns + self.corner[0] - centre[0], rows + self.corner[1] - centre[1]) / max(radius, 0.5)
 
         edge = max(1.0, 0.03 * self.width)
-        well_inside = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0.95
+        # A few pixels of white are all that a small eye has; a larger one can spare those that touch the lashes.
+        clear = cv2.erode(inside, np.ones((3, 3), np.uint8)) if self.width > 28 else inside
+        well_inside = clear > 0.95
         white = (well_inside & (distance > 1.2)).astype(np.float32)
         # The ball is darker towards its rim and under the lid; an evenly white filling looks like a sticker.
         depth = cv2.GaussianBlur(inside, (0, 0), 0.07 * self.width)[..., None]
@@ -127,7 +129,7 @@ class Eye:
         soft = ((1.16 - distance) / 0.18).clip(0, 1)
         self.iris_matte = soft * soft * (3 - 2 * soft)
         self.iris_radius = radius
-        self.can_look = self.openness > FEWEST_OPEN and white.sum() > 4
+        self.can_look = self.openness > FEWEST_OPEN and white.sum() > 3
         dark = self.photo[inside > 0.5] if (inside > 0.5).any() else self.photo.reshape(-1, 3)
         brightness = dark.sum(axis=1)
         self.lash_colour = 0.75 * dark[brightness <= np.percentile(brightness, 15)].mean(axis=0)
