@@ -24,13 +24,14 @@ from .studio import PEOPLE, Person, StudioSurface, display_table, ground
 
 LOOKS = ("studio", "grey")
 
-STUDIO_ZOOM = 0.69
+STUDIO_ZOOM = 0.67
 """FaceVerse's camera frames a face without skull and neck; the studio look steps back by this factor of its focal."""
 
 CHUNK = 32  # frames whose vertices are computed in one matrix product
 UPRIGHT = np.array([np.pi, 0.0, 0.0])
 MAX_TURN = np.radians(75.0)  # per axis away from upright; beyond it no tracked face is real
 MAX_SHIFT = np.array([1.5, 1.5, 4.0])  # units away from the REACT mean; keeps the head before the camera
+CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
 NECK = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
 NECK_FOLLOWS = 0.5  # share of the neck joint's travel that the shoulders take up
 
@@ -65,6 +66,7 @@ class MeshRenderer:
         self._triangles = face.triangles.astype(np.uint32)  # unsigned: no check for negative indices in the loops
         bends = None if face.head_weight is None else np.flatnonzero(face.head_weight < 1)
         self._bending = bends  # vertices of neck and shoulders, which do not turn fully with the head
+        self._lips = None if face.landmark_vertices is None else face.landmark_vertices[[13, 14], 0]  # inner rims
         if look == "studio":
             self._surface = StudioSurface(face, person, self._shape)
             self._shape = self._surface.shape
@@ -101,9 +103,16 @@ class MeshRenderer:
                 image = np.empty((self.size, self.size, 3), np.uint8)
                 shade(
                     owner, depth, points, normals, self._triangles, surface.surface, surface.lasting, surface.colours,
-                    LIGHTS, np.float32(focal), self._wall, self._table, image,
+                    LIGHTS, np.float32(focal), self._mouth_light(world), self._wall, self._table, image,
                 )  # fmt: skip
                 yield image
+
+    def _mouth_light(self, world: np.ndarray) -> np.float32:
+        """0..1: how much light falls past the lips of one frame's vertices (V, 3)."""
+        if self._lips is None:
+            return np.float32(1.0)
+        gap = np.linalg.norm(world[self._lips[0]] - world[self._lips[1]])
+        return np.float32(np.clip((gap - CLOSED_LIPS) / (PARTED_LIPS - CLOSED_LIPS), 0.1, 1.0))
 
     def _with_shoulders(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """World vertices (T, V, 3) with the neck bent between a turning head and upright shoulders.

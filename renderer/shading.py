@@ -11,20 +11,27 @@ import numpy as np
 from .compiled import compiled, inlined
 from .rasterizer import EMPTY, SAMPLES
 
-SKIN, MOUTH, EYE, TEETH, TONGUE = range(5)  # materials; skin includes lips, scalp and what the collar covers
+SKIN, EYE, TEETH, TONGUE, MOUTH = range(5)  # materials; skin includes lips, scalp and what the collar covers
 # what is painted at the vertices and read in every pixel, see tools/face_paint.py
 FIELDS = ("occlusion", "lips", "browAcross", "hair", "lash", "cloth", "browAlong")
+TOOTH = np.float32(0.052)  # model units from one gap between teeth to the next
 BRIGHTEST = 2.0  # linear light that the display table still tells apart
 
-# The light: unit directions towards key, fill and rim lamp (world space), and their linear colours.
-KEY, FILL, RIM = (-0.46, 0.52, 0.72), (0.78, 0.10, 0.62), (0.62, 0.45, -0.64)
-_TOWARDS = [np.array(d) / np.linalg.norm(d) for d in (KEY, FILL, RIM)]
-_HALF = _TOWARDS[0] + (0.0, 0.0, 1.0)  # between key and viewer, for highlights
+# columns of StudioSurface.lasting behind the colour 0..2, its bits above the material's three, and rows of its colours
+OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z = range(3, 13)
+ON_LIPS, ON_BROW, ON_HAIR, ON_LASH, ON_CLOTH = 1, 2, 4, 8, 16
+LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR = range(4)
+
+# rows of LIGHTS: unit directions towards key, fill and rim lamp in world space, their linear colours, the ambient light
+# from above and below, and the direction halfway between key and viewer, for highlights
+KEY, FILL, RIM, KEY_COLOUR, FILL_COLOUR, RIM_COLOUR, ABOVE, BELOW, HALFWAY = range(9)
+_TOWARDS = [np.array(d) / np.linalg.norm(d) for d in ((-0.46, 0.52, 0.72), (0.78, 0.10, 0.62), (0.62, 0.45, -0.64))]
+_HALF = _TOWARDS[KEY] + (0.0, 0.0, 1.0)
 LIGHTS = np.array(
     [
         *_TOWARDS,
-        (1.62, 1.50, 1.34), (0.34, 0.40, 0.48), (0.60, 0.64, 0.70),  # their colours
-        (0.40, 0.43, 0.48), (0.26, 0.22, 0.20),  # ambient light from above and below
+        (1.62, 1.50, 1.34), (0.34, 0.40, 0.48), (0.60, 0.64, 0.70),
+        (0.40, 0.43, 0.48), (0.26, 0.22, 0.20),
         _HALF / np.linalg.norm(_HALF),
     ],
     np.float32,
@@ -39,13 +46,45 @@ def _step(distance, width):
 
 
 @compiled
-def _cover(wa, wb, wc, fa, fb, fc, pixel, soft):
-    """How far inside a painted field the point lies, antialiased: over `soft` units or a good pixel."""
-    return _step(wa * fa + wb * fb + wc * fc, max(soft, np.float32(1.3) * pixel))
+def _at(lasting, a, b, c, column, wa, wb, wc):
+    """One column of the vertices' rows, interpolated."""
+    return wa * lasting[a, column] + wb * lasting[b, column] + wc * lasting[c, column]
+
+
+@compiled
+def _cover(fa, fb, fc, wa, wb, wc, ux, uy, vx, vy, inverse, soft):
+    """How far inside a painted field (its corner values) the point lies: antialiased over `soft` units or a good pixel.
+
+    u, v: the triangle's edges from its first corner, in samples; from them the field's slope on the screen, which is
+    steep where the surface turns away.
+    """
+    slope_x = ((fb - fa) * vy - (fc - fa) * uy) * inverse
+    slope_y = ((fc - fa) * ux - (fb - fa) * vx) * inverse
+    footprint = np.float32(1.3 * SAMPLES) * np.sqrt(slope_x * slope_x + slope_y * slope_y)
+    return _step(wa * fa + wb * fb + wc * fc, max(soft, footprint))
+
+
+@compiled
+def _margin(face, x, y, points, triangles):
+    """The least barycentric weight of a point in a triangle on the screen: negative outside."""
+    a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
+    ax, ay = points[a, 0], points[a, 1]
+    ux, uy = points[b, 0] - ax, points[b, 1] - ay
+    vx, vy = points[c, 0] - ax, points[c, 1] - ay
+    inverse = np.float32(1.0) / (ux * vy - uy * vx)
+    wb = ((x - ax) * vy - (y - ay) * vx) * inverse
+    wc = ((y - ay) * ux - (x - ax) * uy) * inverse
+    return min(np.float32(1.0) - wb - wc, min(wb, wc))
+
+
+@compiled
+def _zigzag(t):
+    """A triangle wave of period 1 between -1 and 1."""
+    return np.float32(4.0) * abs(t - np.floor(t) - np.float32(0.5)) - np.float32(1.0)
 
 
 @inlined
-def _surface(x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal):
+def _surface(x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal, mouth):
     """Linear colour of triangle `face` at sample coordinates x, y.
 
     Weights are linear on the screen: within one of these small triangles perspective changes them by under 1 %.
@@ -68,62 +107,107 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
     nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
     scale = np.float32(1.0) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
     nx, ny, nz = nx * scale, ny * scale, nz * scale
-    sky = wa * lasting[a, 3] + wb * lasting[b, 3] + wc * lasting[c, 3]
+    sky = _at(lasting, a, b, c, OCCLUSION, wa, wb, wc)
     sky = min(max(sky, np.float32(0.0)), np.float32(1.0))
     pixel = np.float32(SAMPLES) / (near * focal)  # model units per pixel
 
-    red = wa * lasting[a, 0] + wb * lasting[b, 0] + wc * lasting[c, 0]
-    green = wa * lasting[a, 1] + wb * lasting[b, 1] + wc * lasting[c, 1]
-    blue = wa * lasting[a, 2] + wb * lasting[b, 2] + wc * lasting[c, 2]
+    red = _at(lasting, a, b, c, 0, wa, wb, wc)
+    green = _at(lasting, a, b, c, 1, wa, wb, wc)
+    blue = _at(lasting, a, b, c, 2, wa, wb, wc)
     shine, gloss, wrap, glint = np.float32(0.10), 0, np.float32(1.0), np.float32(0.0)
     dim = np.float32(1.0)
     if kind == SKIN:
-        if mask & 16:
-            t = _cover(wa, wb, wc, lasting[a, 8], lasting[b, 8], lasting[c, 8], pixel, np.float32(0.006))
-            red += t * (colours[3, 0] - red)
-            green += t * (colours[3, 1] - green)
-            blue += t * (colours[3, 2] - blue)
+        if mask & ON_CLOTH:
+            t = _cover(
+                lasting[a, CLOTH],
+                lasting[b, CLOTH],
+                lasting[c, CLOTH],
+                wa,
+                wb,
+                wc,
+                ux,
+                uy,
+                vx,
+                vy,
+                inverse,
+                np.float32(0.006),
+            )
+            red += t * (colours[CLOTH_COLOUR, 0] - red)
+            green += t * (colours[CLOTH_COLOUR, 1] - green)
+            blue += t * (colours[CLOTH_COLOUR, 2] - blue)
             shine *= np.float32(1.0) - t
             wrap *= np.float32(1.0) - t
-        if mask & 1:
-            t = _cover(wa, wb, wc, lasting[a, 4], lasting[b, 4], lasting[c, 4], pixel, np.float32(0.010))
-            red += t * (colours[0, 0] - red)
-            green += t * (colours[0, 1] - green)
-            blue += t * (colours[0, 2] - blue)
+        if mask & ON_LIPS:
+            t = _cover(
+                lasting[a, LIPS],
+                lasting[b, LIPS],
+                lasting[c, LIPS],
+                wa,
+                wb,
+                wc,
+                ux,
+                uy,
+                vx,
+                vy,
+                inverse,
+                np.float32(0.010),
+            )
+            red += t * (colours[LIP_COLOUR, 0] - red)
+            green += t * (colours[LIP_COLOUR, 1] - green)
+            blue += t * (colours[LIP_COLOUR, 2] - blue)
             shine += t * np.float32(0.10)
             gloss = 1 if t > 0.5 else 0
-        if mask & 2:
-            along = wa * lasting[a, 9] + wb * lasting[b, 9] + wc * lasting[c, 9]
-            across = wa * lasting[a, 5] + wb * lasting[b, 5] + wc * lasting[c, 5]
+        if mask & ON_BROW:
+            along = _at(lasting, a, b, c, BROW_ALONG, wa, wb, wc)
+            across = _at(lasting, a, b, c, BROW_ACROSS, wa, wb, wc)
             if -0.1 < along < 1.1 and abs(across) < 0.1:
                 # a stroke that is full at the nose and thins out to the temple
                 thick = np.float32(0.024) * (np.float32(1.05) - along) * (np.float32(0.62) + np.float32(0.9) * along)
                 t = _step(thick - abs(across), max(np.float32(0.018), np.float32(1.3) * pixel))
                 t *= np.float32(0.88) * _step(along - np.float32(0.04), np.float32(0.16))
                 t *= _step(np.float32(0.93) - along, np.float32(0.12))
-                red += t * (colours[1, 0] * np.float32(0.8) - red)
-                green += t * (colours[1, 1] * np.float32(0.8) - green)
-                blue += t * (colours[1, 2] * np.float32(0.8) - blue)
+                red += t * (colours[HAIR_COLOUR, 0] * np.float32(0.8) - red)
+                green += t * (colours[HAIR_COLOUR, 1] * np.float32(0.8) - green)
+                blue += t * (colours[HAIR_COLOUR, 2] * np.float32(0.8) - blue)
                 shine *= np.float32(1.0) - t
-        if mask & 4:
-            t = _cover(wa, wb, wc, lasting[a, 6], lasting[b, 6], lasting[c, 6], pixel, np.float32(0.045))
-            red += t * (colours[1, 0] - red)
-            green += t * (colours[1, 1] - green)
-            blue += t * (colours[1, 2] - blue)
+        if mask & ON_HAIR:
+            t = _cover(
+                lasting[a, HAIR], lasting[b, HAIR], lasting[c, HAIR], wa, wb, wc, ux, uy, vx, vy, inverse,
+                np.float32(0.05),
+            )  # fmt: skip
+            # strands combed back: two waves across them that do not keep step
+            lx, lz = _at(lasting, a, b, c, LOCAL_X, wa, wb, wc), _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
+            fine = _zigzag(lx * np.float32(19.0) + lz * np.float32(2.5))
+            fine += _zigzag(lx * np.float32(33.0) - lz * np.float32(3.5))
+            strand = np.float32(1.0) + np.float32(0.08) * fine
+            red += t * (colours[HAIR_COLOUR, 0] * strand - red)
+            green += t * (colours[HAIR_COLOUR, 1] * strand - green)
+            blue += t * (colours[HAIR_COLOUR, 2] * strand - blue)
             wrap *= np.float32(1.0) - t
             shine *= np.float32(1.0) - np.float32(0.7) * t
-        if mask & 8:
+        if mask & ON_LASH:
             t = np.float32(0.85) * _cover(
-                wa, wb, wc, lasting[a, 7], lasting[b, 7], lasting[c, 7], pixel, np.float32(0.010)
+                lasting[a, LASH],
+                lasting[b, LASH],
+                lasting[c, LASH],
+                wa,
+                wb,
+                wc,
+                ux,
+                uy,
+                vx,
+                vy,
+                inverse,
+                np.float32(0.010),
             )
             red *= np.float32(1.0) - t
             green *= np.float32(1.0) - t
             blue *= np.float32(1.0) - t
             shine *= np.float32(1.0) - t
     elif kind == EYE:
-        lx = wa * lasting[a, 10] + wb * lasting[b, 10] + wc * lasting[c, 10]
-        ly = wa * lasting[a, 11] + wb * lasting[b, 11] + wc * lasting[c, 11]
-        lz = wa * lasting[a, 12] + wb * lasting[b, 12] + wc * lasting[c, 12]
+        lx = _at(lasting, a, b, c, LOCAL_X, wa, wb, wc)
+        ly = _at(lasting, a, b, c, LOCAL_Y, wa, wb, wc)
+        lz = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.80), np.float32(0.77), np.float32(0.75)
         shine, gloss, wrap = np.float32(0.9), 2, np.float32(0.0)
         sky = np.float32(0.75)
@@ -138,9 +222,9 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
                 - ly * np.float32(0.6)
             )
             tone = max(tone, np.float32(0.25))
-            red += iris * (colours[2, 0] * tone * np.float32(1.3) - red)
-            green += iris * (colours[2, 1] * tone * np.float32(1.3) - green)
-            blue += iris * (colours[2, 2] * tone * np.float32(1.3) - blue)
+            red += iris * (colours[IRIS_COLOUR, 0] * tone * np.float32(1.3) - red)
+            green += iris * (colours[IRIS_COLOUR, 1] * tone * np.float32(1.3) - green)
+            blue += iris * (colours[IRIS_COLOUR, 2] * tone * np.float32(1.3) - blue)
             red += pupil * (np.float32(0.012) - red)
             green += pupil * (np.float32(0.010) - green)
             blue += pupil * (np.float32(0.010) - blue)
@@ -148,38 +232,34 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
         dim = np.float32(1.0) - np.float32(0.65) * _step(ny - np.float32(0.30), np.float32(0.5))
     elif kind == TEETH:
         nx, ny, nz = np.float32(0.4) * nx, np.float32(0.15), np.float32(0.9)  # the strip is too coarse for normals
-        back = wa * lasting[a, 12] + wb * lasting[b, 12] + wc * lasting[c, 12]
+        back = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
+        gap = _step(_zigzag(_at(lasting, a, b, c, LOCAL_X, wa, wb, wc) / TOOTH) - np.float32(0.85), np.float32(0.4))
         red, green, blue = np.float32(0.80), np.float32(0.74), np.float32(0.64)
-        sky, dim, shine, gloss, wrap = (
-            np.float32(0.6),
-            np.float32(0.85) - np.float32(0.75) * back,
-            np.float32(0.2),
-            1,
-            np.float32(0.0),
-        )
+        dim = (np.float32(0.88) - np.float32(0.80) * back) * (np.float32(1.0) - np.float32(0.25) * gap)
+        sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), 1, np.float32(0.0)
     elif kind == TONGUE:
-        back = wa * lasting[a, 12] + wb * lasting[b, 12] + wc * lasting[c, 12]
+        back = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.50), np.float32(0.14), np.float32(0.13)
-        sky, dim, shine, gloss = np.float32(0.6), np.float32(0.85) - np.float32(0.75) * back, np.float32(0.12), 1
+        dim = np.float32(0.80) - np.float32(0.75) * back
+        sky, shine, gloss = np.float32(0.6), np.float32(0.12) * dim, 1
     elif kind == MOUTH:
-        back = wa * lasting[a, 12] + wb * lasting[b, 12] + wc * lasting[c, 12]
+        back = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.22), np.float32(0.045), np.float32(0.04)
-        sky, dim, shine = (
-            np.float32(0.4),
-            max(np.float32(0.06), np.float32(0.6) - np.float32(1.6) * back),
-            np.float32(0.0),
-        )
+        dim = max(np.float32(0.06), np.float32(0.6) - np.float32(1.6) * back)
+        sky, shine = np.float32(0.4), np.float32(0.0)
 
-    key = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
-    fill = max(np.float32(0.0), nx * lights[1, 0] + ny * lights[1, 1] + nz * lights[1, 2])
-    rim = max(np.float32(0.0), nx * lights[2, 0] + ny * lights[2, 1] + nz * lights[2, 2])
+    if kind >= TEETH:
+        dim *= mouth
+    key = nx * lights[KEY, 0] + ny * lights[KEY, 1] + nz * lights[KEY, 2]
+    fill = max(np.float32(0.0), nx * lights[FILL, 0] + ny * lights[FILL, 1] + nz * lights[FILL, 2])
+    rim = max(np.float32(0.0), nx * lights[RIM, 0] + ny * lights[RIM, 1] + nz * lights[RIM, 2])
     up = np.float32(0.5) + np.float32(0.5) * ny
     # skin lets light through: towards the shadow red reaches farther than blue
     warm = max(np.float32(0.0), (key + np.float32(0.40) * wrap) / (np.float32(1.0) + np.float32(0.40) * wrap))
     mild = max(np.float32(0.0), (key + np.float32(0.20) * wrap) / (np.float32(1.0) + np.float32(0.20) * wrap))
     cold = max(np.float32(0.0), (key + np.float32(0.12) * wrap) / (np.float32(1.0) + np.float32(0.12) * wrap))
     open_sky = np.float32(0.25) + np.float32(0.75) * sky  # lamps are broad: what hides the sky also hides part of them
-    spot = max(np.float32(0.0), nx * lights[8, 0] + ny * lights[8, 1] + nz * lights[8, 2])
+    spot = max(np.float32(0.0), nx * lights[HALFWAY, 0] + ny * lights[HALFWAY, 1] + nz * lights[HALFWAY, 2])
     spot *= spot  # 2
     spot *= spot  # 4
     spot *= spot  # 8
@@ -194,47 +274,28 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
     spot *= shine * open_sky
     rim *= sky * (np.float32(1.0) - max(np.float32(0.0), nz))
     glint *= shine
-    lit_red = (
-        dim
-        * red
-        * (
-            open_sky * (warm * lights[3, 0] + fill * lights[4, 0])
-            + rim * lights[5, 0]
-            + sky * (lights[7, 0] + up * (lights[6, 0] - lights[7, 0]))
-        )
-        + spot * lights[3, 0]
-        + glint
+    ambient = sky * (np.float32(1.0) - up), sky * up
+    lit_red = open_sky * (warm * lights[KEY_COLOUR, 0] + fill * lights[FILL_COLOUR, 0]) + rim * lights[RIM_COLOUR, 0]
+    lit_green = open_sky * (mild * lights[KEY_COLOUR, 1] + fill * lights[FILL_COLOUR, 1]) + rim * lights[RIM_COLOUR, 1]
+    lit_blue = open_sky * (cold * lights[KEY_COLOUR, 2] + fill * lights[FILL_COLOUR, 2]) + rim * lights[RIM_COLOUR, 2]
+    lit_red += ambient[0] * lights[BELOW, 0] + ambient[1] * lights[ABOVE, 0]
+    lit_green += ambient[0] * lights[BELOW, 1] + ambient[1] * lights[ABOVE, 1]
+    lit_blue += ambient[0] * lights[BELOW, 2] + ambient[1] * lights[ABOVE, 2]
+    return (
+        dim * red * lit_red + spot * lights[KEY_COLOUR, 0] + glint,
+        dim * green * lit_green + spot * lights[KEY_COLOUR, 1] + glint,
+        dim * blue * lit_blue + spot * lights[KEY_COLOUR, 2] + glint,
     )
-    lit_green = (
-        dim
-        * green
-        * (
-            open_sky * (mild * lights[3, 1] + fill * lights[4, 1])
-            + rim * lights[5, 1]
-            + sky * (lights[7, 1] + up * (lights[6, 1] - lights[7, 1]))
-        )
-        + spot * lights[3, 1]
-        + glint
-    )
-    lit_blue = (
-        dim
-        * blue
-        * (
-            open_sky * (cold * lights[3, 2] + fill * lights[4, 2])
-            + rim * lights[5, 2]
-            + sky * (lights[7, 2] + up * (lights[6, 2] - lights[7, 2]))
-        )
-        + spot * lights[3, 2]
-        + glint
-    )
-    return lit_red, lit_green, lit_blue
 
 
 @compiled
-def shade(owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal, wall, table, image):
+def shade(
+    owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal, mouth, wall, table, image
+):
     """Lights every pixel of `image` (S, S, 3) uint8 from the samples' triangles `owner` (2S, 2S).
 
-    points, normals: of this frame's vertices; surface, lasting, colours: see StudioSurface; wall (S, S, 3) linear.
+    points, normals: of this frame's vertices; surface, lasting, colours: see StudioSurface; wall (S, S, 3) linear;
+    mouth: 0..1, the light that parted lips let in.
     """
     size = image.shape[0]
     share = np.float32(1.0 / (SAMPLES * SAMPLES))
@@ -278,8 +339,16 @@ def shade(owner, depth, points, normals, triangles, surface, lasting, colours, l
                             y += np.float32(y1) + np.float32(0.5)
                     x /= count
                     y /= count
+                    if count > 1:
+                        best = _margin(face, x, y, points, triangles)
+                        for other in range(first + 1, SAMPLES * SAMPLES):
+                            beside = owner[top + other // SAMPLES, left + other % SAMPLES]
+                            if best < 0.0 and beside != EMPTY and beside != face and surface[beside] & 7 == kind:
+                                margin = _margin(beside, x, y, points, triangles)
+                                if margin > best:
+                                    best, face = margin, beside
                 r, g, b = _surface(
-                    x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal
+                    x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal, mouth
                 )
                 red += r * count * share
                 green += g * count * share

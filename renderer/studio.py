@@ -124,7 +124,7 @@ class StudioSurface:
 
         # which fields any of a triangle's corners comes near to: most pixels need none of them
         corners = fields[triangles][:, :, 1:6]
-        near = corners.max(axis=1) > -0.03
+        near = corners.max(axis=1) > -0.015
         near[:, 1] = (np.abs(corners[:, :, 1]) < 0.1).any(axis=1)
         layers = (near * (1 << np.arange(near.shape[1]))).sum(axis=1)
         self.surface = (material + 8 * layers).astype(np.int32)  # per triangle: material, and a bit for each field
@@ -144,8 +144,11 @@ def _with_hair(shape: np.ndarray, triangles: np.ndarray, hair: np.ndarray) -> np
 
 
 def _local_coordinates(face: FaceModel, material: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """(V, 3): on an eyeball the point of the unit sphere, z to where it looks; in the mouth z is the depth 0..1."""
-    local = np.zeros_like(shape)
+    """(V, 3): on an eyeball the point of the unit sphere, z to where it looks; in the mouth z is the depth 0..1.
+
+    Everywhere else it is the resting place itself, x to the subject's left, y up, z to the front.
+    """
+    local = shape * np.array([1, -1, -1], np.float32)
     if face.parts is None:
         return local
     for inner in (EYE, TEETH, TONGUE, MOUTH):

@@ -28,7 +28,7 @@ from renderer.face_model import BUILT_IN_HEAD, EXPRESSION_NAMES, load_face_model
 
 OUTER_EYE_CORNERS = 0.554  # model units between them in FaceVerse's mean face (spec renderers.md 3.1)
 
-BLINK = 0.86  # of the wheel's eyeBlink: in full it pushes the upper lid over the lower one
+BLINK = 0.91  # of the wheel's eyeBlink: in full it pushes the upper lid over the lower one
 
 _MACRO = "macrodetails/"
 _BODY = "macrodetails/universal-{}-{}-averagemuscle-{}weight"
@@ -55,8 +55,9 @@ IDENTITIES: dict[str, list[tuple[float, str]]] = {
     "asian": [(0.5, _MACRO + "asian-male-young"), (0.5, _MACRO + "asian-female-young")],
     "caucasian": [(0.5, _MACRO + "caucasian-male-young"), (0.5, _MACRO + "caucasian-female-young")],
     "age": [
-        (0.5, _macro("male", "old")), (-0.5, _macro("male", "young")),
-        (0.5, _macro("female", "old")), (-0.5, _macro("female", "young")),
+        *((sign * 0.5, f"{_MACRO}caucasian-{gender}-{age}")
+          for gender in ("male", "female") for sign, age in ((1, "old"), (-1, "young"))),
+        *_pair("head/head-age"),
     ],
     "fullness": [(1.0, "head/head-fat-incr"), (-0.5, "head/head-fat-decr")],
     "roundHead": [(0.5, "head/head-round"), (-0.5, "head/head-rectangular")],

@@ -51,9 +51,9 @@ def paint_vertices(cut: Cut, wheel: Wheel, margin: dict[str, np.ndarray], unit: 
     outside = np.full(len(x), -1.0)
 
     lips = (sample(wheel.mask("lips"), cut.uv) - 0.5) * 0.06
-    lips = np.where(skin & (np.abs(x) < 0.4) & (z > 1.2) & (y > 6.3) & (y < 6.9), lips, outside)
+    lips = np.where(skin & (np.abs(x) < 0.4) & (z > 1.2) & (y > 6.3) & (y < 6.9), lips, -0.03)  # as far from them
     hair = np.where(skin, hair_field(cut.vertices), outside)
-    lash = np.where(skin, np.maximum(0.031 - _distance(cut.vertices, margin, "upper"),
+    lash = np.where(skin, np.maximum(0.039 - _distance(cut.vertices, margin, "upper"),
                                      0.011 - _distance(cut.vertices, margin, "lower")), outside)  # fmt: skip
     cloth = np.where(skin, cloth_field(cut.vertices), outside)
     along = (np.abs(x) - BROW[0, 0]) / (BROW[-1, 0] - BROW[0, 0])
@@ -92,7 +92,7 @@ def hair_field(points: np.ndarray) -> np.ndarray:
         z, [-0.4, 0.0, 0.25, 0.42, 0.55, 0.8, 1.1, 1.3, 1.6], [6.35, 6.62, 7.0, 7.0, 7.1, 7.62, 7.8, 7.98, 8.1]
     )
     ear = np.hypot((z - 0.32) / 0.28, (y - 7.1) / 0.38) - 1  # keep the ear itself bare
-    return np.minimum(y - line, np.where(np.abs(x) > 0.66, ear * 0.3, 1.0))
+    return np.minimum(y - line, np.maximum(ear * 0.3, 2 * (0.70 - np.abs(x))))
 
 
 def cloth_field(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,232 @@
+"""The mesh's pictures: what a viewer reads off them, and what bad numbers do."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from renderer.errors import RenderError
+from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients, project
+from renderer.mesh import MeshRenderer, grey_image, sane_coefficients
+from renderer.studio import PEOPLE
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = np.load(Path(__file__).parent / "data" / "faceverse_golden_small.npz")
+
+
+@pytest.fixture(scope="module")
+def head():
+    return load_face_model()
+
+
+@pytest.fixture(scope="module")
+def studio(head):
+    return MeshRenderer(head)
+
+
+def posed(**units):
+    values = neutral_coefficients()
+    for name, value in units.items():
+        values[0, COEFFICIENT_NAMES.index(name)] = value
+    return values
+
+
+def picture(renderer, values):
+    return next(iter(renderer.render(values)))
+
+
+def around(renderer, image, values, landmarks, margin=2):
+    """The rectangle of `image` about some landmarks."""
+    u, v = project(renderer.face.landmarks(values)[0][landmarks], renderer.size, renderer.focal).T
+    top, left = int(v.min()) - margin, int(u.min()) - margin
+    return image[max(top, 0) : int(v.max()) + margin + 1, max(left, 0) : int(u.max()) + margin + 1]
+
+
+def test_grey_look_reproduces_the_published_picture():
+    focal, size = GOLDEN["grey/focal_size"]
+    triangles = GOLDEN["grey/tri"].astype(np.int32)
+    for world, expected, covered in zip(
+        GOLDEN["grey/vertices_world"], GOLDEN["grey/image"], GOLDEN["grey/coverage"], strict=True
+    ):
+        image = grey_image(world, triangles, int(size), float(focal))
+        np.testing.assert_array_equal(image > 0, covered)
+        np.testing.assert_allclose(image, expected, atol=2e-3)
+
+
+def test_grey_look_is_grey_on_black_in_faceverses_framing(head):
+    image = picture(MeshRenderer(head, 224, "grey"), posed())
+    assert image.shape == (224, 224, 3) and image.dtype == np.uint8
+    assert (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all()
+    assert image[0, 0].max() == 0 and 150 < image.max() <= 210
+
+
+def test_studio_frames_the_whole_head_at_any_size(head):
+    """Crown and ears stay inside, and the head is the picture."""
+    for size in (64, 255, 256):
+        renderer = MeshRenderer(head, size)
+        image = picture(renderer, posed())
+        assert image.shape == (size, size, 3)
+        world = renderer._with_shoulders(renderer._shape[None], posed())[0][head.head_weight == 1]
+        u, v = project(world, size, renderer.focal).T
+        assert 0 < v.min() < 0.1 * size
+        assert u.min() > 0.1 * size and u.max() < 0.9 * size
+        assert v.max() - v.min() > 0.65 * size
+
+
+def test_antialiased_and_quiet_ground(studio):
+    image = picture(studio, posed()).astype(int)
+    crown = image[: studio.size // 3, studio.size // 2, 1]
+    assert np.abs(np.diff(crown)).max() < 120  # no hard step from ground to hair
+    assert np.abs(np.diff(image[:40, :20].mean(axis=2), axis=1)).max() < 4
+
+
+def test_each_face_part_answers_its_unit(studio):
+    rest = picture(studio, posed()).astype(int)
+    lips, eye, brow = [61, 291, 13, 14, 17, 0], [33, 133, 159, 145], [70, 63, 105, 66, 107]
+
+    closed = picture(studio, posed(eyeBlinkLeft=1.0, eyeBlinkRight=1.0)).astype(int)
+    white = around(studio, rest, posed(), eye)
+    lid = around(studio, closed, posed(), eye)
+    blueness = [(part[..., 2] - part[..., 0]).max() for part in (white, lid)]
+    assert blueness[0] > 0 > blueness[1]  # the eyeball's white and iris are gone, skin remains
+
+    opened = picture(studio, posed(jawOpen=0.7)).astype(int)
+    values = posed(jawOpen=0.7)
+    assert around(studio, opened, values, [13, 14]).min() < 90  # a dark mouth between the lips
+    assert around(studio, rest, posed(), [17, 18], 1).min() > 90
+
+    laugh = posed(jawOpen=0.35, mouthSmileLeft=0.9, mouthSmileRight=0.9, mouthUpperUpLeft=0.6, mouthUpperUpRight=0.6)
+    teeth = around(studio, picture(studio, laugh).astype(int), laugh, lips)
+    pale = (teeth.min(axis=2) > 150) & (np.ptp(teeth, axis=2) < 60)
+    rest_lips = around(studio, rest, posed(), lips)
+    assert pale.sum() > 20 + ((rest_lips.min(axis=2) > 150) & (np.ptp(rest_lips, axis=2) < 60)).sum()
+
+    raised = posed(browInnerUp=1.0, browOuterUpLeft=1.0, browOuterUpRight=1.0)
+    dark_row = []
+    for values in (posed(), raised):
+        part = around(studio, picture(studio, values).astype(float), posed(), brow, 6).mean(axis=2)
+        dark_row.append((part.min(axis=1)).argmin())
+    assert dark_row[1] <= dark_row[0] - 1  # the brow's line rose by a pixel at least
+
+
+def test_iris_goes_where_the_gaze_goes(studio):
+    """Looking to the subject's left moves the dark iris to the picture's right."""
+
+    def iris(values):
+        part = around(studio, picture(studio, values).astype(float), posed(), [263, 362, 386, 374], 0)
+        dark = np.clip(140 - part.max(axis=2), 0, None)[1:-1]
+        return (dark.sum(axis=0) * np.arange(part.shape[1])).sum() / dark.sum()
+
+    left = iris(posed(eyeLookOutLeft=1.0, eyeLookInRight=1.0))
+    right = iris(posed(eyeLookInLeft=1.0, eyeLookOutRight=1.0))
+    assert left > iris(posed()) > right
+    assert left - right > 3
+
+
+def test_eyeballs_never_pierce_the_closed_lids(head):
+    renderer = MeshRenderer(head, 512)
+    for look in ({}, {"eyeLookDownLeft": 1.0}, {"eyeLookOutLeft": 0.7}, {"eyeLookUpLeft": 0.7}):
+        values = posed(eyeBlinkLeft=1.0, **look)
+        image = around(renderer, picture(renderer, values).astype(int), values, [263, 362, 386, 374], 4)
+        assert (image[..., 2] >= image[..., 0]).sum() <= 6, look  # skin is red, eyeballs are not
+
+
+def test_turning_the_head_leaves_the_shoulders(studio):
+    """A turned head on a turned bust looks like a figurine."""
+    strip = slice(int(studio.size * 0.95), None)
+    rest = picture(studio, posed()).astype(int)
+    turned = picture(studio, posed(rotationY=np.radians(20))).astype(int)
+    still, moved = (np.abs(turned[part] - rest[part]).mean() for part in (strip, slice(60, 180)))
+    assert moved > 5 * still
+
+
+def test_people_look_different_and_names_are_checked(head):
+    images = [picture(MeshRenderer(head, 96, identity=name), posed()).astype(int) for name in PEOPLE]
+    for i, one in enumerate(images):
+        for other in images[:i]:
+            assert np.abs(one - other).mean() > 5
+    with pytest.raises(RenderError, match="Alex"):
+        MeshRenderer(head, identity="Nobody")
+    with pytest.raises(RenderError, match="studio"):
+        MeshRenderer(head, look="oil")
+    with pytest.raises(RenderError, match="size"):
+        MeshRenderer(head, size=0)
+
+
+def test_frames_are_streamed_and_do_not_depend_on_their_neighbours(studio):
+    rng = np.random.default_rng(1)
+    values = neutral_coefficients(70)
+    values[:, :52] = rng.uniform(0, 0.5, (70, 52))
+    frames = list(studio.render(values))
+    assert len(frames) == 70
+    np.testing.assert_array_equal(picture(studio, values[40:]), frames[40])
+    hours = np.broadcast_to(neutral_coefficients()[0], (100_000, 58))
+    assert len(list(islice(studio.render(hours), 2))) == 2
+
+
+def test_two_threads_share_a_renderer(studio):
+    values = np.concatenate([posed(jawOpen=k / 6, rotationY=0.1 * k) for k in range(6)])
+    expected = list(studio.render(values))
+    results = {}
+    threads = [threading.Thread(target=lambda k=k: results.update({k: list(studio.render(values))})) for k in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for frames in results.values():
+        np.testing.assert_array_equal(frames, expected)
+    assert len(results) == 3
+
+
+def test_bad_numbers_are_refused_and_wild_ones_tamed(studio):
+    for bad in (np.nan, np.inf):
+        values = neutral_coefficients(3)
+        values[1, 7] = bad
+        with pytest.raises(RenderError, match="frame 1"):
+            studio.render(values)
+    with pytest.raises(RenderError, match="58"):
+        studio.render(np.zeros((4, 52)))
+    wild = np.concatenate([np.full((1, 58), 1e6), np.full((1, 58), -1e6), neutral_coefficients()]).astype(np.float32)
+    frames = list(studio.render(wild))
+    assert len(frames) == 3
+    np.testing.assert_array_equal(picture(studio, posed(jawOpen=9.0)), picture(studio, posed(jawOpen=1.0)))
+
+
+def test_angles_a_whole_turn_apart_are_the_same_pose():
+    """rotationX rests at pi: a tracker may as well report -pi."""
+    values = posed(rotationX=-np.pi + 0.1)
+    np.testing.assert_allclose(sane_coefficients(values)[0, 52], np.pi + 0.1, atol=1e-5)
+
+
+def test_a_read_only_installation_draws(tmp_path):
+    """Neither beside the code nor in the home folder can numba keep its compiled code there."""
+    package = tmp_path / "renderer"
+    package.mkdir()
+    for name in ("__init__.py", "errors.py", "compiled.py", "rasterizer.py"):
+        (package / name).write_bytes((ROOT / "renderer" / name).read_bytes())
+    for folder in (package, tmp_path):
+        folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    code = (
+        "import numba.core.caching as c\n"
+        "c._CacheLocator.ensure_cache_path = lambda self: (_ for _ in ()).throw(OSError('read-only'))\n"
+        "import numpy as np\n"
+        "from renderer.rasterizer import screen_points\n"
+        "out = np.zeros((1, 3), np.float32)\n"
+        "screen_points(np.zeros((1, 3), np.float32), 100.0, 32, 64, 10.0, out)\n"
+        "print(out[0])\n"
+    )
+    environment = {**os.environ, "HOME": "/nonexistent", "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    try:
+        run = subprocess.run([sys.executable, "-c", code], env=environment, cwd="/", capture_output=True, text=True)
+    finally:
+        for folder in (tmp_path, package):
+            folder.chmod(stat.S_IRWXU)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[32.  32.   0.1]"
