@@ -13,6 +13,7 @@ from perfrdiff.data.motion import DEGREE, Motion, blink_times, event_times, gaze
 from perfrdiff.data.speech import RATE, VOWELS, Syllable, draw_voice, speak
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH
+from perfrdiff.features.signals import neutral_offset, without_offset
 
 BLIND = (
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "jawForward", "jawLeft", "jawRight", "mouthClose", "mouthLeft",
@@ -53,6 +54,7 @@ def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0) -> Simulat
         if event.kind == "stress" and rng.random() < 0.5:
             motion.nod(event.time - 0.15, rng.uniform(1.5, 6), rng.uniform(1.8, 3.2), 1.0)
     _gaze_aversion(motion, rng, rate=18, size=0.3, side=rng.uniform(-0.5, 0.5))
+    motion.add("eyeLookDown", np.abs(motion.drift(rng, rng.uniform(0, 0.2), 1.0)))
     _rest(motion, rng)
     head_follows(motion)
     audio = mfcc(speak(syllables, voice, seconds, rng), RATE, frames)
@@ -108,6 +110,7 @@ def seen_by_tracker(coefficients: np.ndarray, rng: np.random.Generator) -> np.nd
     for name in BLIND:
         out[:, CHANNEL[name]] = np.abs(0.004 * noise[:, CHANNEL[name]])
     out[:, EXPRESSION] = np.clip(out[:, EXPRESSION], 0, 1)
+    out[:, EXPRESSION] = without_offset(out[:, EXPRESSION], neutral_offset(out[:, EXPRESSION]))
     out[:, TRANSLATION] += np.array([-0.005627, -0.018014, 1.837867]) - np.median(out[:, TRANSLATION], axis=0)
     return out.astype(np.float32)
 
@@ -180,8 +183,10 @@ def _feelings(motion: Motion, events: list[Event], rng: np.random.Generator) -> 
             motion.add("browDown", 0.5 * curve)
             motion.add("browInnerUp", 0.2 * curve)
             motion.add("mouthFrown", 0.2 * curve)
-        elif e.kind == "stress" and rng.random() < 0.4:
-            motion.add("browInnerUp", 0.2 * motion.hump(e.time - 0.1, 0.2, 0.15, 0.3))
+        elif e.kind == "stress" and rng.random() < 0.5:
+            curve = rng.uniform(0.1, 0.6) * motion.hump(e.time - 0.1, 0.2, rng.uniform(0.1, 0.6), 0.3)
+            motion.add("browInnerUp", curve)
+            motion.add("browOuterUp", 0.7 * curve)
 
 
 def _nods(motion: Motion, speaker: SimulatedSpeaker, person: Habits, rng: np.random.Generator, seconds: float) -> None:

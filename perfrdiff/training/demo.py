@@ -50,9 +50,9 @@ class DemoConfig:
             steps=25, guidance=1.5, guidance_over=("audio", "coefficients"), slide=50, clamp=6.0
         )
     )
-    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1200, learning_rate=1e-3, save_every=50))
-    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=1e-3))
-    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1200, learning_rate=1e-3, ema=0.995))
+    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, learning_rate=1e-3, save_every=50))
+    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, learning_rate=1e-3))
+    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=900, learning_rate=1e-3, ema=0.99))
 
 
 def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: int = 6) -> dict[str, torch.Tensor]:

@@ -25,8 +25,10 @@ class StyleStage:
     encoder: StyleEncoder
     corpus: Corpus
     people: int = 20
-    shortest: int = 100  # frames of a crop: 4 to 20 s, so that a short listener video works too
-    longest: int = 500
+    shortest: int = 150  # frames of a crop: 6 to 30 s, so that a short listener video works too
+    longest: int = 750
+    rest_drop: float = 0.6  # share of batches whose crops lose their mean: the rest face alone tells people apart too
+    # easily, and a style that knows nothing else cannot say how often somebody nods or smiles
 
     def loss(self, generator: torch.Generator) -> Tensor:
         clips_of = self.corpus.clips_of()
@@ -40,6 +42,8 @@ class StyleStage:
                 for clip, start in zip(clips, _draw(len(clips), last_start + 1, generator), strict=True)
             ]
         ).float()
+        if torch.rand(1, generator=generator) < self.rest_drop:
+            crops = crops - crops.mean(dim=1, keepdim=True)
         style = self.encoder(crops)
         return supervised_contrastive(style.float(), people.repeat_interleave(2))
 

@@ -1,0 +1,176 @@
+"""The object people use, with small random weights made here, and with the shipped ones."""
+
+import numpy as np
+import pytest
+import torch
+
+from perfrdiff import checkpoints
+from perfrdiff.data.habits import NAMED_STYLES
+from perfrdiff.data.normalizer import Normalizer
+from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+from perfrdiff.errors import InputError
+from perfrdiff.features.coefficients import EXPRESSION, neutral
+from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
+from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
+from perfrdiff.reactor import Reactor
+
+
+def tiny_checkpoint():
+    torch.manual_seed(0)
+    config = DenoiserConfig(width=32, layers=2, heads=4, feedforward=48, window=20, reaction_delay=4)
+    editor = WeightEditor(WeightEditorConfig(style=16, hidden=24, rank=2, targets=render_targets(config)))
+    for left in editor.left:  # a trained editor shifts something
+        torch.nn.init.normal_(left.weight, std=0.3)
+    encoder = StyleEncoder(
+        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=24, projection=16, max_frames=100)
+    )
+    normalizer = Normalizer(torch.tensor(neutral()), torch.full((58,), 0.1), torch.zeros(78), torch.full((78,), 10.0))
+    return checkpoints.Checkpoint(
+        Denoiser(config).eval(),
+        encoder.eval(),
+        editor.eval(),
+        normalizer,
+        {"Warm": torch.nn.functional.normalize(torch.randn(16), dim=0)},
+        checkpoints.SamplingDefaults(steps=4, guidance=1.5, slide=10, clamp=6.0),
+        "tiny, random: for tests",
+    )
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    return simulate_speaker(np.random.default_rng(1), 3.0)
+
+
+@pytest.fixture
+def reactor():
+    return Reactor(tiny_checkpoint(), "cpu")
+
+
+def test_shapes_and_ranges(reactor, speaker):
+    reactions = reactor.react(speaker.audio, speaker.coefficients, samples=2)
+    assert reactions.coefficients.shape == (2, 75, 58)
+    assert reactions.coefficients[..., EXPRESSION].min() >= 0 and reactions.coefficients[..., EXPRESSION].max() <= 1
+    assert reactions.listener == "Generic"
+
+
+def test_the_seed_decides(reactor, speaker):
+    def run(**options):
+        return reactor.react(speaker.audio, speaker.coefficients, **options).coefficients
+
+    assert np.array_equal(run(seed=3), run(seed=3))
+    assert not np.allclose(run(seed=3), run(seed=4), atol=1e-3)
+    assert np.allclose(run(seed=3, samples=3)[1], run(seed=3, samples=6)[1], atol=1e-4)
+
+
+def test_a_listener_shifts_the_weights_and_can_be_taken_off(reactor, speaker):
+    def run():
+        return reactor.react(speaker.audio, speaker.coefficients, samples=1).coefficients
+
+    generic = run()
+    reactor.set_listener("Warm")
+    personal = run()
+    reactor.set_listener("Warm", strength=0.0)
+    none = run()
+    reactor.set_listener(None)
+    assert not np.allclose(generic, personal, atol=1e-3)
+    assert np.allclose(generic, none, atol=1e-5)
+    assert np.array_equal(generic, run())
+
+
+def test_a_long_behaviour_is_cut_and_averaged(reactor):
+    behaviour = np.tile(neutral(), (430, 1)) + 0.05 * np.random.default_rng(0).standard_normal((430, 58))
+    style = reactor.style_of(behaviour)
+    assert style.shape == (16,) and abs(float(style.norm()) - 1) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a, c: (a[:, :70], c), "expected"),
+        (lambda a, c: (a[:-3], c), "72 frames"),
+        (lambda a, c: (a, np.where(np.arange(58) == 4, np.nan, c)), "not finite"),
+        (lambda a, c: (a[:0], c[:0]), "expected"),
+    ],
+)
+def test_bad_speakers_are_named(reactor, speaker, change, message):
+    with pytest.raises(InputError, match=message):
+        reactor.react(*change(speaker.audio, speaker.coefficients))
+
+
+def test_bad_listeners_are_named(reactor):
+    with pytest.raises(InputError, match=r"at least 25"):
+        reactor.set_listener(np.tile(neutral(), (20, 1)))
+    with pytest.raises(InputError, match="Present: Warm"):
+        reactor.set_listener("Grumpy")
+    with pytest.raises(InputError, match="Strength"):
+        reactor.set_listener("Warm", strength=3)
+
+
+def test_a_checkpoint_survives_the_disk(tmp_path, speaker):
+    made = tiny_checkpoint()
+    checkpoints.save(made, tmp_path / "tiny.safetensors")
+    assert checkpoints.available(tmp_path) == ("tiny",)
+    again = checkpoints.load("tiny", tmp_path)
+    assert again.denoiser.config == made.denoiser.config and again.sampling == made.sampling
+    here, there = (Reactor(c, "cpu").react(speaker.audio, speaker.coefficients, samples=1) for c in (made, again))
+    assert np.array_equal(here.coefficients, there.coefficients)
+    assert len(there.weights_sha256) == 64
+
+
+def test_wrong_weights_are_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="no weights named 'paper'"):
+        checkpoints.load("paper", tmp_path)
+    (tmp_path / "junk.safetensors").write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"junk\.safetensors cannot be read"):
+        checkpoints.load("junk", tmp_path)
+
+
+def test_a_missing_tensor_is_named(tmp_path):
+    made = tiny_checkpoint()
+    keep = made.denoiser.state_dict
+    made.denoiser.state_dict = lambda *a, **k: {n: t for n, t in keep().items() if n != "output.bias"}
+    checkpoints.save(made, tmp_path / "tiny.safetensors")
+    with pytest.raises(InputError, match=r"missing output\.bias"):
+        checkpoints.load("tiny", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Reactor.load("demo", "cpu")
+
+
+def test_shipped_weights_are_small_and_have_styles(shipped):
+    assert (checkpoints.FOLDER / "demo.safetensors").stat().st_size < 40e6
+    assert set(shipped.styles) == set(NAMED_STYLES)
+
+
+def test_shipped_styles_listen_differently(shipped):
+    """The lively style nods and moves more than the calm one; the warm one smiles more than the doubtful one."""
+    speaker = simulate_speaker(np.random.default_rng(11), 12.0)
+
+    def react(style):
+        shipped.set_listener(style)
+        return shipped.react(speaker.audio, speaker.coefficients, samples=4, seed=1).coefficients
+
+    def head(c):
+        return np.abs(np.diff(c[..., 52], axis=1)).mean()
+
+    def smile(c):
+        return c[..., 43:45].mean()
+
+    assert head(react("Lively")) > 1.3 * head(react("Calm"))
+    assert smile(react("Warm")) > smile(react("Doubtful"))
+
+
+def test_shipped_weights_know_a_listener_by_the_behaviour(shipped):
+    """Two clips of one simulated person lie closer in style than clips of two persons."""
+    people = [NAMED_STYLES["Warm"], NAMED_STYLES["Calm"]]
+    speakers = [simulate_speaker(np.random.default_rng(i), 30.0) for i in (1, 2)]
+    styles = [
+        [shipped.style_of(simulate_listener(s, p, np.random.default_rng(10 * i + j))) for j, s in enumerate(speakers)]
+        for i, p in enumerate(people)
+    ]
+    same = min(float(pair[0] @ pair[1]) for pair in styles)
+    other = float(styles[0][0] @ styles[1][1])
+    assert same > other

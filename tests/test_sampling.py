@@ -1,0 +1,88 @@
+"""Noise, schedule and the window-by-window sampling."""
+
+import numpy as np
+import pytest
+import torch
+
+from perfrdiff import sampling
+from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+
+SMALL = DenoiserConfig(width=32, layers=2, heads=4, feedforward=48, window=20, reaction_delay=4)
+OPTIONS = sampling.WindowOptions(steps=4, guidance=1.5, guidance_over=("audio", "coefficients"), slide=10, clamp=6.0)
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    torch.manual_seed(0)
+    return Denoiser(SMALL).eval()
+
+
+def streams(frames, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "audio": torch.randn(frames, 78, generator=generator),
+        "coefficients": torch.randn(frames, 58, generator=generator),
+    }
+
+
+def sample(denoiser, speaker, samples=2, seed=0, options=OPTIONS):
+    with torch.inference_mode():
+        return sampling.sample_sequence(denoiser, speaker, samples, seed, options)
+
+
+def test_the_schedule_is_the_published_one():
+    assert sampling.leading_timesteps(50)[:3] == [980, 960, 940]
+    assert sampling.leading_timesteps(50)[-1] == 0
+    abar = sampling.cumulative_alphas()
+    assert abar.shape == (1000,) and abar[0] > 0.9999 and abar[-1] < 1e-6
+    assert np.all(np.diff(abar) < 0)
+
+
+@pytest.mark.parametrize("frames", [7, 20, 21, 30, 53])
+def test_any_length(denoiser, frames):
+    out = sample(denoiser, streams(frames))
+    assert out.shape == (2, frames, 58)
+    assert torch.isfinite(out).all()
+
+
+def test_a_sample_does_not_depend_on_how_many_are_asked_for(denoiser):
+    speaker = streams(45)
+    few, many = sample(denoiser, speaker, 3, seed=5), sample(denoiser, speaker, 6, seed=5)
+    assert torch.allclose(few[1], many[1], atol=1e-4)
+    assert not torch.allclose(many[1], many[2], atol=1e-2)
+
+
+def test_the_future_of_the_speaker_is_not_seen(denoiser):
+    """Frame i of a reaction may depend on the speaker up to frame i only."""
+    speaker = streams(60)
+    changed = {name: value.clone() for name, value in speaker.items()}
+    for value in changed.values():
+        value[37:] += 3.0
+    a, b = sample(denoiser, speaker), sample(denoiser, changed)
+    assert torch.allclose(a[:, :37], b[:, :37], atol=1e-4)
+    assert not torch.allclose(a[:, 37:], b[:, 37:], atol=1e-2)
+
+
+def test_guidance_of_one_is_the_conditional_prediction(denoiser):
+    conditions = {"audio": torch.randn(2, 20, 78), "coefficients": torch.randn(2, 20, 58)}
+    x = torch.randn(2, 20, 58)
+    with torch.inference_mode():
+        plain = sampling.guided_denoiser(denoiser, conditions, 1.0)(x, 500)
+        near = sampling.guided_denoiser(denoiser, conditions, 1.0 + 1e-7)(x, 500)
+        far = sampling.guided_denoiser(denoiser, conditions, 4.0)(x, 500)
+    assert torch.allclose(plain, near, atol=1e-4)
+    assert not torch.allclose(plain, far, atol=1e-3)
+
+
+def test_known_frames_are_kept(denoiser):
+    conditions = {"audio": torch.randn(1, 20, 78), "coefficients": torch.randn(1, 20, 58)}
+    known = torch.randn(1, 8, 58)
+    with torch.inference_mode():
+        predict = sampling.guided_denoiser(denoiser, conditions, 1.0)
+        out = sampling.ddim(predict, torch.randn(1, 20, 58), 4, known=known, clamp=6.0)
+    assert torch.equal(out[:, :8], known)
+
+
+def test_steps_outside_the_schedule_are_refused():
+    with pytest.raises(ValueError, match="denoising steps"):
+        sampling.leading_timesteps(1)
