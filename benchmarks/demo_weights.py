@@ -1,6 +1,6 @@
 """What the demo weights do on simulated dyads they never saw: `python benchmarks/demo_weights.py [--weights NAME]`.
 
-Persons, speakers and chance come from seeds the training corpus does not use. Printed as a Markdown table, which goes to
+Persons, speakers and chance come from seeds the training corpus does not use. Printed as a Markdown table, for
 checkpoints/README.md:
 * listening: how much more the head moves in nodding speed within 1.2 s after a phrase end; how smiles answer smiles;
 * variety: spread between samples beside the spread between the simulator's own redraws;
