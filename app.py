@@ -263,6 +263,8 @@ def build(weights: str = "demo") -> gr.Blocks:
                 traceback.print_exc()
                 yield {status: trouble(TROUBLE), results: gr.Column(visible=False)}
                 return
+            for file in (result.coefficients, result.settings, *(reaction.csv for reaction in result.reactions)):
+                file.unlink()  # they are in the zip; what the page does not show, it does not keep
             shown = {
                 status: outcome(result),
                 results: gr.Column(visible=True),
@@ -301,6 +303,12 @@ def build(weights: str = "demo") -> gr.Blocks:
             queue=False,
             api_visibility="private",
         )
+
+        def noticed(file: str | None, visit: gr.Request) -> None:
+            VISITS.keep(visit.session_hash, file)
+
+        for slot in (speaker, photo, video):
+            slot.change(noticed, slot, None, show_progress="hidden", queue=False, api_visibility="private")
         ours = str(EXAMPLES / "speaker.mp4")
         for button, chosen, files in (
             (try_photo, PHOTO, {photo: EXAMPLES / "portrait.jpg"}),

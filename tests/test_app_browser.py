@@ -1,0 +1,192 @@
+"""A visitor with a real browser: chooses files, moves the slider, presses the button, watches, downloads."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage",
+)  # fmt: skip
+PATIENCE = 240_000  # ms for a run on two busy cores
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, weights):
+    """The page as `make run` starts it: its address, and the folder in which it keeps files."""
+    kept = tmp_path_factory.mktemp("kept")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/"
+    log = (kept.parent / "page.log").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--weights", weights],
+        cwd=ROOT,
+        env=os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(kept)},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        end = time.monotonic() + 150
+        while True:
+            try:
+                urllib.request.urlopen(address, timeout=5)
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < end, log.seek(0) or log.read()
+                time.sleep(0.3)
+        yield address, kept
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        log.close()
+    assert list(kept.iterdir()) == [], "a stopped server leaves files of its visitors behind"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in requirements-dev.txt")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, server):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.foreign = []
+    page.on("request", lambda request: page.foreign.append(request.url))
+    page.goto(server[0])
+    page.wait_for_selector("#go", timeout=60_000)
+    yield page
+    page.close()
+
+
+def choose(page, slot, path):
+    """Put a file into an input and wait until the page shows it."""
+    page.set_input_files(f"{slot} input[type=file]", str(path))
+    page.wait_for_selector(f"{slot} video, {slot} img", timeout=60_000)
+
+
+def uploads(kept):
+    return [path for path in kept.rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_from_two_files_to_videos_that_play_and_a_zip(page, server, speaker, portrait, tmp_path):
+    choose(page, "#speaker", speaker)
+    choose(page, "#photo", portrait)
+    slider = page.locator("#samples input[type=range]")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")  # from 3 to 2
+    assert slider.input_value() == "2"
+    page.click("#go")
+    page.wait_for_selector(".stages", timeout=30_000)
+    page.wait_for_selector("#together video", timeout=PATIENCE)
+    page.wait_for_function("document.querySelectorAll('#cards video').length === 4", timeout=60_000)
+    shown = page.locator("#cards h3").all_inner_texts()
+    assert shown == ["Reaction 1", "Reaction 2"]
+
+    page.wait_for_function(
+        "[...document.querySelectorAll('#results video')].every((v) => v.readyState >= 2 && v.videoWidth > 0)",
+        timeout=60_000,
+    )
+    page.click("#play")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#results video')].every((v) => v.currentTime > 0.4)", timeout=30_000
+    )
+    films = page.evaluate(
+        "[...document.querySelectorAll('#results video')]"
+        ".map((v) => [v.videoWidth, v.videoHeight, v.duration, v.muted])"
+    )
+    assert len(films) == 5 and [film[:2] for film in films[1:]] == [[256, 256]] * 4
+    assert all(length == pytest.approx(2.0, abs=0.05) for _, _, length, _ in films)
+    assert [muted for *_, muted in films] == [False, True, True, True, True], "one sound, not five"
+
+    with page.expect_download(timeout=60_000) as waiting:
+        page.click("#zip")
+    waiting.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+    assert {"side_by_side.mp4", "reaction_2_photo.mp4", "coefficients.npz", "reaction_1.csv", "settings.json"} <= names
+
+    address, kept = server
+    assert [url for url in page.foreign if not url.startswith((address, "data:", "blob:"))] == [], "the page phones out"
+    assert uploads(kept)
+    page.close()
+    end = time.monotonic() + 60
+    while uploads(kept) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert uploads(kept) == [], "files outlive the closed tab"
+
+
+def test_bad_input_is_answered_in_one_sentence(page, speaker, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (300, 300), (90, 120, 90)).save(tmp_path / "meadow.png")
+    choose(page, "#speaker", speaker)
+    choose(page, "#photo", tmp_path / "meadow.png")
+    page.click("#go")
+    page.wait_for_selector(".trouble", timeout=PATIENCE)
+    sentence = page.inner_text(".trouble")
+    assert "No face" in sentence and "meadow.png" in sentence and "Traceback" not in page.content()
+    assert page.locator("#results video").count() == 0
+
+
+def test_a_missing_file_is_named(page):
+    page.click("#go")
+    page.wait_for_selector(".trouble", timeout=60_000)
+    assert "speaker is missing" in page.inner_text(".trouble")
+
+
+def test_a_picture_that_is_none_is_explained(page, speaker, tmp_path):
+    (tmp_path / "letter.png").write_text("this is a letter")
+    choose(page, "#speaker", speaker)
+    page.set_input_files("#photo input[type=file]", str(tmp_path / "letter.png"))
+    page.wait_for_timeout(1_500)
+    page.click("#go")
+    page.wait_for_selector(".trouble", timeout=PATIENCE)
+    assert "letter.png" in page.inner_text(".trouble")
+
+
+def test_our_examples_are_one_click_away_and_the_style_follows_the_listener(page):
+    assert page.locator("#style").is_visible()
+    page.click("#try-video")
+    page.wait_for_selector("#speaker video", timeout=60_000)
+    page.wait_for_selector("#listener video", timeout=60_000)
+    page.wait_for_function(
+        "document.querySelector('#style') === null || document.querySelector('#style').offsetParent === null"
+    )
+    page.click("#try-photo")
+    page.wait_for_selector("#photo img", timeout=60_000)
+    page.wait_for_selector("#style")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_on_a_phone_or_a_desk(chromium, server, width, scheme):
+    page = chromium.new_page(viewport={"width": width, "height": 850}, color_scheme=scheme)
+    page.goto(server[0])
+    page.wait_for_selector("#go", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    button = page.locator("#go").bounding_box()
+    assert button["width"] > 0.7 * min(width, 1160) - 60
+    page.close()

@@ -1,0 +1,93 @@
+"""The shell: every option explained, one sentence and exit code 2 for bad input, the same function behind it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perfrdiff.__main__ import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def shell(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "perfrdiff", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=280
+    )
+
+
+def test_help_explains_every_option_with_its_default(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["react", "--help"])
+    assert end.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for option in (
+        "--speaker VIDEO", "--listener FILE", "--out DIR", "--overwrite", "--samples K", "--seed N", "--style NAME",
+        "--strength X", "--guidance X", "--steps N", "--weights NAME", "--device NAME", "--looks", "--size",
+        "--no-label", "--max-seconds S", "--quiet",
+    ):  # fmt: skip
+        after = text[text.rindex(option) + len(option) :].split(" --")[0]
+        assert len(after.split()) >= 3, f"{option} is not explained"
+    for default in (
+        "(default: 3)",
+        "(default: 0)",
+        "(default: 1)",
+        "(default: demo)",
+        "(default: 256)",
+        "(default: 120)",
+    ):
+        assert default in text
+
+
+def test_one_command_makes_the_folder(tmp_path, speaker, portrait, weights):
+    done = shell(
+        "react", "--speaker", speaker, "--listener", portrait, "--samples", 1, "--looks", "mesh", "--no-label",
+        "--out", tmp_path / "new" / "out", "--weights", weights,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == {
+        "coefficients.npz", "reaction_1.csv", "reaction_1_mesh.mp4", "reactions.zip", "settings.json",
+        "side_by_side.mp4",
+    }  # fmt: skip
+    for stage in ("Reading the speaker", "Drawing", "1 reactions of 2.0 s"):
+        assert stage in done.stdout
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (["--speaker", "nowhere.mp4"], "nowhere.mp4"),
+        (["--samples", "11"], "samples must lie between 1 and 10"),
+        (["--weights", "imagined"], "no weights named 'imagined'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(wrong, words, tmp_path, speaker, portrait, weights, capsys):
+    right = ["--speaker", speaker, "--listener", portrait, "--out", tmp_path / "out", "--weights", weights]
+    assert main(["react", *map(str, right), *wrong]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("perfrdiff: ") and words in told and told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_traceback_never_reaches_the_shell(tmp_path, portrait, weights):
+    (tmp_path / "notes.mp4").write_text("these are notes, not a video")
+    done = shell(
+        "react",
+        "--speaker",
+        tmp_path / "notes.mp4",
+        "--listener",
+        portrait,
+        "--out",
+        tmp_path / "out",
+        "--weights",
+        weights,
+    )
+    assert done.returncode == 2
+    assert "notes.mp4" in done.stderr and "Traceback" not in done.stderr and done.stderr.strip().count("\n") == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_styles_are_listed(weights, capsys):
+    assert main(["styles", "--weights", weights]) == 0
+    assert len(capsys.readouterr().out.split()) >= 3
