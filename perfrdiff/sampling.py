@@ -47,15 +47,22 @@ def start_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Tensor:
     return torch.stack(rows)
 
 
-def ddim_step(x: Tensor, x0: Tensor, t: int, t_next: int) -> Tensor:
-    """One deterministic DDIM step (eta 0) from t to t_next, with x0 already clamped (spec section 5)."""
+def ddim_step(x: Tensor, x0: Tensor, t: int, t_next: int, eta: float = 0.0, step_noise: Tensor | None = None) -> Tensor:
+    """One DDIM step from t to t_next, with x0 already clamped (spec section 5).
+
+    eta 0 is deterministic; above it, `step_noise` (standard normal, x's shape) is mixed in, except in a step from t 0.
+    """
+    if eta > 0.0 and step_noise is None:
+        raise ValueError(f"DDIM with eta {eta} needs a noise for every step")
     abar = cumulative_alphas()
-    there = np.float32(abar[t_next])
+    here, there = np.float32(abar[t]), np.float32(abar[t_next])
+    one = np.float32(1.0)
     inverse_root = float(np.float32(np.sqrt(1.0 / abar[t])))
     inverse_minus_one = float(np.float32(np.sqrt(1.0 / abar[t] - 1.0)))
     eps = (inverse_root * x - x0) / inverse_minus_one
-    one_minus = np.float32(1.0) - there
-    return x0 * float(np.sqrt(there)) + float(np.sqrt(one_minus)) * eps
+    sigma = np.float32(eta) * np.sqrt((one - there) / (one - here)) * np.sqrt(one - here / there)
+    x = x0 * float(np.sqrt(there)) + float(np.sqrt(one - there - sigma**2)) * eps
+    return x + float(sigma) * step_noise if eta > 0.0 and t > 0 else x
 
 
 def guided_denoiser(
@@ -68,10 +75,12 @@ def guided_denoiser(
     """Classifier-free guidance u + scale * (c - u) as a function (x_t (N, W, features), t) -> x0.
 
     Everything that does not depend on the step is computed here, once. The unconditional branch u loses the conditions
-    named in `over`, all of them when empty (published). Scale 1 needs the conditional branch alone.
+    named in `over`, all of them when empty (published). Scale 1 needs the conditional branch alone. With the edits of
+    P listeners, N is P groups of equal size, one listener's rows together.
     """
     first = next(iter(conditions.values()))
     count = first.shape[0]
+    people = next(iter(edits.values())).people if edits else 1
     if scale == 1.0:
         memory = denoiser.prepare(conditions, edits=edits)
 
@@ -80,14 +89,19 @@ def guided_denoiser(
 
         return predict
 
-    doubled = {name: torch.cat([value, value]) for name, value in conditions.items()}
-    kept = torch.cat([torch.zeros(count), torch.ones(count)]).to(first)
+    def twice(value: Tensor) -> Tensor:
+        """Each listener's rows once for the unconditional and once for the conditional branch, (2 N, …)."""
+        rows = value.unflatten(0, (people, -1))
+        return torch.cat([rows, rows], dim=1).flatten(0, 1)
+
+    doubled = {name: twice(value) for name, value in conditions.items()}
+    kept = torch.tensor([0.0, 1.0], device=first.device).repeat(people).repeat_interleave(count // people)
     keep = {name: kept for name in conditions if not over or name in over}
     memory = denoiser.prepare(doubled, keep, edits)
 
     def predict_guided(x: Tensor, t: int) -> Tensor:
-        both = denoiser(torch.cat([x, x]), torch.full((2 * count,), t, device=x.device), memory, edits)
-        unconditional, conditional = both.chunk(2)
+        both = denoiser(twice(x), torch.full((2 * count,), t, device=x.device), memory, edits)
+        unconditional, conditional = (half.flatten(0, 1) for half in both.unflatten(0, (people, -1)).chunk(2, dim=1))
         return unconditional + scale * (conditional - unconditional)
 
     return predict_guided
@@ -101,12 +115,15 @@ def ddim(
     known: Tensor | None = None,
     clamp: float = 1.0,
     compat: str = "sound",
+    eta: float = 0.0,
+    step_noise: Tensor | None = None,
 ) -> Tensor:
     """Denoise `noise` (N, W, features) in `steps` network calls -> (N, W, features).
 
     The prediction is clamped to ±`clamp` at every step (published: 1). `known` (N, F, features) holds the first F
     frames at values decided before, the continuation of an earlier window. `compat="published"` also takes the last
     step 0 -> 0, which mixes a little noise back in (spec section 14, quirk 2); "sound" returns the last prediction.
+    `eta` above 0 adds `step_noise` (steps, N, W, features) on the way.
     """
     x = noise
     schedule = leading_timesteps(steps)
@@ -117,7 +134,7 @@ def ddim(
         last = i + 1 == len(schedule)
         if last and compat == "sound":
             return x0
-        x = ddim_step(x, x0, t, 0 if last else schedule[i + 1])
+        x = ddim_step(x, x0, t, 0 if last else schedule[i + 1], eta, None if step_noise is None else step_noise[i])
     return x
 
 

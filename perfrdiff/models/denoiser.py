@@ -121,10 +121,12 @@ class Denoiser(nn.Module):
             self.register_buffer("sine", sine_table(config.window, config.width), persistent=False)
 
     def _projection(self, name: str, width: int) -> nn.Module:
-        if name in LATENTS:  # spec section 6: ReLU then linear, or nothing when the widths agree
-            same = width == self.config.width
-            return nn.Identity() if same else nn.Sequential(nn.ReLU(), nn.Linear(width, self.config.width))
-        return nn.Linear(width, self.config.width)
+        linear = nn.Linear(width, self.config.width)
+        if name not in (*LATENTS, "personal"):
+            return linear
+        if width == self.config.width:  # spec section 6: nothing when the widths agree
+            return nn.Identity()
+        return nn.Sequential(nn.ReLU(), linear) if name in LATENTS else linear
 
     def draw_masks(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Which conditions stay on in a training step, name -> (batch,) of 0/1; only those with 0 < p < 1 are drawn."""

@@ -27,6 +27,18 @@ def timestep_embedding(timesteps: Tensor, width: int = 64) -> Tensor:
     return torch.cat([torch.cos(angle), torch.sin(angle)], dim=-1)
 
 
+def periodic_causal_bias(heads: int, frames: int, period: int) -> Tensor:
+    """(heads, frames, frames) to add to attention logits: -slope * (whole periods back), -inf for the future.
+
+    Slopes are 2^(-8 h / heads), h = 1 … heads. Within one period it is a plain causal mask, which is what every
+    published window is (spec section 6); longer windows than the period were never used.
+    """
+    slope = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
+    frame = torch.arange(frames)
+    back = torch.div(frame[:, None] - frame, period, rounding_mode="floor")
+    return (-slope[:, None, None] * back).masked_fill(back < 0, -torch.inf)
+
+
 @dataclass(frozen=True)
 class WeightEdit:
     """What one or several listeners change in one weight matrix W (out, in).
@@ -39,10 +51,14 @@ class WeightEdit:
     left: Tensor | None = None
     right: Tensor | None = None
 
+    @property
+    def people(self) -> int:
+        """P, the number of listeners."""
+        return (self.dense if self.dense is not None else self.left).shape[0]
+
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x (P * m, frames, in) -> (P * m, frames, out) with each listener's own weight."""
-        people = (self.dense if self.dense is not None else self.left).shape[0]
-        rows = x.reshape(people, -1, x.shape[-1])
+        rows = x.reshape(self.people, -1, x.shape[-1])
         if self.dense is not None:
             out = rows @ self.dense.transpose(1, 2).to(rows.dtype)
             if bias is not None:

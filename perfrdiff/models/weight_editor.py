@@ -9,15 +9,29 @@ from torch import Tensor, nn
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.layers import Edits, WeightEdit
 
+PREDICTIONS = ("shift", "offset", "weight")
+
 
 @dataclass(frozen=True)
 class WeightEditorConfig:
-    """Sizes of the weight editor; the defaults are published, except `rank`."""
+    """Sizes of the weight editor; the defaults are the published ones.
+
+    `predict` says what the editor's output D is to a weight W: "shift" W + D (published), "offset" W (1 + D), "weight"
+    D itself. A target of attention may have two thirds of the rows of W: keys and values only, the published `modify:
+    kv`.
+    """
 
     style: int = 512
     hidden: int = 1024
     rank: int | None = None  # None: a full matrix per weight (published, 1.1 billion parameters); 8: low-rank shifts
     targets: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # denoiser parameter -> (out, in)
+    predict: str = "shift"
+
+    def __post_init__(self):
+        if self.predict not in PREDICTIONS:
+            raise ValueError(f"a weight editor predicts one of {', '.join(PREDICTIONS)}, not {self.predict!r}")
+        if self.rank is not None and self.predict != "shift":
+            raise ValueError("a low-rank weight editor can only predict shifts")
 
 
 def render_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
@@ -28,6 +42,20 @@ def render_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
         f"{last}.linear1.weight": (config.feedforward, config.width),
         f"{last}.linear2.weight": (config.width, config.feedforward),
     }
+
+
+def emotion_targets(
+    config: DenoiserConfig, layers: tuple[int, ...] = (4, 6), modify: str = "all"
+) -> dict[str, tuple[int, int]]:
+    """The weights the published emotion variant edits: the output layer and the cross-attention of two layers.
+
+    `modify` "all" means the whole packed projection of query, key and value, "kv" only the rows of key and value.
+    """
+    if modify not in ("all", "kv"):
+        raise ValueError(f"attention is modified in 'all' or in 'kv', not {modify!r}")
+    rows = (3 if modify == "all" else 2) * config.width
+    attention = {f"layers.{i}.multihead_attn.in_proj_weight": (rows, config.width) for i in layers}
+    return {"output.weight": (config.features, config.width)} | attention
 
 
 class WeightEditor(nn.Module):
@@ -73,20 +101,36 @@ class WeightEditor(nn.Module):
         return edits
 
 
-def edited_weights(denoiser: Denoiser, shifts: Edits, strength: float = 1.0) -> Edits:
-    """Shifts -> edits ready for the denoiser: W + strength * shift. The denoiser itself is left as it is.
+def edited_weights(
+    denoiser: Denoiser, shifts: Edits, strength: float = 1.0, predict: str = "shift", compat: str = "sound"
+) -> Edits:
+    """Shifts -> edits ready for the denoiser. The denoiser itself is left as it is.
 
-    `strength` 0 gives the generic generator, 1 the listener as learnt, up to 2 exaggerates.
+    `strength` 0 gives the generic generator, 1 the listener as learnt, up to 2 exaggerates. `predict`: see
+    `WeightEditorConfig`. A shift without rows for the query leaves the query as it is; `compat="published"` does so
+    too, except that predicting "weight" then sets the query's rows to zero, as the published code does (spec 7).
     """
     parameters = dict(denoiser.named_parameters())
     edits = {}
     for name, shift in shifts.items():
         delta = shift.dense if shift.dense is not None else shift.left @ shift.right
-        edits[name] = WeightEdit(dense=parameters[name].detach() + strength * delta)
+        weight = parameters[name].detach()
+        missing = weight.shape[0] - delta.shape[1]  # the query's rows, on top
+        if predict == "weight" and missing and compat == "sound":
+            delta = torch.cat([weight[:missing].expand(delta.shape[0], -1, -1), delta], dim=1)
+        elif missing:
+            delta = torch.nn.functional.pad(delta, (0, 0, missing, 0))
+        if predict == "shift":
+            edited = weight + strength * delta
+        elif predict == "offset":
+            edited = weight * (1 + strength * delta)
+        else:
+            edited = torch.lerp(weight.expand_as(delta), delta, strength)
+        edits[name] = WeightEdit(dense=edited)
     return edits
 
 
 @torch.no_grad()
 def listener_edits(editor: WeightEditor, denoiser: Denoiser, style: Tensor, strength: float = 1.0) -> Edits:
-    """Run the editor once for a listener; the result serves every sample and every denoising step."""
-    return edited_weights(denoiser, editor(style), strength)
+    """Run the editor once for P listeners' styles (P, style); serves every sample and every denoising step."""
+    return edited_weights(denoiser, editor(style), strength, editor.config.predict)

@@ -1,0 +1,219 @@
+"""Fixture files of the published code: what lies in one, and the networks whose weights it or a neighbour carries.
+
+A fixture is a safetensors file with `sd/*` weights, `in/*` inputs, `out/*` results, `rng/*` draws and, in its metadata,
+the settings as JSON. Many take their weights from another file of the folder.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from perfrdiff.errors import InputError
+from perfrdiff.models.autoencoder import WindowAutoencoder
+from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.prior import Prior
+from perfrdiff.models.style_encoder import StyleEncoder
+from perfrdiff.models.weight_editor import WeightEditor
+from perfrdiff.published import names
+from perfrdiff.published.inference import PublishedModel, Speaker
+
+CALL = 5e-5  # of the output's scale: tolerance of a single network call (spec section 13)
+END_TO_END = 1e-4  # of the output's scale: tolerance of a whole sampling run
+SMALLEST_SCALE = 0.02  # results smaller than this are compared as if they were this large
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One comparison with a stored number."""
+
+    part: str
+    largest: float  # largest absolute difference
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.largest <= self.tolerance
+
+
+def compare(part: str, got: Tensor, wanted: Tensor, relative: float = CALL) -> Deviation:
+    """Largest absolute difference, against `relative` times the wanted numbers' scale; another shape is infinite."""
+    got, wanted = torch.as_tensor(got), torch.as_tensor(wanted)
+    if got.shape != wanted.shape:
+        return Deviation(f"{part}: shape {tuple(got.shape)} instead of {tuple(wanted.shape)}", float("inf"), 0.0)
+    if not wanted.numel():
+        return Deviation(part, 0.0, relative)
+    got, wanted = got.double(), wanted.double()
+    difference = (got - wanted).abs()
+    largest = float(
+        torch.where(difference.isnan() & ~(got.isnan() & wanted.isnan()), torch.inf, difference)
+        .nan_to_num(nan=0.0, posinf=float("inf"))
+        .max()
+    )
+    return Deviation(part, largest, relative * max(float(wanted.nan_to_num().abs().max()), SMALLEST_SCALE))
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """One file of a folder of fixtures."""
+
+    path: Path
+    neighbours: "Folder"
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        with self._open() as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        with self._open() as file:
+            return tuple(file.keys())
+
+    @cached_property
+    def config(self) -> dict:
+        with self._open() as file:
+            return json.loads((file.metadata() or {}).get("config", "{}"))
+
+    def _open(self):
+        try:
+            return safe_open(self.path, "pt")
+        except SafetensorError as error:
+            raise InputError(f"{self.path.name} cannot be read as safetensors ({error}).") from None
+
+    def __getitem__(self, key: str) -> Tensor:
+        if key not in self.tensors:
+            raise InputError(f"{self.path.name} has no tensor '{key}'.")
+        return self.tensors[key]
+
+    def has(self, start: str) -> bool:
+        """Whether a tensor's name starts so."""
+        return any(key.startswith(start) for key in self.keys)
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors `prefix/*` without the prefix."""
+        return {key[len(prefix) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{prefix}/")}
+
+    def conditions(self, prefix: str = "in") -> dict[str, Tensor]:
+        """The stored conditions under our names."""
+        stored = self.under(prefix)
+        return {names.CONDITION_INPUTS[key]: stored[key] for key in stored if key in names.CONDITION_INPUTS}
+
+    @cached_property
+    def variant(self) -> str:
+        """ "emotion" or "render", from what is in the file; otherwise from its name."""
+        if (
+            self.has("sd/to_emotion")
+            or self.has("out/prediction_emotion")
+            or self.has("out/decoder/prediction_emotion")
+        ):
+            return "emotion"
+        if self.has("sd/to_3dmm") or self.has("out/prediction_3dmm") or self.has("out/decoder/prediction_3dmm"):
+            return "render"
+        words = f"{self.config.get('weights', '')} {self.stem}".replace("_", " ").split()
+        return "emotion" if "emo" in words else "render"
+
+    def speaker(self) -> Speaker:
+        return Speaker(self["in/speaker_audio"], self["in/speaker_3dmm_input"], self["in/speaker_emotion_input"])
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of fixtures; finds the file that carries a network's weights."""
+
+    path: Path
+    _cache: dict[str, Fixture] = field(default_factory=dict)
+
+    def fixture(self, name: str) -> Fixture:
+        if name not in self._cache:
+            self._cache[name] = Fixture(self.path / name, self)
+        return self._cache[name]
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.path.iterdir() if path.is_file())
+
+    def carrier(self, kind: str, wanted: Fixture) -> Fixture:
+        """The fixture with the weights of `kind` (for instance "denoiser_emo") that goes with `wanted`.
+
+        First the file that `wanted` names itself, then the one with the same ending ("_small"), then the only one.
+        """
+        every = [Path(name).stem for name in self.files() if name.endswith(".safetensors") and name.startswith(kind)]
+        named = [name for name in every if name in wanted.config.get("weights", "").replace(",", " ").split()]
+        endings = wanted.stem.split("_")
+        alike = [f"{kind}_{'_'.join(endings[i:])}" for i in range(1, len(endings))]
+        matching = [name for name in alike if name in every]
+        plain = [name for name in every if "allcond" not in name]
+        found = named or matching or (plain if len(plain) == 1 else [])
+        if not found:
+            raise InputError(
+                f"{wanted.path.name} needs the weights of {kind}_*.safetensors, which "
+                f"{'is not in the folder' if not plain else 'is there several times: ' + ', '.join(plain)}."
+            )
+        return self.fixture(f"{found[0]}.safetensors")
+
+
+def denoiser(fixture: Fixture, output_scale: float = 1.0) -> Denoiser:
+    """The denoiser whose weights and settings the fixture carries."""
+    arguments, variant = fixture.config, fixture.variant
+    tensors = names.denoiser_tensors(fixture.under("sd"))
+    latents = {"speaker_latent": "s_embed_dim", "listener_latent": "l_embed_dim", "personal": "personal_emb_dim"}
+    plain = {name: arguments[key] for name, key in latents.items() if arguments[key] == arguments["latent_dim"]}
+    config = names.denoiser_config(
+        arguments, variant, names.denoiser_widths(tensors, plain), fixture["in/x_t"].shape[1]
+    )
+    return names.filled(Denoiser(config), names.scaled_output(tensors, output_scale))
+
+
+def style_encoder(fixture: Fixture) -> StyleEncoder:
+    tensors = names.style_encoder_tensors(fixture.under("sd"))
+    config = names.style_encoder_config(tensors, fixture.config["num_heads"], fixture.config["max_len"] - 1)
+    return names.filled(StyleEncoder(config), tensors)
+
+
+def autoencoder(fixture: Fixture) -> WindowAutoencoder:
+    tensors = names.autoencoder_tensors(fixture.under("sd"))
+    return names.filled(WindowAutoencoder(names.autoencoder_config(tensors, fixture.config["window_size"])), tensors)
+
+
+def prior(fixture: Fixture) -> Prior:
+    tensors = names.prior_tensors(fixture.under("sd"))
+    return names.filled(Prior(names.prior_config(tensors)), tensors)
+
+
+def weight_editor(fixture: Fixture, model: Denoiser) -> WeightEditor:
+    """The dense editor of a `sd_hypernet/*` fixture; its branches in the order the settings give."""
+    tensors = names.weight_editor_tensors(fixture.under("sd_hypernet"))
+    return names.filled(WeightEditor(names.weight_editor_config(tensors, targets(fixture, model))), tensors)
+
+
+def targets(fixture: Fixture, model: Denoiser) -> dict[str, tuple[int, int]]:
+    shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    edited = [names.target_name(module) for module in fixture.config["branch_order"]]
+    return {name: shapes[name] for name in edited}
+
+
+def published_model(fixture: Fixture, editor_from: Fixture | None = None) -> PublishedModel:
+    """Every network of the fixture's variant, from the files of its folder."""
+    folder = fixture.neighbours
+    generator = denoiser(folder.carrier("denoiser_emo" if fixture.variant == "emotion" else "denoiser_ren", fixture))
+    return PublishedModel(
+        denoiser=generator,
+        autoencoder=autoencoder(folder.carrier("vae_v2", fixture)),
+        style_encoder=style_encoder(folder.carrier("person_encoder", fixture)),
+        weight_editor=None if editor_from is None else weight_editor(editor_from, generator),
+        prior=prior(folder.carrier("prior_net", fixture)),
+    )
+
+
+def worst(deviations: Iterable[Deviation]) -> Deviation:
+    """The comparison that came nearest to failing, or failed by most."""
+    return max(deviations, key=lambda d: (not d.passed, d.largest / max(d.tolerance, 1e-30)))

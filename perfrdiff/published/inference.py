@@ -1,0 +1,321 @@
+"""Both published variants from features to reactions (spec section 8), any clip length, any number of listeners, clips
+and samples in one call.
+
+The published code pads nothing and takes 750 frames only. Here a clip is lengthened to whole windows by holding its
+last frame, and the reaction is cut back to the clip. Because the speaker's stream is shifted by at least as many frames
+as are added, no network ever sees an added frame, unless a clip is shorter than half a window.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perfrdiff import sampling
+from perfrdiff.models.autoencoder import WindowAutoencoder
+from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.layers import Edits, WeightEdit
+from perfrdiff.models.prior import Prior, PriorMemory
+from perfrdiff.models.style_encoder import StyleEncoder
+from perfrdiff.models.weight_editor import WeightEditor, edited_weights
+from perfrdiff.published.compat import SOUND, Compat
+
+ROWS_AT_ONCE = 96  # windows x samples denoised together: bounds the memory, does not change the numbers
+ATTRIBUTE_RANGE = ((0.0, 1.0, 15), (-1.0, 1.0, 2), (0.0, 1.0, 8))  # low, high, columns
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """The networks of one published variant, in evaluation mode."""
+
+    denoiser: Denoiser
+    autoencoder: WindowAutoencoder | None = None  # attributes -> latent and coefficients; the emotion variant needs it
+    style_encoder: StyleEncoder | None = None
+    weight_editor: WeightEditor | None = None
+    prior: Prior | None = None
+
+    @property
+    def variant(self) -> str:
+        return self.denoiser.config.variant
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """C clips of speakers in network units, equally long."""
+
+    audio: Tensor  # (C, L, 78) MFCCs
+    coefficients: Tensor  # (C, L, 58) minus the mean face
+    attributes: Tensor | None = None  # (C, L, 25); the emotion variant and the prior need them
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to sample; the defaults are published."""
+
+    steps: int = 50
+    guidance: float = 7.5
+    prior_guidance: float = 1.0
+    eta: float = 0.0  # only the render variant of the published code takes one
+    slide: int = 25  # render: new frames per window; the emotion variant's windows do not overlap
+    clamp: float = 1.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard normal draws of one call, for C clips of n windows and K samples."""
+
+    decoder: Tensor  # (C, n or 1, K, window, features); 1: all windows of a sample start from the same noise
+    decoder_steps: Tensor | None = None  # (steps, C, n, K, window, features), only used with eta > 0
+    prior: Tensor | None = None  # (C, n, K, 1, width)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one call gives."""
+
+    reactions: Tensor  # (C, K, L, features): 25 attributes, or 58 coefficients minus the mean face
+    prior: Tensor | None = None  # (C, n, K, 1, width) the prior's latents, if it was run
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a clip of `frames` frames is cut into `count` windows."""
+
+    frames: int
+    window: int
+    slide: int  # frames between the starts of neighbouring windows
+    shift: int  # frames by which the reaction follows the speaker
+
+    @property
+    def count(self) -> int:
+        return 1 + -(-max(self.frames - self.window, 0) // self.slide)
+
+    @property
+    def padded(self) -> int:
+        """Frames of the whole windows."""
+        return self.window + (self.count - 1) * self.slide
+
+    def cut(self, stream: Tensor) -> Tensor:
+        """(C, L, channels) -> (C, n, window, channels): window i is what the speaker did `shift` frames earlier."""
+        held = stream[:, -1:].expand(-1, self.padded - self.frames, -1)
+        shifted = F.pad(torch.cat([stream, held], dim=1), (0, 0, self.shift, 0))[:, : self.padded]
+        return shifted.unfold(1, self.window, self.slide).transpose(2, 3).contiguous()
+
+    def join(self, windows: Tensor) -> Tensor:
+        """(C, n, K, window, features) -> (C, K, L, features): window 0 whole, then the new frames of each."""
+        first = windows[:, 0]
+        rest = windows[:, 1:, :, self.window - self.slide :].transpose(1, 2).flatten(2, 3)
+        return torch.cat([first, rest], dim=2)[:, :, : self.frames]
+
+
+def layout(model: PublishedModel, frames: int, options: Options) -> Layout:
+    """The published windows: emotion side by side and one window late, render overlapping and one slide late."""
+    window = model.denoiser.config.window
+    slide = window if model.variant == "emotion" else options.slide
+    return Layout(frames, window, slide, slide)
+
+
+def personal_edits(model: PublishedModel, behaviour: Tensor, strength: float = 1.0, compat: Compat = SOUND) -> Edits:
+    """Edits of P listeners from their behaviour (P, frames, 58) minus the mean face; the editor runs once for all."""
+    with torch.no_grad():
+        shifts = model.weight_editor(model.style_encoder(behaviour))
+        kind = "published" if compat.zero_query_rows else "sound"
+        return edited_weights(model.denoiser, shifts, strength, model.weight_editor.config.predict, kind)
+
+
+def draw_noise(
+    model: PublishedModel, speaker: Speaker, samples: int, options: Options, generator: torch.Generator | None = None
+) -> Noise:
+    """Noise in the published order: prior start, a draw per step, decoder start (spec section 8, point 7).
+
+    With the same torch generator state the emotion variant's draws are those of the published code. Its render variant
+    also spends numbers on the dropout of an encoder left in training mode, so seeds do not carry over there.
+    """
+    clips, frames = speaker.audio.shape[:2]
+    config = model.denoiser.config
+    windows = layout(model, frames, options).count
+    prior = None
+    if model.prior is not None:
+        rows = (clips, windows, samples, 1, model.prior.config.width)
+        prior = torch.randn(rows, generator=generator)
+        for _ in range(options.steps):
+            torch.randn(rows, generator=generator)  # drawn and multiplied by 0 (spec section 5)
+    shared = 1 if model.variant == "render" else windows
+    start = torch.randn((clips, shared, samples, config.window, config.features), generator=generator)
+    steps = None
+    if options.eta > 0.0:
+        shape = (options.steps, clips, windows, samples, config.window, config.features)
+        steps = torch.randn(shape, generator=generator)
+    return Noise(start, steps, prior)
+
+
+def seeded_noise(model: PublishedModel, speaker: Speaker, samples: int, options: Options, seed: int) -> Noise:
+    """Noise of which sample k depends on the seed and k alone, however many samples, clips or listeners there are."""
+    clips, frames = speaker.audio.shape[:2]
+    config = model.denoiser.config
+    windows = 1 if model.variant == "render" else layout(model, frames, options).count
+    start = sampling.start_noise(seed, samples, (windows * config.window, config.features))
+    start = start.unflatten(1, (windows, config.window)).transpose(0, 1)
+    return Noise(start.expand(clips, -1, -1, -1, -1).to(speaker.audio.device))
+
+
+@torch.no_grad()
+def infer(
+    model: PublishedModel,
+    speaker: Speaker,
+    noise: Noise,
+    options: Options | None = None,
+    edits: Edits | None = None,
+    compat: Compat = SOUND,
+    progress: Callable[[float], None] | None = None,
+) -> Prediction:
+    """Reactions (C, K, L, features) to C clips, K samples each, in windows that do not know of one another.
+
+    `edits` of one listener serve all clips; edits of C listeners pair listener i with clip i. To pair one clip with
+    many listeners, repeat the clip (`repeated`). The render variant's sound way, in which windows continue one another,
+    is `sampling.sample_sequence`; this function always makes isolated windows.
+    """
+    options = options or Options()
+    windows = window_conditions(model, speaker, options, compat)
+    plan = layout(model, speaker.audio.shape[1], options)
+    clips, samples = noise.decoder.shape[0], noise.decoder.shape[2]
+    people = next(iter(edits.values())).people if edits else 1
+    if people not in (1, clips):
+        raise ValueError(f"edits of {people} listeners for {clips} clips: expected 1 or {clips}")
+    start = noise.decoder.expand(-1, plan.count, -1, -1, -1)
+    prior = None
+    if compat.run_prior and model.prior is not None and noise.prior is not None:
+        prior = prior_latents(model.prior, windows, noise.prior, options)
+    kind = "published" if compat.discard_last_call else "sound"
+    out = torch.empty_like(start)
+    done = 0
+    for clip, window in _pieces(clips, plan.count, samples):
+        conditions = {
+            name: value[clip, window].flatten(0, 1).repeat_interleave(samples, dim=0)
+            for name, value in windows.items()
+            if name in model.denoiser.config.conditions
+        }
+        own = edits if people == 1 else {name: _of_listeners(edit, clip) for name, edit in edits.items()}
+        predict = sampling.guided_denoiser(model.denoiser, conditions, options.guidance, own)
+        steps = noise.decoder_steps
+        x = sampling.ddim(
+            predict,
+            start[clip, window].flatten(0, 2),
+            options.steps,
+            clamp=options.clamp,
+            compat=kind,
+            eta=options.eta,
+            step_noise=None if steps is None else steps[:, clip, window].flatten(1, 3),
+        )
+        out[clip, window] = x.unflatten(0, out[clip, window].shape[:3])
+        done += len(x)
+        if progress is not None:
+            progress(done / (clips * plan.count * samples))
+    reactions = plan.join(out)
+    if model.variant == "emotion" and not compat.out_of_range:
+        reactions = in_range(reactions)
+    return Prediction(reactions, prior)
+
+
+def window_conditions(
+    model: PublishedModel, speaker: Speaker, options: Options, compat: Compat = SOUND
+) -> dict[str, Tensor]:
+    """Conditions of every window, name -> (C, n, frames, channels), audio scaled as the variant wants it."""
+    plan = layout(model, speaker.audio.shape[1], options)
+    windows = {"coefficients": plan.cut(speaker.coefficients)}
+    if model.variant == "emotion":
+        windows["audio"] = plan.cut(speaker.audio)
+    elif compat.audio_range_over_call:
+        windows["audio"] = unit_range(plan.cut(speaker.audio))
+    else:
+        low, high = speaker.audio.amin((1, 2), keepdim=True), speaker.audio.amax((1, 2), keepdim=True)
+        windows["audio"] = (plan.cut(speaker.audio) - low[:, None]) / (high - low).clamp(min=1e-6)[:, None]
+    if model.autoencoder is not None and speaker.attributes is not None:
+        attributes = plan.cut(speaker.attributes)
+        latent = model.autoencoder.encode(attributes.flatten(0, 1))
+        windows["speaker_latent"] = latent[:, None].unflatten(0, attributes.shape[:2])
+    elif model.variant == "emotion":
+        raise ValueError("the emotion variant needs the speaker's attributes and the attribute autoencoder")
+    return windows
+
+
+@torch.no_grad()
+def prior_latents(prior: Prior, windows: Mapping[str, Tensor], noise: Tensor, options: Options) -> Tensor:
+    """The prior's latents (C, n, K, 1, width), denoised from `noise` of that shape, every step clamped."""
+    conditions = {name: windows[name].flatten(0, 1) for name in ("audio", "speaker_latent", "coefficients")}
+    predict = guided_prior(prior, conditions, options.prior_guidance, noise.shape[2])
+    latents = sampling.ddim(predict, noise.flatten(0, 2), options.steps, clamp=1.0, compat="published")
+    return latents.unflatten(0, noise.shape[:3])
+
+
+def guided_prior(
+    prior: Prior, conditions: Mapping[str, Tensor], scale: float, samples: int = 1
+) -> Callable[[Tensor, int], Tensor]:
+    """Null + scale * (conditional - null) as a function (x_t (N * samples, 1, width), t) -> x0.
+
+    Scale 1 needs the conditional pass alone. Conditions are name -> (N, frames, channels).
+    """
+    memory = _repeated_memory(prior.prepare(conditions), samples)
+
+    def call(x: Tensor, t: int, which: PriorMemory) -> Tensor:
+        return prior(x, torch.full((len(x),), t, device=x.device), which)
+
+    if scale == 1.0:
+        return lambda x, t: call(x, t, memory)
+    count = len(conditions["audio"])
+    nothing = {name: torch.zeros(count, device=conditions["audio"].device) for name in conditions}
+    null = _repeated_memory(prior.prepare(conditions, nothing), samples)
+
+    def predict(x: Tensor, t: int) -> Tensor:
+        unconditional = call(x, t, null)
+        return unconditional + scale * (call(x, t, memory) - unconditional)
+
+    return predict
+
+
+def unit_range(x: Tensor) -> Tensor:
+    """(x - min) / (max - min) over the whole tensor; a constant one becomes zeros."""
+    low, high = x.min(), x.max()
+    return (x - low) / (high - low).clamp(min=1e-12)
+
+
+def in_range(attributes: Tensor) -> Tensor:
+    """Attributes (…, 25) with every column inside its own range."""
+    low = torch.tensor([low for low, _, count in ATTRIBUTE_RANGE for _ in range(count)], device=attributes.device)
+    high = torch.tensor([high for _, high, count in ATTRIBUTE_RANGE for _ in range(count)], device=attributes.device)
+    return attributes.clamp(low, high)
+
+
+def repeated(speaker: Speaker, listeners: int) -> Speaker:
+    """One clip (1, L, ·) for each of several listeners."""
+    attributes = None if speaker.attributes is None else speaker.attributes.expand(listeners, -1, -1)
+    return Speaker(speaker.audio.expand(listeners, -1, -1), speaker.coefficients.expand(listeners, -1, -1), attributes)
+
+
+def _pieces(clips: int, windows: int, samples: int) -> Iterator[tuple[slice, slice]]:
+    """Clips and windows to denoise together: several whole clips, or some windows of one."""
+    each = windows * samples
+    if each <= ROWS_AT_ONCE:
+        step = max(1, ROWS_AT_ONCE // each)
+        for first in range(0, clips, step):
+            yield slice(first, min(first + step, clips)), slice(0, windows)
+        return
+    step = max(1, ROWS_AT_ONCE // samples)
+    for clip in range(clips):
+        for first in range(0, windows, step):
+            yield slice(clip, clip + 1), slice(first, min(first + step, windows))
+
+
+def _of_listeners(edit: WeightEdit, which: slice) -> WeightEdit:
+    return WeightEdit(*(None if part is None else part[which] for part in (edit.dense, edit.left, edit.right)))
+
+
+def _repeated_memory(memory: PriorMemory, samples: int) -> PriorMemory:
+    if samples == 1:
+        return memory
+    keys, values = (
+        [part.repeat_interleave(samples, dim=0) for part in parts] for parts in (memory.keys, memory.values)
+    )
+    return PriorMemory(keys, values, memory.length)
