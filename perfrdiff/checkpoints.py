@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
+from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.prior import Prior, PriorConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 
@@ -28,6 +30,12 @@ NETWORKS: dict[str, tuple[type[nn.Module], type]] = {
     "style_encoder": (StyleEncoder, StyleEncoderConfig),
     "weight_editor": (WeightEditor, WeightEditorConfig),
 }
+PUBLISHED_ONLY: dict[str, tuple[type[nn.Module], type]] = {
+    "autoencoder": (WindowAutoencoder, AutoencoderConfig),  # attributes -> latent, coefficients
+    "coefficient_autoencoder": (WindowAutoencoder, AutoencoderConfig),
+    "prior": (Prior, PriorConfig),
+}
+"""Networks that only imported published weights have."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class SamplingDefaults:
     guidance_over: tuple[str, ...] = ()  # conditions the unconditional branch loses; empty: all of them (published)
     slide: int = 25  # new frames per window
     clamp: float = 1.0  # limit of a predicted x0, network units
+    audio_range: bool = False  # scale the speaker's audio to 0 … 1 over the clip (published render weights)
 
 
 @dataclass
@@ -54,27 +63,41 @@ class Checkpoint:
     description: str = ""
     name: str = ""
     sha256: str = ""
+    autoencoder: WindowAutoencoder | None = None
+    coefficient_autoencoder: WindowAutoencoder | None = None
+    prior: Prior | None = None
+
+    @property
+    def published(self) -> bool:
+        """Whether these are imported weights of the paper."""
+        return self.autoencoder is not None
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write one safetensors file; nothing half-written stays behind."""
     tensors: dict[str, Tensor] = {}
     sizes = {}
-    for name in NETWORKS:
+    for name in (*NETWORKS, *PUBLISHED_ONLY):
         network = getattr(checkpoint, name)
+        if network is None:
+            continue
         sizes[name] = asdict(network.config)
         tensors |= {f"{name}.{key}": value.contiguous() for key, value in network.state_dict().items()}
     tensors |= {f"normalizer.{key}": value for key, value in checkpoint.normalizer.tensors().items()}
     tensors |= {f"styles.{key}": value for key, value in checkpoint.styles.items()}
-    header = {
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata=header(sizes, checkpoint.sampling, checkpoint.description))
+    part.rename(path)
+
+
+def header(sizes: Mapping[str, dict], sampling: SamplingDefaults, description: str) -> dict[str, str]:
+    """What a checkpoint says of itself: network name -> its configuration's fields, how to sample, what it is."""
+    return {
         "format": str(FORMAT),
         "sizes": json.dumps(sizes, default=dict),
-        "sampling": json.dumps(asdict(checkpoint.sampling)),
-        "description": checkpoint.description,
+        "sampling": json.dumps(asdict(sampling)),
+        "description": description,
     }
-    part = path.with_suffix(".part")
-    save_file(tensors, part, metadata=header)
-    part.rename(path)
 
 
 def available(folder: Path = FOLDER) -> tuple[str, ...]:
@@ -94,40 +117,51 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
         raise InputError(f"There are no weights named '{name}': {path.name} is not in {folder}. Present: {known}.")
     try:
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
+            about = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise InputError(
             f"{path.name} cannot be read as safetensors weights ({error}); fetch or train it again."
         ) from None
-    if header.get("format") != str(FORMAT):
+    if about.get("format") != str(FORMAT):
         raise InputError(
-            f"{path.name} holds no PerFRDiff checkpoint of format {FORMAT}; it says {header.get('format')}."
+            f"{path.name} holds no PerFRDiff checkpoint of format {FORMAT}; it says {about.get('format')}."
         )
-    sizes = json.loads(header["sizes"])
+    sizes = json.loads(about["sizes"])
     networks = {}
-    for part, (network, config) in NETWORKS.items():
-        built = network(config(**sizes[part]))
-        _fill(built, _under(tensors, part), f"{path.name}, {part}")
+    for part, (network, config) in (NETWORKS | PUBLISHED_ONLY).items():
+        if part in PUBLISHED_ONLY and part not in sizes:
+            continue
+        # The published editor has 1.6 billion numbers: it is built without memory of its own and then stays in the
+        # mapped file. The others have fixed tables that are not in the file, so they are built in full.
+        mapped = network is WeightEditor
+        with torch.device("meta" if mapped else "cpu"):
+            built = network(config(**sizes[part]))
+        _fill(built, _under(tensors, part), f"{path.name}, {part}", assign=mapped)
         networks[part] = built.eval().requires_grad_(False)
-    sampling = json.loads(header["sampling"])
+    sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
     return Checkpoint(
         **networks,
         normalizer=Normalizer(**_under(tensors, "normalizer")),
         styles=_under(tensors, "styles"),
         sampling=SamplingDefaults(**sampling),
-        description=header.get("description", ""),
+        description=about.get("description", ""),
         name=path.stem,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=_sha256(path),
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) + 1 :]: value for key, value in tensors.items() if key.startswith(prefix + ".")}
 
 
-def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str, assign: bool = False) -> None:
     """Load strictly and name what does not fit."""
     wanted = network.state_dict()
     faults = [f"missing {key}" for key in wanted.keys() - tensors.keys()]
@@ -139,4 +173,4 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     ]
     if faults:
         raise InputError(f"{where} does not fit its own sizes: {'; '.join(sorted(faults)[:10])}.")
-    network.load_state_dict({key: torch.as_tensor(value) for key, value in tensors.items()})
+    network.load_state_dict({key: torch.as_tensor(value) for key, value in tensors.items()}, assign=assign)

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from perfrdiff import checkpoints, sampling
 from perfrdiff.errors import InputError
+from perfrdiff.features.affect import AFFECT_WIDTH, affect_attributes
 from perfrdiff.features.coefficients import EXPRESSION, FPS, WIDTH
+from perfrdiff.listener_shift import ListenerShift, listener_shift
 from perfrdiff.models.layers import Edits
-from perfrdiff.models.weight_editor import listener_edits
+from perfrdiff.published import inference
+from perfrdiff.published.compat import Compat
 
 AUDIO_WIDTH = 78
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
@@ -36,6 +39,7 @@ class Reactions:
     listener: str  # "Generic", a style's name, or "personal" for a listener's own behaviour
     weights: str
     weights_sha256: str
+    attributes: np.ndarray | None = None  # (samples, frames, 25) where the weights predict these first
 
 
 class Reactor:
@@ -45,14 +49,11 @@ class Reactor:
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
-        self.checkpoint = replace(
-            checkpoint,
-            denoiser=checkpoint.denoiser.to(self.device),
-            style_encoder=checkpoint.style_encoder.to(self.device),
-            weight_editor=checkpoint.weight_editor.to(self.device),
-            normalizer=checkpoint.normalizer.to(self.device),
-        )
+        parts = ("denoiser", "style_encoder", "weight_editor", "normalizer", *checkpoints.PUBLISHED_ONLY)
+        present = {name: getattr(checkpoint, name) for name in parts if getattr(checkpoint, name) is not None}
+        self.checkpoint = replace(checkpoint, **{name: part.to(self.device) for name, part in present.items()})
         self._edits: Edits | None = None
+        self._shift: ListenerShift | None = None
         self._listener = GENERIC
         self._strength = 0.0
 
@@ -74,6 +75,14 @@ class Reactor:
         """Who is listening: "Generic", a style's name, or "personal"."""
         return self._listener
 
+    @property
+    def shift(self) -> ListenerShift | None:
+        """What the listener adds to the generator's weights, at strength 1; None for the generic generator.
+
+        It can be saved, mixed with others (perfrdiff.listener_shift) and given to `set_listener` again.
+        """
+        return self._shift
+
     def style_of(self, behaviour: np.ndarray) -> Tensor:
         """The style vector (projection,), unit length, of a behaviour (frames, 58) at 25 per second.
 
@@ -94,38 +103,57 @@ class Reactor:
             style = self.checkpoint.style_encoder(clips).mean(0)
         return torch.nn.functional.normalize(style, dim=0)
 
-    def set_listener(self, listener: np.ndarray | str | None, strength: float = 1.0) -> None:
+    def set_listener(self, listener: np.ndarray | str | ListenerShift | None, strength: float = 1.0) -> None:
         """Shift the generator's weights towards one listener; the weight editor runs here, once.
 
+        The generator's own weights are never written to: None gives the generic generator back, bit for bit.
+
         Args:
-            listener: behaviour (frames, 58), a name from `styles`, or None for the generic generator.
+            listener: behaviour (frames, 58), a name from `styles`, a shift kept from before, or None for the generic
+                generator.
             strength: 0 = generic, 1 = as learnt, up to 2 = exaggerated.
 
-        Raises InputError for an unknown style, a strength outside 0 … 2, or a behaviour `style_of` refuses.
+        Raises InputError for an unknown style, a strength outside 0 … 2, a behaviour `style_of` refuses, or a shift
+        made for other weights.
         """
         if not 0.0 <= strength <= 2.0:
             raise InputError(f"Strength {strength} is outside 0 … 2 (0 = generic, 1 = as learnt).")
         if listener is None:
-            self._edits, self._listener, self._strength = None, GENERIC, 0.0
+            self._edits, self._shift, self._listener, self._strength = None, None, GENERIC, 0.0
             return
+        made = self._shift_of(listener)
+        self._edits = made.edits(self.checkpoint.denoiser, strength)
+        self._shift, self._listener, self._strength = made, made.listener, strength
+
+    def _shift_of(self, listener: np.ndarray | str | ListenerShift) -> ListenerShift:
+        if isinstance(listener, ListenerShift):
+            if listener.weights_sha256 != self.checkpoint.sha256:
+                raise InputError(
+                    f"This listener's shift was made for the weights '{listener.weights}', and fits no others; these "
+                    f"are '{self.checkpoint.name}'."
+                )
+            moved = {name: shift.to(self.device) for name, shift in listener.shifts.items()}
+            return replace(listener, shifts=moved)
         if isinstance(listener, str):
             if listener not in self.checkpoint.styles:
                 raise InputError(f"There is no listening style '{listener}'. Present: {', '.join(self.styles)}.")
             style, name = self.checkpoint.styles[listener].to(self.device), listener
         else:
             style, name = self.style_of(listener), "personal"
-        self._edits = listener_edits(self.checkpoint.weight_editor, self.checkpoint.denoiser, style[None], strength)
-        self._listener, self._strength = name, strength
+        networks = self.checkpoint.weight_editor, self.checkpoint.denoiser
+        return listener_shift(*networks, style, self.checkpoint.name, self.checkpoint.sha256, name)
 
     def react(
         self,
         audio: np.ndarray,
         coefficients: np.ndarray,
         *,
+        affect: np.ndarray | None = None,
         samples: int = 3,
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
+        compat: str = "sound",
         progress: Callable[[float], None] | None = None,
     ) -> Reactions:
         """Several reactions of the listener to one speaker.
@@ -133,10 +161,13 @@ class Reactor:
         Args:
             audio: the speaker's MFCCs (frames, 78), see features.audio.
             coefficients: the speaker's face (frames, 58).
+            affect: the speaker's attributes (frames, 25), which the emotion variant of the paper listens to; None: read
+                off the face (features.affect).
             samples: how many reactions. Sample i does not depend on how many are asked for.
             seed: the same seed, settings and weights give the same reactions.
             steps: denoising network calls per window, 2 … 1000; None: what the weights were made for.
             guidance: classifier-free guidance scale; None: what the weights were made for.
+            compat: "published" repeats the faults of the published code (published.compat), for weights of the paper.
             progress: called with the done share, 0 … 1.
 
         Raises InputError for shapes, lengths or numbers that do not fit.
@@ -156,19 +187,31 @@ class Reactor:
         guidance = defaults.guidance if guidance is None else guidance
         if not 2 <= steps <= sampling.TRAIN_STEPS:
             raise InputError(f"{steps} denoising steps asked for; expected 2 to {sampling.TRAIN_STEPS}.")
+        faults = Compat.named(compat)
+        if compat == "published" and not self.checkpoint.published:
+            raise InputError(f"The weights '{self.checkpoint.name}' are not the paper's; they know no 'published' way.")
+        if affect is None:
+            affect = affect_attributes(coefficients) if self.checkpoint.published else None
+        elif len(_checked(affect, AFFECT_WIDTH, "speaker's affect")) != len(audio):
+            raise InputError(f"The speaker has {len(audio)} frames of audio but {len(affect)} of affect.")
+        options = sampling.WindowOptions(steps, guidance, defaults.guidance_over, defaults.slide, defaults.clamp)
         normalizer = self.checkpoint.normalizer
         with torch.inference_mode():
-            streams = {
-                "audio": normalizer.audio(torch.tensor(audio, device=self.device)),
-                "coefficients": normalizer.coefficients(torch.tensor(coefficients, device=self.device)),
-            }
-            options = sampling.WindowOptions(
-                steps, guidance, defaults.guidance_over, defaults.slide, clamp=defaults.clamp
-            )
-            normal = sampling.sample_sequence(
-                self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress
-            )
-            raw = normalizer.raw_coefficients(normal).cpu().numpy()
+            sound = normalizer.audio(torch.tensor(audio, device=self.device))
+            face = normalizer.coefficients(torch.tensor(coefficients, device=self.device))
+            attributes = None
+            if self.checkpoint.denoiser.config.variant == "emotion" or compat == "published":
+                made = self._isolated(sound, face, affect, samples, seed, options, faults, progress)
+                if self.checkpoint.denoiser.config.variant == "emotion":
+                    attributes, made = made.cpu().numpy(), self.checkpoint.autoencoder.regress(made)
+            else:
+                streams = {"audio": sound, "coefficients": face}
+                if defaults.audio_range:
+                    streams["audio"] = inference.unit_range(sound)
+                made = sampling.sample_sequence(
+                    self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress
+                )
+            raw = normalizer.raw_coefficients(made).cpu().numpy()
         raw[..., EXPRESSION] = np.clip(raw[..., EXPRESSION], 0.0, 1.0)
         return Reactions(
             raw,
@@ -179,7 +222,28 @@ class Reactor:
             self._listener,
             self.checkpoint.name,
             self.checkpoint.sha256,
+            attributes,
         )
+
+    def _isolated(
+        self,
+        sound: Tensor,
+        face: Tensor,
+        affect: np.ndarray,
+        samples: int,
+        seed: int,
+        options: sampling.WindowOptions,
+        faults: Compat,
+        progress: Callable[[float], None] | None,
+    ) -> Tensor:
+        """Windows that do not know of one another, the published way: (samples, frames, features), network units."""
+        model = inference.PublishedModel(self.checkpoint.denoiser, self.checkpoint.autoencoder)
+        speaker = inference.Speaker(
+            sound[None], face[None], torch.tensor(affect, dtype=torch.float32, device=self.device)[None]
+        )
+        how = inference.Options(options.steps, options.guidance, slide=options.slide, clamp=options.clamp)
+        noise = inference.seeded_noise(model, speaker, samples, how, seed)
+        return inference.infer(model, speaker, noise, how, self._edits, faults, progress).reactions[0]
 
 
 def _checked(rows: np.ndarray, width: int, what: str) -> np.ndarray:

@@ -56,6 +56,9 @@ class WeightEdit:
         """P, the number of listeners."""
         return (self.dense if self.dense is not None else self.left).shape[0]
 
+    def to(self, device: torch.device) -> "WeightEdit":
+        return WeightEdit(*(None if part is None else part.to(device) for part in (self.dense, self.left, self.right)))
+
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x (P * m, frames, in) -> (P * m, frames, out) with each listener's own weight."""
         rows = x.reshape(self.people, -1, x.shape[-1])
