@@ -114,6 +114,8 @@ def layout(model: PublishedModel, frames: int, options: Options) -> Layout:
     """The published windows: emotion side by side and one window late, render overlapping and one slide late."""
     window = model.denoiser.config.window
     slide = window if model.variant == "emotion" else options.slide
+    if not 0 < slide <= window:
+        raise ValueError(f"a slide of {slide} frames for windows of {window}: expected 1 to {window}")
     return Layout(frames, window, slide, slide)
 
 
