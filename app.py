@@ -116,6 +116,7 @@ def outcome(result: ReactResult) -> str:
 def build(weights: str = "demo") -> gr.Blocks:
     """The whole page, for the weights of that name."""
     reactor = pipeline.load_reactor(weights)
+    styles = pipeline.styles(reactor)
     with gr.Blocks(title="How would they react?", analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)) as page:
         gr.HTML(
             "<h1>How would they react?</h1><p>Give a video of somebody talking and a picture of a listener, and see "
@@ -162,9 +163,7 @@ def build(weights: str = "demo") -> gr.Blocks:
             with gr.Row(elem_id="choices"):
                 samples = gr.Slider(1, MOST_SAMPLES, value=3, step=1, label="Number of reactions", elem_id="samples")
                 look = gr.Radio(list(LOOKS), value="both", label="Show them as", elem_id="look")
-                style = gr.Dropdown(
-                    list(reactor.styles), value=reactor.styles[0], label="Listening style", elem_id="style"
-                )
+                style = gr.Dropdown(list(styles), value=styles[0], label="Listening style", elem_id="style")
             go = gr.Button("Show the reactions", variant="primary", elem_id="go")
             with gr.Accordion("Settings", open=False):
                 with gr.Row():

@@ -165,7 +165,7 @@ def _add_styles(commands) -> None:
 def _styles(options: argparse.Namespace) -> int:
     from perfrdiff import pipeline
 
-    print("\n".join(pipeline.load_reactor(options.weights).styles))
+    print("\n".join(pipeline.styles(pipeline.load_reactor(options.weights))))
     return 0
 
 

@@ -19,7 +19,7 @@ from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
 from perfrdiff.features.coefficients import FPS, WIDTH
 from perfrdiff.features.local_file import shown_name
-from perfrdiff.reactor import Reactions, Reactor
+from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from perfrdiff.request import SIZES, Reaction, ReactRequest, ReactResult
 from renderer.face_model import FaceModel, load_face_model
 from renderer.layout import AI_LABEL, Grid
@@ -50,6 +50,11 @@ _busy = Lock()
 def load_reactor(weights: str = "demo", device: str | None = None) -> Reactor:
     """The generator with its weights, loaded once per process."""
     return Reactor.load(weights, device)
+
+
+def styles(reactor: Reactor) -> tuple[str, ...]:
+    """The listening styles to choose from. The last is the generic one: weights without named styles have it, too."""
+    return (*reactor.styles, GENERIC)
 
 
 @lru_cache(maxsize=1)
@@ -86,6 +91,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         reactions = reactor.react(
             speaker.audio,
             speaker.coefficients,
+            affect=speaker.affect,
             samples=request.samples,
             seed=request.seed,
             steps=request.steps,
@@ -124,8 +130,8 @@ def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -
     if request.style is None and listener.behaviour is not None:
         reactor.set_listener(listener.behaviour, strength=request.strength)
         return "the listener's own"
-    name = request.style or reactor.styles[0]
-    reactor.set_listener(name, strength=request.strength)
+    name = request.style or styles(reactor)[0]
+    reactor.set_listener(None if name == GENERIC else name, strength=request.strength)
     return name
 
 
