@@ -1,13 +1,14 @@
 # make run    the page, on http://127.0.0.1:7860
 # make test   the tests
 # make lint   the style checks
+# make demo-weights   the demo weights from nothing, on two cores in some three hours; goes on where it was stopped
 # Both first make .venv, once, and again when a requirements file changes.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run test lint clean
+.PHONY: run test lint clean demo-weights
 
 run: $(VENV)/.installed
 	$(VENV)/bin/python app.py
@@ -17,6 +18,9 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
+
+demo-weights: $(VENV)/.installed
+	$(VENV)/bin/python -m perfrdiff.training.demo
 
 clean:
 	rm -rf $(VENV)

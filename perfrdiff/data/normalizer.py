@@ -6,7 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from perfrdiff.features.coefficients import ROTATION
+
 SPREAD_FLOOR = 0.02  # channels a tracker hardly sees would otherwise be blown up to unit variance
+# Share of the head angles' spread that counts as 1: most of it is where people hold their heads, and a nod, small
+# beside that, must stand out from the noise early in the denoising to be made at all.
+ANGLE_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -24,9 +29,11 @@ class Normalizer:
     @classmethod
     def fit(cls, coefficients: np.ndarray, audio: np.ndarray) -> "Normalizer":
         """Means and spreads of (frames, 58) and (frames, 78)."""
+        spread = np.maximum(coefficients.std(0), SPREAD_FLOOR)
+        spread[ROTATION] *= ANGLE_SHARE
         return cls(
             torch.tensor(coefficients.mean(0), dtype=torch.float32),
-            torch.tensor(np.maximum(coefficients.std(0), SPREAD_FLOOR), dtype=torch.float32),
+            torch.tensor(spread, dtype=torch.float32),
             torch.tensor(audio.mean(0), dtype=torch.float32),
             torch.tensor(np.maximum(audio.std(0), 1e-3), dtype=torch.float32),
         )

@@ -47,11 +47,11 @@ class DemoConfig:
     rank: int = 8
     sampling: checkpoints.SamplingDefaults = field(
         default_factory=lambda: checkpoints.SamplingDefaults(
-            steps=25, guidance=1.5, guidance_over=("audio", "coefficients"), slide=50, clamp=6.0
+            steps=25, guidance=1.5, guidance_over=("audio", "coefficients"), slide=50, clamp=10.0
         )
     )
     style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, learning_rate=1e-3, save_every=50))
-    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, learning_rate=1e-3))
+    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=6000, learning_rate=1e-3))
     editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=900, learning_rate=1e-3, ema=0.99))
 
 

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from perfrdiff.data.corpus import Corpus
+from perfrdiff.data.simulated import BLIND
+from perfrdiff.features.coefficients import CHANNEL, WIDTH
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
-from perfrdiff.sampling import TRAIN_STEPS, add_noise
+from perfrdiff.sampling import TRAIN_STEPS, add_noise, cumulative_alphas
 from perfrdiff.training.losses import supervised_contrastive
 
 
@@ -73,6 +74,25 @@ def window_batch(
     return cut(corpus.listener, clips, starts + delay), conditions
 
 
+def channel_weights() -> Tensor:
+    """How much each coefficient counts, (58,), mean 1: what no tracker sees hardly counts (paper: all alike)."""
+    weights = torch.ones(WIDTH)
+    weights[[CHANNEL[name] for name in BLIND]] = 0.1
+    return weights / weights.mean()
+
+
+def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor) -> Tensor:
+    """Squared error of x0 (N, W, 58), weighted by min(SNR, 5) / 5 + 0.2 of its step and by channel.
+
+    SNR = abar / (1 - abar): the steps with little noise, where quick movements take shape, have small errors and would
+    otherwise be drowned by those where nothing can be known (Hang et al. 2023, min-SNR weighting).
+    """
+    abar = torch.as_tensor(cumulative_alphas(), dtype=torch.float32)[timesteps]
+    step_weight = (abar / (1 - abar)).clamp(max=5.0) / 5.0 + 0.2
+    error = ((predicted - x0) ** 2 * channel_weights()).mean(dim=(1, 2))
+    return (error * step_weight).mean()
+
+
 @dataclass
 class GeneratorStage:
     """GAFRG: predict the clean window of a listener from its noised one and the speaker."""
@@ -101,7 +121,7 @@ class GeneratorStage:
             keep[name] = keep[name] * ~deaf
         memory = self.denoiser.prepare(conditions, keep, edits)
         predicted = self.denoiser(add_noise(x0, noise, timesteps), timesteps, memory, edits)
-        return F.mse_loss(predicted.float(), x0)
+        return weighted_error(predicted.float(), x0, timesteps)
 
 
 @dataclass
