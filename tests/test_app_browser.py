@@ -43,7 +43,7 @@ def server(tmp_path_factory, weights):
         stderr=subprocess.STDOUT,
     )
     try:
-        end = time.monotonic() + 150
+        end = time.monotonic() + 240
         while True:
             try:
                 urllib.request.urlopen(address, timeout=5)
