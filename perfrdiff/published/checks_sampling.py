@@ -37,7 +37,8 @@ def check_schedule(fixture: Fixture) -> list[Deviation]:
         "sqrt_recip_alphas_cumprod": np.sqrt(1 / abar),
         "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / abar - 1),
     }
-    found = [compare(name, torch.tensor(value), fixture[name], EXACT) for name, value in tables.items()]
+    stored = {name: value for name, value in tables.items() if name in fixture.keys}
+    found = [compare(name, torch.tensor(value), fixture[name], EXACT) for name, value in stored.items()]
     for steps in (10, 50):
         wanted = fixture[f"indices_leading_{steps}"]
         ours = torch.tensor(sampling.leading_timesteps(steps))

@@ -154,12 +154,15 @@ def draw_noise(
 
 
 def seeded_noise(model: PublishedModel, speaker: Speaker, samples: int, options: Options, seed: int) -> Noise:
-    """Noise of which sample k depends on the seed and k alone, however many samples, clips or listeners there are."""
+    """Noise of which sample k, window i depends on the seed, k and i alone, however many of anything there are."""
     clips, frames = speaker.audio.shape[:2]
     config = model.denoiser.config
     windows = 1 if model.variant == "render" else layout(model, frames, options).count
-    start = sampling.start_noise(seed, samples, (windows * config.window, config.features))
-    start = start.unflatten(1, (windows, config.window)).transpose(0, 1)
+    rows = []
+    for k in range(samples):
+        generator = torch.Generator().manual_seed(seed * sampling.STEP_SEED + k)
+        rows.append([torch.randn((config.window, config.features), generator=generator) for _ in range(windows)])
+    start = torch.stack([torch.stack(row) for row in rows], dim=1)  # (windows, samples, window, features)
     return Noise(start.expand(clips, -1, -1, -1, -1).to(speaker.audio.device))
 
 

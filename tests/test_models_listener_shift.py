@@ -1,0 +1,123 @@
+"""A listener's shift: kilobytes on disk, mixed, scaled, and taken off again without a trace."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_reactor import tiny_checkpoint
+
+from perfrdiff.data.simulated import simulate_speaker
+from perfrdiff.errors import InputError
+from perfrdiff.features.coefficients import neutral
+from perfrdiff.listener_shift import ListenerShift, listener_shift, mixed
+from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
+from perfrdiff.reactor import Reactor
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    return simulate_speaker(np.random.default_rng(2), 2.0)
+
+
+@pytest.fixture
+def reactor():
+    return Reactor(replace(tiny_checkpoint(), name="tiny", sha256="a" * 64), "cpu")
+
+
+def fingerprint(network):
+    digest = hashlib.sha256()
+    for value in network.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def run(reactor, speaker):
+    return reactor.react(speaker.audio, speaker.coefficients, samples=1).coefficients
+
+
+def test_taken_off_bit_for_bit(reactor, speaker):
+    before, generic = fingerprint(reactor.checkpoint.denoiser), run(reactor, speaker)
+    for strength in (1.0, 2.0):
+        reactor.set_listener("Warm", strength)
+        assert not np.array_equal(run(reactor, speaker), generic)
+        assert fingerprint(reactor.checkpoint.denoiser) == before, "the generator itself was edited"
+    reactor.set_listener(None)
+    assert reactor.shift is None and np.array_equal(run(reactor, speaker), generic)
+
+
+def test_a_file_of_kilobytes_brings_the_listener_back(reactor, speaker, tmp_path):
+    reactor.set_listener("Warm")
+    reactor.shift.save(tmp_path / "warm.safetensors")
+    personal = run(reactor, speaker)
+    assert (tmp_path / "warm.safetensors").stat().st_size < 20e3
+    again = ListenerShift.load(tmp_path / "warm.safetensors")
+    reactor.set_listener(None)
+    reactor.set_listener(again)
+    assert np.array_equal(run(reactor, speaker), personal) and reactor.listener == "Warm"
+
+
+def test_full_size_is_kilobytes():
+    config = DenoiserConfig()
+    with torch.device("meta"):
+        targets = render_targets(config)
+    numbers = sum(8 * (rows + columns) for rows, columns in targets.values())
+    assert numbers * 4 < 150e3
+
+
+def test_mixing_and_scaling(reactor, speaker):
+    denoiser = reactor.checkpoint.denoiser
+    behaviour = np.tile(neutral(), (60, 1)) + 0.1 * np.random.default_rng(3).standard_normal((60, 58))
+    reactor.set_listener("Warm")
+    warm = reactor.shift
+    reactor.set_listener(behaviour.astype(np.float32))
+    other = reactor.shift
+    half = mixed([(warm, 0.5), (other, 0.5)])
+    for name, edit in half.edits(denoiser).items():
+        wanted = 0.5 * (warm.edits(denoiser)[name].dense + other.edits(denoiser)[name].dense)
+        torch.testing.assert_close(edit.dense, wanted)
+        own = dict(denoiser.named_parameters())[name]
+        assert torch.equal(warm.edits(denoiser, 0.0)[name].dense[0], own)
+        doubled = warm.edits(denoiser, 2.0)[name].dense - own
+        torch.testing.assert_close(doubled, 2 * (warm.edits(denoiser)[name].dense - own), atol=1e-6, rtol=1e-4)
+    reactor.set_listener(half)
+    assert reactor.listener == "0.5 Warm + 0.5 personal" and np.isfinite(run(reactor, speaker)).all()
+    undone = mixed([(warm, 1.0), (warm, -1.0)])
+    for name, edit in undone.edits(denoiser).items():
+        torch.testing.assert_close(edit.dense[0], dict(denoiser.named_parameters())[name], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("predict", ["shift", "offset", "weight"])
+def test_a_dense_editor_can_be_compressed(predict):
+    torch.manual_seed(0)
+    config = DenoiserConfig(width=32, layers=2, heads=4, feedforward=48, window=20)
+    denoiser = Denoiser(config)
+    editor = WeightEditor(WeightEditorConfig(style=16, hidden=24, targets=render_targets(config), predict=predict))
+    shift = listener_shift(editor, denoiser, torch.randn(16), "tiny", "b")
+    small, lost = shift.compressed(4)
+    assert small.size < shift.size / 3 and 0 < lost < 1
+    whole, none = shift.compressed(32)
+    assert none < 1e-5
+    for name, edit in whole.edits(denoiser).items():
+        torch.testing.assert_close(edit.dense, shift.edits(denoiser)[name].dense, atol=1e-4, rtol=0)
+
+
+def test_what_does_not_fit_is_refused(reactor, tmp_path):
+    reactor.set_listener("Warm")
+    shift = reactor.shift
+    with pytest.raises(InputError, match="made for the weights 'other'"):
+        reactor.set_listener(replace(shift, weights="other", weights_sha256="c" * 64))
+    with pytest.raises(InputError, match="outside 0"):
+        shift.edits(reactor.checkpoint.denoiser, 2.5)
+    wider = Denoiser(DenoiserConfig(width=48, layers=2, heads=4, feedforward=48, window=20))
+    with pytest.raises(InputError, match="other weights"):
+        shift.edits(wider)
+    with pytest.raises(InputError, match="different weights"):
+        mixed([(shift, 1.0), (replace(shift, weights_sha256="d"), 1.0)])
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    with pytest.raises(InputError, match="cannot be read"):
+        ListenerShift.load(tmp_path / "junk.safetensors")
+    with pytest.raises(InputError, match="cannot be read"):
+        ListenerShift.load(tmp_path / "missing.safetensors")

@@ -1,0 +1,199 @@
+"""The authors' files as people have them: a zip goes in, reactions come out; what does not fit is named."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from published_folder import reduced_tables, write_folder, write_zip
+
+from perfrdiff import checkpoints, import_weights
+from perfrdiff.data.simulated import simulate_speaker
+from perfrdiff.errors import InputError
+from perfrdiff.features.coefficients import EXPRESSION, react_mean
+from perfrdiff.published import inference
+from perfrdiff.reactor import Reactor
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    return simulate_speaker(np.random.default_rng(1), 3.0)
+
+
+@pytest.fixture(scope="module", params=["emotion", "render"])
+def imported(request, tmp_path_factory):
+    """A published folder, zipped as Drive does it, imported: variant, folder of the weights, its source."""
+    place = tmp_path_factory.mktemp(request.param)
+    source = write_zip(write_folder(place / "source", request.param), place / "checkpoints.zip")
+    out = place / "weights"
+    made = import_weights.import_weights(source, out, tables=reduced_tables())
+    assert [one.name for one in made] == [f"paper-{request.param}"]
+    assert sorted(path.name for path in out.iterdir()) == [f"paper-{request.param}.safetensors"], "leftovers"
+    assert "mean of REACT 2024" in made[0].notes[0]
+    return request.param, out, source
+
+
+@pytest.fixture
+def reactor(imported):
+    variant, out, _ = imported
+    return Reactor(checkpoints.load(f"paper-{variant}", out), "cpu")
+
+
+def test_from_zip_to_reactions(imported, reactor, speaker):
+    variant = imported[0]
+    reactor.set_listener(speaker.coefficients)
+    made = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
+    assert made.coefficients.shape == (2, 75, 58) and np.isfinite(made.coefficients).all()
+    assert made.coefficients[..., EXPRESSION].min() >= 0 and made.coefficients[..., EXPRESSION].max() <= 1
+    assert made.weights == f"paper-{variant}" and len(made.weights_sha256) == 64
+    assert (made.attributes is not None) == (variant == "emotion")
+
+
+def test_the_imported_networks_are_the_files(imported, reactor):
+    """Every published number arrives: the style of the imported encoder is that of the file's own tensors."""
+    variant = imported[0]
+    from published_folder import published_weights
+
+    from perfrdiff.published import variants
+
+    for seed, file in enumerate(reduced_tables()[variant]):
+        ours = getattr(reactor.checkpoint, file.network).state_dict()
+        theirs = variants.RENAMERS[file.network](published_weights(file, seed))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
+    """compat="published" of the reactor is published.inference, whose numbers the fixtures prove."""
+    variant = imported[0]
+    made = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4, compat="published")
+    checkpoint = reactor.checkpoint
+    model = inference.PublishedModel(checkpoint.denoiser, checkpoint.autoencoder)
+    from perfrdiff.features.affect import affect_attributes
+
+    rows = (speaker.audio, speaker.coefficients - react_mean(), affect_attributes(speaker.coefficients))
+    streams = inference.Speaker(*(torch.tensor(row, dtype=torch.float32)[None] for row in rows))
+    options = inference.Options(steps=4, slide=5)
+    noise = inference.seeded_noise(model, streams, 2, options, 0)
+    out = inference.infer(model, streams, noise, options, compat=inference.Compat.named("published")).reactions[0]
+    if variant == "emotion":
+        torch.testing.assert_close(torch.tensor(made.attributes), out)
+        out = checkpoint.autoencoder.regress(out)
+    wanted = (out + torch.tensor(react_mean())).detach().numpy()
+    np.testing.assert_allclose(made.coefficients[..., 52:], wanted[..., 52:], atol=1e-5)
+    sound = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
+    assert not np.allclose(sound.coefficients, made.coefficients, atol=1e-3)
+
+
+def test_named_styles_serve_a_listener_of_whom_there_is_a_photo(reactor, speaker):
+    assert len(reactor.styles) >= 3
+    made = []
+    for style in reactor.styles[:2]:
+        reactor.set_listener(style)
+        made.append(reactor.react(speaker.audio, speaker.coefficients, samples=1, steps=4).coefficients)
+    assert not np.allclose(*made, atol=1e-4)
+
+
+def test_old_weights_are_not_overwritten_unasked(imported):
+    _, out, source = imported
+    with pytest.raises(InputError, match="--overwrite"):
+        import_weights.import_weights(source, out, tables=reduced_tables())
+
+
+def altered(tmp_path, change, variant="render"):
+    return write_folder(tmp_path / "checkpoints", variant, change)
+
+
+def at(network, change):
+    """Apply `change` to the container of one network's file."""
+    return lambda file, container: change(container) if file.network == network else container
+
+
+def with_state(container, **changes):
+    kept = {key: value for key, value in container["state_dict"].items() if changes.get(key, value) is not None}
+    return container | {"state_dict": kept | {key: value for key, value in changes.items() if value is not None}}
+
+
+NAN = torch.full((58,), torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (at("prior", lambda c: None), r"5 of 6 files of the render variant; missing: train_main/Diff.*drive\.google"),
+        (at("denoiser", lambda c: with_state(c, **{"to_3dmm_feat.bias": None})), r"missing to_3dmm_feat\.bias"),
+        (at("denoiser", lambda c: with_state(c, stray=torch.zeros(1))), "unexpected stray"),
+        (at("denoiser", lambda c: with_state(c, **{"to_3dmm_feat.bias": torch.zeros(57)})), r"shape \(57,\), expected"),
+        (at("denoiser", lambda c: with_state(c, **{"to_3dmm_feat.bias": torch.zeros(58).half()})), "holds float16"),
+        (at("denoiser", lambda c: with_state(c, **{"to_3dmm_feat.bias": NAN})), "not finite, in denoiser.output.bias"),
+        (at("denoiser", lambda c: with_state(c, **{"mem_pos.pe": torch.zeros(60, 1, 32)})), "not the fixed sine table"),
+        (at("style_encoder", lambda c: {"weights": 1}), "no 'state_dict'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(tmp_path, change, words, monkeypatch):
+    monkeypatch.setattr(import_weights, "named_styles", lambda *_: {})
+    with pytest.raises(InputError, match=words):
+        import_weights.import_weights(altered(tmp_path, change), tmp_path / "out", tables=reduced_tables())
+    assert not list((tmp_path / "out").glob("*")), "something half-written stayed behind"
+
+
+def test_a_file_of_the_other_variant_is_recognised(tmp_path):
+    from published_folder import published_weights
+
+    wrong = next(file for file in reduced_tables()["emotion"] if file.network == "denoiser")
+    folder = altered(tmp_path, at("denoiser", lambda c: c | {"state_dict": published_weights(wrong, 0)}))
+    with pytest.raises(InputError, match="this is the file of the emotion variant"):
+        import_weights.import_weights(folder, tmp_path / "out", tables=reduced_tables())
+
+
+class Payload:
+    """A pickle that would create a file if anything ran it."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (open, (str(self.marker), "w"))
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_no_code_of_a_file_is_run(tmp_path, archive):
+    folder = altered(tmp_path, None)
+    marker = tmp_path / "ran"
+    target = next(folder.rglob("person_specific/**/*.pth"))
+    if archive:
+        torch.save({"state_dict": {}, "optimizer": Payload(marker)}, target)
+    else:
+        buffer = io.BytesIO()
+        pickle.dump(Payload(marker), buffer)
+        target.write_bytes(buffer.getvalue())
+    with pytest.raises(InputError, match="without running code"):
+        import_weights.import_weights(folder, tmp_path / "out", tables=reduced_tables())
+    assert not marker.exists()
+
+
+def test_what_is_no_published_folder(tmp_path):
+    for name, content in (("notes.txt", b"hello"), ("torn.zip", b"PK\x03\x04torn")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="neither a folder nor a readable zip"):
+            import_weights.import_weights(tmp_path / name, tmp_path / "out")
+    with pytest.raises(InputError, match="no file or folder"):
+        import_weights.import_weights(tmp_path / "missing", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"No published checkpoint.*1Drdq3WnQjuOM9GxptC3UsTn_JSsn8_M-"):
+        import_weights.import_weights(tmp_path / "empty", tmp_path / "out")
+
+
+def test_the_authors_mean_face(tmp_path):
+    place = tmp_path / "FaceVerse" / "mean_face.npy"
+    place.parent.mkdir()
+    mean = np.linspace(-1, 1, 58).astype(np.float32)
+    np.save(place, mean.reshape(1, 58))
+    got, words = import_weights.mean_face(tmp_path)
+    assert np.array_equal(got, mean) and "authors' own" in words
+    np.save(place, mean[:50])
+    with pytest.raises(InputError, match="expected 58"):
+        import_weights.mean_face(tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        import_weights.mean_face(tmp_path / "elsewhere")
