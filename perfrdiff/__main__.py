@@ -7,7 +7,7 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from perfrdiff import __version__
+from perfrdiff import __version__, conformance, import_weights
 from perfrdiff.errors import InputError
 from perfrdiff.request import HIGHEST_GUIDANCE, LONGEST_SECONDS, LOOKS, MOST_SAMPLES, SIZES, STRONGEST, ReactRequest
 from renderer.errors import RenderError
@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_react(commands)
     _add_styles(commands)
+    _add_import_weights(commands)
+    _add_conformance(commands)
     return parser
 
 
@@ -167,6 +169,28 @@ def _styles(options: argparse.Namespace) -> int:
 
     print("\n".join(pipeline.styles(pipeline.load_reactor(options.weights))))
     return 0
+
+
+def _add_import_weights(commands) -> None:
+    command = commands.add_parser(
+        "import-weights",
+        help="make the paper's own weights usable",
+        description="Check the 'checkpoints' folder that the authors publish, or its zip, key by key, and convert it "
+        "to the weights paper-emotion or paper-render, for --weights of 'react'. No code of a file is run.",
+    )
+    import_weights.add_arguments(command)
+    command.set_defaults(run=import_weights.run)
+
+
+def _add_conformance(commands) -> None:
+    command = commands.add_parser(
+        "conformance",
+        help="compare the networks with the published code's numbers",
+        description="Run every fixture of the published code in a folder: largest deviation, tolerance, pass or fail. "
+        "Exit code 1 if one fails.",
+    )
+    conformance.add_arguments(command)
+    command.set_defaults(run=conformance.run)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from trimmed_fixtures import DATA, restore
 
 from perfrdiff import conformance
 from perfrdiff.errors import InputError
+from perfrdiff.published import suite
 
 WHOLE = Path(__file__).resolve().parents[2] / "shared" / "golden" / "perfrdiff"
 COMPARISONS = {  # fewest comparisons that have to take place, so that a check cannot become empty
@@ -31,7 +32,7 @@ def test_no_stored_number_is_left_out():
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_published_numbers_are_reproduced(folder, name):
-    (outcome,) = [o for o in conformance.run_folder(folder, f"{name}.") if o.name == f"{name}.safetensors"]
+    (outcome,) = [o for o in suite.run_folder(folder, f"{name}.") if o.name == f"{name}.safetensors"]
     assert outcome.status == "pass", f"{outcome.words}: {outcome.largest} > {outcome.tolerance}"
     assert outcome.comparisons >= COMPARISONS[name]
 
@@ -78,7 +79,7 @@ def test_other_names_and_missing_neighbours(folder, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"")
     save_file({"x": torch.zeros(2)}, tmp_path / "unknown.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
-    outcomes = {outcome.name: outcome for outcome in conformance.run_folder(tmp_path)}
+    outcomes = {outcome.name: outcome for outcome in suite.run_folder(tmp_path)}
     assert outcomes["whatever.safetensors"].status == "pass"
     assert (
         outcomes["train.safetensors"].status == "fail" and "needs the weights of" in outcomes["train.safetensors"].words
@@ -92,14 +93,14 @@ def test_other_names_and_missing_neighbours(folder, tmp_path):
 
 def test_a_folder_without_fixtures_is_refused(tmp_path):
     with pytest.raises(InputError, match="no fixture file"):
-        list(conformance.run_folder(tmp_path))
+        list(suite.run_folder(tmp_path))
     with pytest.raises(InputError, match="no folder"):
-        list(conformance.run_folder(tmp_path / "nowhere"))
+        list(suite.run_folder(tmp_path / "nowhere"))
 
 
 @pytest.mark.media
 @pytest.mark.slow
 @pytest.mark.skipif(not WHOLE.is_dir(), reason=f"the whole fixtures are not in {WHOLE}")
 def test_all_fixtures_with_the_full_size_networks():
-    failed = [outcome for outcome in conformance.run_folder(WHOLE) if outcome.status == "fail"]
+    failed = [outcome for outcome in suite.run_folder(WHOLE) if outcome.status == "fail"]
     assert not failed, failed

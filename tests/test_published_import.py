@@ -8,11 +8,11 @@ import pytest
 import torch
 from published_folder import reduced_tables, write_folder, write_zip
 
-from perfrdiff import checkpoints, import_weights
+from perfrdiff import checkpoints
 from perfrdiff.data.simulated import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import EXPRESSION, react_mean
-from perfrdiff.published import inference
+from perfrdiff.published import convert, inference
 from perfrdiff.reactor import Reactor
 
 
@@ -27,7 +27,7 @@ def imported(request, tmp_path_factory):
     place = tmp_path_factory.mktemp(request.param)
     source = write_zip(write_folder(place / "source", request.param), place / "checkpoints.zip")
     out = place / "weights"
-    made = import_weights.import_weights(source, out, tables=reduced_tables())
+    made = convert.import_weights(source, out, tables=reduced_tables())
     assert [one.name for one in made] == [f"paper-{request.param}"]
     assert sorted(path.name for path in out.iterdir()) == [f"paper-{request.param}.safetensors"], "leftovers"
     assert "mean of REACT 2024" in made[0].notes[0]
@@ -98,7 +98,7 @@ def test_named_styles_serve_a_listener_of_whom_there_is_a_photo(reactor, speaker
 def test_old_weights_are_not_overwritten_unasked(imported):
     _, out, source = imported
     with pytest.raises(InputError, match="--overwrite"):
-        import_weights.import_weights(source, out, tables=reduced_tables())
+        convert.import_weights(source, out, tables=reduced_tables())
 
 
 def altered(tmp_path, change, variant="render"):
@@ -132,9 +132,9 @@ NAN = torch.full((58,), torch.nan)
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(tmp_path, change, words, monkeypatch):
-    monkeypatch.setattr(import_weights, "named_styles", lambda *_: {})
+    monkeypatch.setattr(convert, "named_styles", lambda *_: {})
     with pytest.raises(InputError, match=words):
-        import_weights.import_weights(altered(tmp_path, change), tmp_path / "out", tables=reduced_tables())
+        convert.import_weights(altered(tmp_path, change), tmp_path / "out", tables=reduced_tables())
     assert not list((tmp_path / "out").glob("*")), "something half-written stayed behind"
 
 
@@ -144,7 +144,7 @@ def test_a_file_of_the_other_variant_is_recognised(tmp_path):
     wrong = next(file for file in reduced_tables()["emotion"] if file.network == "denoiser")
     folder = altered(tmp_path, at("denoiser", lambda c: c | {"state_dict": published_weights(wrong, 0)}))
     with pytest.raises(InputError, match="this is the file of the emotion variant"):
-        import_weights.import_weights(folder, tmp_path / "out", tables=reduced_tables())
+        convert.import_weights(folder, tmp_path / "out", tables=reduced_tables())
 
 
 class Payload:
@@ -169,7 +169,7 @@ def test_no_code_of_a_file_is_run(tmp_path, archive):
         pickle.dump(Payload(marker), buffer)
         target.write_bytes(buffer.getvalue())
     with pytest.raises(InputError, match="without running code"):
-        import_weights.import_weights(folder, tmp_path / "out", tables=reduced_tables())
+        convert.import_weights(folder, tmp_path / "out", tables=reduced_tables())
     assert not marker.exists()
 
 
@@ -177,12 +177,12 @@ def test_what_is_no_published_folder(tmp_path):
     for name, content in (("notes.txt", b"hello"), ("torn.zip", b"PK\x03\x04torn")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match="neither a folder nor a readable zip"):
-            import_weights.import_weights(tmp_path / name, tmp_path / "out")
+            convert.import_weights(tmp_path / name, tmp_path / "out")
     with pytest.raises(InputError, match="no file or folder"):
-        import_weights.import_weights(tmp_path / "missing", tmp_path / "out")
+        convert.import_weights(tmp_path / "missing", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"No published checkpoint.*1Drdq3WnQjuOM9GxptC3UsTn_JSsn8_M-"):
-        import_weights.import_weights(tmp_path / "empty", tmp_path / "out")
+        convert.import_weights(tmp_path / "empty", tmp_path / "out")
 
 
 def test_the_authors_mean_face(tmp_path):
@@ -190,10 +190,10 @@ def test_the_authors_mean_face(tmp_path):
     place.parent.mkdir()
     mean = np.linspace(-1, 1, 58).astype(np.float32)
     np.save(place, mean.reshape(1, 58))
-    got, words = import_weights.mean_face(tmp_path)
+    got, words = convert.mean_face(tmp_path)
     assert np.array_equal(got, mean) and "authors' own" in words
     np.save(place, mean[:50])
     with pytest.raises(InputError, match="expected 58"):
-        import_weights.mean_face(tmp_path)
+        convert.mean_face(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
-        import_weights.mean_face(tmp_path / "elsewhere")
+        convert.mean_face(tmp_path / "elsewhere")
