@@ -147,6 +147,7 @@ class WindowOptions:
     guidance_over: tuple[str, ...]
     slide: int  # new frames per window
     clamp: float
+    temperature: float = 1.0  # standard deviation of the start noise
 
 
 def cut(stream: Tensor, start: int, length: int) -> Tensor:
@@ -178,7 +179,7 @@ def sample_sequence(
     device = next(iter(streams.values())).device
     window, slide = config.window, options.slide
     starts = list(range(0, max(frames - window, 0) + slide, slide))
-    noise = start_noise(seed, samples, (starts[-1] + window, config.features)).to(device)
+    noise = start_noise(seed, samples, (starts[-1] + window, config.features)).to(device) * options.temperature
     done = torch.zeros(samples, 0, config.features, device=device)
     for i, start in enumerate(starts):
         conditions = {
