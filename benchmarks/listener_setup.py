@@ -3,9 +3,9 @@
     python benchmarks/listener_setup.py [--samples 10] [--seconds 30] [--steps 3] [--threads 1]
 
 Full-size render variant with random weights: set-up with the published dense editor's sizes (its smallest branch is
-timed and scaled up, the whole has 1.1 billion numbers) and with the low-rank editor; then reactions, both ways, in this process.
-CPU seconds are counted, not the wall clock: the machine may be busy with other things. Memory does not depend on the
-number of denoising steps, so a few are enough.
+timed and scaled up, the whole has 1.1 billion numbers) and with the low-rank editor; then reactions, both ways, in this
+process. CPU seconds are counted, not the wall clock: the machine may be busy with other things. Memory does not depend
+on the number of denoising steps, so a few are enough.
 """
 
 from __future__ import annotations
