@@ -1,4 +1,4 @@
-"""What the demo weights do on simulated dyads they never saw: `python benchmarks/demo_weights.py [--weights NAME]`.
+"""What the demo weights do on simulated dyads they never saw: `python -m benchmarks.demo_weights [--weights NAME]`.
 
 Persons, speakers and chance come from seeds the training corpus does not use. Printed as a Markdown table, for
 checkpoints/README.md:

@@ -10,7 +10,7 @@ from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.loop import LoopConfig, train
 from perfrdiff.training.losses import supervised_contrastive
-from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleStage, window_batch
+from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage, measured_habits, window_batch
 
 SMALL = DenoiserConfig(width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4, dropout=0.0)
 
@@ -57,9 +57,11 @@ def test_contrastive_loss_prefers_clips_of_one_person_together():
 def test_the_style_stage_learns_who_is_who(tmp_path):
     corpus = tiny_corpus()
     encoder = StyleEncoder(StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, dropout=0.0))
-    stage = StyleStage(encoder, corpus, people=6, shortest=20, longest=60, rest_drop=0.0)
+    habits = measured_habits(corpus)
+    model = StyleModel(encoder, habits.shape[1])
+    stage = StyleStage(model, corpus, habits, people=6, shortest=20, longest=60)
     before = stage.loss(torch.Generator().manual_seed(1)).item()
-    train(encoder, stage.loss, loop(30), tmp_path / "style.pt", "style")
+    train(model, stage.loss, loop(30), tmp_path / "style.pt", "style")
     assert stage.loss(torch.Generator().manual_seed(1)).item() < 0.5 * before
 
 

@@ -19,7 +19,7 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.loop import LoopConfig, train
-from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleStage
+from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage, measured_habits
 
 DESCRIPTION = (
     "Demo weights, trained on simulated conversations only (perfrdiff/data/simulated.py). "
@@ -34,7 +34,7 @@ class DemoConfig:
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     style_encoder: StyleEncoderConfig = field(
         default_factory=lambda: StyleEncoderConfig(
-            width=128, layers=2, heads=4, feedforward=256, projection=128, max_frames=750, dropout=0.0
+            width=128, layers=2, heads=4, feedforward=256, projection=128, max_frames=750, dropout=0.0, differences=True
         )
     )
     denoiser: DenoiserConfig = field(
@@ -47,12 +47,14 @@ class DemoConfig:
     rank: int = 8
     sampling: checkpoints.SamplingDefaults = field(
         default_factory=lambda: checkpoints.SamplingDefaults(
-            steps=25, guidance=1.5, guidance_over=("audio", "coefficients"), slide=50, clamp=10.0
+            steps=25, guidance=1.5, guidance_over=("audio", "coefficients"), slide=50, clamp=10.0, temperature=1.15
         )
     )
-    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, learning_rate=1e-3, save_every=50))
+    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, learning_rate=1e-3, save_every=50))
     generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=6000, learning_rate=1e-3))
-    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=900, learning_rate=1e-3, ema=0.99))
+    editor_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=800, learning_rate=2e-3, ema=0.99, save_every=50)
+    )
 
 
 def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: int = 6) -> dict[str, torch.Tensor]:
@@ -82,8 +84,9 @@ def run(config: DemoConfig, work: Path, out: Path | None, stage: str = "all") ->
     )
     editor = WeightEditor(editor_config)
     if stage in ("all", "style", "editor"):
-        style_stage = StyleStage(encoder, corpus)
-        encoder = train(encoder, style_stage.loss, config.style_loop, work / "style.pt", "style")
+        habits = measured_habits(corpus)
+        style_stage = StyleStage(StyleModel(encoder, habits.shape[1]), corpus, habits)
+        encoder = train(style_stage.model, style_stage.loss, config.style_loop, work / "style.pt", "style").encoder
     if stage in ("all", "generator", "editor"):
         generator_stage = GeneratorStage(denoiser, corpus)
         denoiser = train(denoiser, generator_stage.loss, config.generator_loop, work / "generator.pt", "generator")

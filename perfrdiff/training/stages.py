@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from perfrdiff.data.corpus import Corpus
 from perfrdiff.data.simulated import BLIND
-from perfrdiff.features.coefficients import CHANNEL, WIDTH
+from perfrdiff.features.coefficients import CHANNEL, ROTATION, WIDTH
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
@@ -19,17 +20,44 @@ def _draw(count: int, below: int, generator: torch.Generator) -> Tensor:
     return torch.randint(below, (count,), generator=generator)
 
 
+def measured_habits(corpus: Corpus) -> Tensor:
+    """What each person does in their clips, averaged, over persons of mean 0 and variance 1: (persons, habits).
+
+    Levels and restlessness of the channels that a listener moves: smile, brows, lids, gaze, lips, head.
+    """
+    names = ("mouthSmileLeft", "browInnerUp", "browDownLeft", "eyeBlinkLeft", "eyeLookOutLeft", "mouthPressLeft")
+    level = corpus.listener[..., [CHANNEL[name] for name in names]].float().mean(dim=1)
+    moving = corpus.listener[..., [CHANNEL["mouthSmileLeft"], CHANNEL["browInnerUp"], 52, 53, 54]].float()
+    speed = (moving[:, 1:] - moving[:, :-1]).square().mean(dim=1).log()
+    rest = corpus.listener[..., ROTATION].float().mean(dim=1)
+    habits = torch.cat([level, speed, rest], dim=1)[corpus.clips_of()].mean(dim=1)
+    return (habits - habits.mean(0)) / habits.std(0)
+
+
+class StyleModel(nn.Module):
+    """The style encoder with a linear reading of habits from the style, which only training uses."""
+
+    def __init__(self, encoder: StyleEncoder, habits: int):
+        super().__init__()
+        self.encoder = encoder
+        self.reading = nn.Linear(encoder.config.projection, habits)
+
+
 @dataclass
 class StyleStage:
-    """PSSL: clips of the same person lie together, clips of different persons apart."""
+    """PSSL: clips of the same person lie together, clips of different persons apart.
 
-    encoder: StyleEncoder
+    Beside the paper's contrastive loss, the person's measured habits have to be readable from the style: told apart by
+    their rest faces alone, people get styles that do not say how often they nod or smile.
+    """
+
+    model: StyleModel
     corpus: Corpus
-    people: int = 20
-    shortest: int = 150  # frames of a crop: 6 to 30 s, so that a short listener video works too
+    habits: Tensor  # (persons, habits), see measured_habits
+    people: int = 24
+    shortest: int = 250  # frames of a crop: 10 to 30 s
     longest: int = 750
-    rest_drop: float = 0.6  # share of batches whose crops lose their mean: the rest face alone tells people apart too
-    # easily, and a style that knows nothing else cannot say how often somebody nods or smiles
+    habit_weight: float = 3.0
 
     def loss(self, generator: torch.Generator) -> Tensor:
         clips_of = self.corpus.clips_of()
@@ -43,10 +71,10 @@ class StyleStage:
                 for clip, start in zip(clips, _draw(len(clips), last_start + 1, generator), strict=True)
             ]
         ).float()
-        if torch.rand(1, generator=generator) < self.rest_drop:
-            crops = crops - crops.mean(dim=1, keepdim=True)
-        style = self.encoder(crops)
-        return supervised_contrastive(style.float(), people.repeat_interleave(2))
+        style = self.model.encoder(crops).float()
+        owner = people.repeat_interleave(2)
+        reading = F.mse_loss(self.model.reading(style * style.shape[1] ** 0.5), self.habits[owner])
+        return supervised_contrastive(style, owner) + self.habit_weight * reading
 
 
 def window_batch(
