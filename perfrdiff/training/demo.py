@@ -47,7 +47,7 @@ class DemoConfig:
     rank: int = 8
     sampling: checkpoints.SamplingDefaults = field(
         default_factory=lambda: checkpoints.SamplingDefaults(
-            steps=25, guidance=1.5, guidance_over=("audio", "coefficients"), slide=50, clamp=10.0, temperature=1.15
+            steps=25, guidance=1.0, guidance_over=("audio", "coefficients"), slide=50, clamp=10.0, temperature=1.05
         )
     )
     style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, learning_rate=1e-3, save_every=50))
