@@ -31,7 +31,7 @@ def measured_habits(corpus: Corpus) -> Tensor:
     speed = (moving[:, 1:] - moving[:, :-1]).square().mean(dim=1).log()
     rest = corpus.listener[..., ROTATION].float().mean(dim=1)
     habits = torch.cat([level, speed, rest], dim=1)[corpus.clips_of()].mean(dim=1)
-    return (habits - habits.mean(0)) / habits.std(0)
+    return (habits - habits.mean(0)) / habits.std(0).clamp(min=1e-6)  # a habit all persons share says nothing
 
 
 class StyleModel(nn.Module):
