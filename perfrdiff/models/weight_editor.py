@@ -128,9 +128,3 @@ def edited_weights(
             edited = torch.lerp(weight.expand_as(delta), delta, strength)
         edits[name] = WeightEdit(dense=edited)
     return edits
-
-
-@torch.no_grad()
-def listener_edits(editor: WeightEditor, denoiser: Denoiser, style: Tensor, strength: float = 1.0) -> Edits:
-    """Run the editor once for P listeners' styles (P, style); serves every sample and every denoising step."""
-    return edited_weights(denoiser, editor(style), strength, editor.config.predict)

@@ -22,7 +22,6 @@ from .untangle import signed_areas, unfold
 CAMERA = 6.5  # face heights from the camera to the head: 1.3 m for a 20 cm face, as FaceVerse's camera stands
 PIVOT_DOWN = 0.30  # of the face's height below its middle, at ear-lobe level, where the skull sits on the neck
 PIVOT_BEHIND = 0.06  # of the face's height behind the ears
-DEPTH = 0.85  # of MediaPipe's depth: the outline would fold over at the far cheek with all of it
 STICK = 0.02  # of the mouth's width: how far shut lips are pulled before they part
 STEEPEST = 1.2  # depth per distance across: at a turn of 24 degrees 2.2 would fold
 _UNFOLD_ROUNDS = 30
