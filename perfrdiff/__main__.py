@@ -7,7 +7,7 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from perfrdiff import __version__, conformance, import_weights
+from perfrdiff import __version__, conformance, download, import_weights
 from perfrdiff.errors import InputError
 from perfrdiff.request import HIGHEST_GUIDANCE, LONGEST_SECONDS, LOOKS, MOST_SAMPLES, SIZES, STRONGEST, ReactRequest
 from renderer.errors import RenderError
@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_react(commands)
     _add_styles(commands)
+    _add_download(commands)
     _add_import_weights(commands)
     _add_conformance(commands)
     return parser
@@ -169,6 +170,17 @@ def _styles(options: argparse.Namespace) -> int:
 
     print("\n".join(pipeline.styles(pipeline.load_reactor(options.weights))))
     return 0
+
+
+def _add_download(commands) -> None:
+    command = commands.add_parser(
+        "download",
+        help="fetch one of the authors' files",
+        description="Fetch a file that the authors publish, or any other address: goes on where it broke off, checks "
+        "the checksum. Without NAME, lists what is published where and fetches nothing.",
+    )
+    download.add_arguments(command)
+    command.set_defaults(run=download.run)
 
 
 def _add_import_weights(commands) -> None:

@@ -22,8 +22,10 @@ from perfrdiff.published import names
 from perfrdiff.published.variants import PublishedFile, Shapes
 
 WHERE = (
-    "The authors publish the folder on Google Drive, id 1Drdq3WnQjuOM9GxptC3UsTn_JSsn8_M- "
-    "(https://drive.google.com/drive/folders/1Drdq3WnQjuOM9GxptC3UsTn_JSsn8_M-)."
+    "The authors publish them as zips on Google Drive: emotion "
+    "https://drive.google.com/file/d/1Drdq3WnQjuOM9GxptC3UsTn_JSsn8_M-/view, render "
+    "https://drive.google.com/file/d/1VjiPqq0uZPigXzTdBnO49srIYVobgHNN/view "
+    "('python -m perfrdiff download' fetches them)."
 )
 BYTES_PER_NUMBER = 4
 LARGEST_FACTOR = 4  # a file also holds its optimizer's state, at most three times the numbers of the weights
