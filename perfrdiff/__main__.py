@@ -7,7 +7,7 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from perfrdiff import __version__, conformance, download, import_weights
+from perfrdiff import __version__, config, conformance, download, import_weights
 from perfrdiff.errors import InputError
 from perfrdiff.request import HIGHEST_GUIDANCE, LONGEST_SECONDS, LOOKS, MOST_SAMPLES, SIZES, STRONGEST, ReactRequest
 from renderer.errors import RenderError
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_styles(commands)
     _add_download(commands)
     _add_import_weights(commands)
+    _add_config(commands)
     _add_conformance(commands)
     return parser
 
@@ -192,6 +193,17 @@ def _add_import_weights(commands) -> None:
     )
     import_weights.add_arguments(command)
     command.set_defaults(run=import_weights.run)
+
+
+def _add_config(commands) -> None:
+    command = commands.add_parser(
+        "config",
+        help="say what a published YAML file means",
+        description="Read a configuration as the authors publish it: the networks and settings it stands for, and by "
+        "name the keys that are ignored, unknown or left out.",
+    )
+    config.add_arguments(command)
+    command.set_defaults(run=config.run)
 
 
 def _add_conformance(commands) -> None:
