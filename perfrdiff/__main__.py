@@ -9,7 +9,17 @@ from pathlib import Path
 
 from perfrdiff import __version__, config, conformance, download, import_weights
 from perfrdiff.errors import InputError
-from perfrdiff.request import HIGHEST_GUIDANCE, LONGEST_SECONDS, LOOKS, MOST_SAMPLES, SIZES, STRONGEST, ReactRequest
+from perfrdiff.evaluation import command as evaluation
+from perfrdiff.request import (
+    COMPAT,
+    HIGHEST_GUIDANCE,
+    LONGEST_SECONDS,
+    LOOKS,
+    MOST_SAMPLES,
+    SIZES,
+    STRONGEST,
+    ReactRequest,
+)
 from renderer.errors import RenderError
 
 DEFAULT = {field.name: field.default for field in fields(ReactRequest) if field.default is not MISSING}
@@ -38,10 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_react(commands)
     _add_styles(commands)
+    _add_compat(commands)
     _add_download(commands)
     _add_import_weights(commands)
     _add_config(commands)
     _add_conformance(commands)
+    _add_evaluate(commands)
     return parser
 
 
@@ -92,6 +104,24 @@ def _add_react(commands) -> None:
     reactions.add_argument(
         "--steps", type=int, metavar="N", help="denoising steps (default: what the weights were tuned for)"
     )
+    reactions.add_argument(
+        "--shift",
+        dest="shifts",
+        nargs="+",
+        action="append",
+        metavar=("FILE", "SHARE"),
+        help="a listener's shift kept by --save-shift, in place of a style; several are mixed, each with its share "
+        "(default: 1)",
+    )
+    reactions.add_argument(
+        "--save-shift", type=Path, metavar="FILE", help="keep what this listener adds to the generator's weights"
+    )
+    reactions.add_argument(
+        "--compat",
+        choices=COMPAT,
+        help="'published' repeats the faults of the published code, for the paper's weights ('compat' lists them)"
+        f"{_default('compat')}",
+    )
     reactions.add_argument("--weights", metavar="NAME", help=f"name of the weights{_default('weights')}")
     reactions.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda if there is one)")
 
@@ -115,7 +145,7 @@ def _add_react(commands) -> None:
         help=f"refuse longer speaker videos, at most {LONGEST_SECONDS:g}{_default('max_seconds')}",
     )
     command.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    command.set_defaults(**DEFAULT)
+    command.set_defaults(**DEFAULT | {"shifts": None})
 
 
 def _default(name: str, words: str | None = None) -> str:
@@ -124,9 +154,11 @@ def _default(name: str, words: str | None = None) -> str:
 
 
 def _react(options: argparse.Namespace) -> int:
+    names = {field.name for field in fields(ReactRequest)}
     request = ReactRequest(
-        **{field.name: getattr(options, field.name) for field in fields(ReactRequest) if field.name != "looks"},
+        **{name: getattr(options, name) for name in names - {"looks", "shifts"}},
         looks=tuple(options.looks),
+        shifts=tuple(_shift(given) for given in options.shifts or ()),
     )
     from perfrdiff import pipeline  # torch and the tracker take seconds to import: not before --help or a bad option
 
@@ -135,8 +167,22 @@ def _react(options: argparse.Namespace) -> int:
         for note in result.notes:
             print(f"Note: {note}")
         took = sum(result.stage_seconds.values())
+        if request.save_shift is not None:
+            print(f"The listener's shift: {request.save_shift} ({request.save_shift.stat().st_size / 1e3:.0f} kB)")
         print(f"{len(result.reactions)} reactions of {result.frames / 25:.1f} s in {took:.1f} s: {result.folder}")
     return 0
+
+
+def _shift(given: list[str]) -> tuple[Path, float]:
+    """FILE, or FILE and SHARE."""
+    try:
+        path, share = given if len(given) > 1 else (given[0], "1")
+        return Path(path), float(share)
+    except ValueError:
+        raise InputError(
+            f"--shift takes a file and at most one number behind it; it is '{' '.join(given)}'. "
+            "For several files, give --shift several times."
+        ) from None
 
 
 class _Printer:
@@ -170,6 +216,23 @@ def _styles(options: argparse.Namespace) -> int:
     from perfrdiff import pipeline
 
     print("\n".join(pipeline.styles(pipeline.load_reactor(options.weights))))
+    return 0
+
+
+def _add_compat(commands) -> None:
+    command = commands.add_parser(
+        "compat",
+        help="list the published code's faults",
+        description="List what --compat published of 'react' repeats: each fault of the published code, why it is one, "
+        "and what is done here by default. In Python each can be chosen by itself (perfrdiff.published.compat).",
+    )
+    command.set_defaults(run=_compat)
+
+
+def _compat(_options: argparse.Namespace) -> int:
+    from perfrdiff.published.compat import reasons
+
+    print("\n".join(f"{name}: {reason}" for name, reason in reasons().items()))
     return 0
 
 
@@ -215,6 +278,15 @@ def _add_conformance(commands) -> None:
     )
     conformance.add_arguments(command)
     command.set_defaults(run=conformance.run)
+
+
+def _add_evaluate(commands) -> None:
+    command = commands.add_parser(
+        "evaluate",
+        help="measure what weights are worth",
+        description="Measure the reactions that weights make: on simulated dyads with known truth ('demo').",
+    )
+    evaluation.add_arguments(command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""`python -m perfrdiff evaluate`: what weights are worth, on simulated dyads or on a data set."""
+
+import argparse
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+
+from perfrdiff.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m perfrdiff evaluate`."""
+    ways = parser.add_subparsers(title="what to evaluate on", metavar="WHAT", required=True)
+    _add_demo(ways)
+
+
+def _shared(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--weights", default="demo", metavar="NAME", help="name or path of the weights (default: demo)"
+    )
+    command.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    command.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    command.add_argument("--out", type=Path, metavar="DIR", help="also write the table (.md, .json) and plots there")
+    command.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: those of the weights)")
+    command.add_argument("--guidance", type=float, metavar="X", help="guidance scale (default: that of the weights)")
+
+
+def _add_demo(ways) -> None:
+    command = ways.add_parser(
+        "demo",
+        help="simulated dyads with known truth",
+        description="Measure on held-out simulated dyads whether the reactions listen, differ, are somebody and are "
+        "plausible, with 95 %% bootstrap intervals over persons. For a quick look: --persons 16 --samples 2 "
+        "--speakers 1 --no-long-style.",
+    )
+    command.set_defaults(run=run_demo)
+    _shared(command)
+    command.add_argument("--persons", type=int, default=200, metavar="N", help="held-out persons (default: 200)")
+    command.add_argument("--speakers", type=int, default=3, metavar="N", help="speakers per person (default: 3)")
+    command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions to each (default: 10)")
+    command.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length of a clip (default: 30)")
+    command.add_argument("--truth-clips", type=int, default=16, metavar="N", help="clips for the true habits")
+    command.add_argument("--pool", type=int, default=24, metavar="N", help="speakers of those clips")
+    command.add_argument("--redraws", type=int, default=10, metavar="N", help="the simulator's own reactions")
+    command.add_argument(
+        "--bank-persons", type=int, default=300, metavar="N", help="persons the classifier learns from"
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other dyads")
+    command.add_argument(
+        "--no-long-style", dest="long_style", action="store_false", help="leave the 2-minute style out"
+    )
+    command.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep every person's record there: a killed run goes on"
+    )
+    command.add_argument(
+        "--real", type=Path, metavar="DIR", help="also react to the videos of real people in this folder"
+    )
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Measure, print the table, write the files."""
+    from perfrdiff.evaluation import behaviour, demo, plots  # torch takes seconds to import: not before --help
+    from perfrdiff.evaluation.dyads import Setting
+
+    given = {field.name: getattr(options, field.name) for field in fields(Setting) if hasattr(options, field.name)}
+    setting = Setting(**given)
+    out = _folder(options.out)
+    if options.workers < 1:
+        raise InputError(f"--workers is {options.workers}; at least 1 is needed.")
+    table = demo.measure(
+        options.weights, setting, device=options.device, workers=options.workers, keep=options.keep,
+        progress=demo.Clock("persons"),
+    )  # fmt: skip
+    if options.real is not None:
+        from perfrdiff.evaluation import real
+
+        table += real.measure(options.weights, options.real, device=options.device, samples=options.samples)
+    text = behaviour.markdown(table)
+    print(f"Weights {options.weights}, {setting.persons} persons, {setting.speakers} speakers each, {setting.samples} "
+          f"samples of {setting.seconds:g} s.\n\n{text}")  # fmt: skip
+    if out is not None:
+        (out / "behaviour.md").write_text(text + "\n", encoding="utf-8")
+        (out / "behaviour.json").write_text(json.dumps(behaviour.as_json(table), indent=1) + "\n", encoding="utf-8")
+        plots.habits(table, out / "habits.png")
+    return 0
+
+
+def _folder(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; --out needs a folder.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,171 @@
+"""The instruments of the evaluation: on reactions of which the truth is known they say the truth."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from perfrdiff.__main__ import main
+from perfrdiff.data.habits import draw_habits
+from perfrdiff.data.motion import Motion
+from perfrdiff.data.simulated import simulate_listener
+from perfrdiff.errors import InputError
+from perfrdiff.evaluation import behaviour, demo, events, intervals
+from perfrdiff.evaluation.dyads import Setting, build_world, draw_dyad
+from perfrdiff.evaluation.observe import record_of
+from perfrdiff.evaluation.recognition import chance_of_first
+
+SETTING = Setting(
+    persons=8, speakers=2, samples=2, seconds=20.0, redraws=3, truth_clips=5, pool=5, bank_persons=40, bank_clips=3,
+    long_style=False,
+)  # fmt: skip
+
+
+def moved(draw):
+    motion = Motion(500)
+    draw(motion)
+    return motion.coefficients()
+
+
+def test_nods_are_counted_and_measured():
+    def draw(motion):
+        for start in (2.0, 6.0, 11.0):
+            motion.nod(start, 6.0, 2.5, 2.0)
+        motion.sheet[:, 53] += np.radians(8) * motion.step(15.0, 1.0)  # a turn of the head is no nod
+
+    found = events.nods(moved(draw))
+    assert found.start == pytest.approx([2.0, 6.0, 11.0], abs=0.15)
+    assert found.size == pytest.approx([5.0] * 3, abs=1.2)
+    assert found.frequency == pytest.approx([2.5] * 3, rel=0.25)
+
+
+def test_blinks_are_counted_and_measured():
+    found = events.blinks(moved(lambda motion: [motion.blink(t, 0.7) for t in (1.0, 4.0, 4.6)]))
+    assert found.time == pytest.approx([1.0, 4.0, 4.6], abs=0.05)
+    assert found.peak == pytest.approx([0.7] * 3, abs=0.1)
+    assert (found.opening > found.closing).all() and (found.width < 0.2).all()
+
+
+def test_smiles_are_counted_and_measured():
+    def draw(motion):
+        motion.add("mouthSmile", 0.5 * motion.hump(3.0, 0.6, 1.5, 0.8))
+        motion.add("mouthSmile", 0.02 * np.sin(motion.time))
+
+    found = events.smiles(moved(draw))
+    assert found.start == pytest.approx([3.1], abs=0.12)
+    assert found.size == pytest.approx([0.5], abs=0.05) and found.length == pytest.approx([2.7], abs=0.4)
+    assert found.onset == pytest.approx([0.6 * 0.6], abs=0.15)
+
+
+def test_a_face_that_never_moves_has_no_events():
+    still = moved(lambda motion: None)
+    assert (
+        not len(events.nods(still).start) and not len(events.blinks(still).time) and not len(events.smiles(still).start)
+    )
+
+
+class Oracle:
+    """Answers with the simulator itself: as the person (or, deaf, to another speaker than the one it is given)."""
+
+    checkpoint = SimpleNamespace(
+        sampling=SimpleNamespace(slide=50), denoiser=SimpleNamespace(config=SimpleNamespace(window=75))
+    )
+
+    def __init__(self, world, index, deaf=False, anybody=False):
+        self.dyad, self.deaf, self.anybody, self.index = draw_dyad(world, index), deaf, anybody, index
+
+    def set_listener(self, listener):
+        self.nobody = self.anybody or not np.array_equal(listener, self.dyad.style)
+
+    def style_of(self, behaviour):
+        return torch.nn.functional.normalize(torch.tensor(behaviour.mean(axis=0)), dim=0)
+
+    def react(self, audio, coefficients, *, samples, seed, steps, guidance):
+        every = [*self.dyad.speakers, self.dyad.long_speaker]
+        speaker = next(s for s in every if s is not None and np.array_equal(s.coefficients, coefficients))
+        if self.deaf:
+            another = next(s for s in self.dyad.speakers if s is not speaker)
+            speaker = SimpleNamespace(coefficients=coefficients, events=another.events)
+        rng = np.random.default_rng([7, seed])
+        habits = draw_habits(rng) if self.nobody else self.dyad.habits
+        clips = [simulate_listener(speaker, habits, rng) for _ in range(samples)]
+        return SimpleNamespace(coefficients=np.stack(clips))
+
+
+@pytest.fixture(scope="module")
+def world():
+    return build_world(SETTING)
+
+
+def table(world, **kind):
+    records = [record_of(Oracle(world, i, **kind), world, i) for i in range(SETTING.persons)]
+    return {row.what: row for row in behaviour.rows(records, world.by_all, world.by_movement)}
+
+
+def test_the_simulators_own_reactions_pass_and_those_of_others_do_not(world, monkeypatch):
+    monkeypatch.setattr(intervals, "RESAMPLES", 30)
+    rows = table(world)
+    assert rows["rate of nods after phrase ends, by the rate elsewhere"].found.value > 1.8
+    assert rows["smile level after smiles, by that elsewhere"].found.value > 1.3
+    assert 0.7 < rows["FRDiv of samples, by that of the simulator's redraws"].found.value < 1.4
+    assert rows["rest yaw, style of 30 s: correlation with the true habit"].found.value > 0.9
+    assert rows["picked from 8 by one reaction"].found.value > 0.8
+    assert rows["FRCorr (sound)"].found.value > rows["FRCorr of mean sequence"].found.value
+    assert "| " in behaviour.markdown(list(rows.values()))
+
+    others = table(world, deaf=True, anybody=True)
+    assert others["rate of nods after phrase ends, by the rate elsewhere"].found.value < 1.8
+    assert others["smile level after smiles, by that elsewhere"].found.value < 1.3
+    assert others["picked from 8 by one reaction"].found.value < 0.5
+    assert abs(others["rest yaw, style of 30 s: correlation with the true habit"].found.value) < 0.8
+
+
+def test_the_same_person_is_drawn_again(world):
+    a, b = draw_dyad(world, 3), draw_dyad(world, 3)
+    assert np.array_equal(a.style, b.style) and np.array_equal(a.redraws, b.redraws)
+    assert not np.array_equal(a.style, draw_dyad(world, 4).style)
+
+
+def test_chance_of_being_picked_among_ten():
+    scores = np.zeros((1, 100))
+    scores[0, 5] = 1.0
+    assert chance_of_first(scores, np.array([5])) == 1.0
+    assert chance_of_first(scores, np.array([6]), 2)[0] == pytest.approx(98 / 99)
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((400, 50))
+    assert chance_of_first(noise, np.zeros(400, int)).mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_intervals_hold_the_truth():
+    inside = 0
+    for seed in range(60):
+        found = intervals.mean(np.random.default_rng(seed).normal(2.0, 1.0, 40))
+        inside += found.low < 2.0 < found.high
+    assert inside >= 50
+
+
+def test_the_command_measures_the_shipped_weights_and_goes_on_where_it_stopped(weights, tmp_path, capsys):
+    arguments = [
+        "evaluate", "demo", "--weights", weights, "--pool", "3",
+        "--persons", "2", "--speakers", "1", "--samples", "1", "--seconds", "10",
+        "--steps", "2", "--redraws", "2", "--truth-clips", "5", "--bank-persons", "40", "--no-long-style",
+        "--workers", "1", "--keep", str(tmp_path / "keep"), "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    rows = json.loads((tmp_path / "out" / "behaviour.json").read_text())
+    assert {"listen", "differ", "somebody", "plausible"} == {row["section"] for row in rows}
+    assert (tmp_path / "out" / "habits.png").stat().st_size > 1000
+    assert main(arguments) == 0
+    again = capsys.readouterr().out
+    assert "2/2 persons" in again and "1/2 persons" not in again  # read, not made again
+    assert first.split("### They listen")[1] == again.split("### They listen")[1]
+
+
+def test_settings_that_cannot_be_measured_are_refused():
+    with pytest.raises(InputError, match="seconds"):
+        demo.check(Setting(seconds=4))
+    with pytest.raises(InputError, match="redraws"):
+        demo.check(Setting(redraws=1))
