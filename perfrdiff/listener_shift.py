@@ -67,34 +67,45 @@ class ListenerShift:
         return replace(self, shifts=kept), (lost / whole) ** 0.5 if whole else 0.0
 
     def save(self, path: Path) -> None:
-        """Write it to one safetensors file."""
+        """Write it to one safetensors file; nothing half-written stays behind. Raises InputError if it cannot be."""
+        path = Path(path)
         tensors = {
             f"{name}.{part}": value[0].contiguous().cpu()
             for name, shift in self.shifts.items()
             for part, value in _parts(shift).items()
         }
         about = {"format": FORMAT, "weights": self.weights, "sha256": self.weights_sha256, "listener": self.listener}
-        save_file(tensors, path, metadata={"listener_shift": json.dumps(about)})
+        part = path.with_name(path.name + ".part")
+        try:
+            save_file(tensors, part, metadata={"listener_shift": json.dumps(about)})
+            part.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"The listener's shift cannot be written to {path} ({error}).") from None
+        finally:
+            part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "ListenerShift":
         """Read what `save` wrote. Raises InputError for a file that is none or cannot be read."""
+        path = Path(path)
         try:
             with safe_open(path, "pt") as file:
                 about = json.loads((file.metadata() or {}).get("listener_shift", "{}"))
                 tensors = {key: file.get_tensor(key)[None] for key in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, OSError, ValueError) as error:
-            raise InputError(f"{Path(path).name} cannot be read as a listener's shift ({error}).") from None
-        if about.get("format") != FORMAT:
-            raise InputError(f"{Path(path).name} holds no listener's shift; expected a file that save() wrote.")
+            raise InputError(f"{path.name} cannot be read as a listener's shift ({error}).") from None
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
+            raise InputError(f"{path.name} holds no listener's shift; expected a file that --save-shift wrote.")
         grouped: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if not value.isfinite().all():
-                raise InputError(f"{Path(path).name} holds numbers that are not finite, in {key}.")
+                raise InputError(f"{path.name} holds numbers that are not finite, in {key}.")
             name, _, part = key.rpartition(".")
             grouped.setdefault(name, {})[part] = value
+        if not grouped or not all(_is_edit(parts) for parts in grouped.values()):
+            raise InputError(f"{path.name} is damaged: its tensors are no weight shifts; save the shift again.")
         shifts = {name: WeightEdit(**parts) for name, parts in grouped.items()}
-        return cls(shifts, about["weights"], about["sha256"], about["listener"])
+        return cls(shifts, *(str(about.get(key, "")) for key in ("weights", "sha256", "listener")))
 
 
 @torch.no_grad()
@@ -137,6 +148,15 @@ def mixed(parts: Sequence[tuple[ListenerShift, float]]) -> ListenerShift:
 def _parts(shift: WeightEdit) -> dict[str, Tensor]:
     every = {"dense": shift.dense, "left": shift.left, "right": shift.right}
     return {name: value for name, value in every.items() if value is not None}
+
+
+def _is_edit(parts: Mapping[str, Tensor]) -> bool:
+    """Whether these are the tensors of one shift: a matrix, or two factors of one rank."""
+    if any(part.ndim != 3 for part in parts.values()):
+        return False
+    if parts.keys() == {"dense"}:
+        return True
+    return parts.keys() == {"left", "right"} and parts["left"].shape[2] == parts["right"].shape[1]
 
 
 def _dense(shift: WeightEdit) -> Tensor:

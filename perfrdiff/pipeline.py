@@ -17,10 +17,12 @@ import numpy as np
 import torch
 
 from perfrdiff import __version__, results
+from perfrdiff.errors import InputError
 from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
 from perfrdiff.features.coefficients import FPS, WIDTH
 from perfrdiff.features.local_file import shown_name
+from perfrdiff.listener_shift import ListenerShift, mixed
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from perfrdiff.request import SIZES, Reaction, ReactRequest, ReactResult
 from renderer.face_model import FaceModel, load_face_model
@@ -84,7 +86,10 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
     # Checked here and not only when the folder is made: nobody should wait for the tracker to learn of it.
     with results.filled_whole(request.out, request.overwrite) as work, _busy:
         clock.enter("Reading the speaker")
+        _check_shift_file(request)
         reactor = load_reactor(request.weights, request.device)
+        if request.compat == "published" and not reactor.checkpoint.published:
+            raise InputError(f"The weights '{request.weights}' are not the paper's; they know no 'published' way.")
         info = media.probe(request.speaker, request.max_seconds)
         clock.enter("Reading the listener")
         listener = read_listener(request.listener, progress=clock.part)
@@ -101,6 +106,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
                 seed=request.seed,
                 steps=request.steps,
                 guidance=request.guidance,
+                compat=request.compat,
                 progress=clock.part,
             )
         notes = _notes(request, speaker, listener)
@@ -109,6 +115,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         made = _draw(work, request, info, speaker, listener, reactions, style, settings, clock.part)
         clock.enter("Packing")
         _pack(work, made, reactions, settings)
+        if request.save_shift is not None:
+            reactor.shift.save(request.save_shift)
     return ReactResult(
         folder=request.out,
         side_by_side=request.out / "side_by_side.mp4",
@@ -149,12 +157,29 @@ def _threads_for(reactor: Reactor) -> Iterator[None]:
 
 def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
     """Give the generator the listener's style; the style in words."""
+    if request.shifts:
+        saved = [(ListenerShift.load(path), share) for path, share in request.shifts]
+        reactor.set_listener(saved[0][0] if saved[0][1] == 1 == len(saved) else mixed(saved), request.strength)
+        return f"saved: {reactor.listener}"
     if request.style is None and listener.behaviour is not None:
         reactor.set_listener(listener.behaviour, strength=request.strength)
         return "the listener's own"
     name = request.style or styles(reactor)[0]
     reactor.set_listener(None if name == GENERIC else name, strength=request.strength)
+    if reactor.shift is None and request.save_shift is not None:
+        raise InputError("The generic listener has no shift to save; name a style, or give a listener's video.")
     return name
+
+
+def _check_shift_file(request: ReactRequest) -> None:
+    """Before any work: whether the listener's shift can be saved where it is to be."""
+    path = request.save_shift
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to save the listener's shift in; make it, or name another.")
+    if path.is_dir() or (path.exists() and not request.overwrite):
+        raise InputError(f"{path} exists already; name another file for the listener's shift, or allow overwriting.")
 
 
 def _notes(request: ReactRequest, speaker: Speaker, listener: Listener) -> list[str]:

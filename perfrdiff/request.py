@@ -13,6 +13,8 @@ MOST_SAMPLES = 10
 LONGEST_SECONDS = 120.0  # a speaker clip; two minutes take some minutes to draw on two cores
 STRONGEST = 2.0
 HIGHEST_GUIDANCE = 10.0
+HIGHEST_SHARE = 2.0  # of a saved shift in a mixture, to either side
+COMPAT = ("sound", "published")
 MOST_STEPS = 1000
 
 
@@ -33,6 +35,9 @@ class ReactRequest:
     strength: float = 1.0  # of the personal style: 0 generic, 1 as learnt, up to 2
     guidance: float | None = None  # classifier-free guidance scale, 0 … 10; None: what the weights were tuned for
     steps: int | None = None  # denoising steps; None: what the weights were tuned for
+    compat: str = "sound"  # "published" repeats the faults of the published code (published.compat), for its weights
+    shifts: tuple[tuple[Path, float], ...] = ()  # saved listener's shifts and their shares, in place of a style
+    save_shift: Path | None = None  # file to keep the listener's shift in
     size: int = 256  # edge of a reaction's square in pixels, 256 or 512
     label: bool = True  # stamp a small "AI-generated" on the videos (their metadata says so in any case)
     max_seconds: float = LONGEST_SECONDS  # refuse longer speaker clips, 1 … 120
@@ -49,6 +54,12 @@ class ReactRequest:
             _within("guidance", self.guidance, 0, HIGHEST_GUIDANCE)
         if self.steps is not None:
             _within("steps", self.steps, 2, MOST_STEPS)
+        if self.compat not in COMPAT:
+            raise InputError(f"compat must be {' or '.join(COMPAT)}; it is {self.compat}.")
+        for path, share in self.shifts:
+            _within(f"the share of {path.name}", share, -HIGHEST_SHARE, HIGHEST_SHARE)
+        if self.shifts and self.style is not None:
+            raise InputError("A style and a saved shift were both given; the listener can have one of them.")
         if self.size not in SIZES:
             raise InputError(f"size must be {' or '.join(map(str, SIZES))} pixels; it is {self.size}.")
         if not self.looks or set(self.looks) - set(LOOKS) or len(set(self.looks)) < len(self.looks):
@@ -57,8 +68,9 @@ class ReactRequest:
 
     def public(self) -> dict:
         """The settings without anything that names a person's file or folder."""
-        hidden = ("speaker", "listener", "out", "weights", "device", "overwrite")
-        return {name: value for name, value in asdict(self).items() if name not in hidden}
+        hidden = ("speaker", "listener", "out", "weights", "device", "overwrite", "shifts", "save_shift")
+        shown = {name: value for name, value in asdict(self).items() if name not in hidden}
+        return shown | {"shares_of_saved_shifts": [share for _, share in self.shifts]}
 
 
 @dataclass(frozen=True)

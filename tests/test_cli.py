@@ -25,7 +25,7 @@ def test_help_explains_every_option_with_its_default(capsys):
     for option in (
         "--speaker VIDEO", "--listener FILE", "--out DIR", "--overwrite", "--samples K", "--seed N", "--style NAME",
         "--strength X", "--guidance X", "--steps N", "--weights NAME", "--device NAME", "--looks", "--size",
-        "--no-label", "--max-seconds S", "--quiet",
+        "--no-label", "--max-seconds S", "--quiet", "--shift FILE", "--save-shift FILE", "--compat",
     ):  # fmt: skip
         after = text[text.rindex(option) + len(option) :].split(" --")[0]
         assert len(after.split()) >= 3, f"{option} is not explained"
@@ -86,6 +86,12 @@ def test_a_traceback_never_reaches_the_shell(tmp_path, portrait, weights):
     assert done.returncode == 2
     assert "notes.mp4" in done.stderr and "Traceback" not in done.stderr and done.stderr.strip().count("\n") == 0
     assert not (tmp_path / "out").exists()
+
+
+def test_the_published_faults_are_listed_with_their_reasons(capsys):
+    assert main(["compat"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) >= 6 and all(": " in line and "sound:" in line for line in told)
 
 
 def test_styles_are_listed(weights, capsys):

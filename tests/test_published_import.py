@@ -1,14 +1,18 @@
 """The authors' files as people have them: a zip goes in, reactions come out; what does not fit is named."""
 
 import io
+import json
 import pickle
 
+import av
 import numpy as np
 import pytest
 import torch
+from conftest import EXAMPLES, cut
 from published_folder import reduced_tables, write_folder, write_zip
 
 from perfrdiff import checkpoints
+from perfrdiff.__main__ import main
 from perfrdiff.data.simulated import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import EXPRESSION, react_mean
@@ -48,6 +52,32 @@ def test_from_zip_to_reactions(imported, reactor, speaker):
     assert made.coefficients[..., EXPRESSION].min() >= 0 and made.coefficients[..., EXPRESSION].max() <= 1
     assert made.weights == f"paper-{variant}" and len(made.weights_sha256) == 64
     assert (made.attributes is not None) == (variant == "emotion")
+
+
+def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
+    """The whole way at the shell: the imported file, a talking clip and a photo in; videos, and the shift, out."""
+    variant, weights, _ = imported
+    clip = cut(EXAMPLES / "speaker.mp4", tmp_path / "speaker.mp4", 2.0)
+    place = weights / f"paper-{variant}.safetensors"
+    options = ["--speaker", clip, "--listener", portrait, "--samples", 1, "--steps", 4, "--weights", place]
+    made = {}
+    for compat, looks in (("sound", ("mesh", "photo")), ("published", ("mesh",))):
+        more = ["--out", tmp_path / compat, "--compat", compat, "--looks", *looks]
+        more += ["--save-shift", tmp_path / f"{compat}.safetensors"]
+        assert main(["react", *map(str, options + more)]) == 0
+        settings = json.loads((tmp_path / compat / "settings.json").read_text())
+        assert settings["weights"]["name"] == f"paper-{variant}" and settings["settings"]["compat"] == compat
+        for name in ("side_by_side.mp4", *(f"reaction_1_{look}.mp4" for look in looks)):
+            with av.open(str(tmp_path / compat / name)) as video:
+                frames = [frame.to_ndarray(format="gray") for frame in video.decode(video=0)]
+            assert len(frames) == 50 and frames[0].std() > 10, f"{name} is empty"
+        with np.load(tmp_path / compat / "coefficients.npz") as file:
+            made[compat] = file["coefficients"]
+    assert made["sound"].shape == (1, 50, 58) and not np.allclose(made["sound"], made["published"], atol=1e-3)
+    more = ["--out", tmp_path / "again", "--shift", tmp_path / "sound.safetensors", "--looks", "mesh"]
+    assert main(["react", *map(str, options + more)]) == 0
+    with np.load(tmp_path / "again" / "coefficients.npz") as file:
+        np.testing.assert_allclose(file["coefficients"], made["sound"], atol=1e-6)
 
 
 def test_the_imported_networks_are_the_files(imported, reactor):
