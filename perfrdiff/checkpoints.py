@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
 from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
@@ -45,7 +46,7 @@ class SamplingDefaults:
     steps: int = 50  # denoising network calls per window
     guidance: float = 7.5
     guidance_over: tuple[str, ...] = ()  # conditions the unconditional branch loses; empty: all of them (published)
-    slide: int = 25  # new frames per window
+    slide: int = 25  # new frames (tokens, where weights have these) per window
     clamp: float = 1.0  # limit of a predicted x0, network units
     temperature: float = 1.0  # standard deviation of the start noise; above 1 livens up a generator that is too calm
     audio_range: bool = False  # scale the speaker's audio to 0 … 1 over the clip (published render weights)
@@ -58,7 +59,7 @@ class Checkpoint:
     denoiser: Denoiser
     style_encoder: StyleEncoder
     weight_editor: WeightEditor
-    normalizer: Normalizer
+    normalizer: Normalizer | MotionCodec  # how frames become what the networks see, and back
     styles: dict[str, Tensor]  # name -> (projection,) unit style vectors
     sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
     description: str = ""
@@ -67,6 +68,11 @@ class Checkpoint:
     autoencoder: WindowAutoencoder | None = None
     coefficient_autoencoder: WindowAutoencoder | None = None
     prior: Prior | None = None
+
+    @property
+    def window_frames(self) -> tuple[int, int]:
+        """Frames in a window, and new frames per window."""
+        return self.denoiser.config.window * self.normalizer.patch, self.sampling.slide * self.normalizer.patch
 
     @property
     def published(self) -> bool:
@@ -144,13 +150,17 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
     return Checkpoint(
         **networks,
-        normalizer=Normalizer(**_under(tensors, "normalizer")),
+        normalizer=_normalizer(_under(tensors, "normalizer")),
         styles=_under(tensors, "styles"),
         sampling=SamplingDefaults(**sampling),
         description=about.get("description", ""),
         name=path.stem,
         sha256=_sha256(path),
     )
+
+
+def _normalizer(tensors: dict[str, Tensor]) -> Normalizer | MotionCodec:
+    return MotionCodec(**tensors) if "listener_into" in tensors else Normalizer(**tensors)
 
 
 def _sha256(path: Path) -> str:

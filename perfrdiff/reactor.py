@@ -97,7 +97,8 @@ class Reactor:
             )
         rows = self.checkpoint.normalizer.coefficients(torch.tensor(behaviour, device=self.device))
         longest = self.checkpoint.style_encoder.config.max_frames
-        starts = [0] if len(rows) <= longest else [*range(0, len(rows) - longest, STYLE_HOP), len(rows) - longest]
+        hop = STYLE_HOP // self.checkpoint.normalizer.patch
+        starts = [0] if len(rows) <= longest else [*range(0, len(rows) - longest, hop), len(rows) - longest]
         with torch.inference_mode():
             clips = torch.stack([rows[start : start + longest] for start in starts])
             style = self.checkpoint.style_encoder(clips).mean(0)
@@ -200,7 +201,7 @@ class Reactor:
         normalizer = self.checkpoint.normalizer
         with torch.inference_mode():
             sound = normalizer.audio(torch.tensor(audio, device=self.device))
-            face = normalizer.coefficients(torch.tensor(coefficients, device=self.device))
+            face = normalizer.speaker(torch.tensor(coefficients, device=self.device))
             attributes = None
             if self.checkpoint.denoiser.config.variant == "emotion" or compat == "published":
                 made = self._isolated(sound, face, affect, samples, seed, options, faults, progress)
@@ -213,7 +214,7 @@ class Reactor:
                 made = sampling.sample_sequence(
                     self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress
                 )
-            raw = normalizer.raw_coefficients(made).cpu().numpy()
+            raw = normalizer.raw_coefficients(made)[:, : len(audio)].cpu().numpy()
         raw[..., EXPRESSION] = np.clip(raw[..., EXPRESSION], 0.0, 1.0)
         return Reactions(
             raw,

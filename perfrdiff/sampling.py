@@ -183,7 +183,7 @@ def sample_sequence(
     done = torch.zeros(samples, 0, config.features, device=device)
     for i, start in enumerate(starts):
         conditions = {
-            name: cut(streams[name], start - config.reaction_delay, window).expand(samples, -1, -1)
+            name: cut(streams[name], start - config.reaction_delay, config.speaker_frames).expand(samples, -1, -1)
             for name in config.conditions
             if name in streams
         }

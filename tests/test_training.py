@@ -4,15 +4,17 @@ import pytest
 import torch
 
 from perfrdiff.data.corpus import Corpus
-from perfrdiff.data.normalizer import Normalizer
+from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.loop import LoopConfig, train
 from perfrdiff.training.losses import supervised_contrastive
-from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage, measured_habits, window_batch
+from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage, window_batch
 
-SMALL = DenoiserConfig(width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4, dropout=0.0)
+SMALL = DenoiserConfig(
+    width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4, speaker_window=20, context=3, dropout=0.0
+)
 
 
 def tiny_corpus(persons=6, clips=3, frames=80):
@@ -22,13 +24,15 @@ def tiny_corpus(persons=6, clips=3, frames=80):
     listener = rest + 0.1 * torch.randn(persons * clips, frames, 58, generator=generator)
     listener[..., 0] = torch.arange(frames)
     one = torch.ones
+    zero, one, same = torch.zeros, torch.ones, torch.eye(58)
     return Corpus(
         listener.half(),
         torch.arange(persons).repeat_interleave(clips),
         torch.arange(persons * clips) % 4,
+        rest[::clips, 0, :5],
         torch.randn(4, frames, 58, generator=generator).half(),
         torch.randn(4, frames, 78, generator=generator).half(),
-        Normalizer(torch.zeros(58), one(58), torch.zeros(78), one(78)),
+        MotionCodec(zero(58), same, same, zero(58), same, zero(78), one(78)),
     )
 
 
@@ -36,13 +40,13 @@ def loop(steps, **options):
     return LoopConfig(steps=steps, learning_rate=1e-2, warmup=1, ema=0.5, log_every=1000, **options)
 
 
-def test_windows_are_cut_with_the_reaction_delay():
+def test_windows_are_cut_with_the_speaker_earlier():
     corpus = tiny_corpus()
-    x0, conditions = window_batch(corpus, torch.tensor([2, 2]), torch.tensor([-4, 30]), window=16, delay=4)
+    x0, conditions = window_batch(corpus, torch.tensor([2, 2]), torch.tensor([0, 34]), SMALL)
     assert x0[:, :, 0].tolist() == [list(range(16)), list(range(34, 50))]
     assert conditions["past_listener"][0].abs().sum() == 0  # nothing before the clip
     assert conditions["past_listener"][1, :, 0].tolist() == list(range(18, 34))
-    assert torch.equal(conditions["audio"][1], corpus.speaker_audio[corpus.speaker[2], 30:46].float())
+    assert torch.equal(conditions["audio"][1], corpus.speaker_audio[corpus.speaker[2], 30:50].float())
     assert conditions["audio"][0, :4].abs().sum() == 0
 
 
@@ -57,9 +61,8 @@ def test_contrastive_loss_prefers_clips_of_one_person_together():
 def test_the_style_stage_learns_who_is_who(tmp_path):
     corpus = tiny_corpus()
     encoder = StyleEncoder(StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, dropout=0.0))
-    habits = measured_habits(corpus)
-    model = StyleModel(encoder, habits.shape[1])
-    stage = StyleStage(model, corpus, habits, people=6, shortest=20, longest=60)
+    model = StyleModel(encoder, corpus.habits.shape[1])
+    stage = StyleStage(model, corpus, people=6, shortest=20, longest=60)
     before = stage.loss(torch.Generator().manual_seed(1)).item()
     train(model, stage.loss, loop(30), tmp_path / "style.pt", "style")
     assert stage.loss(torch.Generator().manual_seed(1)).item() < 0.5 * before

@@ -1,8 +1,9 @@
-"""A corpus of simulated conversations, held in memory in network units and kept on disk between runs."""
+"""A corpus of simulated conversations, held in memory as tokens and kept on disk between runs."""
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perfrdiff.data.habits import draw_habits
-from perfrdiff.data.normalizer import Normalizer
+from perfrdiff.data.habits import REST_SCALE, Habits, both, draw_habits
+from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 
 
@@ -21,25 +22,28 @@ class CorpusConfig:
     """How much is simulated. The same configuration gives the same corpus."""
 
     seed: int = 1
-    persons: int = 2400
+    persons: int = 4000
     clips_per_person: int = 3
-    speakers: int = 1200
+    speakers: int = 2400
     seconds: float = 30.0
+    version: int = 2  # of the simulator: raise it when what it makes changes
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Listener clip i belongs to person `person[i]` and answers speaker clip `speaker[i]`; all in network units."""
+    """Listener clip i belongs to person `person[i]` and answers speaker clip `speaker[i]`; tokens of `codec`."""
 
-    listener: Tensor  # (clips, frames, 58) float16
+    listener: Tensor  # (clips, tokens, D) float16
     person: Tensor  # (clips,) int
     speaker: Tensor  # (clips,) int
-    speaker_coefficients: Tensor  # (speakers, frames, 58) float16
-    speaker_audio: Tensor  # (speakers, frames, 78) float16
-    normalizer: Normalizer
+    habits: Tensor  # (persons, habits), as drawn, over persons of mean 0 and variance 1
+    speaker_coefficients: Tensor  # (speakers, tokens, S) float16
+    speaker_audio: Tensor  # (speakers, tokens, patch * 78) float16
+    codec: MotionCodec
 
     @property
-    def frames(self) -> int:
+    def tokens(self) -> int:
+        """Tokens in a clip."""
         return self.listener.shape[1]
 
     def clips_of(self) -> Tensor:
@@ -47,14 +51,26 @@ class Corpus:
         return torch.argsort(self.person, stable=True).reshape(int(self.person.max()) + 1, -1)
 
 
+def habit_vector(habits: Habits) -> np.ndarray:
+    """A person's habits as numbers of roughly even spread, (habits,): logarithms of rates and sizes, the rest face."""
+    plain = {"nod_follow", "smile_gain", "smile_latency", "smile_asymmetry", "gaze_side", "nod_speed"}
+    numbers = [
+        value if name in plain or name.startswith("rest_") else np.log(value)
+        for name, value in habits.numbers().items()
+    ]
+    rest = [np.sqrt(habits.rest_face[both(name)[0]]) for name in REST_SCALE]
+    return np.array([*numbers, *rest], np.float32)
+
+
 def _simulate_part(args: tuple[CorpusConfig, int, int]) -> dict[str, np.ndarray]:
     """A self-contained share of the corpus: its own persons and its own speakers."""
     config, part, parts = args
     rng = np.random.default_rng([config.seed, part])
     speakers = [simulate_speaker(rng, config.seconds) for _ in range(config.speakers // parts)]
-    listener, person, speaker = [], [], []
+    listener, person, speaker, drawn = [], [], [], []
     for p in range(config.persons // parts):
         habits = draw_habits(rng)
+        drawn.append(habit_vector(habits))
         for s in rng.choice(len(speakers), config.clips_per_person, replace=False):
             listener.append(simulate_listener(speakers[s], habits, rng))
             person.append(p)
@@ -63,6 +79,7 @@ def _simulate_part(args: tuple[CorpusConfig, int, int]) -> dict[str, np.ndarray]
         "listener": np.stack(listener),
         "person": np.array(person) + part * (config.persons // parts),
         "speaker": np.array(speaker) + part * (config.speakers // parts),
+        "habits": np.stack(drawn),
         "speaker_coefficients": np.stack([s.coefficients for s in speakers]),
         "speaker_audio": np.stack([s.audio for s in speakers]),
     }
@@ -72,15 +89,23 @@ def _simulate(config: CorpusConfig, parts: int = 8) -> Corpus:
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         shares = list(pool.map(_simulate_part, [(config, part, parts) for part in range(parts)]))
     joined = {key: np.concatenate([share[key] for share in shares]) for key in shares[0]}
-    normalizer = Normalizer.fit(joined["listener"].reshape(-1, 58), joined["speaker_audio"].reshape(-1, 78))
+    face, voice = joined["speaker_coefficients"], joined["speaker_audio"]
+    codec = MotionCodec.fit(joined["listener"], face, voice)
+    habits = torch.tensor(joined["habits"])
+    habits = (habits - habits.mean(0)) / habits.std(0).clamp(min=1e-6)
     return Corpus(
-        normalizer.coefficients(torch.tensor(joined["listener"])).half(),
+        _in_parts(codec.coefficients, joined["listener"]),
         torch.tensor(joined["person"]),
         torch.tensor(joined["speaker"]),
-        normalizer.coefficients(torch.tensor(joined["speaker_coefficients"])).half(),
-        normalizer.audio(torch.tensor(joined["speaker_audio"])).half(),
-        normalizer,
+        habits,
+        _in_parts(codec.speaker, face),
+        _in_parts(codec.audio, voice),
+        codec,
     )
+
+
+def _in_parts(tokens_of: Callable[[Tensor], Tensor], clips: np.ndarray) -> Tensor:
+    return torch.cat([tokens_of(torch.tensor(part)).half() for part in np.array_split(clips, len(clips) // 500 + 1)])
 
 
 def load_corpus(config: CorpusConfig, folder: Path) -> Corpus:
@@ -89,11 +114,11 @@ def load_corpus(config: CorpusConfig, folder: Path) -> Corpus:
     path = folder / f"corpus_{key}.pt"
     if path.exists():
         saved = torch.load(path, weights_only=True)
-        return Corpus(normalizer=Normalizer(**saved.pop("normalizer")), **saved)
+        return Corpus(codec=MotionCodec(**saved.pop("codec")), **saved)
     corpus = _simulate(config)
     folder.mkdir(parents=True, exist_ok=True)
-    saved = {name: getattr(corpus, name) for name in Corpus.__dataclass_fields__ if name != "normalizer"}
+    saved = {name: getattr(corpus, name) for name in Corpus.__dataclass_fields__ if name != "codec"}
     part = path.with_suffix(".part")
-    torch.save({**saved, "normalizer": corpus.normalizer.tensors()}, part)
+    torch.save({**saved, "codec": corpus.codec.tensors()}, part)
     part.rename(path)
     return corpus

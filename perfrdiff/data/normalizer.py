@@ -1,17 +1,9 @@
-"""What is subtracted from and divided out of the features before the networks see them; travels in the checkpoint."""
+"""What is subtracted from and divided out of the features before published networks see them; in the checkpoint."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from perfrdiff.features.coefficients import ROTATION
-
-SPREAD_FLOOR = 0.02  # channels a tracker hardly sees would otherwise be blown up to unit variance
-# Share of the head angles' spread that counts as 1: most of it is where people hold their heads, and a nod, small
-# beside that, must stand out from the noise early in the denoising to be made at all.
-ANGLE_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -26,20 +18,15 @@ class Normalizer:
     audio_mean: Tensor  # (78,)
     audio_scale: Tensor  # (78,)
 
-    @classmethod
-    def fit(cls, coefficients: np.ndarray, audio: np.ndarray) -> "Normalizer":
-        """Means and spreads of (frames, 58) and (frames, 78)."""
-        spread = np.maximum(coefficients.std(0), SPREAD_FLOOR)
-        spread[ROTATION] *= ANGLE_SHARE
-        return cls(
-            torch.tensor(coefficients.mean(0), dtype=torch.float32),
-            torch.tensor(spread, dtype=torch.float32),
-            torch.tensor(audio.mean(0), dtype=torch.float32),
-            torch.tensor(np.maximum(audio.std(0), 1e-3), dtype=torch.float32),
-        )
+    patch = 1
+    """Frames in a token; see `perfrdiff.data.motion_codec` for more."""
 
     def coefficients(self, raw: Tensor) -> Tensor:
         return (raw - self.coefficient_mean) / self.coefficient_scale
+
+    def speaker(self, raw: Tensor) -> Tensor:
+        """The speaker's coefficients, as the listener's."""
+        return self.coefficients(raw)
 
     def raw_coefficients(self, normal: Tensor) -> Tensor:
         return normal * self.coefficient_scale + self.coefficient_mean

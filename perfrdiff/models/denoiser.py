@@ -45,6 +45,8 @@ class DenoiserConfig:
     audio_scale: float = 1.0  # 512 ** -0.5 in the emotion variant
     dropout: float = 0.1
     time_width: int = 64
+    speaker_window: int | None = None  # frames of the speaker that a window sees; None: as many as its own (published)
+    context: int = 0  # speaker's frames that are also added to the query of their own time; 0: none (published)
     condition_widths: Mapping[str, int] = field(
         default_factory=lambda: {"audio": 78, "coefficients": 58, "emotion": 25, "past_listener": 58}
     )
@@ -55,6 +57,13 @@ class DenoiserConfig:
     def __post_init__(self):
         if self.variant not in MEMORY_ORDER:
             raise ValueError(f"unknown denoiser variant {self.variant!r}: expected one of {', '.join(MEMORY_ORDER)}")
+        if self.context and self.speaker_frames < self.window + self.reaction_delay:
+            raise ValueError("a context needs a speaker window of at least window + reaction_delay frames")
+
+    @property
+    def speaker_frames(self) -> int:
+        """Frames of the speaker that a window sees; they begin `reaction_delay` before the listener's."""
+        return self.window if self.speaker_window is None else self.speaker_window
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -69,6 +78,7 @@ class Memory:
     keys: list[Tensor]
     values: list[Tensor]
     mask: Tensor | None  # (window, 1 + M), True = visible; column 0 is the time token
+    context: Tensor | None = None  # (N, window, width), added to the queries
 
 
 class DecoderLayer(nn.Module):
@@ -112,13 +122,16 @@ class Denoiser(nn.Module):
         self.time1 = nn.Linear(config.time_width, config.width)
         self.time2 = nn.Linear(config.width, config.width)
         self.condition = nn.ModuleDict({n: self._projection(n, w) for n, w in config.condition_widths.items()})
+        if config.context:
+            self.context = nn.Conv1d(config.width, config.width, config.context)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         if config.variant == "emotion":
             self.query_positions = nn.Parameter(torch.rand(500, config.width))
             self.memory_positions = nn.Parameter(torch.rand(500, config.width))
         else:
-            self.register_buffer("sine", sine_table(config.window, config.width), persistent=False)
+            longest = max(config.window, config.speaker_frames)
+            self.register_buffer("sine", sine_table(longest, config.width), persistent=False)
 
     def _projection(self, name: str, width: int) -> nn.Module:
         linear = nn.Linear(width, self.config.width)
@@ -139,14 +152,14 @@ class Denoiser(nn.Module):
 
     def memory_tokens(
         self, conditions: Mapping[str, Tensor], keep: Mapping[str, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Conditions name -> (N, frames, channels) -> tokens (N, M, width) with positions, and the memory mask.
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Conditions name -> (N, frames, channels) -> tokens (N, M, width) with positions, memory mask, context.
 
         `keep` name -> (N,) of 0/1 replaces a condition by bare positions where 0: zeros go in after the projection,
         so its bias goes too. Conditions that are absent or never used contribute no tokens.
         """
         keep = keep or {}
-        blocks, visible = [], []
+        blocks, visible, heard = [], [], []
         row = 1  # learned positions: row 0 belongs to the time token
         device = self.embed.weight.device
         frame = torch.arange(self.config.window, device=device)[:, None]
@@ -159,6 +172,8 @@ class Denoiser(nn.Module):
             if name == "audio":
                 tokens = tokens * self.config.audio_scale
             count = tokens.shape[1]
+            if name in DELAYED:
+                heard.append(tokens)
             if self.config.variant == "emotion":
                 tokens = tokens + self.memory_positions[row : row + count]
                 row += count
@@ -171,9 +186,20 @@ class Denoiser(nn.Module):
         if not blocks:
             raise ValueError(f"no condition given: expected some of {', '.join(self.config.conditions)}")
         if self.config.variant == "emotion":
-            return torch.cat(blocks, dim=1), None
+            return torch.cat(blocks, dim=1), None, None
         always = torch.ones(self.config.window, 1, dtype=torch.bool, device=device)
-        return torch.cat(blocks, dim=1), torch.cat([always, *visible], dim=1)
+        mask = torch.cat([always, *visible], dim=1)
+        return torch.cat(blocks, dim=1), mask, self._context(heard) if self.config.context and heard else None
+
+    def _context(self, heard: list[Tensor]) -> Tensor:
+        """For every frame of the window what the speaker did until then, (N, window, width).
+
+        Attention would have to learn first which of the speaker's frames is now; this tells it.
+        """
+        config = self.config
+        tokens = sum(heard)[:, : config.reaction_delay + config.window].transpose(1, 2)
+        until = F.pad(tokens, (config.context - 1, 0))
+        return self.context(until)[..., config.reaction_delay :].transpose(1, 2)
 
     def prepare(
         self,
@@ -183,12 +209,12 @@ class Denoiser(nn.Module):
     ) -> Memory:
         """Everything of the cross-attention that does not depend on the diffusion step, computed once."""
         edits = edits or {}
-        tokens, mask = self.memory_tokens(conditions, keep)
+        tokens, mask, context = self.memory_tokens(conditions, keep)
         pairs = [
             layer.multihead_attn.keys_values(tokens, edits.get(f"layers.{i}.multihead_attn.in_proj_weight"))
             for i, layer in enumerate(self.layers)
         ]
-        return Memory([key for key, _ in pairs], [value for _, value in pairs], mask)
+        return Memory([key for key, _ in pairs], [value for _, value in pairs], mask, context)
 
     def forward(self, x: Tensor, timesteps: Tensor, memory: Memory, edits: Edits | None = None) -> Tensor:
         """x (N, window, features), timesteps (N,) int -> x0 (N, window, features)."""
@@ -203,6 +229,8 @@ class Denoiser(nn.Module):
         else:
             h = self.embed(x) + self.sine[:frames]
             self_mask = torch.ones(frames, frames, dtype=torch.bool, device=x.device).tril()
+        if memory.context is not None:
+            h = h + memory.context
         for i, layer in enumerate(self.layers):
             masks = (self_mask, memory.mask)
             h = layer(h, time, memory.keys[i], memory.values[i], masks, edits, f"layers.{i}")

@@ -17,9 +17,9 @@ from perfrdiff.data.habits import NAMED_STYLES
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
-from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
+from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.training.loop import LoopConfig, train
-from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage, measured_habits
+from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage
 
 DESCRIPTION = (
     "Demo weights, trained on simulated conversations only (perfrdiff/data/simulated.py). "
@@ -34,27 +34,38 @@ class DemoConfig:
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     style_encoder: StyleEncoderConfig = field(
         default_factory=lambda: StyleEncoderConfig(
-            width=128, layers=2, heads=4, feedforward=256, projection=128, max_frames=750, dropout=0.0, differences=True
+            width=160, layers=3, heads=4, feedforward=480, projection=128, max_frames=150, dropout=0.0
         )
-    )
+    )  # its `coefficients` are the width of the codec's tokens
     denoiser: DenoiserConfig = field(
         default_factory=lambda: DenoiserConfig(
-            width=144, layers=4, heads=6, feedforward=384, window=75, reaction_delay=8, dropout=0.0,
-            condition_widths={"audio": 78, "coefficients": 58, "past_listener": 58},
+            width=192, layers=5, heads=6, feedforward=768, window=24, reaction_delay=8, speaker_window=32, context=8,
+            dropout=0.0,
         )
     )  # fmt: skip
-    editor_hidden: int = 256
-    rank: int = 8
+    editor_hidden: int = 96
+    rank: int = 4
     sampling: checkpoints.SamplingDefaults = field(
         default_factory=lambda: checkpoints.SamplingDefaults(
-            steps=25, guidance=1.0, guidance_over=("audio", "coefficients"), slide=50, clamp=10.0, temperature=1.05
+            steps=25, guidance=1.0, guidance_over=("audio", "coefficients"), slide=16, clamp=10.0
         )
     )
-    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=500, learning_rate=1e-3, save_every=50))
-    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=6000, learning_rate=1e-3))
-    editor_loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=800, learning_rate=2e-3, ema=0.99, save_every=50)
-    )
+    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, learning_rate=8e-4))
+    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=8e-4, warmup=300))
+    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, learning_rate=1e-3, ema=0.995))
+
+
+def demo_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
+    """The weights the demo's editor shifts: beside the published output and last feed-forward, those of every layer and
+    their cross-attention. When to nod is decided deeper down than in the last layer."""
+    targets = {"output.weight": (config.features, config.width)}
+    for i in range(config.layers):
+        targets |= {
+            f"layers.{i}.multihead_attn.in_proj_weight": (3 * config.width, config.width),
+            f"layers.{i}.linear1.weight": (config.feedforward, config.width),
+            f"layers.{i}.linear2.weight": (config.width, config.feedforward),
+        }
+    return targets
 
 
 def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: int = 6) -> dict[str, torch.Tensor]:
@@ -64,7 +75,7 @@ def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: in
         rng = np.random.default_rng([seed, i])
         behaviour = np.stack([simulate_listener(simulate_speaker(rng), habits, rng) for _ in range(clips)])
         with torch.no_grad():
-            style = encoder(corpus.normalizer.coefficients(torch.tensor(behaviour)))
+            style = encoder(corpus.codec.coefficients(torch.tensor(behaviour)))
         styles[name] = torch.nn.functional.normalize(style.mean(0), dim=0)
     return styles
 
@@ -72,20 +83,22 @@ def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: in
 def run(config: DemoConfig, work: Path, out: Path | None, stage: str = "all") -> None:
     """Train the stages and, when all are done, write the checkpoint to `out`."""
     corpus = load_corpus(config.corpus, work)
-    print(f"corpus: {len(corpus.listener)} listener clips of {corpus.frames} frames", flush=True)
+    print(f"corpus: {len(corpus.listener)} listener clips of {corpus.tokens} tokens", flush=True)
     torch.manual_seed(0)
-    encoder = StyleEncoder(config.style_encoder)
-    denoiser = Denoiser(config.denoiser)
+    widths = corpus.codec.widths
+    face = widths["listener"]
+    conditions = {"audio": widths["audio"], "coefficients": widths["coefficients"], "past_listener": face}
+    encoder = StyleEncoder(replace(config.style_encoder, coefficients=face))
+    denoiser = Denoiser(replace(config.denoiser, features=face, condition_widths=conditions))
     editor_config = WeightEditorConfig(
         style=config.style_encoder.projection,
         hidden=config.editor_hidden,
         rank=config.rank,
-        targets=render_targets(config.denoiser),
+        targets=demo_targets(denoiser.config),
     )
     editor = WeightEditor(editor_config)
     if stage in ("all", "style", "editor"):
-        habits = measured_habits(corpus)
-        style_stage = StyleStage(StyleModel(encoder, habits.shape[1]), corpus, habits)
+        style_stage = StyleStage(StyleModel(encoder, corpus.habits.shape[1]), corpus)
         encoder = train(style_stage.model, style_stage.loss, config.style_loop, work / "style.pt", "style").encoder
     if stage in ("all", "generator", "editor"):
         generator_stage = GeneratorStage(denoiser, corpus)
@@ -97,7 +110,7 @@ def run(config: DemoConfig, work: Path, out: Path | None, stage: str = "all") ->
     if out is not None:
         styles = named_styles(encoder, corpus)
         checkpoint = checkpoints.Checkpoint(
-            denoiser, encoder, editor, corpus.normalizer, styles, config.sampling, DESCRIPTION
+            denoiser, encoder, editor, corpus.codec, styles, config.sampling, DESCRIPTION
         )
         checkpoints.save(checkpoint, out)
         print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)

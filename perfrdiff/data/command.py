@@ -1,0 +1,83 @@
+"""`python -m perfrdiff simulate` and `python -m perfrdiff neighbours`: data sets in the layout of REACT 2024."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def add_simulate(parser: argparse.ArgumentParser) -> None:
+    """The options of `simulate`."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--dyads", type=int, default=120, metavar="N", help="clips to train on (default: 120)")
+    parser.add_argument("--clips", type=int, default=4, metavar="N", help="clips per listener (default: 4)")
+    parser.add_argument("--listeners", type=int, default=3, metavar="N", help="listeners per talk (default: 3)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same data (default: 0)")
+    parser.set_defaults(run=run_simulate)
+
+
+def run_simulate(options: argparse.Namespace) -> int:
+    """Write the folder and say what is in it."""
+    from perfrdiff.data.react_writer import Plan, write  # numba compiles on import
+
+    plan = Plan(options.dyads, options.clips, options.listeners, options.seed)
+    counts = write(plan, options.out, shown("dyads"))
+    said = ", ".join(f"{count} {split}" for split, count in counts.items())
+    print(f"{said}: {options.out / 'data'}")
+    return 0
+
+
+def add_neighbours(parser: argparse.ArgumentParser) -> None:
+    """The options of `neighbours`."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="REACT 2024's 'data' folder")
+    parser.add_argument("--split", choices=("train", "val", "test"), required=True)
+    parser.add_argument(
+        "--mean", type=float, default=20.0, metavar="N", help="neighbours an entry has on average (default: 20)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace matrices that are there")
+    parser.set_defaults(run=run_neighbours)
+
+
+def run_neighbours(options: argparse.Namespace) -> int:
+    """Build and write both matrices of a split."""
+    import numpy as np
+
+    from perfrdiff.data import neighbours, react
+    from perfrdiff.errors import InputError
+
+    entries = react.read_index(options.data / f"{options.split}.csv")
+    names = (f"neighbour_emotion_{options.split}.npy", f"person_specific_masked_neighbour_emotion_{options.split}.npy")
+    there = [name for name in names if (options.data / name).exists()]
+    if there and not options.overwrite:
+        raise InputError(f"{', '.join(there)} exist already in {options.data}; say --overwrite to replace them.")
+
+    def attributes(path: str) -> np.ndarray:
+        place = options.data / options.split / "Emotion" / f"{react.emotion_path(path)}.csv"
+        if not place.is_file():
+            raise InputError(f"{place} is missing.")
+        return react.read_attributes(place)[: react.FRAMES]
+
+    generic = neighbours.build(attributes, [entry.speaker for entry in entries], options.mean)
+    personal = react.personal_mask(generic.astype(bool), entries)
+    for name, matrix in zip(names, (generic, personal), strict=True):
+        np.save(options.data / name, matrix.astype(np.uint8))
+    each, own = (matrix.sum() / len(entries) for matrix in (generic, personal))
+    print(f"{len(entries)} entries, {each:.1f} appropriate each, {own:.1f} with the same listener: {options.data}")
+    return 0
+
+
+def shown(what: str) -> Callable[[int, int], None]:
+    """Progress on stdout with the time that is left, at most once in two seconds."""
+    began, last = time.monotonic(), [0.0]
+
+    def show(done: int, of: int) -> None:
+        now = time.monotonic()
+        if done < of and now - last[0] < 2:
+            return
+        last[0] = now
+        left = (now - began) / max(done, 1) * (of - done)
+        end = "\n" if done == of or not sys.stdout.isatty() else "\r"
+        print(f"{done}/{of} {what}, {left:.0f} s left", end=end, flush=True)
+
+    return show

@@ -1,0 +1,121 @@
+"""Faces as tokens: some frames of a face together, in directions of equal spread; travels in the checkpoint.
+
+A diffusion model makes what stands out from the noise. In the 58 coefficients most of the spread is where people hold
+their heads and faces, and a nod or a blink, small and rare beside that, is lost. So a token holds `patch` frames, as
+principal directions (of what is above the tracker's noise) that are all scaled to a spread of 1: the quick
+directions count as much as the slow ones, and a window has fewer tokens than frames. The published weights know nothing
+of this; they use `perfrdiff.data.normalizer`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perfrdiff.features.coefficients import EXPRESSION, ROTATION, TRANSLATION, WIDTH
+
+PATCH = 5  # frames in a token, 0.2 s
+KEPT = 1.5  # directions of less variance than this, in units of the tracker's noise, are left out
+FLOOR = 2.0  # added to every variance, so that directions near the noise are not blown up to a spread of 1
+
+
+def tracker_noise() -> np.ndarray:
+    """Standard deviation of a tracked still face per coefficient, (58,) (spec stack.md; as data.simulated puts on)."""
+    noise = np.empty(WIDTH, np.float32)
+    noise[EXPRESSION] = 0.012
+    noise[ROTATION] = np.deg2rad(0.12)
+    noise[TRANSLATION] = (0.002, 0.002, 0.006)
+    return noise
+
+
+def _directions(clips: np.ndarray, patch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (patch * 58,), into tokens (patch * 58, D), out of tokens (D, patch * 58) for clips (N, frames, 58)."""
+    size = np.tile(tracker_noise(), patch)
+    whole = clips.shape[1] // patch * patch
+    rows = clips[:, :whole].reshape(-1, patch * WIDTH)
+    mean = rows.mean(0, dtype=np.float64)
+    covariance = np.zeros((len(size), len(size)))
+    for part in np.array_split(rows, max(1, len(rows) // 100_000)):
+        units = (part - mean) / size
+        covariance += units.T @ units
+    variance, vectors = np.linalg.eigh(covariance / len(rows))
+    kept = np.argsort(-variance)[: int((variance > KEPT).sum())]
+    spread = np.sqrt(variance[kept] + FLOOR)
+    into = vectors[:, kept] / spread / size[:, None]
+    out = (vectors[:, kept] * spread).T * size
+    return tuple(torch.tensor(part, dtype=torch.float32) for part in (mean, into, out))
+
+
+@dataclass(frozen=True)
+class MotionCodec:
+    """Coefficients (…, frames, 58) and audio (…, frames, 78) to tokens and back."""
+
+    listener_mean: Tensor  # (patch * 58,)
+    listener_into: Tensor  # (patch * 58, D)
+    listener_out: Tensor  # (D, patch * 58)
+    speaker_mean: Tensor  # (patch * 58,)
+    speaker_into: Tensor  # (patch * 58, S)
+    audio_mean: Tensor  # (78,)
+    audio_scale: Tensor  # (78,)
+
+    @classmethod
+    def fit(cls, listener: np.ndarray, speaker: np.ndarray, audio: np.ndarray, patch: int = PATCH) -> "MotionCodec":
+        """From clips of listeners and speakers (N, frames, 58) and MFCCs (N, frames, 78)."""
+        rows = audio.reshape(-1, audio.shape[-1])
+        return cls(
+            *_directions(listener, patch),
+            *_directions(speaker, patch)[:2],
+            torch.tensor(rows.mean(0), dtype=torch.float32),
+            torch.tensor(np.maximum(rows.std(0), 1e-3), dtype=torch.float32),
+        )
+
+    @property
+    def patch(self) -> int:
+        """Frames in a token."""
+        return len(self.listener_mean) // WIDTH
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of a token: `listener`, `coefficients` (the speaker's) and `audio`."""
+        return {
+            "listener": self.listener_into.shape[1],
+            "coefficients": self.speaker_into.shape[1],
+            "audio": self.patch * len(self.audio_mean),
+        }
+
+    def coefficients(self, raw: Tensor) -> Tensor:
+        """A listener's frames (…, frames, 58) -> tokens (…, frames // patch, D); frames left over are dropped."""
+        whole = raw.shape[-2] // self.patch * self.patch
+        return (
+            raw[..., :whole, :].unflatten(-2, (-1, self.patch)).flatten(-2) - self.listener_mean
+        ) @ self.listener_into
+
+    def raw_coefficients(self, tokens: Tensor) -> Tensor:
+        """Tokens (…, n, D) -> frames (…, n * patch, 58)."""
+        rows = tokens @ self.listener_out + self.listener_mean
+        return rows.unflatten(-1, (self.patch, WIDTH)).flatten(-3, -2)
+
+    def speaker(self, raw: Tensor) -> Tensor:
+        """A speaker's frames (…, frames, 58) -> tokens (…, ceil(frames / patch), S), see `_heard`."""
+        return (self._heard(raw) - self.speaker_mean) @ self.speaker_into
+
+    def audio(self, raw: Tensor) -> Tensor:
+        """MFCCs (…, frames, 78) -> tokens (…, ceil(frames / patch), patch * 78), see `_heard`."""
+        return self._heard((raw - self.audio_mean) / self.audio_scale)
+
+    def _heard(self, raw: Tensor) -> Tensor:
+        """Token k ends with the first frame of the listener's token k: no listener frame can see what is still to come.
+
+        The frames before the clip are its first one, repeated.
+        """
+        count = -(-raw.shape[-2] // self.patch)
+        before = raw[..., :1, :].expand(*raw.shape[:-2], self.patch - 1, raw.shape[-1])
+        rows = torch.cat([before, raw], dim=-2)[..., : count * self.patch, :]
+        return rows.unflatten(-2, (count, self.patch)).flatten(-2)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def to(self, device: torch.device) -> "MotionCodec":
+        return MotionCodec(**{name: value.to(device) for name, value in self.tensors().items()})

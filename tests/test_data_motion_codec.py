@@ -1,0 +1,62 @@
+"""Frames to tokens and back."""
+
+import numpy as np
+import pytest
+import torch
+
+from perfrdiff.data.habits import draw_habits
+from perfrdiff.data.motion_codec import MotionCodec, tracker_noise
+from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+
+
+@pytest.fixture(scope="module")
+def clips():
+    rng = np.random.default_rng(5)
+    speakers = [simulate_speaker(rng, 12.0) for _ in range(12)]
+    listeners = [simulate_listener(s, draw_habits(rng), rng) for s in speakers for _ in range(4)]
+    return (
+        np.stack(listeners),
+        np.stack([s.coefficients for s in speakers]),
+        np.stack([s.audio for s in speakers]),
+    )
+
+
+@pytest.fixture(scope="module")
+def codec(clips):
+    return MotionCodec.fit(*clips)
+
+
+def test_tokens_are_fewer_and_of_even_spread(clips, codec):
+    tokens = codec.coefficients(torch.tensor(clips[0]))
+    assert tokens.shape == (48, 60, codec.widths["listener"])
+    spread = tokens.std((0, 1))
+    assert spread.max() < 1.05 and spread.min() > 0.5
+    assert codec.widths["listener"] < 0.4 * codec.patch * 58
+
+
+def test_what_is_lost_on_the_way_is_the_trackers_noise(clips, codec):
+    raw = torch.tensor(clips[0])
+    back = codec.raw_coefficients(codec.coefficients(raw))
+    error = (back - raw).square().mean((0, 1)).sqrt().numpy()
+    assert (error < 1.5 * tracker_noise()).all()
+
+
+def test_frames_left_over_are_dropped_for_a_listener(clips, codec):
+    raw = torch.tensor(clips[0][:2])
+    assert torch.equal(codec.coefficients(raw[:, :203]), codec.coefficients(raw[:, :200]))
+
+
+@pytest.mark.parametrize("frames", [1, 4, 5, 6, 299])
+def test_every_frame_of_a_speaker_is_covered(clips, codec, frames):
+    tokens = codec.audio(torch.tensor(clips[2][:1, :frames]))
+    assert tokens.shape[1] == -(-frames // codec.patch)
+
+
+def test_a_listeners_token_knows_nothing_of_what_the_speaker_does_later(clips, codec):
+    """Token k of the listener begins with frame 5 k; what the speaker does after that frame is not in token k."""
+    raw = torch.tensor(clips[1][:1])
+    changed = raw.clone()
+    changed[:, 101:] += 1.0
+    before, after = codec.speaker(raw), codec.speaker(changed)
+    assert torch.equal(before[:, :21], after[:, :21])
+    assert not torch.equal(before[:, 21], after[:, 21])
