@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 from perfrdiff import __version__, config, conformance, download, import_weights
+from perfrdiff.data import command as data
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import command as evaluation
 from perfrdiff.request import (
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_conformance(commands)
     _add_evaluate(commands)
+    _add_data(commands)
     return parser
 
 
@@ -287,6 +289,25 @@ def _add_evaluate(commands) -> None:
         description="Measure the reactions that weights make: on simulated dyads with known truth ('demo').",
     )
     evaluation.add_arguments(command)
+
+
+def _add_data(commands) -> None:
+    data.add_simulate(
+        commands.add_parser(
+            "simulate",
+            help="write simulated conversations in the layout of REACT 2024",
+            description="Write simulated conversations in the layout of the REACT 2024 data set, for 'train' and "
+            "'evaluate'.",
+        )
+    )
+    data.add_neighbours(
+        commands.add_parser(
+            "neighbours",
+            help="build a data set's matrices of appropriate reactions",
+            description="Build the neighbour matrices of a data set in the layout of REACT 2024, generic and "
+            "person-specific: entries whose speakers behave alike.",
+        )
+    )
 
 
 if __name__ == "__main__":

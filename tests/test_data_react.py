@@ -1,0 +1,176 @@
+"""REACT 2024's layout: what is written is read again, roles swap, and a data set with faults is refused by name."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from perfrdiff.__main__ import main
+from perfrdiff.data import neighbours, react, react_writer
+from perfrdiff.data.react import open_split
+from perfrdiff.data.react_writer import Plan
+from perfrdiff.errors import InputError
+from perfrdiff.features.affect import affect_attributes
+from perfrdiff.features.audio import mfcc
+
+PLAN = Plan(dyads=4, clips=2, listeners=2)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("react") / "set"
+    assert react_writer.write(PLAN, out) == {"train": 4, "val": 4, "test": 4}
+    return out
+
+
+@pytest.fixture(scope="module")
+def train(written):
+    return open_split(written / "data", "train")
+
+
+@pytest.fixture
+def copy(written, tmp_path):
+    """A copy that a test may break: the train split."""
+    shutil.copytree(written, tmp_path / "set", ignore=shutil.ignore_patterns("val", "test"))
+    return tmp_path / "set" / "data"
+
+
+def test_clips_come_back_as_they_were_simulated(train):
+    entry = train.entries[0]
+    clip = train.clips[entry.listener]
+    assert clip.coefficients.shape == (750, 58) and clip.attributes.shape == (750, 25) and clip.audio.shape == (750, 78)
+    raw = clip.coefficients + train.mean
+    assert np.abs(affect_attributes(raw) - clip.attributes).max() < 1e-4
+    every = np.concatenate([clip.coefficients for clip in train.clips.values()])
+    assert np.abs(every.mean(axis=0)).max() < 1e-3  # the mean face is this data's own
+    talk, silence = (train.clips[path].audio for path in (entry.speaker, entry.listener))
+    assert talk[:, 2].std() > 2 * silence[:, 2].std()  # noise has the same spectrum all the time
+
+
+def test_sound_and_face_of_a_talk_belong_together(written):
+    """The .wav holds what the simulator voiced: its MFCCs are those the simulated speaker has."""
+    rng = np.random.default_rng(5)
+    speaker, sound = react_writer.talk_with_sound(rng)
+    assert np.allclose(mfcc(sound, 16000, len(speaker.audio)), speaker.audio)
+
+
+def test_roles_are_swapped(train):
+    half = len(train) // 2
+    assert len(train) == 8
+    for i in range(half):
+        assert train.entries[half + i] == react.Entry(train.entries[i].listener, train.entries[i].speaker)
+
+
+def test_emotion_files_name_seats_otherwise():
+    assert react.emotion_path("NoXI/065/Novice_video/3") == "NoXI/065/P2/3"
+    assert react.emotion_path("RECOLA/group-1/P45/2") == "RECOLA/group-1/P1/2"
+    assert react.emotion_path("RECOLA/group-1/P42/2") == "RECOLA/group-1/P2/2"
+    assert react.identity("RECOLA/group-1/P42/2") == "RECOLA/group-1/P42"
+
+
+def test_listeners_of_the_same_talk_are_appropriate(train):
+    """Sessions 1 and 2 hear the same two talks."""
+    assert train.appropriate(0) == [0, 2] and train.appropriate(1) == [1, 3]
+    assert train.entries[0].listener == "NoXI/001/Novice_video/1"
+    assert train.entries[2].listener == "NoXI/002/Novice_video/1"
+    assert train.personal_neighbours[0].nonzero()[0].tolist() == [0]
+
+
+def test_targets_and_personal_clips(train):
+    rng = np.random.default_rng(0)
+    assert sorted(train.targets(0, 2, rng)) == [0, 2]
+    assert set(train.targets(0, 30, rng)) == {0, 2}  # with repetition where there are too few
+    for target in (0, 2):
+        other = train.personal(0, target, rng)
+        assert other != target and train.listeners[other] == train.listeners[target]
+    assert train.style_clip(3) == "NoXI/002/Novice_video/1"
+
+
+def test_a_personal_clip_that_is_itself_appropriate_is_preferred(train):
+    close = train.neighbours.copy()
+    close[0, 1] = True  # entries 0 and 1 have the same listener
+    data = replace(train, neighbours=close)
+    assert {data.personal(0, 0, np.random.default_rng(i)) for i in range(5)} == {1}
+
+
+def test_crops(train):
+    rng = np.random.default_rng(0)
+    assert react.crop(750, 750, rng) == 0
+    starts = {react.crop(750, 748, rng) for _ in range(60)}
+    assert starts == {0, 1, 2}
+    with pytest.raises(InputError, match="800"):
+        react.crop(750, 800, rng)
+
+
+def test_missing_files_are_listed_all_at_once(copy):
+    (copy / "train/Audio_files/NoXI/001/Expert_video/1.wav").unlink()
+    (copy / "train/Emotion/NoXI/002/P2/2.csv").unlink()
+    with pytest.raises(InputError) as error:
+        open_split(copy, "train")
+    assert "train/Audio_files/NoXI/001/Expert_video/1.wav" in str(error.value)
+    assert "train/Emotion/NoXI/002/P2/2.csv" in str(error.value)
+
+
+def test_broken_files_are_listed_all_at_once(copy):
+    faces = copy / "train/3D_FV_files/NoXI/001/Expert_video"
+    rows = np.load(faces / "1.npy")
+    rows[37, 0, 5] = np.nan
+    np.save(faces / "1.npy", rows)
+    np.save(faces / "2.npy", rows[:, :, :50])
+    (copy / "train/Emotion/NoXI/002/P2/1.csv").write_text("a,b\n1,x\n")
+    with pytest.raises(InputError) as error:
+        open_split(copy, "train")
+    message = str(error.value)
+    assert "first in frame 37" in message and "(751, 50)" in message and "P2/1.csv" in message
+
+
+def test_a_matrix_of_another_index_is_refused(copy):
+    np.save(copy / "neighbour_emotion_train.npy", np.eye(4))
+    with pytest.raises(InputError, match=r"shape \(4, 4\)"):
+        open_split(copy, "train")
+    (copy / "neighbour_emotion_train.npy").unlink()
+    with pytest.raises(InputError, match="perfrdiff neighbours"):
+        open_split(copy, "train")
+
+
+@pytest.mark.parametrize("row", ["0,NoXI/001/Expert_video/1", "0,../../../etc/x,NoXI/001/Novice_video/1", "a"])
+def test_a_broken_index_is_refused(copy, row):
+    (copy / "train.csv").write_text(f"id,speaker,listener\n{row}\n")
+    with pytest.raises(InputError, match="Row 2"):
+        open_split(copy, "train")
+
+
+def test_what_is_no_data_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        open_split(tmp_path / "nothing", "train")
+    with pytest.raises(InputError, match=r"index .* is missing"):
+        open_split(tmp_path, "train")
+
+
+def test_neighbours_are_those_whose_speakers_behave_alike(copy):
+    """Built without knowing which talks are the same, the matrices say so all the same."""
+    known = np.load(copy / "neighbour_emotion_train.npy")
+    arguments = ["neighbours", "--data", str(copy), "--split", "train", "--mean", "0.4"]
+    assert main(arguments) == 2  # there are matrices already
+    assert main([*arguments, "--overwrite"]) == 0
+    built = np.load(copy / "neighbour_emotion_train.npy")
+    assert np.array_equal(built[:4, :4], known[:4, :4])
+    assert np.array_equal(built, built.T) and built.diagonal().all()
+
+
+def test_as_many_neighbours_as_asked_for():
+    distances = np.abs(np.subtract.outer(np.arange(10.0) ** 2, np.arange(10.0) ** 2))
+    assert neighbours.neighbour_matrix(distances, 2.0).sum() - 10 == pytest.approx(20, abs=2)
+    assert neighbours.neighbour_matrix(distances, 0.0).sum() == 10
+
+
+def test_writing_refuses_before_it_begins(written, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="not an empty folder"):
+        react_writer.write(PLAN, written)
+    with pytest.raises(InputError, match="at least 2"):
+        react_writer.write(Plan(clips=1), tmp_path / "a")
+    monkeypatch.setattr(react_writer.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
+    with pytest.raises(InputError, match="GB free"):
+        react_writer.write(PLAN, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
