@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .coefficients import UPRIGHT, sane_coefficients
 from .compiled import compiled
 from .errors import RenderError
 from .face_model import (
     CAMERA_Z,
-    COEFFICIENTS,
     EXPRESSIONS,
     FOCAL_AT_224,
-    REACT_TRANSLATION,
     FaceModel,
     place,
     rotation,
@@ -28,9 +27,6 @@ STUDIO_ZOOM = 0.67
 """FaceVerse's camera frames a face without skull and neck; the studio look steps back by this factor of its focal."""
 
 CHUNK = 32  # frames whose vertices are computed in one matrix product
-UPRIGHT = np.array([np.pi, 0.0, 0.0])
-MAX_TURN = np.radians(75.0)  # per axis away from upright; beyond it no tracked face is real
-MAX_SHIFT = np.array([1.5, 1.5, 4.0])  # units away from the REACT mean; keeps the head before the camera
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
 NECK = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
 NECK_FOLLOWS = 0.5  # share of the neck joint's travel that the shoulders take up
@@ -135,22 +131,6 @@ class MeshRenderer:
             for world in place(vertices, rows):
                 grey = grey_image(world, self._triangles, self.size, self.focal)
                 yield np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)  # truncated, as REACT does
-
-
-def sane_coefficients(coefficients: np.ndarray) -> np.ndarray:
-    """A clamped float32 copy of (T, 58) coefficients; RenderError for a wrong shape, NaN or infinity."""
-    values = np.array(coefficients, np.float32)
-    if values.ndim != 2 or values.shape[1] != COEFFICIENTS:
-        raise RenderError(f"Expected coefficients of shape (frames, {COEFFICIENTS}), got {values.shape}.")
-    if not np.isfinite(values).all():
-        frame = int(np.argwhere(~np.isfinite(values))[0, 0])
-        raise RenderError(f"The coefficients hold NaN or infinity, first in frame {frame}: they cannot be drawn.")
-    np.clip(values[:, :EXPRESSIONS], 0.0, 1.0, out=values[:, :EXPRESSIONS])
-    turn = np.remainder(values[:, -6:-3] - UPRIGHT + np.pi, 2 * np.pi) - np.pi  # -3.1 is as upright as +3.1
-    values[:, -6:-3] = UPRIGHT + np.clip(turn, -MAX_TURN, MAX_TURN)
-    mean = np.array(REACT_TRANSLATION)
-    values[:, -3:] = np.clip(values[:, -3:], mean - MAX_SHIFT, mean + MAX_SHIFT)
-    return values
 
 
 def grey_image(world: np.ndarray, triangles: np.ndarray, size: int, focal: float) -> np.ndarray:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from renderer.coefficients import sane_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients, project
-from renderer.mesh import MeshRenderer, grey_image, sane_coefficients
+from renderer.mesh import MeshRenderer, grey_image
 from renderer.studio import PEOPLE
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -266,7 +266,7 @@ def test_bad_input_is_refused_in_one_sentence(face, portrait):
         (np.dstack([picture, picture[..., :1]]), landmarks, own, "RGB"),
         (picture.astype(float), landmarks, own, "8 bits"),
         (picture, landmarks, own[:57], "58 numbers"),
-        (picture, landmarks, np.full(58, np.nan), "not finite"),
+        (picture, landmarks, np.full(58, np.nan), "NaN"),
     ]
     for image, points, values, words in cases:
         with pytest.raises(RenderError, match=words) as caught:

@@ -1,13 +1,19 @@
-"""Animates one photo from the 58 coefficients."""
+"""Animates one photo from the 58 coefficients: the built-in warp and the PIRender network, behind one interface."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from ..errors import RenderError
+from ..face_model import FaceModel
 from .warp import WarpAnimator
 
-__all__ = ["PortraitAnimator", "WarpAnimator"]
+__all__ = ["ANIMATORS", "CHECKPOINTS", "PortraitAnimator", "WarpAnimator", "pirender_weights", "portrait_animator"]
+
+ANIMATORS = ("auto", "warp", "pirender")
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 
 
 @runtime_checkable
@@ -23,3 +29,38 @@ class PortraitAnimator(Protocol):
     def animate(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         """(T, 58) coefficients to T frames (size, size, 3) uint8 RGB, streamed."""
         ...
+
+    def animate_many(self, sequences: list[np.ndarray]) -> list[Iterator[np.ndarray]]:
+        """Several sequences of one length, to be read in turn: a GPU draws them together."""
+        ...
+
+
+def pirender_weights(folder: Path = CHECKPOINTS) -> Path | None:
+    """PIRender's 58-coefficient weights in a folder, as `python -m renderer.portrait.pirender` leaves them, or None."""
+    from .pirender.weights import find  # torch takes seconds to import: not for those who draw a mesh
+
+    return find(folder)
+
+
+def portrait_animator(
+    face: FaceModel, size: int = 256, kind: str = "auto", weights: Path | None = None, device: str | None = None
+) -> PortraitAnimator:
+    """The animator to draw with.
+
+    kind: "warp" (the built-in one), "pirender", or "auto": PIRender where its weights are present.
+    weights: PIRender's; None looks into checkpoints/. device: torch device for PIRender.
+    Raises RenderError for a kind that does not exist and for PIRender without weights.
+    """
+    if kind not in ANIMATORS:
+        raise RenderError(f"There is no animator named {kind!r}; choose one of {', '.join(ANIMATORS)}.")
+    weights = None if kind == "warp" else weights or pirender_weights()
+    if weights is None:
+        if kind == "pirender":
+            raise RenderError(
+                f"PIRender's weights are not in {CHECKPOINTS}; `python -m renderer.portrait.pirender "
+                "cur_model_fold.pth` puts the published ones there."
+            )
+        return WarpAnimator(face, size)
+    from .pirender.animator import PIRenderAnimator
+
+    return PIRenderAnimator(weights, size, device)

@@ -5,6 +5,7 @@ from math import pi
 
 import numpy as np
 
+from ..coefficients import sane_coefficients
 from ..errors import RenderError
 from ..face_model import (
     COEFFICIENT_NAMES,
@@ -79,20 +80,6 @@ def _rounded(motion: np.ndarray) -> np.ndarray:
     return straight + np.einsum("ij,ejc->eic", onto, motion - straight)
 
 
-def clean(coefficients: np.ndarray) -> np.ndarray:
-    """(T, 58) coefficients, checked and clamped to what a face can do. Raises RenderError on bad shape or NaN."""
-    values = np.asarray(coefficients, dtype=np.float32)
-    width = len(COEFFICIENT_NAMES)
-    if values.ndim != 2 or values.shape[1] != width:
-        raise RenderError(f"The animation needs coefficients of shape (frames, {width}), not {values.shape}.")
-    if not np.isfinite(values).all():
-        frame = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise RenderError(f"The coefficients of frame {frame} hold numbers that are not finite.")
-    values = values.copy()
-    values[:, :EXPRESSIONS] = values[:, :EXPRESSIONS].clip(0.0, 1.0)
-    return values
-
-
 def ease(value: np.ndarray, limit: np.ndarray | float) -> np.ndarray:
     """The identity up to 0.6 of the limit, then bending smoothly so that the limit is never passed."""
     value = np.asarray(value, dtype=np.float64)
@@ -122,7 +109,7 @@ class PhotoMotion:
         if values.shape != (len(COEFFICIENT_NAMES),):
             raise RenderError(f"The photo's coefficients must be {len(COEFFICIENT_NAMES)} numbers, not {values.shape}.")
         self.source = source
-        self.own = clean(values[None])[0].astype(np.float64)
+        self.own = sane_coefficients(values[None])[0].astype(np.float64)
         self.own_angles = _angles(self.own)
         self.relax = np.full(EXPRESSIONS, RELAX)
         # A mouth that is open in the photo must be able to shut.
@@ -134,7 +121,7 @@ class PhotoMotion:
                 self.relax[index : index + 1] = 0.0
 
     def __call__(self, row: np.ndarray) -> Motion:
-        """One cleaned row (58,) to its motion."""
+        """One sane row (58,) to its motion."""
         row = row.astype(np.float64)
         expression = residual(row[:EXPRESSIONS], self.own[:EXPRESSIONS], self.relax)
         expression = np.where(expression > 0, np.minimum(expression, 1.0), expression)

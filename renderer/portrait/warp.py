@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from ..coefficients import sane_coefficients
 from ..errors import RenderError
 from ..face_model import FaceModel
 from .drawing import compose, rasterise
@@ -12,7 +13,7 @@ from .eyes import Eye
 from .framing import frame_photo
 from .geometry import Geometry
 from .matte import clean_plate, person_matte
-from .motion import Motion, MotionSource, PhotoMotion, clean
+from .motion import Motion, MotionSource, PhotoMotion
 from .mouth import Mouth, shut_lips
 from .topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
 from .untangle import untangled
@@ -50,7 +51,11 @@ class WarpAnimator:
         """
         if self._photo is None:
             raise RenderError("No portrait is set; call set_portrait first.")
-        return self._frames(self._photo, clean(coefficients))
+        return self._frames(self._photo, sane_coefficients(coefficients))
+
+    def animate_many(self, sequences: list[np.ndarray]) -> list[Iterator[np.ndarray]]:
+        """`animate` of each sequence; they may be drawn by different threads."""
+        return [self.animate(sequence) for sequence in sequences]
 
     @staticmethod
     def _frames(photo: "_Photo", rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,0 +1,158 @@
+"""The sizes of a PIRender network, and the name and shape of every tensor that a checkpoint of these sizes holds.
+
+Source: spec renderers.md section 1. The names, misspelt `warpping_net` included, are the published checkpoints' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+WINDOW = 27  # frames that one descriptor is read from: 13 before, the frame itself, 13 after
+REACT_WIDTH = 58  # 52 expressions, 3 angles, 3 translations, as everywhere in this program
+ORIGINAL_WIDTH = 73  # Deep3DFaceRecon: 64 expressions, 3 angles, 3 translations, 3 of the crop
+MAPPING_KERNEL, MAPPING_STEPS, DILATION = 7, 3, 3
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Channel counts of one network; the defaults are those of all published weights."""
+
+    coefficients: int = REACT_WIDTH  # 58: the REACT variant, with one more layer in front; 73: the original
+    hidden: int = ORIGINAL_WIDTH  # what the mapping network's first temporal convolution reads
+    descriptor: int = 256
+    modulation: int = 128  # hidden width of every AdaIN's MLP
+    warp: tuple[int, ...] = (32, 64, 128, 256, 256, 256)  # full resolution, then each stage down
+    climb: tuple[int, ...] = (256, 256, 128)  # outputs of the warping decoder, lowest resolution first
+    edit: tuple[int, ...] = (64, 128, 256, 256)  # full resolution, then each stage down
+    residuals: int = 2  # blocks at each level of the editing decoder
+
+    @property
+    def react(self) -> bool:
+        """Whether this is the variant that reads the 58 coefficients of the REACT data."""
+        return self.coefficients == REACT_WIDTH
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of a source image must be multiples of this (32 for the published sizes)."""
+        return 2 ** (len(self.warp) - 1)
+
+
+def shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor, in the published order."""
+    return dict(_tensors(sizes))
+
+
+def _tensors(s: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
+    if s.react:
+        yield from _layer("mapping_net.pre", (s.hidden, s.coefficients, 1))
+    yield from _layer("mapping_net.first.0", (s.descriptor, s.hidden, MAPPING_KERNEL))
+    for step in range(MAPPING_STEPS):
+        yield from _layer(f"mapping_net.encoder{step}.1", (s.descriptor, s.descriptor, 3))
+
+    net = "warpping_net.hourglass"
+    yield from _layer(f"{net}.encoder.input_layer", (s.warp[0], 3, 7, 7))
+    for stage, (into, out) in enumerate(pairwise(s.warp)):
+        name = f"{net}.encoder.encoder{stage}"
+        yield from _layer(f"{name}.conv_0", (out, into, 4, 4))
+        yield from _layer(f"{name}.conv_1", (out, out, 3, 3))
+        yield from _adain(s, f"{name}.norm_0", into)
+        yield from _adain(s, f"{name}.norm_1", out)
+    for stage, into, out in climb_stages(s):
+        name = f"{net}.decoder.decoder{stage}"
+        yield from _layer(f"{name}.conv_0", (out, into, 3, 3))
+        yield from _layer(f"{name}.conv_1", (out, out, 3, 3))  # transposed: (in, out, 3, 3)
+        yield from _layer(f"{name}.conv_s", (into, out, 3, 3), out)  # transposed
+        yield from _adain(s, f"{name}.norm_0", into)
+        yield from _adain(s, f"{name}.norm_1", out)
+        yield from _adain(s, f"{name}.norm_s", into)
+    top = s.climb[-1] + s.warp[-1 - len(s.climb)]
+    yield from _norm("warpping_net.flow_out.0", top)
+    yield from _layer("warpping_net.flow_out.2", (2, top, 7, 7))
+
+    net = "editing_net"
+    yield from _block(f"{net}.encoder.first.model", (s.edit[0], 6, 7, 7))
+    for level, (into, out) in enumerate(pairwise(s.edit)):
+        yield from _block(f"{net}.encoder.down{level}.model", (out, into, 3, 3))
+    for level in reversed(range(len(s.edit) - 1)):
+        width, out = s.edit[level + 1], s.edit[level]
+        for block in range(s.residuals):
+            name = f"{net}.decoder.res{level}.res{block}"
+            yield from _layer(f"{name}.conv1", (width, width, 3, 3))  # dead: computed and overwritten, see network.py
+            yield from _layer(f"{name}.conv2", (width, width, 3, 3))
+            yield from _adain(s, f"{name}.norm1", width)  # dead likewise
+            yield from _adain(s, f"{name}.norm2", width)
+        yield from _block(f"{net}.decoder.up{level}.model", (out, width, 3, 3))
+        yield from _block(f"{net}.decoder.jump{level}.model", (out, out, 3, 3))
+    yield from _layer(f"{net}.decoder.final.model.0", (3, s.edit[0], 7, 7))
+
+
+def climb_stages(s: Sizes) -> list[tuple[int, int, int]]:
+    """(number, input channels, output channels) of the warping decoder's blocks, in the order they run."""
+    deepest = len(s.warp) - 2
+    into, stages = s.warp[-1], []
+    for step, out in enumerate(s.climb):
+        stages.append((deepest - step, into, out))
+        into = out + s.warp[deepest - step]
+    return stages
+
+
+def is_dead(name: str) -> bool:
+    """Whether a tensor exists in every checkpoint but never reaches the picture (spec 1.5)."""
+    return ".decoder.res" in name and (".conv1." in name or ".norm1." in name)
+
+
+def read_sizes(found: Mapping[str, tuple[int, ...]]) -> Sizes | None:
+    """The sizes of a checkpoint with these tensors; None where the tensors that tell them are missing."""
+    try:
+        first = found["mapping_net.first.0.weight"]
+        hourglass = "warpping_net.hourglass"
+        warp = [found[f"{hourglass}.encoder.input_layer.weight"][0]]
+        while (name := f"{hourglass}.encoder.encoder{len(warp) - 1}.conv_0.weight") in found:
+            warp.append(found[name][0])
+        climb: list[int] = []
+        while (name := f"{hourglass}.decoder.decoder{len(warp) - 2 - len(climb)}.conv_0.weight") in found:
+            climb.append(found[name][0])
+        edit = [found["editing_net.encoder.first.model.0.weight"][0]]
+        while (name := f"editing_net.encoder.down{len(edit) - 1}.model.0.weight") in found:
+            edit.append(found[name][0])
+        residuals = 0
+        while f"editing_net.decoder.res0.res{residuals}.conv2.weight" in found:
+            residuals += 1
+        pre = found.get("mapping_net.pre.weight")
+        modulation = found[f"{hourglass}.encoder.encoder0.norm_0.mlp_shared.0.weight"][0]
+        return Sizes(
+            coefficients=pre[1] if pre else first[1],
+            hidden=first[1],
+            descriptor=first[0],
+            modulation=modulation,
+            warp=tuple(warp),
+            climb=tuple(climb),
+            edit=tuple(edit),
+            residuals=residuals,
+        )
+    except (KeyError, IndexError):
+        return None
+
+
+def _layer(name: str, weight: tuple[int, ...], out: int | None = None) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", weight
+    yield f"{name}.bias", (weight[0] if out is None else out,)
+
+
+def _adain(s: Sizes, name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield from _layer(f"{name}.mlp_shared.0", (s.modulation, s.descriptor))
+    yield from _layer(f"{name}.mlp_gamma", (channels, s.modulation))
+    yield from _layer(f"{name}.mlp_beta", (channels, s.modulation))
+
+
+def _norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", (channels, 1, 1)
+    yield f"{name}.bias", (channels, 1, 1)
+
+
+def _block(name: str, weight: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Convolution, then LayerNorm2d."""
+    yield from _layer(f"{name}.0", weight)
+    yield from _norm(f"{name}.1", weight[0])

@@ -1,0 +1,127 @@
+"""Reading PIRender's published checkpoints: nothing in a file is run, and every name is checked.
+
+Formats (spec renderers.md 1.7): REACT's `cur_model_fold.pth` with the weights under `state_dict`; the original's
+`epoch_…_checkpoint.pt` with `net_G_ema`, or `net_G` whose names begin with `module.`; a bare table of tensors; and the
+.safetensors that `import_checkpoint` makes of any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ...errors import RenderError
+from .sizes import ORIGINAL_WIDTH, REACT_WIDTH, Sizes, is_dead, read_sizes, shapes
+
+TABLES = ("state_dict", "net_G_ema", "net_G")  # where a checkpoint keeps the weights, best first
+PREFIX = "module."  # of a network that was saved out of its data-parallel wrapper
+NAMES_SHOWN = 6
+IMPORTED = "pirender.safetensors"
+CHOSEN = (IMPORTED, "cur_model_fold.pth")
+"""Files that `find` takes, in this order."""
+
+
+def find(folder: Path) -> Path | None:
+    """The weights of the 58-coefficient variant in a folder, or in its folder `pirender`; None if there are none."""
+    for place in (folder, folder / "pirender"):
+        for name in CHOSEN:
+            if (place / name).is_file():
+                return place / name
+    return None
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], Sizes]:
+    """Every tensor that reaches the picture, float32, under its published name, and the network's sizes.
+
+    Raises RenderError, in one sentence, for a file that is missing, is no checkpoint, holds more than tensors and plain
+    values, or whose tensors are missing, unexpected, of another shape, or not finite.
+    """
+    path = Path(path)
+    table = _table(path)
+    found = {name: tuple(value.shape) for name, value in table.items()}
+    sizes = read_sizes(found)
+    expected = shapes(sizes or Sizes())
+    _compare(path, found, expected, known=sizes is not None)
+    if sizes.coefficients not in (REACT_WIDTH, ORIGINAL_WIDTH):
+        raise RenderError(
+            f"{path} reads {sizes.coefficients} coefficients; PIRender has {REACT_WIDTH} or {ORIGINAL_WIDTH}."
+        )
+    weights = {name: table[name].float() for name in expected if not is_dead(name)}
+    broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise RenderError(f"{path} holds NaN or infinity in {_listed(broken)}; get the file again.")
+    return weights, sizes
+
+
+def import_checkpoint(path: str | Path, out: str | Path) -> Sizes:
+    """Rewrite a published checkpoint as a .safetensors without the dead tensors; the sizes it has."""
+    path, out = Path(path), Path(out)
+    weights, sizes = read(path)
+    about = {
+        "format": "PIRender",
+        "variant": "react58" if sizes.react else "original73",
+        "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    partial = out.with_name(f".{out.name}.part")
+    try:
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial, metadata=about)
+        partial.replace(out)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise RenderError(f"{out} cannot be written: choose a folder that exists and is writable.") from error
+    return sizes
+
+
+def _table(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise RenderError(f"There are no PIRender weights at {path}.")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except RenderError:
+        raise
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        raise RenderError(f"{path} is not a checkpoint that can be read; get the file again.") from error
+    for key in TABLES:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise RenderError(f"{path} holds no table of tensors, neither itself nor under {', '.join(TABLES)}.")
+    return {str(name).removeprefix(PREFIX): value for name, value in content.items()}
+
+
+def _unpickled(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RenderError(
+            f"{path} holds more than tensors and plain values, or is no checkpoint; such files can run code and are "
+            "not read."
+        ) from error
+
+
+def _compare(path: Path, found: Mapping, expected: Mapping, known: bool) -> None:
+    missing = [name for name in expected if name not in found and not is_dead(name)]
+    unexpected = [name for name in found if name not in expected]
+    other = [f"{n} {found[n]} instead of {expected[n]}" for n in expected if n in found and found[n] != expected[n]]
+    complaints = []
+    if missing:
+        complaints.append(f"lacks {_listed(missing)}")
+    if unexpected:
+        complaints.append(f"has the unexpected {_listed(unexpected)}")
+    if other and known:
+        complaints.append(f"has other shapes: {_listed(other)}")
+    if complaints:
+        raise RenderError(f"{path} does not fit PIRender: it {'; it '.join(complaints)}.")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
