@@ -10,10 +10,12 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from perfrdiff.features.coefficients import react_mean
+from perfrdiff.features.units import FURTHEST, pose_terms, response
 
 __all__ = [
     "MILLIMETRES_PER_UNIT",
     "euler_angles",
+    "model_origins",
     "rotation_matrix",
     "smooth",
     "tracked_angles",
@@ -29,9 +31,9 @@ CAMERA_DISTANCE = 10.0  # of the FaceVerse camera, model units
 # (measured by moving one picture over a larger canvas: 0.24 … 0.37 over ±30°).
 PARALLAX = 0.28
 
-# MediaPipe assumes a camera with a wide view at arm's length, FaceVerse one with a narrow view; through the latter, the
-# built-in head turned by ±30° is read back with these shares of its angle (tests/test_features_tracking.py).
-PITCH_SHARE, YAW_SHARE = 0.85, 0.91
+# What MediaPipe places is this far from the origin of the face model (x, y up, z forward, model units), so that a turn
+# on the spot looked like a shift (measured on drawn heads that turn: what is left is 0.005 units, 1 mm).
+HEAD_POINT = np.array([0.0, 0.01, 0.06])
 
 SMOOTHING_FRAMES = 5  # with order 2: no lag, a 3 Hz nod keeps 97 % of its height
 SMOOTHING_ORDER = 2
@@ -63,11 +65,24 @@ def euler_angles(rotation: np.ndarray) -> np.ndarray:
 
 
 def tracked_angles(rotation: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) head rotation as MediaPipe fits it -> (..., 3) angles of the 58-vector, to FaceVerse's scale."""
-    angles = euler_angles(rotation)
-    angles[..., 0] = np.pi + (angles[..., 0] - np.pi) / PITCH_SHARE
-    angles[..., 1] /= YAW_SHARE
-    return angles
+    """(..., 3, 3) head rotation as MediaPipe fits it -> (..., 3) angles of the 58-vector, to FaceVerse's scale.
+
+    MediaPipe assumes a camera with a wide view at arm's length, FaceVerse one with a narrow view. Through the latter,
+    turns are read back as some 85 % (pitch) and 90 % (yaw) of themselves, a little more or less where two turns meet:
+    the measured polynomial ``Response.angles`` undoes it. No constant is taken off: the built-in head is read nodded
+    by some 4 degrees, but people who look straight into a camera are read straight.
+    """
+    upright = np.array([np.pi, 0.0, 0.0])
+    turned = euler_angles(rotation) - upright
+    inside = np.clip(turned, -FURTHEST, FURTHEST)
+    table = response().angles
+    corrected = (pose_terms(inside.reshape(-1, 3))[:, :9] @ table).reshape(turned.shape)
+    return upright + corrected + (turned - inside) * np.diag(table[:3])
+
+
+def model_origins(positions: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    """Positions (T, 3) and rotations (T, 3, 3) as MediaPipe fits them -> (T, 3) of the face model's origin, cm."""
+    return positions - 0.1 * MILLIMETRES_PER_UNIT * np.einsum("tij,j->ti", rotations, HEAD_POINT)
 
 
 def without_parallax(rotation: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH
-from perfrdiff.features.pose import smooth, tracked_angles, translations
+from perfrdiff.features.pose import euler_angles, model_origins, smooth, tracked_angles, translations
+from perfrdiff.features.units import UNREADABLE, read_units
 
 __all__ = ["RawTrack", "clean", "neutral_offset", "without_offset"]
 
@@ -29,14 +30,16 @@ class RawTrack:
     positions: list[np.ndarray | None] = field(default_factory=list)  # (3,) centimetres, in one camera
     sharpness: list[float] = field(default_factory=list)
     takes: list[int] = field(default_factory=list)  # counts up where the face was found again elsewhere (scene cut)
+    shapes: list[np.ndarray | None] = field(default_factory=list)  # (SHAPE_WIDTH,) of units.shape_of
 
-    def add(self, expressions, rotation, position, sharpness: float, take: int) -> None:
-        """Append one frame; pass None for the first three where no face was seen."""
+    def add(self, expressions, rotation, position, sharpness: float, take: int, shape=None) -> None:
+        """Append one frame; pass None for the arrays where no face was seen."""
         self.expressions.append(expressions)
         self.rotations.append(rotation)
         self.positions.append(position)
         self.sharpness.append(sharpness)
         self.takes.append(take)
+        self.shapes.append(shape)
 
     @property
     def tracked(self) -> np.ndarray:
@@ -54,14 +57,21 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
     rows = np.zeros((len(tracked), WIDTH))
     rows[tracked, EXPRESSION] = np.stack([row for row in track.expressions if row is not None])
     rows[tracked, ROTATION] = np.unwrap(tracked_angles(np.stack([r for r in track.rotations if r is not None])), axis=0)
+    rotations = np.stack([row for row in track.rotations if row is not None])
     positions = np.full((len(tracked), 3), np.nan)
-    positions[tracked] = np.stack([row for row in track.positions if row is not None])
+    positions[tracked] = model_origins(np.stack([row for row in track.positions if row is not None]), rotations)
     for take in np.unique(takes[tracked]):
         here = tracked & (takes == take)
         rows[here, TRANSLATION] = translations(positions[here], np.median(positions[here], axis=0))
 
     offset = neutral_offset(rows[tracked, EXPRESSION])
-    rows[tracked, EXPRESSION] = without_offset(rows[tracked, EXPRESSION], offset)
+    shapes = [row for row in track.shapes if row is not None]
+    if tracked.sum() >= NEUTRAL_SECONDS * FPS and len(shapes) == tracked.sum():
+        angles = euler_angles(rotations) - [np.pi, 0, 0]
+        rows[tracked, EXPRESSION] = read_units(np.stack(shapes), rows[tracked, EXPRESSION], angles, offset)
+    else:  # too short to know the person's resting shape: what the network sees must do
+        rows[tracked, EXPRESSION] = without_offset(rows[tracked, EXPRESSION], offset)
+        rows[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
     _fill(rows, tracked)
     pose = slice(ROTATION.start, TRANSLATION.stop)
     for take in np.unique(takes):

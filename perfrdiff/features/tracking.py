@@ -19,6 +19,7 @@ from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, fr
 from perfrdiff.features.pose import euler_angles, rotation_matrix, tracked_angles
 from perfrdiff.features.search import Person, find_faces, look_through, region_around
 from perfrdiff.features.signals import SHORT_GAP, RawTrack, clean
+from perfrdiff.features.units import shape_of
 
 __all__ = ["FaceStill", "FaceTrack", "FaceTracker", "quarter_turns_of", "track_image", "track_video"]
 
@@ -154,7 +155,8 @@ class _Follower:
                     self._lost = 0
                     self._centre, self._size = self._shown(face, scale)
                     position = self._position(face, scale)
-                    track.add(face.expressions, face.rotation, position, _sharpness(picture, face), self._take)
+                    sharpness, shape = _sharpness(picture, face), shape_of(face.landmarks)
+                    track.add(face.expressions, face.rotation, position, sharpness, self._take, shape)
                     self._keep_inside(face, picture, scale)
                 reader.region = self._region
                 if progress and index % 10 == 0:

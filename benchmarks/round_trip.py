@@ -1,0 +1,159 @@
+"""The round trip: faces drawn from known coefficients, tracked, and compared, channel by channel.
+
+    python -m benchmarks.round_trip [--people Alex Mara …] [--frames 520]
+
+The six named people of the renderer, none of whom the tracker was calibrated on, in the studio look, at 224, 320 and
+448 px, under uneven lights, turned by up to 30 degrees about each axis at once. Prints Markdown:
+
+* alone: only this channel moves. Correlation with the head within ±10° and within ±30°, gain and error at ±30°.
+* mixed: one movement in each region of the face at a time (tools/drawn_faces.py); in brackets the network alone.
+* still: what the channel reads (rms) while it is at rest and others move.
+"""
+
+import argparse
+
+import numpy as np
+
+from perfrdiff.features.coefficients import EXPRESSION_NAMES, react_mean
+from perfrdiff.features.pose import CAMERA_DISTANCE, model_origins, tracked_angles, translations
+from perfrdiff.features.signals import neutral_offset, without_offset
+from perfrdiff.features.units import UNREADABLE, read_units, response, shape_of
+from renderer.studio import PEOPLE
+from tools.drawn_faces import Observed, observe, rows
+
+NAMED = ("mouthSmile", "jawOpen", "eyeBlink", "brow", "eyeLook")  # the issue wants these at 0.9
+
+
+def correlation(read: np.ndarray, true: np.ndarray) -> float:
+    """Pearson's r; 0 where either does not vary."""
+    spread = read.std() * true.std()
+    return float(((read - read.mean()) * (true - true.mean())).mean() / spread) if spread > 1e-9 else 0.0
+
+
+def both_readings(sets: dict[str, Observed]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The program's units and the network's alone, of all frames of a person read as one clip."""
+    shapes = np.stack([shape_of(points) for one in sets.values() for points in one.landmarks])
+    network = np.concatenate([one.network for one in sets.values()])
+    angles = np.concatenate([one.angles for one in sets.values()])
+    offset = neutral_offset(network)
+    units, alone = read_units(shapes, network, angles, offset), without_offset(network, offset)
+    ends = np.cumsum([len(one.units) for one in sets.values()])[:-1]
+    return dict(zip(sets, zip(np.split(units, ends), np.split(alone, ends), strict=True), strict=True))
+
+
+def channel_table(people: list[tuple[dict[str, Observed], dict]]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Markdown rows and the columns (52,) behind them, averaged over people."""
+    columns: dict[str, list[np.ndarray]] = {}
+
+    def note(name: str, values) -> None:
+        columns.setdefault(name, []).append(np.array(values))
+
+    for sets, read in people:
+        own, (units, network) = sets["own"], read["own"]
+        resting = own.units.sum(axis=1) < 1e-6
+        near = np.abs(own.true_angles).max(axis=1) < np.radians(10)
+        moving = [own.units[:, channel] > 0 for channel in range(52)]
+        for name, values, where in (
+            ("near", units, near), ("far", units, True),
+            ("network near", network, near), ("network far", network, True),
+        ):  # fmt: skip
+            pick = [(moves | resting) & where for moves in moving]
+            note(name, [correlation(values[p, c], own.units[p, c]) for c, p in enumerate(pick)])
+        pick = [moves | resting for moves in moving]
+        note("gain", [np.cov(own.units[p, c], units[p, c])[0, 1] / own.units[p, c].var(ddof=1)
+                      for c, p in enumerate(pick)])  # fmt: skip
+        note("error", [np.sqrt(np.square(units[p, c] - own.units[p, c]).mean()) for c, p in enumerate(pick)])
+        note("still", [np.sqrt(np.square(units[~m, c]).mean()) for c, m in enumerate(moving)])
+        mixed, (units, network) = sets["natural"], read["natural"]
+        note("mixed", [correlation(units[:, c], mixed.units[:, c]) for c in range(52)])
+        note("network mixed", [correlation(network[:, c], mixed.units[:, c]) for c in range(52)])
+    table = {name: np.mean(values, axis=0) for name, values in columns.items()}
+    share = response().fit_share
+    lines = [
+        "| channel | fit's weight | alone ±10° (network) | alone ±30° (network) | gain | error | mixed (network) | "
+        "still |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for channel, name in enumerate(EXPRESSION_NAMES):
+        t = {key: values[channel] for key, values in table.items()}
+        if name in UNREADABLE:
+            lines.append(f"| {name} | cannot be read, always 0 | ({t['network near']:.2f}) | | | | | |")
+            continue
+        lines.append(
+            f"| {name} | {share[channel]:.2f} | {t['near']:.2f} ({t['network near']:.2f}) | {t['far']:.2f} "
+            f"({t['network far']:.2f}) | {t['gain']:.2f} | {t['error']:.2f} | {t['mixed']:.2f} "
+            f"({t['network mixed']:.2f}) | {t['still']:.3f} |"
+        )
+    return lines, table
+
+
+def summary(table: dict[str, np.ndarray]) -> list[str]:
+    lines = ["", "| channels with correlation | ≥ 0.8 | ≥ 0.9 | mean |", "|---|---|---|---|"]
+    titles = {
+        "near": "alone, head within ±10°", "network near": "— the network alone", "far": "alone, ±30°",
+        "network far": "— the network alone ", "mixed": "mixed, ±30°", "network mixed": "— the network alone  ",
+    }  # fmt: skip
+    for key, title in titles.items():
+        r = table[key]
+        lines.append(f"| {title} | {(r >= 0.8).sum()} of 52 | {(r >= 0.9).sum()} of 52 | {r.mean():.2f} |")
+    named = [c for c, name in enumerate(EXPRESSION_NAMES) if name.startswith(NAMED)]
+    good = sum(table["near"][named] >= 0.9)
+    return [*lines, f"\nSmile, jaw, blink, brows, gaze (±10°): {good} of {len(named)} at 0.9 or more."]
+
+
+def pose_table(people: list[dict[str, Observed]]) -> list[str]:
+    """Angles and places of resting faces about each person's own seat, and the seat's own error."""
+    angle_errors, seats, place_errors, moved = [], [], [], []
+    for sets in people:
+        one = sets["pose"]
+        read = tracked_angles(one.rotations) - [np.pi, 0, 0]
+        error = np.degrees(read - one.true_angles)
+        seats.append(np.median(error, axis=0))
+        angle_errors.append(error - seats[-1])
+        origins = model_origins(one.positions, one.rotations)
+        seat = np.median(origins, axis=0)
+        place = translations(origins, seat) - react_mean()[-3:]
+        true = one.coefficients[:, -3:] - one.coefficients[:, -3:].mean(axis=0)
+        place_errors.append((place - place.mean(axis=0)) - true)
+        moved.append(true)
+    angle, place, true = np.concatenate(angle_errors), np.concatenate(place_errors), np.concatenate(moved)
+    lines = ["", "| of a resting face turned by up to ±30° | X | Y | Z |", "|---|---|---|---|"]
+    for title, values in (
+        ("angle: mean error, degrees", np.abs(angle).mean(axis=0)),
+        ("angle: rms error, degrees", np.sqrt(np.square(angle).mean(axis=0))),
+        ("angle: constant error of a person, degrees", np.abs(seats).mean(axis=0)),
+        ("place: rms error, model units", np.sqrt(np.square(place).mean(axis=0))),
+        ("place: rms error, % of the camera's distance",
+         100 * np.sqrt(np.square(place).mean(axis=0)) / (CAMERA_DISTANCE - react_mean()[-1])),
+        ("place: gain", 1 + (place * true).mean(axis=0) / true.var(axis=0)),
+    ):  # fmt: skip
+        lines.append(f"| {title} | {values[0]:.3g} | {values[1]:.3g} | {values[2]:.3g} |")
+    return lines
+
+
+def measure(names: list[str], frames: int, seed: int = 0) -> list[tuple[dict[str, Observed], dict]]:
+    """Draw and read the people of these names; see the module's text."""
+    measured = []
+    for number, name in enumerate(names):
+        rng = np.random.default_rng([seed, number])
+        counts = {"pose": frames // 3, "own": frames, "natural": frames * 2 // 3}
+        sets = {kind: observe(name, rows(kind, count, rng), rng) for kind, count in counts.items()}
+        measured.append((sets, both_readings(sets)))
+    return measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--people", nargs="+", choices=tuple(PEOPLE), default=list(PEOPLE), metavar="NAME")
+    parser.add_argument("--frames", type=int, default=520, help="of each person in which one channel moves alone")
+    options = parser.parse_args()
+    measured = measure(options.people, options.frames)
+    lines, table = channel_table(measured)
+    seen = np.mean([one.seen for sets, _ in measured for one in sets.values()])
+    count = sum(len(one.units) for sets, _ in measured for one in sets.values())
+    print(f"{len(measured)} people, {count} frames, a face found in {seen:.1%}\n")
+    print("\n".join([*lines, *summary(table), *pose_table([sets for sets, _ in measured])]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Face units from the shape of the face, beside the tracker's network: a bounded least-squares fit on the landmarks.
+
+MediaPipe's network hardly sees half of the 52 units (spec stack.md), though its 478 landmarks move with most of them.
+So the landmarks of every frame are set upright and to one size, compared with the person's own resting shape, and
+explained as a sum of what each unit does to them. What a unit does, how head turns disturb it, and how far the network
+or the fit can be trusted for each channel was measured on drawn faces of known units (tools/calibrate_tracker.py, kept
+in assets/tracker/units.npz) and is checked on other people (python -m benchmarks.round_trip).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from perfrdiff.errors import InputError
+from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES
+
+__all__ = [
+    "SHAPE_WIDTH", "UNREADABLE", "Response", "pose_terms", "read_units", "resting_frames", "shape_of",
+]  # fmt: skip
+
+TABLE = Path(__file__).resolve().parents[2] / "assets" / "tracker" / "units.npz"
+UNITS = len(EXPRESSION_NAMES)
+SHAPE_WIDTH = 60  # directions of shape that are kept of 478 x 3 numbers; they hold 99.7 % of what units move
+SHAPE_SCALE = 30.0  # brings head-sized shape changes to the size of the network's readings
+FURTHEST = 0.6  # radians; the pose correction is a cubic and is not followed beyond what it was measured on
+PRIOR = 6.0  # pull of every unit towards 0, in units of the measured noise
+ITERATIONS = 150
+RESTING_SHARE = 1 / 6  # of a clip's frames that are taken to show the resting face
+FEWEST_RESTING = 10
+
+UNREADABLE: tuple[str, ...] = ("cheekSquintLeft", "cheekSquintRight", "jawForward", "tongueOut")
+"""Channels that neither the network nor the landmarks show (round trip: correlation below 0.5). Always 0, and no part
+of a person's style."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What drawn faces of known units looked like to the tracker; see tools/calibrate_tracker.py."""
+
+    reference: np.ndarray  # (468, 3) resting landmarks, model units: x to the subject's left, y up, z to the camera
+    stability: np.ndarray  # (468,) 0 … 1: how little a landmark is moved by any unit
+    directions: np.ndarray  # (1434, SHAPE_WIDTH) orthonormal
+    turning: np.ndarray  # (13, SHAPE_WIDTH + 52): what a turn of the head does to shape and network at rest
+    units: np.ndarray  # (52, SHAPE_WIDTH + 52): what a full unit does to them
+    precision: np.ndarray  # (SHAPE_WIDTH + 52, SHAPE_WIDTH + 52): inverse covariance of what is left
+    fit_share: np.ndarray  # (52,) 0 … 1: weight of the fit in a channel, the rest is the network's
+    fit_scale: np.ndarray  # (52,) brings a full unit's fit to 1, within limits
+    angles: np.ndarray  # (9, 3) from tracked angles and their products to the head's
+
+
+@cache
+def response() -> Response:
+    """The measured table, read once.
+
+    Raises:
+        InputError: the file is missing or not such a table.
+    """
+    try:
+        with np.load(TABLE, allow_pickle=False) as table:
+            return Response(**{name: table[name].astype(np.float64) for name in Response.__dataclass_fields__})
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"The table {TABLE} is missing or damaged; restore it from the repository.") from None
+
+
+def upright(landmarks: np.ndarray, reference: np.ndarray, stability: np.ndarray) -> np.ndarray:
+    """Landmarks turned, shifted and scaled onto a reference by the points that no expression moves.
+
+    Args:
+        landmarks: (T, 478, 3) pixels, as ``Face.landmarks``.
+        reference, stability: see ``Response``.
+
+    Returns:
+        (T, 478, 3) in the reference's units, its orientation and about its weighted middle. The fit is orthographic
+        (Kabsch 1976, Umeyama 1991): near enough for a face, and what perspective leaves is in ``Response.turning``.
+    """
+    points = np.asarray(landmarks, np.float64) * [1, -1, -1]
+    middle = np.einsum("tlc,l->tc", points[:, :468], stability) / stability.sum()
+    points = points - middle[:, None]
+    mixed = np.einsum("tlc,ld,l->tcd", points[:, :468], reference, stability)
+    left, _, right = np.linalg.svd(mixed)
+    left[:, :, 2] *= np.linalg.det(left @ right)[:, None]  # a rotation, never a mirror
+    points = points @ (left @ right)
+    size = np.einsum("tlc,lc,l->t", points[:, :468], reference, stability)
+    return points / (size / np.einsum("lc,lc,l->", reference, reference, stability))[:, None, None]
+
+
+def shape_of(landmarks: np.ndarray) -> np.ndarray:
+    """(478, 3) landmarks in pixels -> (SHAPE_WIDTH,) float32: the face's shape whatever its place, size and turn."""
+    table = response()
+    points = upright(landmarks[None], table.reference, table.stability)
+    return (SHAPE_SCALE * points.reshape(-1) @ table.directions).astype(np.float32)
+
+
+def pose_terms(angles: np.ndarray) -> np.ndarray:
+    """(T, 3) head angles about upright in radians -> (T, 13) polynomial terms of ``Response.turning``."""
+    a, b, c = np.clip(np.asarray(angles, np.float64), -FURTHEST, FURTHEST).T
+    return np.stack([a, b, c, a * a, b * b, c * c, a * b, a * c, b * c, a**3, b**3, a * a * b, a * b * b], axis=1)
+
+
+def resting_frames(network: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Indices of the frames that come nearest to a resting, frontal face, by the network's surest channels.
+
+    Args:
+        network: (T, 52) readings of the tracker's network.
+        angles: (T, 3) head angles, radians.
+    """
+    names = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthPucker", "mouthFunnel", "browInnerUp")
+    names += ("eyeBlinkLeft", "eyeBlinkRight")
+    columns = [CHANNEL[name] for name in names]
+    usual = np.median(angles, axis=0)
+    activity = (network[:, columns] - np.percentile(network[:, columns], 5, axis=0)).sum(axis=1)
+    activity += np.abs(angles - usual).sum(axis=1) + 0.5 * np.abs(angles).sum(axis=1)
+    count = min(len(network), max(FEWEST_RESTING, round(RESTING_SHARE * len(network))))
+    return np.argsort(activity, kind="stable")[:count]
+
+
+def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The 52 units of every frame, from shape and network together.
+
+    Args:
+        shapes: (T, SHAPE_WIDTH) of ``shape_of``.
+        network: (T, 52) readings of the tracker's network, 0 … 1.
+        angles: (T, 3) head angles about upright as MediaPipe fits them, radians.
+        offset: (52,) the person's resting readings of the network (``signals.neutral_offset``).
+
+    Returns:
+        (T, 52), 0 … 1. The person's own resting shape is the zero: the mean of the resting frames, less what the
+        network's sure channels say is going on in them (a smile held throughout stays a smile).
+    """
+    table = response()
+    network = np.asarray(network, np.float64)
+    seen = np.concatenate([shapes, network], axis=1) - pose_terms(angles) @ table.turning
+    freed = np.clip((seen[:, SHAPE_WIDTH:] - offset) / np.maximum(1 - offset, 1e-3), 0, 1)
+    freed = np.minimum(freed, network + 0.1)  # a turn may hide a movement; it makes none
+    rest = resting_frames(network, angles)
+    sure = np.where(table.fit_share < 0.6, freed[rest].mean(axis=0), 0.0)
+    resting_shape = seen[rest, :SHAPE_WIDTH].mean(axis=0) - sure @ table.units[:, :SHAPE_WIDTH]
+    change = np.concatenate([seen[:, :SHAPE_WIDTH] - resting_shape, seen[:, SHAPE_WIDTH:] - offset], axis=1)
+    fitted = bounded_fit(change, table.units, table.precision) * table.fit_scale
+    units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * freed, 0, 1)
+    units[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
+    return units
+
+
+def bounded_fit(change: np.ndarray, units: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Units between 0 and 1.2 whose sum explains a change best, all frames at once.
+
+    Minimises (c - x U)' P (c - x U) + PRIOR |x|² by accelerated projected gradients (Beck & Teboulle 2009).
+
+    Args:
+        change: (T, n); units: (52, n); precision: (n, n).
+
+    Returns:
+        (T, 52).
+    """
+    weighted = units @ precision
+    normal = weighted @ units.T + PRIOR * np.eye(len(units))
+    target = change @ weighted.T
+    step = 1 / np.linalg.eigvalsh(normal)[-1]
+    x = np.zeros_like(target)
+    ahead, pace = x, 1.0
+    for _ in range(ITERATIONS):
+        after = np.clip(ahead - step * (ahead @ normal - target), 0.0, 1.2)
+        faster = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
+        ahead = after + (pace - 1) / faster * (after - x)
+        x, pace = after, faster
+    return x
