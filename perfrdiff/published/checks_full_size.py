@@ -93,8 +93,8 @@ def _calls(name: str, model: torch.nn.Module, fixture: Fixture) -> list[Deviatio
     found = []
     if name == "person":
         x = fixture["person/in/x"]
-        found.append(compare("person feature", model.feature(x), fixture["person/out/feat"]))
-        found.append(compare("person style", model(x), fixture["person/out/proj"]))
+        found += fixture.stored("person feature", "person/out/feat", lambda: model.feature(x))
+        found += fixture.stored("person style", "person/out/proj", lambda: model(x))
     elif name.startswith("vae"):
         latent = model.encode(fixture[f"{name}/in/window"])
         found.append(compare(f"{name} encode", latent, fixture[f"{name}/out/encode"]))
@@ -104,9 +104,11 @@ def _calls(name: str, model: torch.nn.Module, fixture: Fixture) -> list[Deviatio
         for t, wanted in _steps(fixture, "prior/out", "t"):
             found.append(compare(f"prior at t{t}", predict(fixture["prior/in/x_t"], t), wanted))
     else:
-        predict = guided_denoiser(model, fixture.conditions("decoder/in"), 7.5)
-        for t, wanted in _steps(fixture, "decoder/out", "cfg7.5_t"):
-            found.append(compare(f"decoder at t{t}", predict(fixture["decoder/in/x_t"], t), wanted, CALL))
+        for key, wanted in fixture.under("decoder/out").items():
+            if match := re.fullmatch(r"cfg([0-9.]+)_t(\d+)", key):
+                predict = guided_denoiser(model, fixture.conditions("decoder/in"), float(match[1]))
+                ours = predict(fixture["decoder/in/x_t"], int(match[2]))
+                found.append(compare(f"decoder at t{match[2]}", ours, wanted, CALL))
     return found
 
 

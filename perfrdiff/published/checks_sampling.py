@@ -1,6 +1,7 @@
 """Schedule, denoising steps and whole reactions of both variants against fixtures."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,25 +28,26 @@ EXACT = 1e-12  # float64 tables
 def check_schedule(fixture: Fixture) -> list[Deviation]:
     abar = sampling.cumulative_alphas()
     beta = 1 - abar / np.concatenate([[1.0], abar[:-1]])
-    indices = sampling.leading_timesteps(50)
     before = np.concatenate([[1.0], abar[:-1]])
     tables = {
         "alphas_cumprod": abar,
         "betas": beta,
-        "alphas_cumprod_at_leading_50": abar[indices],
         "posterior_variance": beta * (1 - before) / (1 - abar),
         "sqrt_recip_alphas_cumprod": np.sqrt(1 / abar),
         "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / abar - 1),
     }
     stored = {name: value for name, value in tables.items() if name in fixture.keys}
     found = [compare(name, torch.tensor(value), fixture[name], EXACT) for name, value in stored.items()]
-    for steps in (10, 50):
-        wanted = fixture[f"indices_leading_{steps}"]
-        ours = torch.tensor(sampling.leading_timesteps(steps))
-        found.append(compare(f"{steps} leading steps", ours, _as_ordered(wanted, ours), 0.0))
-    noised = sampling.add_noise(fixture["q/x0"], fixture["q/noise"], fixture["q/t"])
-    found.append(compare("noised", noised, fixture["q/x_t"]))
-    return found
+    for key in fixture.keys:
+        if match := re.fullmatch(r"indices_leading_(\d+)", key):
+            ours = torch.tensor(sampling.leading_timesteps(int(match[1])))
+            found.append(compare(f"{match[1]} leading steps", ours, _as_ordered(fixture[key], ours), 0.0))
+        elif match := re.fullmatch(r"alphas_cumprod_at_leading_(\d+)", key):
+            ours = torch.tensor(abar[sampling.leading_timesteps(int(match[1]))])
+            found.append(compare(key, ours, fixture[key], EXACT))
+    return found + fixture.stored(
+        "noised", "q/x_t", lambda: sampling.add_noise(fixture["q/x0"], fixture["q/noise"], fixture["q/t"])
+    )
 
 
 def _as_ordered(wanted: torch.Tensor, ours: torch.Tensor) -> torch.Tensor:
@@ -56,21 +58,23 @@ def _as_ordered(wanted: torch.Tensor, ours: torch.Tensor) -> torch.Tensor:
 def check_denoising(fixture: Fixture) -> list[Deviation]:
     """Every stored step by itself, then the whole chain from the stored noise."""
     kind = "prior_net" if fixture.has("in/speaker_latent_emb") and not fixture.has("in/speaker_latent_embed") else None
-    guidance, eta = fixture.config["guidance"], fixture.config["eta"]
+    guidance, eta = fixture.config["guidance"], fixture.config.get("eta", 0.0)
     conditions = fixture.conditions()
     if kind:
         predict = guided_prior(fixtures.prior(fixture.neighbours.carrier(kind, fixture)), conditions, guidance)
     else:
         kind = "denoiser_emo" if fixture.variant == "emotion" else "denoiser_ren"
         # These fixtures shrink the output layer so that 50 steps stay well conditioned; their settings say by how much.
-        shrunk = re.search(r"multiplied by ([0-9.]+[0-9])", fixture.config["weights"])
+        shrunk = re.search(r"multiplied by ([0-9.]+[0-9])", str(fixture.config.get("weights", "")))
         model = fixtures.denoiser(fixture.neighbours.carrier(kind, fixture), float(shrunk[1]) if shrunk else 1.0)
         predict = sampling.guided_denoiser(model, conditions, guidance)
     schedule = fixture["timesteps"].tolist()
     draws = fixture.tensors.get("rng/step_noise")
     found = [compare("timesteps", torch.tensor(sampling.leading_timesteps(len(schedule))), torch.tensor(schedule), 0.0)]
-    for number in sorted({int(key[4:6]) for key in fixture.keys if key.startswith("step")}):
-        name, t = f"step{number:02d}", schedule[number]
+    steps = {match[1] for key in fixture.keys if (match := re.match(r"step(\d+)/", key))}
+    for digits in sorted(steps, key=int):
+        number, name = int(digits), f"step{digits}"
+        t = schedule[number]
         following = schedule[number + 1] if number + 1 < len(schedule) else 0
         x, x0 = fixture[f"{name}/x_in"], fixture[f"{name}/pred_x0_clipped"]
         noise = None if draws is None else draws[number]
@@ -85,7 +89,14 @@ def check_denoising(fixture: Fixture) -> list[Deviation]:
 
 def check_generic(fixture: Fixture) -> list[Deviation]:
     """K samples of several clips in one call, no listener."""
-    return _reactions(fixture, fixtures.published_model(fixture), None, fixture.config["k"], Options())
+    options = Options(steps=_drawn_steps(fixture))
+    return _reactions(fixture, fixtures.published_model(fixture), None, fixture.config["k"], options)
+
+
+def _drawn_steps(fixture: Fixture) -> int:
+    """The generic fixtures name their steps only as the number of draws, one per step."""
+    counts = [draw[2] for draw in fixture.config.get("rng_draw_order", []) if draw[0] == "randn_like"]
+    return counts[-1] if counts else Options.steps
 
 
 def check_personal(fixture: Fixture) -> list[Deviation]:
@@ -97,15 +108,14 @@ def check_personal(fixture: Fixture) -> list[Deviation]:
     edits = personal_edits(model, behaviour, compat=PUBLISHED)
     settings = fixture.config["config"]["diffusion_decoder"]
     options = Options(
+        steps=settings["scheduler"].get("num_inference_timesteps", Options.steps),
         guidance=settings["args"]["guidance_scale"],
         prior_guidance=fixture.config["config"]["diffusion_prior"]["args"]["guidance_scale"],
         eta=settings["scheduler"].get("eta", 0.0),
         slide=settings["args"].get("window_sliding", Options.slide),
     )
-    found = [
-        compare("style", style, fixture["mid/hypernet_input_proj"]),
-        compare("style feature", model.style_encoder.feature(behaviour), fixture["mid/person_feat"]),
-    ]
+    found = fixture.stored("style", "mid/hypernet_input_proj", lambda: style)
+    found += fixture.stored("style feature", "mid/person_feat", lambda: model.style_encoder.feature(behaviour))
     for module, wanted in fixture.under("mid/delta").items():
         found.append(compare(f"shift of {target_name(module)}", shifts[target_name(module)].dense[0], wanted))
     for module, wanted in fixture.under("mid/new_weight").items():
@@ -117,12 +127,13 @@ def _reactions(fixture: Fixture, model: PublishedModel, edits, samples: int, opt
     speaker = fixture.speaker()
     clips, frames = speaker.audio.shape[:2]
     if edits is None and model.variant == "render":
-        options = _slide_from_rows(fixture, model, clips, frames, samples)
+        options = _slide_from_rows(fixture, model, clips, frames, samples, options)
     count = layout(model, frames, options).count
+    has_prior = "mid/prior_x_T" in fixture.keys
     config = model.denoiser.config
     noise = Noise(
         fixture["mid/decoder_x_T"].reshape(clips, -1, samples, config.window, config.features),
-        prior=fixture["mid/prior_x_T"].reshape(clips, count, samples, 1, -1),
+        prior=fixture["mid/prior_x_T"].reshape(clips, count, samples, 1, -1) if has_prior else None,
     )
     found = []
     windows = window_conditions(model, speaker, options, PUBLISHED)
@@ -134,13 +145,19 @@ def _reactions(fixture: Fixture, model: PublishedModel, edits, samples: int, opt
                 found.append(compare(f"window {name}", ours, wanted))
     prediction = infer(model, speaker, noise, options, edits, PUBLISHED)
     wanted = "out/prediction_emotion" if model.variant == "emotion" else "out/prediction_3dmm"
-    found.append(compare("prior", prediction.prior.flatten(0, 2), fixture["out/prior"], END_TO_END))
+    if has_prior:
+        latents = prediction.prior.flatten(0, 2)
+        found += fixture.stored("prior", "out/prior", lambda: latents, END_TO_END)
     found.append(compare("reactions", prediction.reactions, fixture[wanted], END_TO_END))
     return found
 
 
-def _slide_from_rows(fixture: Fixture, model: PublishedModel, clips: int, frames: int, samples: int) -> Options:
+def _slide_from_rows(
+    fixture: Fixture, model: PublishedModel, clips: int, frames: int, samples: int, options: Options
+) -> Options:
     """The generic fixtures do not name their slide; the number of windows they drew noise for does."""
-    windows = len(fixture["mid/prior_x_T"]) // (clips * samples)
     window = model.denoiser.config.window
-    return Options(slide=(frames - window) // max(windows - 1, 1))
+    if "mid/prior_x_T" not in fixture.keys:
+        return replace(options, slide=window // 2)  # as published
+    windows = len(fixture["mid/prior_x_T"]) // (clips * samples)
+    return replace(options, slide=(frames - window) // max(windows - 1, 1))

@@ -5,7 +5,8 @@ the settings as JSON. Many take their weights from another file of the folder.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from perfrdiff.models.weight_editor import WeightEditor
 from perfrdiff.published import names
 from perfrdiff.published.inference import PublishedModel, Speaker
 
+ATTRIBUTES, COEFFICIENTS = 25, 58  # width of what the emotion and the render variant predict
 CALL = 5e-5  # of the output's scale: tolerance of a single network call (spec section 13)
 END_TO_END = 1e-4  # of the output's scale: tolerance of a whole sampling run
 SMALLEST_SCALE = 0.02  # results smaller than this are compared as if they were this large
@@ -95,6 +97,10 @@ class Fixture:
             raise InputError(f"{self.path.name} has no tensor '{key}'.")
         return self.tensors[key]
 
+    def stored(self, part: str, key: str, make: Callable[[], Tensor], relative: float = CALL) -> list[Deviation]:
+        """The comparison with a result, of none if the fixture does not carry it: not every one has every number."""
+        return [compare(part, make(), self[key], relative)] if key in self.keys else []
+
     def has(self, start: str) -> bool:
         """Whether a tensor's name starts so."""
         return any(key.startswith(start) for key in self.keys)
@@ -119,6 +125,11 @@ class Fixture:
             return "emotion"
         if self.has("sd/to_3dmm") or self.has("out/prediction_3dmm") or self.has("out/decoder/prediction_3dmm"):
             return "render"
+        for key in sorted(self.keys):  # what is denoised has the width of a frame
+            if key == "in/noise_x_T" or (key.startswith("rng/") and self.tensors[key].ndim == 3):
+                width = self.tensors[key].shape[-1]
+                if width in (ATTRIBUTES, COEFFICIENTS):
+                    return "emotion" if width == ATTRIBUTES else "render"
         words = f"{self.config.get('weights', '')} {self.stem}".replace("_", " ").split()
         return "emotion" if "emo" in words else "render"
 
@@ -142,23 +153,48 @@ class Folder:
         return sorted(path.name for path in self.path.iterdir() if path.is_file())
 
     def carrier(self, kind: str, wanted: Fixture) -> Fixture:
-        """The fixture with the weights of `kind` (for instance "denoiser_emo") that goes with `wanted`.
+        """The fixture with the weights of `kind` (a key of `CARRIERS`) that goes with `wanted`.
 
-        First the file that `wanted` names itself, then the one with the same ending ("_small"), then the only one.
+        A carrier is known by what it holds, whatever its file is called. Of several it is the one that `wanted` names
+        itself, then the one with the same ending ("_small"), then the one without switched-off conditions put on.
         """
-        every = [Path(name).stem for name in self.files() if name.endswith(".safetensors") and name.startswith(kind)]
-        named = [name for name in every if name in wanted.config.get("weights", "").replace(",", " ").split()]
+        every = [name for name in self.files() if name.endswith(".safetensors") and self._carries(kind, name)]
+        named = re.split(r"[\s,]+", str(wanted.config.get("weights", "")))
         endings = wanted.stem.split("_")
-        alike = [f"{kind}_{'_'.join(endings[i:])}" for i in range(1, len(endings))]
-        matching = [name for name in alike if name in every]
+        alike = [f"{kind}_{'_'.join(endings[i:])}.safetensors" for i in range(1, len(endings))]
         plain = [name for name in every if "allcond" not in name]
-        found = named or matching or (plain if len(plain) == 1 else [])
+        found = (
+            [name for name in every if Path(name).stem in named]
+            or [name for name in alike if name in every]
+            or (plain if len(plain) == 1 else [])
+        )
         if not found:
+            there = plain or every
             raise InputError(
-                f"{wanted.path.name} needs the weights of {kind}_*.safetensors, which "
-                f"{'is not in the folder' if not plain else 'is there several times: ' + ', '.join(plain)}."
+                f"{wanted.path.name} needs the weights of {kind}_*.safetensors, of which there "
+                f"{'are several: ' + ', '.join(there) if there else 'is none in the folder'}."
             )
-        return self.fixture(f"{found[0]}.safetensors")
+        return self.fixture(found[0])
+
+    def _carries(self, kind: str, name: str) -> bool:
+        try:
+            fixture = self.fixture(name)
+            return all(fixture.has(start) for start in CARRIERS[kind])
+        except (InputError, OSError):
+            return False  # a file that cannot be read carries nothing; its own line says so
+
+
+CARRIERS = {
+    "denoiser_emo": ("sd/to_emotion_embed.",),
+    "denoiser_ren": ("sd/to_3dmm_embed.",),
+    "vae_v2": ("sd/x_rnn.", "out/forward_eval/coefficients_3dmm"),
+    "vae_v1": ("sd/x_rnn.", "out/forward_eval/coefficients_emotion"),
+    "person_encoder": ("sd/cls_token",),
+    "prior_net": ("sd/learned_query",),
+    "mainnet_emo": ("sd_hypernet/", "out/prediction_emotion"),
+    "mainnet_ren": ("sd_hypernet/", "out/prediction_3dmm"),
+}
+"""Kind of network -> how tensors start that only the fixture with its weights has."""
 
 
 def denoiser(fixture: Fixture, output_scale: float = 1.0) -> Denoiser:
