@@ -26,7 +26,7 @@ os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="perfrdiff-page-", dir=o
 
 import gradio as gr
 
-from perfrdiff import pipeline
+from perfrdiff import checkpoints, pipeline
 from perfrdiff.errors import InputError
 from perfrdiff.request import (
     HIGHEST_GUIDANCE,
@@ -113,6 +113,16 @@ def outcome(result: ReactResult) -> str:
     return f'<div class="note">{"<br>".join(escape(note) for note in [*words, *result.notes])}</div>'
 
 
+def notice(reactor: pipeline.Reactor) -> str:
+    """The words below the page."""
+    return (
+        f"Use only faces that you may use. What you upload stays on this server and is deleted when you close the "
+        f"page, after {KEPT_SECONDS // 60} minutes at the latest. The reactions are computer-made guesses of what "
+        "a listener might do, never a record of what a person did; the files say so, too. "
+        f"Weights: {reactor.checkpoint.name}. {reactor.checkpoint.description}"
+    )
+
+
 def build(weights: str = "demo") -> gr.Blocks:
     """The whole page, for the weights of that name."""
     reactor = pipeline.load_reactor(weights)
@@ -185,6 +195,10 @@ def build(weights: str = "demo") -> gr.Blocks:
                     size = gr.Radio(list(SIZES), value=SIZES[0], label="Size of a reaction, pixels")
                     longest = gr.Slider(2, LONGEST_SECONDS, value=60, step=1, label="Longest speaker video, seconds")
                     label = gr.Checkbox(True, label='Stamp "AI-generated" on the videos')
+                present = sorted({weights, *checkpoints.available()})
+                choice = gr.Dropdown(
+                    present, value=weights, label="Weights", elem_id="weights", visible=len(present) > 1
+                )
         status = gr.HTML(elem_id="status", padding=False)
         with gr.Column(visible=False, elem_id="results") as results:
             with gr.Row(elem_id="results-head"):
@@ -217,17 +231,11 @@ def build(weights: str = "demo") -> gr.Blocks:
                                     )
                                 )
                     cards.append(card)
-        gr.Markdown(
-            f"Use only faces that you may use. What you upload stays on this server and is deleted when you close the "
-            f"page, after {KEPT_SECONDS // 60} minutes at the latest. The reactions are computer-made guesses of what "
-            "a listener might do, never a record of what a person did; the files say so, too. "
-            f"Weights: {reactor.checkpoint.name}. {reactor.checkpoint.description}",
-            elem_classes="fine",
-        )
+        about = gr.Markdown(notice(reactor), elem_classes="fine", elem_id="about")
 
         def run(
             speaker_file, kind, photo_file, video_file, samples, look, style, seed, strength, guidance, size, longest,
-            label, visit: gr.Request,
+            label, weights, visit: gr.Request,
         ) -> Iterator[dict]:  # fmt: skip
             listener_file = photo_file if kind == PHOTO else video_file
             VISITS.keep(visit.session_hash, speaker_file, photo_file, video_file)
@@ -279,7 +287,22 @@ def build(weights: str = "demo") -> gr.Blocks:
                     shown[slot] = gr.Video(value=str(file) if file else None, visible=bool(file))
             yield shown
 
-        inputs = [speaker, kind, photo, video, samples, look, style, seed, strength, guidance, size, longest, label]
+        inputs = [
+            speaker,
+            kind,
+            photo,
+            video,
+            samples,
+            look,
+            style,
+            seed,
+            strength,
+            guidance,
+            size,
+            longest,
+            label,
+            choice,
+        ]
         outputs = [status, results, together, archive, *cards, *meshes, *photos]
         go.click(
             run,
@@ -303,6 +326,21 @@ def build(weights: str = "demo") -> gr.Blocks:
             queue=False,
             api_visibility="private",
         )
+
+        def other_weights(name: str) -> dict:
+            try:
+                chosen = pipeline.load_reactor(name)
+            except InputError as error:
+                return {status: trouble(str(error))}
+            names = pipeline.styles(chosen)
+            return {
+                status: "",
+                style: gr.Dropdown(choices=list(names), value=names[0]),
+                guidance: chosen.checkpoint.sampling.guidance,
+                about: notice(chosen),
+            }
+
+        choice.change(other_weights, choice, [status, style, guidance, about], api_visibility="private")
 
         def noticed(file: str | None, visit: gr.Request) -> None:
             VISITS.keep(visit.session_hash, file)

@@ -6,6 +6,7 @@ metadata, every architecture size. Loading says what is missing or unexpected, b
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from perfrdiff.models.prior import Prior, PriorConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 
-FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
+FOLDER = Path(os.environ.get("PERFRDIFF_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
 FORMAT = 1
 NETWORKS: dict[str, tuple[type[nn.Module], type]] = {
     "denoiser": (Denoiser, DenoiserConfig),

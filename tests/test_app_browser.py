@@ -1,5 +1,6 @@
 """A visitor with a real browser: chooses files, moves the slider, presses the button, watches, downloads."""
 
+import json
 import os
 import shutil
 import socket
@@ -8,9 +9,11 @@ import sys
 import time
 import urllib.request
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from published_folder import reduced_tables, write_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,16 +32,21 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, weights):
     """The page as `make run` starts it: its address, and the folder in which it keeps files."""
-    kept = tmp_path_factory.mktemp("kept")
+    with served(tmp_path_factory.mktemp("kept"), weights) as place:
+        yield place
+
+
+@contextmanager
+def served(kept, weights, **environment):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/"
-    log = (kept.parent / "page.log").open("w+")
+    log = (kept.parent / f"{kept.name}.log").open("w+")
     process = subprocess.Popen(
         [sys.executable, "app.py", "--weights", weights],
         cwd=ROOT,
-        env=os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(kept)},
+        env=os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(kept)} | environment,
         stdout=log,
         stderr=subprocess.STDOUT,
     )
@@ -190,3 +198,39 @@ def test_nothing_sticks_out_on_a_phone_or_a_desk(chromium, server, width, scheme
     button = page.locator("#go").bounding_box()
     assert button["width"] > 0.7 * min(width, 1160) - 60
     page.close()
+
+
+@pytest.mark.slow
+def test_imported_weights_can_be_chosen(chromium, tmp_path, speaker, portrait):
+    """The paper's weights (made-up ones of a small size) appear beside the demo weights, and react."""
+    from perfrdiff.published import convert
+
+    weights, kept = tmp_path / "weights", tmp_path / "kept"
+    kept.mkdir()
+    for variant in ("emotion", "render"):
+        convert.import_weights(write_folder(tmp_path / variant, variant), weights, tables=reduced_tables())
+    with served(kept, "paper-emotion", PERFRDIFF_CHECKPOINTS=str(weights)) as (address, _):
+        page = chromium.new_page(viewport={"width": 1280, "height": 1500})
+        page.goto(address)
+        page.wait_for_selector("#go", timeout=60_000)
+        assert "Weights: paper-emotion" in page.inner_text("#about")
+        page.get_by_text("Settings", exact=True).click()
+        page.click("#weights input")
+        page.get_by_role("option", name="paper-render").click()
+        page.wait_for_function("document.querySelector('#about').innerText.includes('Weights: paper-render')")
+        choose(page, "#speaker", speaker)
+        choose(page, "#photo", portrait)
+        page.locator("#samples input[type=range]").focus()
+        page.keyboard.press("Home")
+        page.click("#go")
+        page.wait_for_selector("#together video", timeout=PATIENCE)
+        page.wait_for_function("document.querySelectorAll('#cards video').length === 2", timeout=60_000)
+        with page.expect_download(timeout=60_000) as waiting:
+            page.click("#zip")
+        waiting.value.save_as(tmp_path / "all.zip")
+        if os.environ.get("PERFRDIFF_PICTURES"):
+            page.screenshot(path=Path(os.environ["PERFRDIFF_PICTURES"]) / "weights.png", full_page=True)
+        page.close()
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        settings = json.loads(archive.read("settings.json"))
+    assert settings["weights"]["name"] == "paper-render"
