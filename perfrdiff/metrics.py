@@ -9,18 +9,19 @@ Where the columns differ:
 * FRCorr, FRDist: the published numbers are *sums* over the K samples; sound: means.
 * FRSyn: the published parallel version scores only the first sample of a clip, and one constant channel makes every lag
   undefined, which counts as 49 frames; sound: all samples, constant channels are left out of the mean over channels.
-FRRea, the distance between rendered and real frames, needs pictures and is not here.
+FRRea, the distance between rendered and real frames, needs pictures: evaluation.realism.
 """
 
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from perfrdiff import metrics_kernels as kernels
 from perfrdiff.errors import InputError
 
-GROUPS = ((slice(0, 15), 1 / 15), (slice(15, 17), 1.0), (slice(17, 25), 1 / 8))  # columns and weight in FRDist
 LONGEST_LAG = 49  # frames, 2 s
 CCC_EPSILON = 1e-8
 ATTRIBUTES = 25
@@ -47,20 +48,22 @@ class Table:
 
 
 def evaluate(
-    prediction: np.ndarray, truth: np.ndarray, speaker: np.ndarray, neighbour: np.ndarray, threads: int = 1
+    prediction: np.ndarray, truth: np.ndarray, speaker: np.ndarray, neighbour: np.ndarray, threads: int | None = None
 ) -> Table:
     """All metrics of reactions (N, K, T, 25) to speakers (N, T, 25), with truth (N, T, 25) and neighbour (N, N) of 0/1.
+
+    `threads` None: one for every core.
 
     Raises InputError for shapes that do not fit, numbers that are not finite, and a clip without any neighbour.
     """
     prediction, truth, speaker, neighbour = _checked(prediction, truth, speaker, neighbour)
     samples = prediction.shape[1]
-    corr = float(best_correlation(prediction, truth, neighbour).sum(axis=1).mean())
+    corr = float(best_correlation(prediction, truth, neighbour, threads).sum(axis=1).mean())
     dist = float(best_distance(prediction, truth, neighbour, threads).sum(axis=1).mean())
     div, var, dvs = diversity(prediction), variance(prediction), distinctness(prediction)
     return Table(
-        Scores(corr, dist, div, var, dvs, synchrony(prediction, speaker, "published")),
-        Scores(corr / samples, dist / samples, div, var, dvs, synchrony(prediction, speaker, "sound")),
+        Scores(corr, dist, div, var, dvs, synchrony(prediction, speaker, "published", threads=threads)),
+        Scores(corr / samples, dist / samples, div, var, dvs, synchrony(prediction, speaker, "sound", threads=threads)),
     )
 
 
@@ -69,62 +72,75 @@ def concordance(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     Population moments; a column that is constant on either side counts as 0.
     """
-    prediction, truth = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-    frames = prediction.shape[1]
-    mean_p, mean_t = prediction.mean(axis=1), truth.mean(axis=1)  # (·, D)
-    moved_p, moved_t = prediction - mean_p[:, None], truth - mean_t[:, None]
+    return _concordance(*_centred(prediction), *_centred(truth))
+
+
+def _centred(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(P, T, D) -> deviations from the mean (D, P, T), means (P, D), population variances (P, D)."""
+    columns = np.ascontiguousarray(np.asarray(rows, np.float64).transpose(2, 0, 1))
+    mean = columns.mean(axis=2)
+    moved = columns - mean[..., None]
     # A constant column is exactly 0 here, whatever rounding its mean picked up.
-    moved_p[np.broadcast_to(_constant(prediction)[:, None], moved_p.shape)] = 0.0
-    moved_t[np.broadcast_to(_constant(truth)[:, None], moved_t.shape)] = 0.0
-    shared = np.matmul(moved_p.transpose(2, 0, 1), moved_t.transpose(2, 1, 0)) / frames  # (D, P, N)
-    spread_p, spread_t = (moved_p**2).mean(axis=1), (moved_t**2).mean(axis=1)
-    apart = (mean_p.T[:, :, None] - mean_t.T[:, None]) ** 2
+    moved[columns.max(axis=2) == columns.min(axis=2)] = 0.0
+    return moved, mean.T, np.square(moved).mean(axis=2).T
+
+
+def _concordance(moved_p, mean_p, spread_p, moved_t, mean_t, spread_t) -> np.ndarray:
+    shared = np.matmul(moved_p, moved_t.transpose(0, 2, 1)) / moved_p.shape[2]  # (D, P, N)
     both = spread_p.T[:, :, None] + spread_t.T[:, None]
+    apart = (mean_p.T[:, :, None] - mean_t.T[:, None]) ** 2
     return (2 * shared / (both + apart + CCC_EPSILON)).mean(axis=0)
 
 
-def best_correlation(prediction: np.ndarray, truth: np.ndarray, neighbour: np.ndarray) -> np.ndarray:
+def best_correlation(
+    prediction: np.ndarray, truth: np.ndarray, neighbour: np.ndarray, threads: int | None = None
+) -> np.ndarray:
     """FRCorr's parts, (N, K): the best concordance of a sample with an appropriate listener."""
-    every = np.stack([concordance(samples, truth) for samples in prediction])  # (N, K, N)
-    return np.where(neighbour[:, None] > 0, every, -np.inf).max(axis=2)
+    moved_t, mean_t, spread_t = _centred(truth)
 
+    def of(i: int) -> np.ndarray:
+        among = np.flatnonzero(neighbour[i] > 0)
+        moved_p, mean_p, spread_p = _centred(prediction[i])
+        parts = _concordance(moved_p, mean_p, spread_p, moved_t[:, among], mean_t[among], spread_t[among])
+        return parts.max(axis=1)
 
-@njit(nogil=True, cache=True)
-def _warped(a: np.ndarray, b: np.ndarray) -> float:
-    """Dynamic time warping of (S, D) and (T, D): root of the least cumulated squared Euclidean cost, no band."""
-    row = np.full(len(b) + 1, np.inf)
-    row[0] = 0.0
-    for i in range(len(a)):
-        corner = row[0]
-        row[0] = np.inf
-        for j in range(len(b)):
-            cost = 0.0
-            for d in range(a.shape[1]):
-                cost += (a[i, d] - b[j, d]) ** 2
-            best = min(corner, row[j], row[j + 1])
-            corner = row[j + 1]
-            row[j + 1] = cost + best
-    return np.sqrt(row[len(b)])
+    return np.stack(_shared(of, len(prediction), threads))
 
 
 def warping_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Weighted time-warped distance of two reactions (T, 25): action units / 15 + affect + expressions / 8."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return sum(
-        weight * _warped(np.ascontiguousarray(a[:, columns]), np.ascontiguousarray(b[:, columns]))
-        for columns, weight in GROUPS
-    )
+    """Weighted time-warped distance of two reactions (·, 25): action units / 15 + affect + expressions / 8.
+
+    Each part is the root of the least cumulated squared Euclidean cost over all warping paths, without a band.
+    """
+    a, b = _columns(np.asarray(a)[::-1]), _columns(b)
+    return sum(weight * kernels.warped(a, b, group, np.inf) for group, (_, _, weight) in enumerate(kernels.GROUPS))
 
 
-def best_distance(prediction: np.ndarray, truth: np.ndarray, neighbour: np.ndarray, threads: int = 1) -> np.ndarray:
+def best_distance(
+    prediction: np.ndarray, truth: np.ndarray, neighbour: np.ndarray, threads: int | None = None
+) -> np.ndarray:
     """FRDist's parts, (N, K): the least weighted warping distance of a sample to an appropriate listener."""
+    columns = _columns(truth)
+    boxes = np.stack([columns.min(axis=2), columns.max(axis=2)], axis=1)  # (M, 2, D)
+    count, samples = prediction.shape[:2]
+    appropriate = [np.flatnonzero(row > 0) for row in neighbour]
 
-    def of_clip(i: int) -> list[float]:
-        appropriate = truth[neighbour[i] > 0]
-        return [min(warping_distance(sample, real) for real in appropriate) for sample in prediction[i]]
+    def of(item: int) -> float:
+        sample = _columns(prediction[item // samples, item % samples, ::-1])
+        return kernels.nearest(sample, columns, boxes, appropriate[item // samples])
 
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        return np.array(list(pool.map(of_clip, range(len(prediction)))))
+    return np.array(_shared(of, count * samples, threads)).reshape(count, samples)
+
+
+def _columns(rows: np.ndarray) -> np.ndarray:
+    """(…, T, D) -> (…, D, T) float64, frames next to one another in memory."""
+    return np.ascontiguousarray(np.swapaxes(np.asarray(rows, np.float64), -1, -2))
+
+
+def _shared(of: Callable[[int], float], count: int, threads: int | None) -> list:
+    """`of` 0 … count - 1, by as many threads as there are cores unless told otherwise."""
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        return list(pool.map(of, range(count)))
 
 
 def _mean_pair_distance(items: np.ndarray) -> float:
@@ -158,21 +174,7 @@ def lagged_correlation(reaction: np.ndarray, speaker: np.ndarray, compat: str = 
     A positive lag compares the reaction with what the speaker did that many frames earlier. A constant column makes
     the mean NaN as published; "sound" leaves it out (NaN only where every column is constant).
     """
-    reaction, speaker = np.asarray(reaction, np.float64), np.asarray(speaker, np.float64)
-    frames, peaks = len(reaction), []
-    for lag in range(-LONGEST_LAG, LONGEST_LAG + 1):
-        late = reaction[max(lag, 0) : frames + min(lag, 0)]
-        early = speaker[max(-lag, 0) : frames - max(lag, 0)]
-        undefined = _constant(late[None])[0] | _constant(early[None])[0]
-        late, early = late - late.mean(axis=0), early - early.mean(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            r = (late * early).sum(axis=0) / np.sqrt((late**2).sum(axis=0) * (early**2).sum(axis=0))
-        r[undefined] = np.nan
-        if compat == "sound":
-            peaks.append(r[~undefined].mean() if not undefined.all() else np.nan)
-        else:
-            peaks.append(r.mean())
-    return np.array(peaks)
+    return kernels.lagged(_columns(reaction), _columns(speaker), LONGEST_LAG, compat == "sound")
 
 
 def best_lag(reaction: np.ndarray, speaker: np.ndarray, compat: str = "sound") -> float:
@@ -186,7 +188,13 @@ def best_lag(reaction: np.ndarray, speaker: np.ndarray, compat: str = "sound") -
     return float(np.nanargmax(correlation) - LONGEST_LAG) if np.isfinite(correlation).any() else float("nan")
 
 
-def synchrony(prediction: np.ndarray, speaker: np.ndarray, compat: str = "sound", samples: int | None = None) -> float:
+def synchrony(
+    prediction: np.ndarray,
+    speaker: np.ndarray,
+    compat: str = "sound",
+    samples: int | None = None,
+    threads: int | None = None,
+) -> float:
     """FRSyn: mean absolute best lag.
 
     `samples`: how many of each clip's samples are scored. None: one as in the published parallel version, all in the
@@ -194,20 +202,13 @@ def synchrony(prediction: np.ndarray, speaker: np.ndarray, compat: str = "sound"
     """
     if samples is None:
         samples = 1 if compat == "published" else prediction.shape[1]
-    lags = np.array(
-        [
-            best_lag(sample, talk, compat)
-            for clip, talk in zip(prediction, speaker, strict=True)
-            for sample in clip[:samples]
-        ]
-    )
+
+    def of(item: int) -> float:
+        return best_lag(prediction[item // samples, item % samples], speaker[item // samples], compat)
+
+    lags = np.array(_shared(of, len(prediction) * samples, threads))
     lags = np.abs(lags[np.isfinite(lags)])
     return float(lags.mean()) if len(lags) else float("nan")
-
-
-def _constant(x: np.ndarray) -> np.ndarray:
-    """Which columns of (P, T, D) never change, (P, D)."""
-    return x.max(axis=1) == x.min(axis=1)
 
 
 def _checked(prediction, truth, speaker, neighbour) -> tuple[np.ndarray, ...]:

@@ -4,17 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from perfrdiff.data.simulated import Event, SimulatedSpeaker
+from perfrdiff.data.simulated import Event, SimulatedSpeaker, simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import events, intervals
 from perfrdiff.evaluation.behaviour import Row
+from perfrdiff.evaluation.dyads import HELD_OUT
 from perfrdiff.evaluation.habits import HABITS, quantities, read_habits
 from perfrdiff.evaluation.observe import _follows
 from perfrdiff.features.clip import Speaker, read_speaker
 from perfrdiff.features.coefficients import FPS
 from perfrdiff.reactor import Reactor
 
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".m4v")
 SHORTEST = 6.0  # seconds of a video that is used
 PAUSE = 0.4  # seconds of quiet that end a phrase
 MOVED = ("nod rate", "smile level", "blink rate", "rest pitch", "rest yaw", "rest tilt", "brow activity")
@@ -73,26 +74,33 @@ def measure(weights: str, folder: Path, *, device: str = "cpu", samples: int = 4
     people = read_videos(folder / "listeners") if (folder / "listeners").is_dir() else videos
     reactor = Reactor.load(weights, device)
 
-    def answers(name: str, listener) -> np.ndarray:
+    def answers(video: Speaker | SimulatedSpeaker, listener) -> np.ndarray:
         reactor.set_listener(listener)
-        video = videos[name]
         return reactor.react(video.audio, video.coefficients, samples=samples, seed=seed).coefficients
 
-    named = {name: np.concatenate([answers(name, style) for style in reactor.styles]) for name in videos}
-    counted = np.stack([np.mean([quantities(clip) for clip in clips], axis=0) for clips in named.values()])
-    rows = []
-    for habit, of in HABITS.items():
-        values = of.read(counted[:, None])
-        rows.append(Row("real", f"{habit} of the named styles, mean over {len(videos)} videos", intervals.mean(values)))
-    speakers = {name: heard(video) for name, video in videos.items()}
+    simulated = [simulate_speaker(np.random.default_rng([HELD_OUT, i]), 30.0) for i in range(len(videos))]
+    columns = []
+    for speakers in ([heard(video) for video in videos.values()], simulated):
+        made = [np.concatenate([answers(speaker, style) for style in reactor.styles]) for speaker in speakers]
+        columns.append(_statistics(speakers, made))
+    rows = [
+        Row("real", f"{what}, named styles to {len(videos)} videos", found, columns[1][what])
+        for what, found in columns[0].items()
+    ]
+    return [*rows, *_moved(list(videos.values()), people, answers)]
+
+
+def _statistics(speakers: list[SimulatedSpeaker], made: list[np.ndarray]) -> dict[str, intervals.Estimate]:
+    """Mean habits of the reactions (samples, frames, 58) to each speaker, and what they follow."""
+    counted = np.stack([_total(clips) for clips in made])
+    found = {name: intervals.mean(habit.read(counted)) for name, habit in HABITS.items()}
     for what in ("nods after phrase ends", "smiles after smiles"):
-        pairs = np.stack([_follows(clips, speakers[name])[what] for name, clips in named.items()])
-        found = intervals.rate_ratio(pairs[:, 0], pairs[:, 1])
-        rows.append(Row("real", f"rate of {what}, by the rate elsewhere", found))
-    return [*rows, *_moved(list(videos), people, answers)]
+        pairs = np.stack([_follows(clips, speaker)[what] for speaker, clips in zip(speakers, made, strict=True)])
+        found[f"rate of {what}, by the rate elsewhere"] = intervals.rate_ratio(pairs[:, 0], pairs[:, 1])
+    return found
 
 
-def _moved(speakers: list[str], people: dict[str, Speaker], answers) -> list[Row]:
+def _moved(speakers: list[Speaker], people: dict[str, Speaker], answers) -> list[Row]:
     """Does a real person's style move the reaction from the generic one towards that person's own habits?"""
     names = list(people)
     own, generic, personal = [], [], []
