@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m perfrdiff evaluate`."""
     ways = parser.add_subparsers(title="what to evaluate on", metavar="WHAT", required=True)
     _add_demo(ways)
+    _add_data(ways)
 
 
 def _shared(command: argparse.ArgumentParser) -> None:
@@ -93,3 +94,56 @@ def _folder(path: Path | None) -> Path | None:
         raise InputError(f"{path} is a file; --out needs a folder.")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _add_data(ways) -> None:
+    command = ways.add_parser(
+        "data",
+        help="a data set in the layout of REACT 2024",
+        description="All metrics of the challenge, as published and sound, with baselines, on one split of REACT 2024 "
+        "or of a folder that 'simulate' wrote.",
+    )
+    command.set_defaults(run=run_data)
+    _shared(command)
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="REACT 2024's 'data' folder")
+    command.add_argument("--split", choices=("train", "val", "test"), default="test")
+    command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions per clip (default: 10)")
+    command.add_argument("--personal", action="store_true", help="the person-specific index and neighbour matrix")
+    command.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="only these (default: all)")
+    command.add_argument("--seed", type=int, default=0, metavar="N")
+    pictures = command.add_argument_group("FRRea, of videos rendered before")
+    pictures.add_argument("--rendered", type=Path, metavar="DIR", help="videos of this listener's reactions")
+    pictures.add_argument("--real", type=Path, metavar="DIR", help="videos of real listeners")
+    pictures.add_argument("--inception", type=Path, metavar="FILE", help="the feature network as TorchScript")
+
+
+def run_data(options: argparse.Namespace) -> int:
+    """Score a split, print the tables, write the files."""
+    from dataclasses import asdict, replace
+
+    from perfrdiff.data.command import shown
+    from perfrdiff.evaluation import dataset, plots, realism
+    from perfrdiff.reactor import Reactor
+
+    pictures = (options.inception, options.rendered, options.real)
+    if any(pictures) and not all(pictures):
+        raise InputError("FRRea needs all of --rendered, --real and --inception.")
+    out = _folder(options.out)
+    reactor = Reactor.load(options.weights, options.device)
+    report = dataset.evaluate(
+        reactor, options.data, options.split, samples=options.samples, personal=options.personal, limit=options.limit,
+        methods=options.methods or dataset.METHODS, steps=options.steps, guidance=options.guidance, seed=options.seed,
+        progress=shown("clips"),
+    )  # fmt: skip
+    if all(pictures):
+        found = realism.realism(*pictures, options.device)
+        lines = [replace(line, frrea=found) if line.method == "this listener" else line for line in report.lines]
+        report = replace(report, lines=tuple(lines))
+    text = dataset.markdown(report)
+    print(text)
+    if out is not None:
+        (out / "metrics.md").write_text(text + "\n", encoding="utf-8")
+        (out / "metrics.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        plots.scores(report, out / "metrics.png")
+    return 0

@@ -9,6 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from perfrdiff.evaluation.behaviour import Row
+from perfrdiff.evaluation.dataset import BETTER, Report
 
 
 def habits(table: Sequence[Row], path: Path) -> None:
@@ -26,5 +27,20 @@ def habits(table: Sequence[Row], path: Path) -> None:
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("correlation over persons with the true habit (blue: reactions, grey: measured on the style clip)")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def scores(report: Report, path: Path) -> None:
+    """One panel per metric, one bar per method, the sound column."""
+    names = [name for name in BETTER if name != "FRRea"]
+    figure, axes = plt.subplots(1, len(names), figsize=(2.4 * len(names), 3.4), layout="constrained", sharey=True)
+    methods = [line.method for line in report.lines]
+    for name, panel in zip(names, axes, strict=True):
+        values = [getattr(line.sound, name) for line in report.lines]
+        colours = ["tab:blue" if method == "this listener" else "tab:gray" for method in methods]
+        panel.barh(methods, values, color=colours)
+        panel.set_title(f"{name} {BETTER[name]}")
+    axes[0].invert_yaxis()
     figure.savefig(path, dpi=120)
     plt.close(figure)

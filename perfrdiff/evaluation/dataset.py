@@ -1,0 +1,190 @@
+"""The challenge's metrics on a data set in the layout of REACT 2024, with baselines in the same table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from perfrdiff import metrics
+from perfrdiff.data.react import FRAMES, ReactData, emotion_path, open_split, read_attributes, read_index
+from perfrdiff.errors import InputError
+from perfrdiff.features.affect import affect_attributes
+from perfrdiff.metrics import Scores
+from perfrdiff.reactor import Reactions, Reactor
+
+METHODS = ("this listener", "generic", "ground truth", "random", "mime", "nearest neighbour", "mean sequence")
+COARSE = 25  # frames averaged before speakers are compared for the nearest neighbour
+BETTER = {"FRCorr": "↑", "FRDist": "↓", "FRDiv": "↑", "FRVar": "↑", "FRDvs": "↑", "FRSyn": "↓", "FRRea": "↓"}
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method's scores in both columns."""
+
+    method: str
+    published: Scores
+    sound: Scores
+    frrea: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was evaluated, and how it came out."""
+
+    weights: str
+    split: str
+    clips: int
+    samples: int
+    neighbours: str  # "generic" or "person-specific"
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+
+
+def attributes_of(reactor: Reactor, reactions: Reactions) -> np.ndarray:
+    """Attributes (K, frames, 25) of reactions: the generator's own where it predicts them, those of the paper's second
+    autoencoder where the weights have one, the rules of features.affect otherwise."""
+    if reactions.attributes is not None:
+        return reactions.attributes
+    regressor = reactor.checkpoint.coefficient_autoencoder
+    if regressor is None:
+        return np.stack([affect_attributes(clip) for clip in reactions.coefficients])
+    with torch.inference_mode():
+        rows = torch.tensor(reactions.coefficients, device=reactor.device)
+        return regressor.regress(reactor.checkpoint.normalizer.coefficients(rows)).cpu().numpy()
+
+
+def evaluate(
+    reactor: Reactor,
+    folder: Path,
+    split: str = "test",
+    *,
+    samples: int = 10,
+    personal: bool = False,
+    limit: int | None = None,
+    methods: Sequence[str] = METHODS,
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Generate `samples` reactions to every speaker of the split, as its listener and as nobody, and score them.
+
+    `personal` takes the person-specific index and matrix, as the paper's personalised evaluation does. `limit` keeps
+    the first clips of the split only, and the neighbours among them.
+
+    Raises InputError for data that cannot be used, and for an unknown method.
+    """
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown:
+        raise InputError(f"There is no method {', '.join(unknown)}; there are {', '.join(METHODS)}.")
+    if samples < 1:
+        raise InputError(f"{samples} samples asked for; at least 1 is needed.")
+    data = open_split(folder, split, personal=personal)
+    count = len(data) if limit is None else min(limit, len(data))
+    truth = np.stack([data.listener(i).attributes for i in range(count)])
+    speaker = np.stack([data.speaker(i).attributes for i in range(count)])
+    neighbour = data.neighbours[:count, :count]
+    made = {name: _generated(reactor, data, count, name, samples, steps, guidance, seed, progress)
+            for name in ("this listener", "generic") if name in methods}  # fmt: skip
+    made |= _baselines(data, truth, speaker, methods, seed)
+    notes = [f"Mean face: {data.mean_from}."]
+    trained = _training_pairs(data.folder) if {"nearest neighbour", "mean sequence"} & set(methods) else None
+    if isinstance(trained, str):
+        notes.append(trained)
+    elif trained is not None:
+        if "mean sequence" in methods:
+            made["mean sequence"] = np.repeat(trained[1].mean(axis=0)[None, None], count, axis=0)
+        if "nearest neighbour" in methods:
+            made["nearest neighbour"] = _nearest(trained, speaker)[:, None]
+    lines = []
+    for method in methods:
+        if method in made:
+            table = metrics.evaluate(made[method], truth, speaker, neighbour)
+            lines.append(Line(method, _as_if(table.published, made[method].shape[1], samples), table.sound))
+    kind = "person-specific" if personal else "generic"
+    return Report(reactor.checkpoint.name, split, count, samples, kind, tuple(lines), tuple(notes))
+
+
+def _generated(reactor, data: ReactData, count, name, samples, steps, guidance, seed, progress) -> np.ndarray:
+    out = np.empty((count, samples, FRAMES, metrics.ATTRIBUTES), np.float32)
+    last = None
+    for i in range(count):
+        style = data.style_clip(i) if name == "this listener" else None
+        if style != last or i == 0:
+            reactor.set_listener(None if style is None else data.clips[style].coefficients + data.mean)
+            last = style
+        talk = data.speaker(i)
+        reactions = reactor.react(
+            talk.audio, talk.coefficients + data.mean, affect=talk.attributes, samples=samples, seed=seed + i,
+            steps=steps, guidance=guidance,
+        )  # fmt: skip
+        out[i] = attributes_of(reactor, reactions)
+        if progress is not None:
+            progress(i + 1, count)
+    return out
+
+
+def _baselines(data: ReactData, truth, speaker, methods, seed: int) -> dict[str, np.ndarray]:
+    """Those that need no training split: (N, 1 or K, T, 25). Random is uniform noise in 0 … 1, as published."""
+    rng = np.random.default_rng(seed)
+    made = {"ground truth": truth[:, None], "mime": speaker[:, None]}
+    if "random" in methods:
+        made["random"] = rng.random((len(truth), 2, *truth.shape[1:]), np.float32)
+    return made
+
+
+def _as_if(scores: Scores, made: int, samples: int) -> Scores:
+    """Published sums over samples, where fewer than `samples` alike ones were scored."""
+    factor = samples / made
+    return Scores(**asdict(scores) | {"FRCorr": scores.FRCorr * factor, "FRDist": scores.FRDist * factor})
+
+
+def _training_pairs(folder: Path) -> tuple[np.ndarray, np.ndarray] | str:
+    """Attributes of speakers and listeners of the training split, (M, T, 25) each, or why there are none."""
+    if not (folder / "train.csv").is_file():
+        return "No training split is there, so no nearest neighbour and no mean sequence."
+    entries = read_index(folder / "train.csv")
+    places = {
+        path: folder / "train" / "Emotion" / f"{emotion_path(path)}.csv" for e in entries for path in vars(e).values()
+    }
+    missing = [str(place) for place in places.values() if not place.is_file()]
+    if missing:
+        return (
+            f"The training split lacks {len(missing)} files ({missing[0]}, …): no nearest neighbour, no mean sequence."
+        )
+    rows = {path: read_attributes(place)[:FRAMES] for path, place in places.items()}
+    return tuple(np.stack([rows[getattr(e, who)] for e in entries]) for who in ("speaker", "listener"))
+
+
+def _nearest(trained: tuple[np.ndarray, np.ndarray], speaker: np.ndarray) -> np.ndarray:
+    """The listener of the training speaker who behaves most alike, for every speaker (N, T, 25)."""
+
+    def coarse(rows: np.ndarray) -> np.ndarray:
+        return rows[:, : FRAMES - FRAMES % COARSE].reshape(len(rows), -1, COARSE, rows.shape[-1]).mean(axis=2)
+
+    known, asked = coarse(trained[0]).reshape(len(trained[0]), -1), coarse(speaker).reshape(len(speaker), -1)
+    apart = (asked**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * asked @ known.T
+    return trained[1][apart.argmin(axis=1)]
+
+
+def markdown(report: Report) -> str:
+    """Both columns as one table."""
+    names = [field.name for field in fields(Scores)]
+    with_pictures = any(line.frrea is not None for line in report.lines)
+    heads = [f"{name} {BETTER[name]}" for name in names] + (["FRRea ↓"] if with_pictures else [])
+    lines = [
+        f"{report.weights} on {report.clips} clips ({report.split}), {report.samples} samples each, "
+        f"{report.neighbours} neighbours. FRCorr and FRDist are sums over samples as published, means in the sound "
+        "table; FRSyn is told twice because the published one is faulty (perfrdiff/metrics.py).",
+    ]
+    for title, column in (("As published", "published"), ("Sound", "sound")):
+        lines += ["", f"| {title} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+        for line in report.lines:
+            values = [f"{getattr(getattr(line, column), name):.4f}" for name in names]
+            if with_pictures:
+                values.append("" if line.frrea is None else f"{line.frrea:.2f}")
+            lines.append(f"| {line.method} | {' | '.join(values)} |")
+    return "\n".join([*lines, "", *report.notes])
