@@ -135,6 +135,19 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
         raise InputError(
             f"{path.name} holds no PerFRDiff checkpoint of format {FORMAT}; it says {about.get('format')}."
         )
+    try:
+        return _built(path, about, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path.name} does not say which networks it holds ({type(error).__name__}: {error}); fetch or import it "
+            "again."
+        ) from None
+
+
+def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """The checkpoint of a file's metadata and tensors."""
     sizes = json.loads(about["sizes"])
     networks = {}
     for part, (network, config) in (NETWORKS | PUBLISHED_ONLY).items():
