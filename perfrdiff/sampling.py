@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -10,18 +9,9 @@ from torch import Tensor
 
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits
+from perfrdiff.models.schedule import TRAIN_STEPS, cumulative_alphas
 
-TRAIN_STEPS = 1000  # diffusion steps of training, cosine schedule (spec section 5)
 STEP_SEED = 1_000_003  # keeps the seeds of neighbouring samples apart
-
-
-@cache
-def cumulative_alphas() -> np.ndarray:
-    """abar of the cosine schedule, (1000,) float64: cumprod(1 - beta), beta capped at 0.999 (spec section 5)."""
-    s = np.arange(TRAIN_STEPS + 1) / TRAIN_STEPS
-    f = np.cos((s + 0.008) / 1.008 * np.pi / 2) ** 2
-    beta = np.minimum(1 - f[1:] / np.maximum(1e-5, f[:-1]), 0.999)
-    return np.cumprod(1 - beta)
 
 
 def add_noise(x0: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

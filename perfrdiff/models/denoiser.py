@@ -7,7 +7,7 @@ Two published variants, told apart by the configuration:
   speaker latent, listener latent, past listener, personal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perfrdiff.models.layers import Attention, Edits, edited_linear, sine_table, timestep_embedding
+from perfrdiff.models.schedule import cumulative_alphas
 
 MEMORY_ORDER = {
     "render": ("audio", "coefficients", "past_listener"),
@@ -47,6 +48,9 @@ class DenoiserConfig:
     time_width: int = 64
     speaker_window: int | None = None  # frames of the speaker that a window sees; None: as many as its own (published)
     context: int = 0  # speaker's frames that are also added to the query of their own time; 0: none (published)
+    time_in_query: bool = False  # add the diffusion step to the queries, beside the memory's time token
+    norm_first: bool = False  # normalise before each part of a layer instead of after it (published)
+    prediction: str = "x0"  # what the output layer says: the clean window (published), or "velocity"
     condition_widths: Mapping[str, int] = field(
         default_factory=lambda: {"audio": 78, "coefficients": 58, "emotion": 25, "past_listener": 58}
     )
@@ -57,6 +61,8 @@ class DenoiserConfig:
     def __post_init__(self):
         if self.variant not in MEMORY_ORDER:
             raise ValueError(f"unknown denoiser variant {self.variant!r}: expected one of {', '.join(MEMORY_ORDER)}")
+        if self.prediction not in ("x0", "velocity"):
+            raise ValueError(f"a denoiser predicts x0 or velocity, not {self.prediction!r}")
         if self.context and self.speaker_frames < self.window + self.reaction_delay:
             raise ValueError("a context needs a speaker window of at least window + reaction_delay frames")
 
@@ -82,7 +88,7 @@ class Memory:
 
 
 class DecoderLayer(nn.Module):
-    """Post-norm: self-attention, cross-attention to the memory, feed-forward with exact GELU."""
+    """Self-attention, cross-attention to the memory, feed-forward with exact GELU; post-norm or `norm_first`."""
 
     def __init__(self, config: DenoiserConfig):
         super().__init__()
@@ -94,25 +100,38 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(config.width)
         self.norm3 = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
+        self.norm_first = config.norm_first
 
     def forward(
         self, h: Tensor, time: Tensor, key: Tensor, value: Tensor, masks: tuple, edits: Edits, name: str
     ) -> Tensor:
         self_mask, memory_mask = masks
         cross_edit = edits.get(f"{name}.multihead_attn.in_proj_weight")
-        h = self.norm1(h + self.dropout(self.self_attn(h, self_mask)))
+        h = self._residual(h, self.norm1, lambda x: self.self_attn(x, self_mask))
         time_key, time_value = self.multihead_attn.keys_values(time, cross_edit)
         key = torch.cat([time_key, key], dim=2)
         value = torch.cat([time_value, value], dim=2)
-        h = self.norm2(h + self.dropout(self.multihead_attn.attend(h, key, value, memory_mask, cross_edit)))
-        inner = edited_linear(h, self.linear1.weight, self.linear1.bias, edits.get(f"{name}.linear1.weight"))
-        inner = self.dropout(F.gelu(inner))
-        outer = edited_linear(inner, self.linear2.weight, self.linear2.bias, edits.get(f"{name}.linear2.weight"))
-        return self.norm3(h + self.dropout(outer))
+        h = self._residual(h, self.norm2, lambda x: self.multihead_attn.attend(x, key, value, memory_mask, cross_edit))
+
+        def feedforward(x: Tensor) -> Tensor:
+            inner = edited_linear(x, self.linear1.weight, self.linear1.bias, edits.get(f"{name}.linear1.weight"))
+            inner = self.dropout(F.gelu(inner))
+            return edited_linear(inner, self.linear2.weight, self.linear2.bias, edits.get(f"{name}.linear2.weight"))
+
+        return self._residual(h, self.norm3, feedforward)
+
+    def _residual(self, h: Tensor, norm: nn.Module, part: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.norm_first:
+            return h + self.dropout(part(norm(h)))
+        return norm(h + self.dropout(part(h)))
 
 
 class Denoiser(nn.Module):
-    """Noised window x_t (N, window, features), step t (N,), memory of the speaker -> predicted clean window x0."""
+    """Noised window x_t (N, window, features), step t (N,), memory of the speaker -> predicted clean window x0.
+
+    Where the output layer says velocity v, x0 = sqrt(abar) x_t - sqrt(1 - abar) v (Salimans & Ho 2022): with little
+    noise left, nearly all of x0 is x_t and need not be made anew, quick movements included.
+    """
 
     def __init__(self, config: DenoiserConfig):
         super().__init__()
@@ -231,7 +250,13 @@ class Denoiser(nn.Module):
             self_mask = torch.ones(frames, frames, dtype=torch.bool, device=x.device).tril()
         if memory.context is not None:
             h = h + memory.context
+        if self.config.time_in_query:
+            h = h + time
         for i, layer in enumerate(self.layers):
             masks = (self_mask, memory.mask)
             h = layer(h, time, memory.keys[i], memory.values[i], masks, edits, f"layers.{i}")
-        return edited_linear(self.norm(h), self.output.weight, self.output.bias, edits.get("output.weight"))
+        out = edited_linear(self.norm(h), self.output.weight, self.output.bias, edits.get("output.weight"))
+        if self.config.prediction == "x0":
+            return out
+        abar = torch.as_tensor(cumulative_alphas(), dtype=x.dtype, device=x.device)[timesteps][:, None, None]
+        return abar.sqrt() * x - (1 - abar).sqrt() * out

@@ -39,8 +39,8 @@ class DemoConfig:
     )  # its `coefficients` are the width of the codec's tokens
     denoiser: DenoiserConfig = field(
         default_factory=lambda: DenoiserConfig(
-            width=192, layers=5, heads=6, feedforward=768, window=24, reaction_delay=8, speaker_window=32, context=8,
-            dropout=0.0,
+            width=192, layers=4, heads=6, feedforward=768, window=24, reaction_delay=8, speaker_window=32, context=8,
+            time_in_query=True, norm_first=True, prediction="velocity", dropout=0.0,
         )
     )  # fmt: skip
     editor_hidden: int = 96
@@ -51,7 +51,7 @@ class DemoConfig:
         )
     )
     style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, learning_rate=8e-4))
-    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=8e-4, warmup=300))
+    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=1e-3, warmup=200))
     editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, learning_rate=1e-3, ema=0.995))
 
 

@@ -85,13 +85,14 @@ def window_batch(
 
 
 def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor) -> Tensor:
-    """Squared error of x0 (N, W, D), weighted by min(SNR, 5) / 5 + 0.2 of its step.
+    """Squared error of x0 (N, W, D), weighted by (1 + SNR) / (1 + SNR / 5) of its step, SNR = abar / (1 - abar).
 
-    SNR = abar / (1 - abar): the steps with little noise, where quick movements take shape, have small errors and would
-    otherwise be drowned by those where nothing can be known (Hang et al. 2023, min-SNR weighting).
+    That is 1 where all is noise and 5 where little is: these steps, in which quick movements take shape, have small
+    errors and would otherwise be drowned by those where nothing can be known (after min-SNR, Hang et al. 2023).
     """
     abar = torch.as_tensor(cumulative_alphas(), dtype=torch.float32)[timesteps]
-    step_weight = (abar / (1 - abar)).clamp(max=5.0) / 5.0 + 0.2
+    snr = abar / (1 - abar)
+    step_weight = (1 + snr) / (1 + snr / 5)
     return (((predicted - x0) ** 2).mean(dim=(1, 2)) * step_weight).mean()
 
 
