@@ -12,10 +12,12 @@ from perfrdiff.data import command as data
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import command as evaluation
 from perfrdiff.request import (
+    ANIMATORS,
     COMPAT,
     HIGHEST_GUIDANCE,
     LONGEST_SECONDS,
     LOOKS,
+    MESH_LOOKS,
     MOST_SAMPLES,
     SIZES,
     STRONGEST,
@@ -134,6 +136,27 @@ def _add_react(commands) -> None:
     pictures.add_argument(
         "--size", type=int, choices=SIZES, help=f"edge of a reaction's picture in pixels{_default('size')}"
     )
+    pictures.add_argument(
+        "--mesh-look",
+        choices=MESH_LOOKS,
+        help=f"the drawn head: studio, or grey as in the REACT challenge's videos (224 pixels){_default('mesh_look')}",
+    )
+    pictures.add_argument(
+        "--person",
+        metavar="NAME",
+        help=f"who the mesh shows: Alex, Mara, Kofi, Yuna, Omar or Edda{_default('person')}",
+    )
+    pictures.add_argument(
+        "--transparent",
+        action="store_true",
+        help="also write each mesh without a ground (WebM, VP9 with alpha, silent)",
+    )
+    pictures.add_argument(
+        "--animator",
+        choices=ANIMATORS,
+        help=f"what moves the photo; auto takes PIRender where its weights are present{_default('animator')}",
+    )
+    pictures.add_argument("--name", help=f"what the captions call the listener{_default('name')}")
     pictures.add_argument(
         "--no-label",
         dest="label",

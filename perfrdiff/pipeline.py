@@ -24,11 +24,13 @@ from perfrdiff.features.coefficients import FPS, WIDTH
 from perfrdiff.features.local_file import shown_name
 from perfrdiff.listener_shift import ListenerShift, mixed
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
-from perfrdiff.request import SIZES, Reaction, ReactRequest, ReactResult
+from perfrdiff.request import Reaction, ReactRequest, ReactResult
+from renderer.coefficients import wildness
 from renderer.face_model import FaceModel, load_face_model
+from renderer.faceverse import react_identity
 from renderer.layout import AI_LABEL, Grid
 from renderer.mesh import MeshRenderer
-from renderer.portrait.warp import WarpAnimator
+from renderer.portrait import CHECKPOINTS, PortraitAnimator, portrait_animator
 from renderer.reel import Strip, write_reel
 
 Progress = Callable[[str, float], None]
@@ -49,6 +51,8 @@ DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlg
 
 SMALL_WIDTH = 256  # features of a denoiser; the demo weights have 144, the published ones 512
 
+REACT_FACE = CHECKPOINTS / "faceverse.npz"  # made by `python -m renderer.faceverse`; nobody else may hand it on
+
 _busy = Lock()
 
 
@@ -68,11 +72,18 @@ def _face() -> FaceModel:
     return load_face_model()
 
 
+def _mesh(look: str, person: str, size: int) -> MeshRenderer:
+    """The mesh to draw. The grey look shows REACT's reference person where FaceVerse's model was converted."""
+    if look == "grey" and REACT_FACE.is_file():
+        return MeshRenderer(load_face_model(REACT_FACE), size, look, react_identity())
+    return MeshRenderer(_face(), size, look, person)
+
+
 def warm_up(weights: str = "demo") -> None:
     """Load the generator and the face, and compile the drawing code, so that the first visitor need not wait for it."""
     load_reactor(weights)
     nothing = np.zeros((1, WIDTH), np.float32)
-    next(MeshRenderer(_face(), SIZES[0]).render(nothing))
+    next(MeshRenderer(_face()).render(nothing))
 
 
 def react(request: ReactRequest, progress: Progress | None = None) -> ReactResult:
@@ -91,6 +102,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         if request.compat == "published" and not reactor.checkpoint.published:
             raise InputError(f"The weights '{request.weights}' are not the paper's; they know no 'published' way.")
         info = media.probe(request.speaker, request.max_seconds)
+        mesh = _mesh(request.mesh_look, request.person, request.size)
+        animator = portrait_animator(_face(), request.size, request.animator, device=request.device)
         clock.enter("Reading the listener")
         listener = read_listener(request.listener, progress=clock.part)
         style = _set_listener(reactor, listener, request)
@@ -109,10 +122,10 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
                 compat=request.compat,
                 progress=clock.part,
             )
-        notes = _notes(request, speaker, listener)
+        notes = _notes(request, speaker, listener, reactions)
         settings = _settings(request, reactions, listener, style, notes)
         clock.enter("Drawing")
-        made = _draw(work, request, info, speaker, listener, reactions, style, settings, clock.part)
+        made = _draw(work, request, info, speaker, listener, reactions, style, settings, mesh, animator, clock.part)
         clock.enter("Packing")
         _pack(work, made, reactions, settings)
         if request.save_shift is not None:
@@ -125,6 +138,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
                 number=reaction.number,
                 videos={look: request.out / path.name for look, path in reaction.videos.items()},
                 csv=request.out / reaction.csv.name,
+                transparent=reaction.transparent and request.out / reaction.transparent.name,
             )
             for reaction in made
         ),
@@ -182,13 +196,16 @@ def _check_shift_file(request: ReactRequest) -> None:
         raise InputError(f"{path} exists already; name another file for the listener's shift, or allow overwriting.")
 
 
-def _notes(request: ReactRequest, speaker: Speaker, listener: Listener) -> list[str]:
+def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reactions: Reactions) -> list[str]:
     """What a person should know about this run, each sentence once; without file names, for the settings are shared."""
     notes = []
     for note in (*speaker.notes, *listener.notes):
         for path, words in ((request.speaker, "the speaker's video"), (request.listener, "the listener's picture")):
             note = note.replace(shown_name(path), words)
         notes.append(note[:1].upper() + note[1:])
+    wild = wildness(reactions.coefficients.reshape(-1, WIDTH))
+    if wild is not None:
+        notes.append(wild)
     return list(dict.fromkeys(notes))
 
 
@@ -223,26 +240,32 @@ def _draw(
     reactions: Reactions,
     style: str,
     settings: dict,
+    mesh: MeshRenderer,
+    animator: PortraitAnimator,
     progress: Callable[[float], None],
 ) -> list[Reaction]:
     """Every video of the run, in one pass."""
-    painters = []
-    if "mesh" in request.looks:
-        painters.append(("mesh", MeshRenderer(_face(), request.size).render))
-    if "photo" in request.looks:
-        animator = WarpAnimator(_face(), request.size)
-        animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
-        painters.append(("photo", animator.animate))
     count, frames, _ = reactions.coefficients.shape
-    made, cards = [], []
-    for number, coefficients in enumerate(reactions.coefficients, start=1):
-        videos = {look: work / f"reaction_{number}_{look}.mp4" for look, _ in painters}
-        cards.append([Strip(paint(coefficients), videos[look]) for look, paint in painters])
-        made.append(Reaction(number, videos, work / f"reaction_{number}.csv"))
+    drawn = {}  # look -> the frames of every reaction, drawn when they are asked for
+    if "mesh" in request.looks:
+        drawn["mesh"] = [mesh.render(coefficients) for coefficients in reactions.coefficients]
+    if "photo" in request.looks:
+        animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
+        drawn["photo"] = animator.animate_many(list(reactions.coefficients))
+    made, cards, apart = [], [], []
+    for index, coefficients in enumerate(reactions.coefficients):
+        stem = f"reaction_{index + 1}"
+        videos = {look: work / f"{stem}_{look}.mp4" for look in drawn}
+        cards.append([Strip(strips[index], videos[look]) for look, strips in drawn.items()])
+        transparent = work / f"{stem}_mesh_transparent.webm" if request.transparent else None
+        if transparent is not None:
+            apart.append(Strip(mesh.render_transparent(coefficients), transparent))
+        made.append(Reaction(index + 1, videos, work / f"{stem}.csv", transparent))
+    kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
     grid = Grid(
         (info.width, info.height),
-        [f"Reaction {number}" for number in range(1, count + 1)],
-        len(painters),
+        [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
+        len(drawn),
         request.size,
         note=f"Listening style: {style}",
         label=AI_LABEL if request.label else "",
@@ -259,6 +282,7 @@ def _draw(
         metadata={"title": TITLE, "comment": json.dumps(source), "description": settings["what"]},
         label=AI_LABEL if request.label else None,
         progress=progress,
+        apart=apart,
     )
     return made
 

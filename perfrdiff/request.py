@@ -8,7 +8,10 @@ from pathlib import Path
 from perfrdiff.errors import InputError
 
 LOOKS = ("mesh", "photo")
-SIZES = (256, 512)
+SIZES = (256, 512, 224)  # the usual one first; 224 is what the REACT challenge's own videos have
+MESH_LOOKS = ("studio", "grey")  # lit and coloured; or as in the REACT challenge's videos, flat grey on black
+ANIMATORS = ("auto", "warp", "pirender")  # of the photo; auto: PIRender where its weights are present
+LONGEST_NAME = 24
 MOST_SAMPLES = 10
 LONGEST_SECONDS = 120.0  # a speaker clip; two minutes take some minutes to draw on two cores
 STRONGEST = 2.0
@@ -38,7 +41,12 @@ class ReactRequest:
     compat: str = "sound"  # "published" repeats the faults of the published code (published.compat), for its weights
     shifts: tuple[tuple[Path, float], ...] = ()  # saved listener's shifts and their shares, in place of a style
     save_shift: Path | None = None  # file to keep the listener's shift in
-    size: int = 256  # edge of a reaction's square in pixels, 256 or 512
+    size: int = 256  # edge of a reaction's square in pixels: 256, 512 or 224
+    mesh_look: str = "studio"  # "studio", or "grey" as in the REACT challenge's videos
+    person: str = "Alex"  # who the studio mesh shows: a name in renderer.studio.PEOPLE
+    transparent: bool = False  # a further mesh video of each reaction without a ground: WebM, VP9 with alpha, silent
+    animator: str = "auto"  # of the photo: "warp" (built in), "pirender", or "auto": PIRender if its weights are there
+    name: str = "Listener"  # what the captions call the listener; kept nowhere else
     label: bool = True  # stamp a small "AI-generated" on the videos (their metadata says so in any case)
     max_seconds: float = LONGEST_SECONDS  # refuse longer speaker clips, 1 … 120
     weights: str = "demo"  # name of the weights
@@ -62,13 +70,18 @@ class ReactRequest:
             raise InputError("A style and a saved shift were both given; the listener can have one of them.")
         if self.size not in SIZES:
             raise InputError(f"size must be {' or '.join(map(str, SIZES))} pixels; it is {self.size}.")
+        for setting, known in (("mesh_look", MESH_LOOKS), ("animator", ANIMATORS)):
+            if getattr(self, setting) not in known:
+                raise InputError(f"{setting} must be {' or '.join(known)}; it is {getattr(self, setting)}.")
+        if len(self.name) > LONGEST_NAME or not self.name.isprintable():
+            raise InputError(f"name must be at most {LONGEST_NAME} letters on one line.")
         if not self.looks or set(self.looks) - set(LOOKS) or len(set(self.looks)) < len(self.looks):
             raise InputError(f"looks must name {' or '.join(LOOKS)} or both; it is {', '.join(self.looks) or 'empty'}.")
         object.__setattr__(self, "looks", tuple(look for look in LOOKS if look in self.looks))
 
     def public(self) -> dict:
         """The settings without anything that names a person's file or folder."""
-        hidden = ("speaker", "listener", "out", "weights", "device", "overwrite", "shifts", "save_shift")
+        hidden = ("speaker", "listener", "out", "weights", "device", "overwrite", "shifts", "save_shift", "name")
         shown = {name: value for name, value in asdict(self).items() if name not in hidden}
         return shown | {"shares_of_saved_shifts": [share for _, share in self.shifts]}
 
@@ -80,6 +93,7 @@ class Reaction:
     number: int  # 1 … K
     videos: dict[str, Path]  # look -> MP4, square, with the speaker's sound
     csv: Path  # coefficients, one row a frame: time_s and the 58 channels by name
+    transparent: Path | None = None  # the mesh without a ground, WebM; only where it was asked for
 
 
 @dataclass(frozen=True)

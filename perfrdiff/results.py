@@ -20,7 +20,7 @@ from perfrdiff.features.coefficients import COEFFICIENT_NAMES, FPS
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "mediapipe", "opencv-python-headless", "av")
 OWN_FILES = re.compile(
-    r"reaction_\d+(_mesh\.mp4|_photo\.mp4|\.csv)|side_by_side\.mp4|coefficients\.npz|settings\.json|reactions\.zip"
+    r"reaction_\d+(_mesh\.mp4|_photo\.mp4|_mesh_transparent\.webm|\.csv)|side_by_side\.mp4|coefficients\.npz|settings\.json|reactions\.zip"
 )
 
 

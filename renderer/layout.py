@@ -21,6 +21,7 @@ LARGEST = (1920, 1200)
 GROUND = (22, 24, 29)
 INK = (236, 236, 232)
 FAINT_INK = (156, 160, 168)
+LINE = 1.3  # from one line of text to the next, in letter heights
 ROWS_FROM = 6  # this many reactions stand in two rows: five beside a speaker still fit a laptop's screen
 SPEAKER_ASPECT = (9 / 16, 16 / 9)  # narrower or wider speaker videos are cropped to this, the rest is shown whole
 
@@ -47,7 +48,7 @@ def _label_patch(text: str, size: int) -> np.ndarray:
 
 
 def stamp_label(frame: np.ndarray, text: str = AI_LABEL) -> np.ndarray:
-    """A copy of frame (H, W, 3) uint8 RGB with a small label in its lower left corner.
+    """A copy of frame (H, W, 3) uint8 RGB, or (H, W, 4) with opacity, with a small label in its lower left corner.
 
     Pictures too small to hold the label at a readable size (under about 90 pixels wide) come back without it.
     """
@@ -59,8 +60,14 @@ def stamp_label(frame: np.ndarray, text: str = AI_LABEL) -> np.ndarray:
     if patch_width + 2 * margin > width or patch_height + 2 * margin > height:
         return out
     place = out[height - margin - patch_height : height - margin, margin : margin + patch_width]
-    alpha = patch[..., 3:].astype(np.uint16)
-    place[:] = (place * (255 - alpha) + patch[..., :3] * alpha + 127) // 255
+    alpha = patch[..., 3:].astype(np.uint32)
+    if frame.shape[2] == 3:
+        place[:] = (place * (255 - alpha) + patch[..., :3] * alpha + 127) // 255
+        return out
+    below = place[..., 3:] * (255 - alpha) // 255  # what still shows of the picture
+    whole = np.maximum(alpha + below, 1)
+    place[..., :3] = (place[..., :3] * below + patch[..., :3] * alpha) // whole
+    place[..., 3:] = alpha + below
     return out
 
 
@@ -81,7 +88,7 @@ class Grid:
     equal squares. Width and height of the canvas are even, and at most 1920x1200.
 
     speaker_size: (width, height) of the speaker's frames. None leaves the speaker out.
-    captions: one short text per reaction, 1 to 10 of them.
+    captions: one short text per reaction, 1 to 10 of them; what stands behind a line break goes below, fainter.
     pictures: squares in one card: 1 (mesh or photo) or 2 (mesh above photo).
     tile: wished edge of a reaction's square in pixels; smaller where the canvas would get too large.
     speaker_caption, note, label: the text under the speaker, and the two texts of the bottom line.
@@ -125,7 +132,8 @@ class Grid:
         self.tile, self._margin, self._radius = edge, max(12, edge // 12), max(4, edge // 24)
         self._text_size = max(13, round(edge / 17))
         caption = round(self._text_size * 1.9)
-        card = self._pictures * edge + (self._pictures - 1) * gap + caption
+        lines = max(text.count("\n") for text in self._captions)
+        card = self._pictures * edge + (self._pictures - 1) * gap + caption + lines * round(self._text_size * LINE)
         body = rows * card + (rows - 1) * gap
         left, top = self._margin, self._margin
         self._speaker = None
@@ -163,7 +171,9 @@ class Grid:
             draw.text((place.x, place.y + place.height + below), speaker, font=font, fill=INK)
         for card, caption in zip(self._cards, self._captions, strict=True):
             place = card[-1]
-            draw.text((place.x, place.y + place.height + below), _fit(caption, font, place.width), font=font, fill=INK)
+            for number, line in enumerate(caption.split("\n")):
+                at = (place.x, place.y + place.height + below + number * round(self._text_size * LINE))
+                draw.text(at, _fit(line, font, place.width), font=font, fill=FAINT_INK if number else INK)
         width = self.size[0]
         label_width = draw.textlength(label, font=font)
         draw.text((width - self._margin - label_width, self._foot + below), label, font=font, fill=INK)

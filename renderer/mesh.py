@@ -79,13 +79,23 @@ class MeshRenderer:
         coefficients = sane_coefficients(coefficients)
         return self._studio(coefficients) if self.look == "studio" else self._grey(coefficients)
 
+    def render_transparent(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        """The same without a ground: pictures (size, size, 4) uint8, RGB and opacity 0..255."""
+        coefficients = sane_coefficients(coefficients)
+        if self.look == "studio":
+            return self._studio(coefficients, channels=4)
+        return (
+            np.dstack([image, np.where(image.any(axis=2), 255, 0)]).astype(np.uint8)
+            for image in self._grey(coefficients)
+        )
+
     def _object_vertices(self, coefficients: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(coefficients), CHUNK):
             rows = coefficients[start : start + CHUNK]
             moved = rows[:, :EXPRESSIONS] @ self._basis.T
             yield rows, self._shape + moved.reshape(len(rows), -1, 3)
 
-    def _studio(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+    def _studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:
         surface, samples = self._surface, self.size * SAMPLES
         points, normals = np.empty_like(self._shape), np.empty_like(self._shape)
         depth, owner = np.empty((samples, samples), np.float32), np.empty((samples, samples), np.int32)
@@ -96,7 +106,7 @@ class MeshRenderer:
                 vertex_normals(world, self._triangles, normals)
                 screen_points(world, focal, centre, samples, CAMERA_Z, points)
                 visible_triangles(points, self._triangles, cull, depth, owner)
-                image = np.empty((self.size, self.size, 3), np.uint8)
+                image = np.empty((self.size, self.size, channels), np.uint8)
                 shade(
                     owner, depth, points, normals, self._triangles, surface.surface, surface.lasting, surface.colours,
                     LIGHTS, np.float32(focal), self._mouth_light(world), self._wall, self._table, image,

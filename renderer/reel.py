@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from renderer.alpha_video import AlphaVideoWriter
 from renderer.errors import RenderError
 from renderer.layout import Grid, stamp_label
 from renderer.video import FPS, VideoWriter
@@ -29,7 +30,7 @@ class Strip:
     """One video to be: the pictures of one reaction in one look.
 
     frames: squares (size, size, 3) uint8 RGB in time order; drawn when asked for, one thread at a time.
-    path: the file they go to.
+    path: the file they go to. To a .webm go squares (size, size, 4) with opacity.
     """
 
     frames: Iterator[np.ndarray]
@@ -48,6 +49,7 @@ def write_reel(
     label: str | None = None,
     progress: Callable[[float], None] | None = None,
     workers: int | None = None,
+    apart: Sequence[Strip] = (),
 ) -> None:
     """Draw and write every strip and the side-by-side video; all of them last exactly frames / 25 seconds.
 
@@ -59,18 +61,19 @@ def write_reel(
     label: text stamped on the single videos; None leaves them bare (the side-by-side video has its own line of text).
     progress: called with the fraction done, from the calling thread.
     workers: threads; None takes the machine's cores.
+    apart: further strips that get a file of their own but no place in the grid.
     Raises RenderError if a strip ends early. On any error none of the videos is left behind.
     """
     workers = workers or len(os.sched_getaffinity(0))
-    strips = [strip for card in reactions for strip in card]
+    strips = [*(strip for card in reactions for strip in card), *apart]
     held = _hold_last(speaker) if speaker is not None else None
     with ExitStack() as stack:
         # Leaving the stack normally closes the writers one after the other; by an exception it discards them all.
-        writers = [stack.enter_context(VideoWriter(strip.path, (size, size), FPS, audio, metadata)) for strip in strips]
+        writers = [stack.enter_context(_writer(strip, size, audio, metadata)) for strip in strips]
         whole = stack.enter_context(VideoWriter(side_by_side, grid.size, FPS, audio, metadata, threads=workers))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
 
-        def draw(strip: Strip, writer: VideoWriter, count: int) -> list[np.ndarray]:
+        def draw(strip: Strip, writer: VideoWriter | AlphaVideoWriter, count: int) -> list[np.ndarray]:
             pictures = list(islice(strip.frames, count))
             if len(pictures) < count:
                 raise RenderError(f"{strip.path.name} ended {count - len(pictures)} frames early.")
@@ -80,7 +83,7 @@ def write_reel(
 
         def lay(pieces: list[list[np.ndarray]], faces: list[np.ndarray] | None, count: int) -> None:
             for index in range(count):
-                pictures = iter([piece[index] for piece in pieces])
+                pictures = iter([piece[index] for piece in pieces])  # those apart come last: nobody asks for them
                 cards = [[next(pictures) for _ in card] for card in reactions]
                 whole.write(grid.compose(None if faces is None else faces[index], cards))
 
@@ -98,6 +101,14 @@ def write_reel(
                 progress((start + count) / frames)
         if laying is not None:
             laying.result()
+
+
+def _writer(
+    strip: Strip, size: int, audio: tuple[np.ndarray, int] | None, metadata: dict[str, str] | None
+) -> VideoWriter | AlphaVideoWriter:
+    if strip.path.suffix == ".webm":
+        return AlphaVideoWriter(strip.path, (size, size), FPS, metadata)
+    return VideoWriter(strip.path, (size, size), FPS, audio, metadata)
 
 
 def _hold_last(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -292,12 +292,14 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
 def shade(
     owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal, mouth, wall, table, image
 ):
-    """Lights every pixel of `image` (S, S, 3) uint8 from the samples' triangles `owner` (2S, 2S).
+    """Lights every pixel of `image` (S, S, 3 or 4) uint8 from the samples' triangles `owner` (2S, 2S).
+
+    With 4 channels the wall is left out and the last is the opacity; colours are those of the surface alone.
 
     points, normals: of this frame's vertices; surface, lasting, colours: see StudioSurface; wall (S, S, 3) linear;
     mouth: 0..1, the light that parted lips let in.
     """
-    size = image.shape[0]
+    size, apart = image.shape[0], image.shape[2] == 4
     share = np.float32(1.0 / (SAMPLES * SAMPLES))
     bright = np.float32(4095.0 / BRIGHTEST)
     for row in range(size):
@@ -308,6 +310,7 @@ def shade(
                 face == owner[top, left + 1] and face == owner[top + 1, left] and face == owner[top + 1, left + 1]
             )  # most pixels
             red = green = blue = np.float32(0.0)
+            covered = np.float32(1.0)
             done = 0  # bits of the samples already shaded with an earlier one
             for first in range(SAMPLES * SAMPLES):
                 if done >> first & 1:
@@ -320,6 +323,9 @@ def shade(
                     done = 15
                     count, x, y = np.float32(4.0), np.float32(left + 1), np.float32(top + 1)
                 if face == EMPTY:
+                    covered -= share * count
+                    if apart:
+                        continue
                     red += wall[row, column, 0] * share * count
                     green += wall[row, column, 1] * share * count
                     blue += wall[row, column, 2] * share * count
@@ -353,6 +359,11 @@ def shade(
                 red += r * count * share
                 green += g * count * share
                 blue += b * count * share
+            if apart:
+                image[row, column, 3] = np.uint8(np.float32(255.0) * covered + np.float32(0.5))
+                if covered > 0.0:
+                    whole = np.float32(1.0) / covered
+                    red, green, blue = red * whole, green * whole, blue * whole
             image[row, column, 0] = table[min(4095, int(red * bright))]
             image[row, column, 1] = table[min(4095, int(green * bright))]
             image[row, column, 2] = table[min(4095, int(blue * bright))]

@@ -13,6 +13,7 @@ from perfrdiff import pipeline
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import COEFFICIENT_NAMES
 from perfrdiff.request import ReactRequest
+from renderer.errors import RenderError
 
 FRAMES = 50  # of the 2-second speaker
 
@@ -213,7 +214,7 @@ def test_overwriting_is_asked_for_and_spares_other_files(tmp_path, speaker, port
         ({"strength": float("nan")}, "strength"),
         ({"guidance": -1.0}, "guidance"),
         ({"steps": 1}, "steps"),
-        ({"size": 300}, "size must be 256 or 512 pixels; it is 300"),
+        ({"size": 300}, "size must be 256 or 512 or 224 pixels; it is 300"),
         ({"looks": ()}, "looks must name mesh or photo"),
         ({"looks": ("hologram",)}, "hologram"),
         ({"max_seconds": 500.0}, "max_seconds"),
@@ -229,3 +230,38 @@ def test_an_unknown_style_names_those_that_exist(tmp_path, speaker, portrait, we
     styles = pipeline.load_reactor(weights).styles
     with pytest.raises(InputError, match=f"Grumpy.*{styles[0]}"):
         pipeline.react(request)
+
+
+def test_grey_transparent_and_named(speaker, portrait, weights, tmp_path):
+    """The options of the pictures: a head that can be laid over anything, REACT's look, and whose captions they are."""
+    request = ReactRequest(
+        speaker=speaker, listener=portrait, out=tmp_path / "out", samples=1, looks=("mesh",), weights=weights, size=224,
+        mesh_look="grey", transparent=True, name="Anna K.",
+    )  # fmt: skip
+    result = pipeline.react(request)
+    transparent = result.reactions[0].transparent
+    assert transparent.name == "reaction_1_mesh_transparent.webm"
+    with av.open(str(transparent)) as video:
+        stream, decoder = video.streams.video[0], av.CodecContext.create("libvpx-vp9", "r")
+        assert stream.metadata["alpha_mode"] == "1" and (stream.width, stream.height) == (224, 224)
+        frames = [frame for packet in video.demux(stream) for frame in decoder.decode(packet)]
+    opacity = frames[-1].to_ndarray(format="rgba")[..., 3]
+    assert len(frames) == FRAMES and opacity[4, 4] == 0 and opacity[112, 112] == 255
+    with av.open(str(result.reactions[0].videos["mesh"])) as video:
+        picture = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert np.ptp(picture, axis=2).max() < 12 and picture[4, 4].max() < 12  # grey on black
+    assert "Anna" not in result.settings.read_text()
+    again = ReactRequest(**{**vars(request), "transparent": False, "overwrite": True, "mesh_look": "studio"})
+    pipeline.react(again)
+    assert not transparent.exists()
+
+
+def test_a_mesh_person_or_animator_that_is_not_there_is_told_before_any_work(
+    speaker, portrait, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "read_listener", None)  # would be called after the check
+    settings = dict(speaker=speaker, listener=portrait, out=tmp_path / "out", weights=weights)
+    with pytest.raises(RenderError, match="Nobody"):
+        pipeline.react(ReactRequest(**settings, person="Nobody"))
+    with pytest.raises(RenderError, match="PIRender"):
+        pipeline.react(ReactRequest(**settings, animator="pirender"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderer.coefficients import sane_coefficients
+from renderer.coefficients import sane_coefficients, wildness
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients, project
 from renderer.mesh import MeshRenderer, grey_image
@@ -231,3 +231,26 @@ def test_a_read_only_installation_draws(tmp_path):
             folder.chmod(stat.S_IRWXU)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[32.  32.   0.1]"
+
+
+def test_a_transparent_head_over_its_wall_is_the_opaque_picture(studio):
+    values = posed(jawOpen=0.3, rotationY=0.2)
+    cut, whole = next(studio.render_transparent(values)), picture(studio, values)
+    assert cut.shape == (256, 256, 4)
+    opaque = cut[..., 3] == 255
+    np.testing.assert_array_equal(cut[opaque][:, :3], whole[opaque])
+    assert cut[2, 2, 3] == 0 and cut[250, 128, 3] == 255
+    rim = (cut[..., 3] > 0) & ~opaque
+    assert rim.sum() > 200  # antialiased
+    grey = next(MeshRenderer(studio.face, 64, "grey").render_transparent(values))
+    assert set(np.unique(grey[..., 3])) == {0, 255}
+
+
+def test_wild_coefficients_are_named_once():
+    rows = np.repeat(neutral_coefficients(), 4, axis=0)
+    rows[:, 3] = 1.2  # trackers overstep a little all the time
+    assert wildness(rows) is None
+    rows[2, COEFFICIENT_NAMES.index("jawOpen")] = 7.0
+    rows[3, COEFFICIENT_NAMES.index("rotationY")] = 2.0
+    sentence = wildness(rows)
+    assert "2 of 4 frames" in sentence and "jawOpen" in sentence and "rotationY" in sentence and "\n" not in sentence

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from renderer.alpha_video import AlphaVideoWriter
 from renderer.errors import RenderError
 from renderer.layout import LARGEST, Grid, stamp_label
 from renderer.reel import Strip, write_reel
@@ -212,3 +213,31 @@ def test_one_broken_reaction_leaves_no_video_at_all(tmp_path):
     with pytest.raises(RenderError, match=r"short.mp4 ended 7 frames early"):
         write_reel(cards, None, grid, tmp_path / "side_by_side.mp4", frames=40, size=96)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_label_on_a_transparent_picture_is_seen_and_the_rest_stays():
+    before = np.zeros((128, 256, 4), np.uint8)
+    after = stamp_label(before)
+    assert after[..., 3].max() == 255 and after[0, 0].max() == 0
+    opaque = np.full((128, 256, 4), 255, np.uint8)
+    np.testing.assert_array_equal(stamp_label(opaque)[..., 3], 255)
+    np.testing.assert_allclose(stamp_label(opaque)[..., :3].astype(int), stamp_label(opaque[..., :3]), atol=2)
+
+
+def test_a_transparent_video_fails_cleanly(tmp_path):
+    with pytest.raises(RenderError, match="even"):
+        AlphaVideoWriter(tmp_path / "a.webm", (65, 64))
+    with pytest.raises(RenderError, match="folder"):
+        AlphaVideoWriter(tmp_path / "absent" / "a.webm", (64, 64))
+    with pytest.raises(RenderError, match="frame 1"), AlphaVideoWriter(tmp_path / "a.webm", (64, 64)) as writer:
+        writer.write(np.zeros((64, 64, 4), np.uint8))
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_caption_of_two_lines_makes_room_for_the_second():
+    one, two = (Grid(None, [text], 1, tile=128) for text in ("Reaction 1", "Reaction 1\ngeneric"))
+    assert two.size[1] > one.size[1] and two.size[1] % 2 == 0
+    picture = np.zeros((128, 128, 3), np.uint8)
+    extra = two.compose(None, [[picture]])[one.size[1] - 30 : one.size[1] - 8]
+    assert extra.max() > 100
