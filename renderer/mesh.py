@@ -1,4 +1,4 @@
-"""Draws the face mesh from coefficients, on the CPU, frame by frame."""
+"""Draws the face mesh from coefficients, frame by frame."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .backends import BACKENDS, CPUBackend, Scene, choose
 from .coefficients import UPRIGHT, sane_coefficients
 from .compiled import compiled
 from .errors import RenderError
 from .face_model import (
-    CAMERA_Z,
     EXPRESSIONS,
     FOCAL_AT_224,
     FaceModel,
     place,
     rotation,
 )
-from .rasterizer import SAMPLES, screen_points, vertex_normals, visible_triangles
-from .shading import LIGHTS, shade
 from .studio import PEOPLE, Person, StudioSurface, display_table, ground
 
 LOOKS = ("studio", "grey")
@@ -38,6 +36,8 @@ class MeshRenderer:
     look: "studio" (lit, antialiased, shoulders that stay while the head turns) or "grey" (as the REACT challenge's
     videos look: flat grey on black, FaceVerse's own framing, jagged; spec renderers.md 3.5).
     identity: a name in renderer.studio.PEOPLE, a Person, up to I identity coefficients, or None for the mean face.
+    backend: "cpu" (compiled loops), "gl" (OpenGL on EGL; where that is missing the CPU draws, with a warning), or
+    "auto": OpenGL where there is a GPU.
     focal: pixels; None takes FaceVerse's, 1315 at 224, times STUDIO_ZOOM in the studio look.
     """
 
@@ -48,26 +48,32 @@ class MeshRenderer:
         look: str = "studio",
         identity: str | Person | np.ndarray | None = None,
         focal: float | None = None,
+        backend: str = "auto",
     ):
         if look not in LOOKS:
             raise RenderError(f"There is no look named {look!r}; choose one of {', '.join(LOOKS)}.")
         if not 16 <= size <= 4096:
             raise RenderError(f"The picture's size must lie between 16 and 4096 pixels, not {size}.")
+        if backend not in BACKENDS:
+            raise RenderError(f"There is no back end named {backend!r}; choose one of {', '.join(BACKENDS)}.")
         self.face, self.size, self.look = face, int(size), look
         person, vector = _person(face, identity)
         zoom = STUDIO_ZOOM if look == "studio" else 1.0
         self.focal = FOCAL_AT_224 * self.size / 224 * zoom if focal is None else float(focal)
         self._shape = np.ascontiguousarray(face.shape(vector), np.float32)
         self._basis = face.expression_basis.reshape(-1, EXPRESSIONS)
-        self._triangles = face.triangles.astype(np.uint32)  # unsigned: no check for negative indices in the loops
         bends = None if face.head_weight is None else np.flatnonzero(face.head_weight < 1)
         self._bending = bends  # vertices of neck and shoulders, which do not turn fully with the head
         self._lips = None if face.landmark_vertices is None else face.landmark_vertices[[13, 14], 0]  # inner rims
         if look == "studio":
-            self._surface = StudioSurface(face, person, self._shape)
-            self._shape = self._surface.shape
-            self._wall = ground(self.size, person.palette)
-            self._table = display_table()
+            surface = StudioSurface(face, person, self._shape)
+            self._shape = surface.shape
+            wall = ground(self.size, person.palette)
+            scene = Scene(face.triangles, self.size, self.focal, surface, wall, display_table())
+        else:
+            scene = Scene(face.triangles, self.size, self.focal)
+        self._triangles = scene.triangles
+        self._backend = choose(backend, scene)
 
     def render(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         """(T, 58) coefficients -> T pictures (size, size, 3) uint8 RGB, drawn one by one as they are asked for.
@@ -96,22 +102,12 @@ class MeshRenderer:
             yield rows, self._shape + moved.reshape(len(rows), -1, 3)
 
     def _studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:
-        surface, samples = self._surface, self.size * SAMPLES
-        points, normals = np.empty_like(self._shape), np.empty_like(self._shape)
-        depth, owner = np.empty((samples, samples), np.float32), np.empty((samples, samples), np.int32)
-        focal, centre = self.focal * SAMPLES, self.size // 2 * SAMPLES
-        cull = np.ones(len(self._triangles), bool)
-        for rows, vertices in self._object_vertices(coefficients):
-            for world in self._with_shoulders(vertices, rows):
-                vertex_normals(world, self._triangles, normals)
-                screen_points(world, focal, centre, samples, CAMERA_Z, points)
-                visible_triangles(points, self._triangles, cull, depth, owner)
-                image = np.empty((self.size, self.size, channels), np.uint8)
-                shade(
-                    owner, depth, points, normals, self._triangles, surface.surface, surface.lasting, surface.colours,
-                    LIGHTS, np.float32(focal), self._mouth_light(world), self._wall, self._table, image,
-                )  # fmt: skip
-                yield image
+        frames = (
+            (world, self._mouth_light(world))
+            for rows, vertices in self._object_vertices(coefficients)
+            for world in self._with_shoulders(vertices, rows)
+        )
+        return self._backend.studio(frames, channels)
 
     def _mouth_light(self, world: np.ndarray) -> np.float32:
         """0..1: how much light falls past the lips of one frame's vertices (V, 3)."""
@@ -137,41 +133,41 @@ class MeshRenderer:
         return world
 
     def _grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
-        for rows, vertices in self._object_vertices(coefficients):
-            for world in place(vertices, rows):
-                grey = grey_image(world, self._triangles, self.size, self.focal)
-                yield np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)  # truncated, as REACT does
+        frames = (
+            (world, triangle_shades(world, self._triangles))
+            for rows, vertices in self._object_vertices(coefficients)
+            for world in place(vertices, rows)
+        )
+        for grey in self._backend.grey(frames):
+            yield np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)  # truncated, as REACT does
 
 
 def grey_image(world: np.ndarray, triangles: np.ndarray, size: int, focal: float) -> np.ndarray:
     """(size, size) float32, 0..210 on ground 0: flat-shaded grey as in REACT's videos (spec renderers.md 3.5)."""
-    world = np.ascontiguousarray(world, np.float32)
-    points = np.empty_like(world)
-    depth, owner = np.empty((size, size), np.float32), np.empty((size, size), np.int32)
-    screen_points(world, focal, size // 2, size, CAMERA_Z, points)
-    visible_triangles(points, triangles, np.zeros(len(triangles), bool), depth, owner)
-    image = np.zeros((size, size), np.float32)
-    _flat_grey(world, triangles, owner, image)
-    return image
+    scene = Scene(triangles, size, focal)
+    return next(CPUBackend(scene).grey([(world, triangle_shades(world, scene.triangles))]))
+
+
+def triangle_shades(world: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(F,) float32, 20..210: the grey of every triangle of world vertices (V, 3), lit from the viewer's side."""
+    shades = np.empty(len(triangles), np.float32)
+    _flat_grey(np.ascontiguousarray(world, np.float32), triangles, shades)
+    return shades
 
 
 @compiled
-def _flat_grey(world, triangles, owner, image):
-    for row in range(image.shape[0]):
-        for column in range(image.shape[1]):
-            face = owner[row, column]
-            if face < 0:
-                continue
-            a, b, c = world[triangles[face, 0]], world[triangles[face, 1]], world[triangles[face, 2]]
-            ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-            vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-            lx, ly = -(a[0] + b[0] + c[0]) / 3.0, -(a[1] + b[1] + c[1]) / 3.0
-            lz = 1e5 - (a[2] + b[2] + c[2]) / 3.0  # the lamp stands at (0, 0, 1e5)
-            lit = (nx * lx + ny * ly + nz * lz) / np.sqrt(
-                (nx * nx + ny * ny + nz * nz) * (lx * lx + ly * ly + lz * lz) + 1e-30
-            )
-            image[row, column] = 200.0 * (0.1 + 0.95 * max(0.0, lit))
+def _flat_grey(world, triangles, shades):
+    for face in range(triangles.shape[0]):
+        a, b, c = world[triangles[face, 0]], world[triangles[face, 1]], world[triangles[face, 2]]
+        ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+        vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        lx, ly = -(a[0] + b[0] + c[0]) / 3.0, -(a[1] + b[1] + c[1]) / 3.0
+        lz = 1e5 - (a[2] + b[2] + c[2]) / 3.0  # the lamp stands at (0, 0, 1e5)
+        lit = (nx * lx + ny * ly + nz * lz) / np.sqrt(
+            (nx * nx + ny * ny + nz * nz) * (lx * lx + ly * ly + lz * lz) + 1e-30
+        )
+        shades[face] = 200.0 * (0.1 + 0.95 * max(0.0, lit))
 
 
 def _person(face: FaceModel, identity: str | Person | np.ndarray | None) -> tuple[Person, np.ndarray | None]:

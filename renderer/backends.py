@@ -1,0 +1,228 @@
+"""Two ways of drawing one scene behind one interface: compiled loops on the CPU, and OpenGL.
+
+OpenGL is reached through moderngl on EGL, without a window. It was chosen over pyrender, which numpy 2 breaks
+(`np.infty`), which pins a PyOpenGL of 2014, and which draws a fifth as many pictures a second (spec stack.md).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from .face_model import CAMERA_Z
+from .rasterizer import SAMPLES, screen_points, vertex_normals, visible_triangles
+from .shaders import GREY, RESOLVE, SCREEN, STUDIO, VERTEX
+from .shading import BRIGHTEST, LIGHTS, TOOTH, shade
+from .studio import StudioSurface
+
+BACKENDS = ("auto", "cpu", "gl")
+GPU_DEVICES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*")
+SOFTWARE = ("llvmpipe", "softpipe", "swrast")  # GL without a GPU: slower than the loops
+ROW = 1024  # triangles in one row of a texture
+
+
+class Backend(Protocol):
+    """Draws world vertices of one mesh, size and camera."""
+
+    def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
+        """(vertices (V, 3), light in the mouth 0..1) of each frame -> (S, S, 3 or 4) uint8."""
+        ...
+
+    def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        """(vertices (V, 3), shade of each triangle (F,)) of each frame -> (S, S) float32, 0 where nothing is."""
+        ...
+
+
+class Scene:
+    """What stays the same from frame to frame. `surface`, `wall` (S, S, 3) linear and `table` are the studio's."""
+
+    def __init__(
+        self,
+        triangles: np.ndarray,
+        size: int,
+        focal: float,
+        surface: StudioSurface | None = None,
+        wall: np.ndarray | None = None,
+        table: np.ndarray | None = None,
+    ) -> None:
+        self.triangles = triangles.astype(np.uint32)  # unsigned: no check for negative indices in the loops
+        self.size, self.focal = size, focal
+        self.surface, self.wall, self.table = surface, wall, table
+
+
+def choose(kind: str, scene: Scene) -> Backend:
+    """The back end to draw with: "cpu", "gl", or "auto": OpenGL where there is a GPU.
+
+    Where OpenGL was asked for and cannot be had, the CPU draws, and one sentence says so (a warning).
+    """
+    if kind == "gl" or (kind == "auto" and has_gpu()):
+        try:
+            backend = GLBackend(scene)
+        except Exception as error:  # whatever a driver or a missing library raises: the picture matters more
+            if kind == "gl":
+                reason = " ".join(str(error).split()) or type(error).__name__
+                warnings.warn(f"OpenGL cannot be used ({reason}); the CPU draws instead.", stacklevel=3)
+        else:
+            if kind == "gl" or not backend.renderer.lower().startswith(SOFTWARE):
+                return backend
+    return CPUBackend(scene)
+
+
+def has_gpu() -> bool:
+    """Whether the machine shows a GPU; asked before any GL library is touched, for those may end the process."""
+    return any(any(Path("/").glob(pattern[1:])) for pattern in GPU_DEVICES)
+
+
+class CPUBackend:
+    """The compiled loops. Threads may share one: every call has its own buffers."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
+        scene, surface, samples = self._scene, self._scene.surface, self._scene.size * SAMPLES
+        depth, owner = np.empty((samples, samples), np.float32), np.empty((samples, samples), np.int32)
+        focal, centre = scene.focal * SAMPLES, scene.size // 2 * SAMPLES
+        cull = np.ones(len(scene.triangles), bool)
+        points, normals = np.empty_like(surface.shape), np.empty_like(surface.shape)
+        for world, mouth in frames:
+            vertex_normals(world, scene.triangles, normals)
+            screen_points(world, focal, centre, samples, CAMERA_Z, points)
+            visible_triangles(points, scene.triangles, cull, depth, owner)
+            image = np.empty((scene.size, scene.size, channels), np.uint8)
+            shade(
+                owner, depth, points, normals, scene.triangles, surface.surface, surface.lasting, surface.colours,
+                LIGHTS, np.float32(focal), np.float32(mouth), scene.wall, scene.table, image,
+            )  # fmt: skip
+            yield image
+
+    def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        scene = self._scene
+        depth, owner = np.empty((scene.size,) * 2, np.float32), np.empty((scene.size,) * 2, np.int32)
+        cull = np.zeros(len(scene.triangles), bool)
+        for world, shades in frames:
+            world = np.ascontiguousarray(world, np.float32)
+            points = np.empty_like(world)
+            screen_points(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
+            visible_triangles(points, scene.triangles, cull, depth, owner)
+            yield np.where(owner >= 0, shades[owner], np.float32(0))
+
+
+@lru_cache(maxsize=1)
+def _gl_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="gl")  # a context belongs to the thread that made it
+
+
+@lru_cache(maxsize=1)
+def _context():
+    """The one context of the process. Called in the GL thread only."""
+    import moderngl  # loads GL libraries: not where the CPU draws
+
+    return moderngl.create_context(standalone=True, backend="egl", require=330)
+
+
+class GLBackend:
+    """OpenGL 3.3. Threads may share one: all drawing happens in the GL thread, frame by frame."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self.renderer: str = self._run(self._prepare)  # what the driver calls itself
+
+    @staticmethod
+    def _run(work: Callable, *arguments):
+        return _gl_thread().submit(work, *arguments).result()
+
+    def _prepare(self) -> str:
+        gl, scene, surface = _context(), self._scene, self._scene.surface
+        samples = scene.size * (SAMPLES if surface is not None else 1)
+        rows = -(-len(scene.triangles) // ROW)
+        self._per_triangle = gl.texture((ROW, rows), 1, dtype="f4")
+        fragment = (GREY if surface is None else STUDIO).replace("WIDTH", str(ROW)).replace("TOOTH", f"{TOOTH:.6f}")
+        self._program = gl.program(VERTEX, fragment)
+        self._set(reach=2 * scene.focal / scene.size, shift=2 * (scene.size // 2) / scene.size - 1)
+        self._moving = gl.buffer(reserve=int(scene.triangles.max() + 1) * 24, dynamic=True)
+        content = [(self._moving, "3f 3f" if surface is not None else "3f 3x4", "position", *self._if_used("normal"))]
+        if surface is not None:
+            columns = np.ascontiguousarray(surface.lasting[:, :13])
+            names = ("albedo_occlusion", "lips_brow_hair", "lash_cloth_along", "place")
+            content.append((gl.buffer(columns), "4f 3f 3f 3f", *names))
+            self._fill(surface.surface)
+            self._set(lights=LIGHTS, colours=surface.colours, focal=scene.focal)
+            self._resolve = gl.program(SCREEN, RESOLVE.replace("BRIGHTEST", f"{BRIGHTEST:.3f}"))
+            corners = gl.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32))
+            self._screen = gl.vertex_array(self._resolve, [(corners, "2f", "corner")])
+            self._wall = gl.texture(
+                (scene.size,) * 2, 3, np.ascontiguousarray(scene.wall[::-1], np.float32), dtype="f4"
+            )
+            self._final = gl.framebuffer([gl.renderbuffer((scene.size,) * 2, 4)])
+        self._mesh = gl.vertex_array(self._program, content, gl.buffer(scene.triangles))
+        self._drawn = gl.texture((samples,) * 2, 4, dtype="f4")
+        self._target = gl.framebuffer([self._drawn], gl.depth_renderbuffer((samples,) * 2))
+        return gl.info["GL_RENDERER"]
+
+    def _if_used(self, name: str) -> tuple[str, ...]:
+        return (name,) if self._scene.surface is not None else ()
+
+    def _set(self, **values) -> None:
+        for name, value in values.items():
+            if name in self._program:
+                member = self._program[name]
+                if isinstance(value, np.ndarray):
+                    member.write(np.ascontiguousarray(value, np.float32).tobytes())
+                else:
+                    member.value = value
+
+    def _fill(self, values: np.ndarray) -> None:
+        padded = np.zeros(self._per_triangle.width * self._per_triangle.height, np.float32)
+        padded[: len(values)] = values
+        self._per_triangle.write(padded)
+
+    def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
+        for world, mouth in frames:
+            normals = np.empty_like(world)
+            vertex_normals(world, self._scene.triangles, normals)
+            yield self._run(self._draw_studio, np.hstack([world, normals]), float(mouth), channels)
+
+    def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        for world, shades in frames:
+            yield self._run(self._draw_grey, np.hstack([world, np.zeros_like(world)]), shades)
+
+    def _draw(self, vertices: np.ndarray, culled: bool) -> None:
+        import moderngl
+
+        gl = _context()
+        self._moving.write(np.ascontiguousarray(vertices, np.float32))
+        self._target.use()
+        self._target.clear()
+        gl.enable_only(moderngl.DEPTH_TEST | (moderngl.CULL_FACE if culled else 0))
+        self._per_triangle.use(0)
+        self._mesh.render()
+
+    def _draw_grey(self, vertices: np.ndarray, shades: np.ndarray) -> np.ndarray:
+        self._fill(shades)
+        self._draw(vertices, culled=False)
+        size = self._scene.size
+        return np.frombuffer(self._drawn.read(), np.float32).reshape(size, size, 4)[::-1, :, 0].copy()
+
+    def _draw_studio(self, vertices: np.ndarray, mouth: float, channels: int) -> np.ndarray:
+        import moderngl
+
+        self._set(mouth=mouth)
+        self._draw(vertices, culled=True)
+        self._final.use()
+        _context().enable_only(moderngl.NOTHING)
+        self._drawn.use(0)
+        self._wall.use(1)
+        self._resolve["samples"].value = 0
+        self._resolve["wall"].value = 1
+        self._resolve["apart"].value = channels == 4
+        self._screen.render()
+        size = self._scene.size
+        pixels = np.frombuffer(self._final.read(components=channels, alignment=1), np.uint8)
+        return pixels.reshape(size, size, channels)[::-1].copy()

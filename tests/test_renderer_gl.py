@@ -1,0 +1,87 @@
+"""OpenGL draws what the CPU draws; where it is missing, the CPU draws and one sentence says so."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+from renderer import backends
+from renderer.errors import RenderError
+from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.mesh import LOOKS, MeshRenderer
+
+
+@pytest.fixture(scope="module")
+def face():
+    return load_face_model()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """At rest, laughing, and turned with one eye shut."""
+    values = neutral_coefficients(3)
+    for row, name, value in (
+        (1, "jawOpen", 0.5), (1, "mouthSmileLeft", 0.8), (1, "mouthSmileRight", 0.8), (2, "rotationY", 0.3),
+        (2, "eyeBlinkLeft", 1.0),
+    ):  # fmt: skip
+        values[row, COEFFICIENT_NAMES.index(name)] += value
+    return values
+
+
+def on_gl(face, size, look):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        renderer = MeshRenderer(face, size, look, backend="gl")
+    if told:
+        pytest.skip(str(told[0].message))
+    return renderer
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_both_back_ends_draw_one_picture(face, rows, look):
+    other = on_gl(face, 224, look)
+    for ours, theirs in zip(MeshRenderer(face, 224, look, backend="cpu").render(rows), other.render(rows), strict=True):
+        difference = np.abs(ours.astype(int) - theirs).max(axis=2)
+        assert difference.mean() < 0.8
+        assert (difference > 12).mean() < 0.01  # only edges, where samples are averaged otherwise
+
+
+def test_transparent_pictures_are_the_same_too(face, rows):
+    theirs = next(on_gl(face, 128, "studio").render_transparent(rows))
+    ours = next(MeshRenderer(face, 128, backend="cpu").render_transparent(rows))
+    assert np.abs(ours[..., 3].astype(int) - theirs[..., 3]).mean() < 0.5
+    solid = (ours[..., 3] == 255) & (theirs[..., 3] == 255)
+    assert np.abs(ours.astype(int) - theirs)[solid].mean() < 1.5
+
+
+def test_threads_share_the_one_that_draws(face, rows):
+    renderers = [on_gl(face, size, "studio") for size in (96, 128)]
+    expected = [list(renderer.render(rows)) for renderer in renderers]
+    results = {}
+    threads = [
+        threading.Thread(target=lambda k=k: results.update({k: list(renderers[k % 2].render(rows))})) for k in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k, frames in results.items():
+        np.testing.assert_array_equal(frames, expected[k % 2])
+    assert len(results) == 4
+
+
+def test_without_gl_the_cpu_draws_and_says_so_once(face, rows, monkeypatch):
+    def missing():
+        raise OSError("libEGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(backends, "_context", missing)
+    with pytest.warns(UserWarning, match=r"libEGL.*CPU draws") as told:
+        renderer = MeshRenderer(face, 64, backend="gl")
+    assert len(told) == 1 and len(list(renderer.render(rows))) == 3
+    monkeypatch.setattr(backends, "has_gpu", lambda: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nobody asked for GL: no word about it
+        MeshRenderer(face, 64)
+    with pytest.raises(RenderError, match="abacus"):
+        MeshRenderer(face, 64, backend="abacus")
