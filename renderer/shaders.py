@@ -14,12 +14,12 @@ in vec4 albedo_occlusion;
 in vec3 lips_brow_hair;
 in vec3 lash_cloth_along;
 in vec3 place;
-noperspective out vec3 n;
-noperspective out vec4 base;
-noperspective out vec3 paint;
-noperspective out vec3 more;
-noperspective out vec3 local;
-noperspective out float near;
+out vec3 n;
+out vec4 base;
+out vec3 paint;
+out vec3 more;
+out vec3 local;
+out float near;
 void main() {
     float away = 10.0 - position.z;
     // depth: 1 / distance, linear on the screen, 0.01 to 1 onto -1 to 1, the nearer the smaller
@@ -48,12 +48,12 @@ uniform vec3 lights[9];
 uniform vec3 colours[4];     // lips, hair, iris, cloth
 uniform float focal;         // pixels of the finished picture
 uniform float mouth;
-noperspective in vec3 n;
-noperspective in vec4 base;
-noperspective in vec3 paint;
-noperspective in vec3 more;
-noperspective in vec3 local;
-noperspective in float near;
+in vec3 n;
+in vec4 base;
+in vec3 paint;
+in vec3 more;
+in vec3 local;
+in float near;
 out vec4 colour;
 
 float ramp(float distance, float width) {
