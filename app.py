@@ -29,8 +29,11 @@ import gradio as gr
 from perfrdiff import checkpoints, pipeline
 from perfrdiff.errors import InputError
 from perfrdiff.request import (
+    ANIMATORS,
     HIGHEST_GUIDANCE,
+    LONGEST_NAME,
     LONGEST_SECONDS,
+    MESH_LOOKS,
     MOST_SAMPLES,
     SIZES,
     STRONGEST,
@@ -38,6 +41,8 @@ from perfrdiff.request import (
     ReactResult,
 )
 from renderer.errors import RenderError
+from renderer.portrait import pirender_weights
+from renderer.studio import PEOPLE
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE / "assets" / "examples"
@@ -195,6 +200,17 @@ def build(weights: str = "demo") -> gr.Blocks:
                     size = gr.Radio(list(SIZES), value=SIZES[0], label="Size of a reaction, pixels")
                     longest = gr.Slider(2, LONGEST_SECONDS, value=60, step=1, label="Longest speaker video, seconds")
                     label = gr.Checkbox(True, label='Stamp "AI-generated" on the videos')
+                with gr.Row():
+                    mesh_look = gr.Radio(list(MESH_LOOKS), value=MESH_LOOKS[0], label="Look of the mesh")
+                    person = gr.Dropdown(list(PEOPLE), value=next(iter(PEOPLE)), label="Who the mesh shows")
+                    name = gr.Textbox("Listener", label="Listener's name in the captions", max_length=LONGEST_NAME)
+                    transparent = gr.Checkbox(False, label="Meshes without a ground, too (WebM)")
+                    animator = gr.Radio(
+                        list(ANIMATORS),
+                        value=ANIMATORS[0],
+                        label="What moves the photo",
+                        visible=pirender_weights(checkpoints.FOLDER) is not None,
+                    )
                 present = sorted({weights, *checkpoints.available()})
                 choice = gr.Dropdown(
                     present, value=weights, label="Weights", elem_id="weights", visible=len(present) > 1
@@ -213,6 +229,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                 elem_id="together",
             )
             cards, meshes, photos = [], [], []
+            cut_out = gr.Files(label="Meshes without a ground", visible=False, elem_id="transparent")
             with gr.Row(elem_id="cards"):
                 for number in range(1, MOST_SAMPLES + 1):
                     with gr.Column(visible=False, elem_classes="card", min_width=0) as card:
@@ -235,7 +252,7 @@ def build(weights: str = "demo") -> gr.Blocks:
 
         def run(
             speaker_file, kind, photo_file, video_file, samples, look, style, seed, strength, guidance, size, longest,
-            label, weights, visit: gr.Request,
+            label, weights, mesh_look, person, name, transparent, animator, visit: gr.Request,
         ) -> Iterator[dict]:  # fmt: skip
             listener_file = photo_file if kind == PHOTO else video_file
             VISITS.keep(visit.session_hash, speaker_file, photo_file, video_file)
@@ -258,6 +275,11 @@ def build(weights: str = "demo") -> gr.Blocks:
                     label=label,
                     max_seconds=longest,
                     weights=weights,
+                    mesh_look=mesh_look,
+                    person=person,
+                    name=name.strip() or "Listener",
+                    transparent=transparent,
+                    animator=animator,
                 )
                 yield {status: stages(next(iter(pipeline.STAGES)), 0), results: gr.Column(visible=False)}
                 for stage, fraction, result in _followed(request):
@@ -278,6 +300,10 @@ def build(weights: str = "demo") -> gr.Blocks:
                 results: gr.Column(visible=True),
                 together: str(result.side_by_side),
                 archive: str(result.archive),
+                cut_out: gr.Files(
+                    value=[str(reaction.transparent) for reaction in result.reactions if reaction.transparent] or None,
+                    visible=transparent,
+                ),
             }
             for index, (card, mesh, picture) in enumerate(zip(cards, meshes, photos, strict=True)):
                 videos = result.reactions[index].videos if index < len(result.reactions) else {}
@@ -302,8 +328,13 @@ def build(weights: str = "demo") -> gr.Blocks:
             longest,
             label,
             choice,
+            mesh_look,
+            person,
+            name,
+            transparent,
+            animator,
         ]
-        outputs = [status, results, together, archive, *cards, *meshes, *photos]
+        outputs = [status, results, together, archive, cut_out, *cards, *meshes, *photos]
         go.click(
             run,
             inputs,

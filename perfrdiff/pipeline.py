@@ -16,7 +16,7 @@ from threading import Lock
 import numpy as np
 import torch
 
-from perfrdiff import __version__, results
+from perfrdiff import __version__, checkpoints, results
 from perfrdiff.errors import InputError
 from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
@@ -30,7 +30,7 @@ from renderer.face_model import FaceModel, load_face_model
 from renderer.faceverse import react_identity
 from renderer.layout import AI_LABEL, Grid
 from renderer.mesh import MeshRenderer
-from renderer.portrait import CHECKPOINTS, PortraitAnimator, portrait_animator
+from renderer.portrait import PortraitAnimator, portrait_animator
 from renderer.reel import Strip, write_reel
 
 Progress = Callable[[str, float], None]
@@ -51,7 +51,7 @@ DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlg
 
 SMALL_WIDTH = 256  # features of a denoiser; the demo weights have 144, the published ones 512
 
-REACT_FACE = CHECKPOINTS / "faceverse.npz"  # made by `python -m renderer.faceverse`; nobody else may hand it on
+REACT_FACE = checkpoints.FOLDER / "faceverse.npz"  # made by `python -m renderer.faceverse`; nobody else may hand it on
 
 _busy = Lock()
 
@@ -103,7 +103,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
             raise InputError(f"The weights '{request.weights}' are not the paper's; they know no 'published' way.")
         info = media.probe(request.speaker, request.max_seconds)
         mesh = _mesh(request.mesh_look, request.person, request.size)
-        animator = portrait_animator(_face(), request.size, request.animator, device=request.device)
+        animator = portrait_animator(_face(), request.size, request.animator, checkpoints.FOLDER, request.device)
         clock.enter("Reading the listener")
         listener = read_listener(request.listener, progress=clock.part)
         style = _set_listener(reactor, listener, request)

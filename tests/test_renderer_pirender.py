@@ -9,7 +9,7 @@ import torch
 from drawn_portrait import drawn_portrait
 from safetensors.torch import save_file
 
-from renderer import conformance, portrait
+from renderer import conformance
 from renderer.errors import RenderError
 from renderer.face_model import load_face_model, neutral_coefficients
 from renderer.portrait import PortraitAnimator, WarpAnimator, portrait_animator
@@ -230,17 +230,16 @@ def test_bfloat16_is_near(checkpoint, person):
     assert np.abs(near[0] - near[1]).mean() < 3
 
 
-def test_present_weights_are_chosen_and_absent_ones_asked_for(checkpoint, face, monkeypatch):
-    monkeypatch.setattr(portrait, "pirender_weights", lambda: None)
-    assert isinstance(portrait_animator(face), WarpAnimator)
+def test_present_weights_are_chosen_and_absent_ones_asked_for(checkpoint, face, tmp_path_factory):
+    empty, there = tmp_path_factory.mktemp("none"), checkpoint.parent
+    assert isinstance(portrait_animator(face, folder=empty), WarpAnimator)
     with pytest.raises(RenderError, match=r"cur_model_fold\.pth"):
-        portrait_animator(face, kind="pirender")
+        portrait_animator(face, kind="pirender", folder=empty)
     with pytest.raises(RenderError, match="oil"):
         portrait_animator(face, kind="oil")
     assert find(checkpoint.parent) == checkpoint
-    monkeypatch.setattr(portrait, "pirender_weights", lambda: checkpoint)
-    assert isinstance(portrait_animator(face, device="cpu"), PIRenderAnimator)
-    assert isinstance(portrait_animator(face, kind="warp"), WarpAnimator)
+    assert isinstance(portrait_animator(face, device="cpu", folder=there), PIRenderAnimator)
+    assert isinstance(portrait_animator(face, kind="warp", folder=there), WarpAnimator)
 
 
 def test_the_import_command_tells_what_it_made(checkpoint, tmp_path, capsys):

@@ -43,21 +43,21 @@ def pirender_weights(folder: Path = CHECKPOINTS) -> Path | None:
 
 
 def portrait_animator(
-    face: FaceModel, size: int = 256, kind: str = "auto", weights: Path | None = None, device: str | None = None
+    face: FaceModel, size: int = 256, kind: str = "auto", folder: Path = CHECKPOINTS, device: str | None = None
 ) -> PortraitAnimator:
     """The animator to draw with.
 
     kind: "warp" (the built-in one), "pirender", or "auto": PIRender where its weights are present.
-    weights: PIRender's; None looks into checkpoints/. device: torch device for PIRender.
+    folder: where PIRender's weights may lie. device: torch device for PIRender.
     Raises RenderError for a kind that does not exist and for PIRender without weights.
     """
     if kind not in ANIMATORS:
         raise RenderError(f"There is no animator named {kind!r}; choose one of {', '.join(ANIMATORS)}.")
-    weights = None if kind == "warp" else weights or pirender_weights()
+    weights = None if kind == "warp" else pirender_weights(folder)
     if weights is None:
         if kind == "pirender":
             raise RenderError(
-                f"PIRender's weights are not in {CHECKPOINTS}; `python -m renderer.portrait.pirender "
+                f"PIRender's weights are not in {folder}; `python -m renderer.portrait.pirender "
                 "cur_model_fold.pth` puts the published ones there."
             )
         return WarpAnimator(face, size)
