@@ -22,6 +22,7 @@ from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
 from perfrdiff.features.coefficients import FPS, WIDTH
 from perfrdiff.features.local_file import shown_name
+from perfrdiff.features.table import is_table
 from perfrdiff.listener_shift import ListenerShift, mixed
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from perfrdiff.request import Reaction, ReactRequest, ReactResult
@@ -48,6 +49,8 @@ STAGES = {
 
 TITLE = "AI-generated facial reaction (PerFRDiff demo)"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
+
+SPEAKER_SIZE = 512  # pixels of a drawn speaker
 
 SMALL_WIDTH = 256  # features of a denoiser; the demo weights have 144, the published ones 512
 
@@ -101,14 +104,17 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         reactor = load_reactor(request.weights, request.device)
         if request.compat == "published" and not reactor.checkpoint.published:
             raise InputError(f"The weights '{request.weights}' are not the paper's; they know no 'published' way.")
-        info = media.probe(request.speaker, request.max_seconds)
+        info = None if is_table(request.speaker) else media.probe(request.speaker, request.max_seconds)
         mesh = _mesh(request.mesh_look, request.person, request.size)
         animator = portrait_animator(_face(), request.size, request.animator, checkpoints.FOLDER, request.device)
         clock.enter("Reading the listener")
-        listener = read_listener(request.listener, progress=clock.part)
+        listener = read_listener(request.listener, progress=clock.part, person=request.listener_person)
+        looks = _looks(request, listener)
         style = _set_listener(reactor, listener, request)
         clock.enter("Watching the speaker's face")
-        speaker = read_speaker(request.speaker, progress=clock.part, max_seconds=request.max_seconds)
+        speaker = read_speaker(
+            request.speaker, clock.part, max_seconds=request.max_seconds, person=request.speaker_person
+        )
         clock.enter("Thinking up reactions")
         with _threads_for(reactor):
             reactions = reactor.react(
@@ -125,7 +131,9 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         notes = _notes(request, speaker, listener, reactions)
         settings = _settings(request, reactions, listener, style, notes)
         clock.enter("Drawing")
-        made = _draw(work, request, info, speaker, listener, reactions, style, settings, mesh, animator, clock.part)
+        made = _draw(
+            work, request, looks, info, speaker, listener, reactions, style, settings, mesh, animator, clock.part
+        )
         clock.enter("Packing")
         _pack(work, made, reactions, settings)
         if request.save_shift is not None:
@@ -148,6 +156,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         frames=reactions.coefficients.shape[1],
         style=style,
         notes=tuple(notes),
+        habits=tuple(listener.habits.rows()) if listener.habits is not None else (),
         stage_seconds=clock.close(),
     )
 
@@ -234,7 +243,8 @@ def _settings(
 def _draw(
     work: Path,
     request: ReactRequest,
-    info: media.VideoInfo,
+    looks: tuple[str, ...],
+    info: media.VideoInfo | None,
     speaker: Speaker,
     listener: Listener,
     reactions: Reactions,
@@ -247,9 +257,9 @@ def _draw(
     """Every video of the run, in one pass."""
     count, frames, _ = reactions.coefficients.shape
     drawn = {}  # look -> the frames of every reaction, drawn when they are asked for
-    if "mesh" in request.looks:
+    if "mesh" in looks:
         drawn["mesh"] = [mesh.render(coefficients) for coefficients in reactions.coefficients]
-    if "photo" in request.looks:
+    if "photo" in looks:
         animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
         drawn["photo"] = animator.animate_many(list(reactions.coefficients))
     made, cards, apart = [], [], []
@@ -263,7 +273,7 @@ def _draw(
         made.append(Reaction(index + 1, videos, work / f"{stem}.csv", transparent))
     kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
     grid = Grid(
-        (info.width, info.height),
+        (info.width, info.height) if info else (SPEAKER_SIZE, SPEAKER_SIZE),
         [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
         len(drawn),
         request.size,
@@ -273,7 +283,7 @@ def _draw(
     source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
     write_reel(
         cards,
-        media.frames(request.speaker, FPS, request.max_seconds, long_side=max(grid.speaker_size), info=info),
+        _speaker_pictures(request, info, speaker, max(grid.speaker_size)),
         grid,
         work / "side_by_side.mp4",
         frames,
@@ -285,6 +295,26 @@ def _draw(
         apart=apart,
     )
     return made
+
+
+def _looks(request: ReactRequest, listener: Listener) -> tuple[str, ...]:
+    """What can be drawn: a features file shows nobody, so there is no photo to move."""
+    if listener.photo is not None:
+        return request.looks
+    if request.looks == ("photo",):
+        raise InputError("A features file carries no picture of the listener; ask for the mesh, or give a video.")
+    if "photo" in request.looks:
+        listener.notes.append("The listener's features file carries no picture; only the mesh is drawn.")
+    return tuple(look for look in request.looks if look != "photo")
+
+
+def _speaker_pictures(
+    request: ReactRequest, info: media.VideoInfo | None, speaker: Speaker, long_side: int
+) -> Iterator[np.ndarray]:
+    """The speaker's video, or, where there are only numbers of it, the drawn head that makes their movements."""
+    if info is None:
+        return MeshRenderer(_face(), SPEAKER_SIZE).render(speaker.coefficients)
+    return media.frames(request.speaker, FPS, request.max_seconds, long_side=long_side, info=info)
 
 
 def _pack(work: Path, made: list[Reaction], reactions: Reactions, settings: dict) -> None:

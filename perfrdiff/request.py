@@ -28,11 +28,13 @@ class ReactRequest:
     Raises InputError, in one sentence, for a setting out of its range. The files are looked at when the run starts.
     """
 
-    speaker: Path  # a video of somebody talking
-    listener: Path  # a photo or a video of the person who is to react
+    speaker: Path  # a video of somebody talking, or a features file of one
+    listener: Path  # a photo, a video or a features file of the person who is to react
     out: Path  # folder for the results
     samples: int = 3  # number of different reactions, 1 … 10
     seed: int = 0  # same seed, settings and weights: same reactions
+    speaker_person: int | None = None  # whom of the speaker's video to follow, from 1; None: the largest steady face
+    listener_person: int | None = None  # the same for the listener's video
     looks: tuple[str, ...] = LOOKS  # "mesh" (a drawn head), "photo" (the listener's picture moves), or both
     style: str | None = None  # name of a listening style; None: the video's own habits, or the first style for a photo
     strength: float = 1.0  # of the personal style: 0 generic, 1 as learnt, up to 2
@@ -108,6 +110,7 @@ class ReactResult:
     archive: Path  # .zip of everything above
     frames: int  # T, at 25 per second
     style: str  # the listening style that was used, in words
+    habits: tuple[tuple[str, str], ...] = ()  # what was measured on a listener's video: name and value, in words
     notes: tuple[str, ...] = ()  # what was missing or filled in, one sentence each
     stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall time
 

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
+from perfrdiff.features.coefficients import EXPRESSION_NAMES
 from perfrdiff.features.units import (
     PRIOR,
     SHAPE_SCALE,
@@ -139,9 +140,18 @@ def _trust(people, freed, directions, units, precision) -> tuple[np.ndarray, np.
         r = np.clip(r, 0, 0.99)
         return r**2 / (1 - r**2)
 
+    both = _sides()
     share = quality(fits) / (quality(fits) + quality(nets) + 1e-6)
     gain = (centred * fits).sum(axis=0) / power
+    share, gain = (share + share[both]) / 2, (gain + gain[both]) / 2  # two sides of one face are read alike
     return np.where(share > 0.9, 1.0, share), np.clip(1 / np.maximum(gain, 1e-3), 0.7, LARGEST_SCALE)
+
+
+def _sides() -> list[int]:
+    """The index of each channel's other side, or its own."""
+    swap = {"Left": "Right", "Right": "Left"}
+    names = [next((n[: -len(e)] + swap[e] for e in swap if n.endswith(e)), n) for n in EXPRESSION_NAMES]
+    return [EXPRESSION_NAMES.index(name) for name in names]
 
 
 def _angles(people) -> np.ndarray:

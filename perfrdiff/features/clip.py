@@ -1,8 +1,8 @@
-"""The two things a person hands in, read whole: a talking speaker and a listener."""
+"""The two things a person hands in, read whole: a talking speaker and a listener; videos, or features files of them."""
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,8 +10,12 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.affect import affect_attributes
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.coefficients import FPS, ROTATION
+from perfrdiff.features.habits import Habits, measure_habits
 from perfrdiff.features.local_file import shown_name
 from perfrdiff.features.media import LONGEST_SECONDS, RATE, Sound, is_image, probe, read_audio, read_image
+from perfrdiff.features.signals import QUALITIES
+from perfrdiff.features.table import is_table, read_table
+from perfrdiff.features.talking import listening_part
 from perfrdiff.features.tracking import FaceStill, quarter_turns_of, track_image, track_video
 
 __all__ = ["Listener", "Speaker", "read_listener", "read_speaker"]
@@ -21,6 +25,7 @@ SMALLEST_FACE = 24  # pixels from forehead to chin; below, there is nothing to a
 COARSE_FACE = 64  # pixels; below, the notes say that the animation will be blurred
 FURTHEST_TURN = np.radians(35)  # of a photo's face: beyond, the far eye is hidden
 NOTICED_TURN = np.radians(20)
+UNSURE = 0.5  # confidence of a style below which a note says so
 
 
 @dataclass(frozen=True)
@@ -32,38 +37,45 @@ class Speaker:
     affect: np.ndarray  # (T, 25) float32
     sound: Sound | None  # T/25 s, in step with the frames; None where the file has none
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
+    quality: np.ndarray | None = None  # (T,) uint8, index into signals.QUALITIES
 
 
 @dataclass(frozen=True)
 class Listener:
     """The person whose reactions are wanted: how they look, and, from a video, how they listen."""
 
-    photo: np.ndarray  # (H, W, 3) uint8 RGB
-    landmarks: np.ndarray  # (478, 3) float32, pixels of the photo: x right, y down, z away from the camera
-    photo_coefficients: np.ndarray  # (58,) float32 of the photo as tracked, no neutral removed
-    behaviour: np.ndarray | None  # (T, 58) float32 at 25 frames per second, None for a photo
+    photo: np.ndarray | None  # (H, W, 3) uint8 RGB; None for a features file, as the next two
+    landmarks: np.ndarray | None  # (478, 3) float32, pixels of the photo: x right, y down, z away from the camera
+    photo_coefficients: np.ndarray | None  # (58,) float32 of the photo as tracked, no neutral removed
+    behaviour: np.ndarray | None  # (T, 58) float32 at 25 frames per second, the listening parts; None for a photo
     notes: list[str] = field(default_factory=list)
+    habits: Habits | None = None  # what was measured on the behaviour
+    quality: np.ndarray | None = None  # (T,) uint8 of the behaviour, index into signals.QUALITIES
 
 
 def read_speaker(
     path: str | os.PathLike,
     progress: Callable[[float], None] | None = None,
     max_seconds: float = LONGEST_SECONDS,
+    person: int | None = None,
 ) -> Speaker:
-    """Everything the models want to know of a speaker video.
+    """Everything the models want to know of a speaker video, or of a features file in its place.
 
     A video without sound works: its MFCCs are those of silence, and a note says so.
 
     Args:
-        path: a video file of 1 s to ``max_seconds``.
+        path: a video file of 1 s to ``max_seconds``, or a features file (``table.py``).
         progress: called with 0 … 1.
-        max_seconds: a longer video is refused.
+        max_seconds: a longer clip is refused.
+        person: whom to follow, as ``people.preview`` numbers them; None: the largest steady face.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
+    if is_table(path):
+        return _tabled_speaker(path, max_seconds)
     info = probe(path, max_seconds)
-    track = track_video(path, progress, max_seconds=max_seconds, info=info)
+    track = track_video(path, progress, max_seconds=max_seconds, info=info, person=person)
     frames = len(track.coefficients)
     sound = read_audio(path, info)
     notes = list(track.notes)
@@ -80,28 +92,59 @@ def read_speaker(
         affect=affect_attributes(track.coefficients),
         sound=sound,
         notes=notes,
+        quality=track.quality,
     )
+
+
+def _tabled_speaker(path: str | os.PathLike, max_seconds: float) -> Speaker:
+    table = read_table(path)
+    _check_length(len(table.coefficients), path, max_seconds)
+    notes = list(table.notes)
+    if not table.has_audio:
+        notes.append("Without sound, the reactions follow the face alone.")
+    return Speaker(table.audio, table.coefficients, table.affect, None, notes, table.quality)
+
+
+def _check_length(frames: int, path: str | os.PathLike, max_seconds: float) -> None:
+    if frames > max_seconds * FPS:
+        raise InputError(
+            f"{shown_name(path)} lasts {frames / FPS:.1f} s; at most {max_seconds:g} s are used. Cut it, or raise the "
+            "setting max_seconds."
+        )
 
 
 def read_listener(
     path: str | os.PathLike,
     progress: Callable[[float], None] | None = None,
     max_seconds: float = LONGEST_SECONDS,
+    person: int | None = None,
+    talking_too: bool = False,
 ) -> Listener:
-    """A listener from a photo (looks only) or a video of 2 s or more (looks and behaviour).
+    """A listener from a photo (looks only), a video of 2 s or more (looks, behaviour), a features file (behaviour).
 
     A picture file, animated or not, is a photo. Of a video, the sharpest frontal frame with open eyes and a closed
-    mouth becomes the photo.
+    mouth becomes the photo. Where the person talks, they do not listen: those parts are left out of the behaviour.
 
     Args:
-        path: a photo or video file; its content decides, not its name.
+        path: a photo, video or features file; its content decides, not its name.
         progress: called with 0 … 1.
-        max_seconds: a longer video is refused.
+        max_seconds: a longer clip is refused.
+        person: whom of a video to follow, as ``people.preview`` numbers them; None: the largest steady face.
+        talking_too: keep the parts in which the person talks.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
     name = shown_name(path)
+    if is_table(path):
+        table = read_table(path)
+        _check_length(len(table.coefficients), path, max_seconds)
+        if len(table.coefficients) < LISTENER_SECONDS * FPS:
+            raise InputError(f"{name} lasts less than {LISTENER_SECONDS:g} s; a listening style needs at least that.")
+        return _behaving(
+            Listener(None, None, None, table.coefficients, list(table.notes), quality=table.quality),
+            table.audio if table.has_audio else None, talking_too,
+        )  # fmt: skip
     if is_image(path):
         photo = read_image(path)
         still = track_image(photo, name)
@@ -120,9 +163,32 @@ def read_listener(
         raise InputError(
             f"{name} lasts {info.seconds:.1f} s; give a listener video of at least {LISTENER_SECONDS:g} s or a photo."
         )
-    track = track_video(path, progress, max_seconds=max_seconds, portrait=True, info=info)
+    track = track_video(path, progress, max_seconds=max_seconds, portrait=True, info=info, person=person)
     notes = list(track.notes) + _check_photo(FaceStill(track.best_coefficients, track.landmarks), name)
-    return Listener(track.best_frame, track.landmarks, track.best_coefficients, track.coefficients, notes)
+    looks = (track.best_frame, track.landmarks, track.best_coefficients)
+    sound = read_audio(path, info)
+    audio = None
+    if sound is not None and not sound.is_silent:
+        audio = mfcc(sound.samples, RATE, len(track.coefficients))
+    return _behaving(Listener(*looks, track.coefficients, notes, quality=track.quality), audio, talking_too)
+
+
+def _behaving(listener: Listener, audio: np.ndarray | None, talking_too: bool) -> Listener:
+    """The listener with only the frames in which they were seen listening, and what was measured on these."""
+    rows, quality = listener.behaviour, listener.quality
+    notes = list(listener.notes)
+    if not talking_too:
+        part, note = listening_part(rows, audio, LISTENER_SECONDS)
+        rows, quality = rows[part], quality[part]
+        notes += [note] if note else []
+    guessed = quality >= QUALITIES.index("bridged")
+    habits = measure_habits(rows, seen=~guessed)
+    if habits.confidence < UNSURE:
+        notes.append(
+            f"The listening style stands on {habits.seconds:.0f} s (confidence {habits.confidence:.0%}); "
+            "a longer video tells more."
+        )
+    return replace(listener, behaviour=rows, quality=quality, habits=habits, notes=notes)
 
 
 def _check_photo(still: FaceStill, name: str) -> list[str]:

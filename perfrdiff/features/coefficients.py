@@ -16,7 +16,7 @@ from renderer.face_model import COEFFICIENT_NAMES, EXPRESSION_NAMES
 
 __all__ = [
     "CHANNEL", "COEFFICIENT_NAMES", "EXPRESSION", "EXPRESSION_NAMES", "FPS", "ROTATION", "TRANSLATION", "WIDTH",
-    "neutral", "react_mean",
+    "neutral", "react_mean", "react_spread",
 ]  # fmt: skip
 
 FPS = 25  # frames per second of every feature stream (REACT 2024)
@@ -38,6 +38,11 @@ def _react_table() -> np.ndarray:
 def react_mean() -> np.ndarray:
     """Mean 58-vector of the REACT 2024 training data, (58,) float32 (spec react_58d.csv)."""
     return _react_table()[:, 0].copy()
+
+
+def react_spread() -> np.ndarray:
+    """Standard deviation of each channel of the REACT 2024 training data, (58,) float32 (spec react_58d.csv)."""
+    return _react_table()[:, 1].copy()
 
 
 def neutral() -> np.ndarray:

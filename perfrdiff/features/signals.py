@@ -8,7 +8,7 @@ from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, 
 from perfrdiff.features.pose import euler_angles, model_origins, smooth, tracked_angles, translations
 from perfrdiff.features.units import UNREADABLE, read_units
 
-__all__ = ["RawTrack", "clean", "neutral_offset", "without_offset"]
+__all__ = ["QUALITIES", "RawTrack", "clean", "neutral_offset", "quality_of", "without_offset"]
 
 SHORT_GAP = 10  # frames (0.4 s): bridged by a straight line; a longer one is eased to the clip's median and back
 EASE = 10  # frames of that easing
@@ -21,6 +21,13 @@ BIASED = tuple(
 constant expression. The mouth is left alone: a smile that is held is an expression."""
 
 
+QUALITIES = ("seen", "coarse", "bridged", "filled")
+"""What a frame's numbers rest on: the face; a face too small or turned too far to be read finely; the frames before and
+after a gap of at most 0.4 s; nothing, the person's median stands there."""
+COARSE_PIXELS = 48  # of the face's longer side
+COARSE_TURN = np.radians(45)
+
+
 @dataclass
 class RawTrack:
     """What was seen, one entry per frame; entries of frames without a face are None."""
@@ -31,8 +38,9 @@ class RawTrack:
     sharpness: list[float] = field(default_factory=list)
     takes: list[int] = field(default_factory=list)  # counts up where the face was found again elsewhere (scene cut)
     shapes: list[np.ndarray | None] = field(default_factory=list)  # (SHAPE_WIDTH,) of units.shape_of
+    sizes: list[float] = field(default_factory=list)  # longer side of the face, the file's pixels; 0 where not seen
 
-    def add(self, expressions, rotation, position, sharpness: float, take: int, shape=None) -> None:
+    def add(self, expressions, rotation, position, sharpness: float, take: int, shape=None, size=0.0) -> None:
         """Append one frame; pass None for the arrays where no face was seen."""
         self.expressions.append(expressions)
         self.rotations.append(rotation)
@@ -40,6 +48,7 @@ class RawTrack:
         self.sharpness.append(sharpness)
         self.takes.append(take)
         self.shapes.append(shape)
+        self.sizes.append(size)
 
     @property
     def tracked(self) -> np.ndarray:
@@ -77,6 +86,24 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
     for take in np.unique(takes):
         rows[takes == take, pose] = smooth(rows[takes == take, pose])
     return rows.astype(np.float32), offset
+
+
+def quality_of(coefficients: np.ndarray, tracked: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(T,) uint8, an index into ``QUALITIES`` for every frame.
+
+    Args:
+        coefficients: (T, 58) as ``clean`` gives them.
+        tracked: (T,) bool, the face was seen.
+        sizes: (T,) longer side of the face in the file's pixels; not looked at where it was not seen.
+    """
+    turned = np.abs(coefficients[:, ROTATION][:, :2] - [np.pi, 0]).max(axis=1) > COARSE_TURN
+    quality = np.where(tracked & (turned | (sizes < COARSE_PIXELS)), 1, 0).astype(np.uint8)
+    missing = np.flatnonzero(~tracked)
+    for gap in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
+        if len(gap):
+            inside = gap[0] > 0 and gap[-1] + 1 < len(tracked) and len(gap) <= SHORT_GAP
+            quality[gap] = QUALITIES.index("bridged" if inside else "filled")
+    return quality
 
 
 def neutral_offset(expressions: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
 from perfrdiff.features.pose import euler_angles, rotation_matrix, tracked_angles
 from perfrdiff.features.search import Person, find_faces, look_through, region_around
-from perfrdiff.features.signals import SHORT_GAP, RawTrack, clean
+from perfrdiff.features.signals import COARSE_PIXELS, QUALITIES, RawTrack, clean, quality_of
 from perfrdiff.features.units import shape_of
 
 __all__ = ["FaceStill", "FaceTrack", "FaceTracker", "quarter_turns_of", "track_image", "track_video"]
@@ -27,7 +27,9 @@ REGION_PIXELS = 640  # long side of what the tracker is given
 LEAST_TRACKED = 0.5  # share of frames with a face below which a clip is refused
 LOST_FRAMES = 12  # frames without the face before the whole picture is looked at again
 EDGE = 0.04  # share of the region; a face this near its edge makes the region follow
-SMALL_FACE = 48  # pixels; below this the numbers are coarse and the notes say so
+SMALL_FACE = COARSE_PIXELS  # below this the numbers are coarse and the notes say so
+MOST_SPANS = 4  # parts that a note lists
+COARSE_NOTED = 0.1  # share of a clip turned far away from which on a note says so
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class FaceTrack:
 
     coefficients: np.ndarray  # (T, 58) float32
     tracked: np.ndarray  # (T,) bool: seen, as opposed to filled in
+    quality: np.ndarray  # (T,) uint8, index into signals.QUALITIES
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
     best_frame: np.ndarray | None = None  # (H, W, 3) uint8 RGB: sharp, frontal, eyes open, mouth closed; on request
     landmarks: np.ndarray | None = None  # (478, 3) float32, pixels of best_frame
@@ -58,8 +61,9 @@ def track_video(
     max_seconds: float = LONGEST_SECONDS,
     portrait: bool = False,
     info: VideoInfo | None = None,
+    person: int | None = None,
 ) -> FaceTrack:
-    """Follow the largest face that stays through a clip.
+    """Follow one face through a clip: the largest that stays, or the one of a number.
 
     Args:
         path: a video file.
@@ -67,15 +71,18 @@ def track_video(
         max_seconds: a longer video is refused.
         portrait: also choose and return the best frame.
         info: the result of ``probe``, if it is already known.
+        person: 1 for the largest steady face, 2 for the next …, as ``people.preview`` numbers them.
 
     Raises:
-        InputError: as ``probe``; no face; the face seen in less than half of the frames.
+        InputError: as ``probe``; no face; no person of that number; the face seen in less than half of the frames.
     """
     info = info or probe(path, max_seconds)
     people = look_through(path, info)
     if not people:
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
-    track = _Follower(info, people[0]).follow(path, max_seconds, progress)
+    if person is not None and not 1 <= person <= len(people):
+        raise InputError(f"There is no person {person} in {info.name}; {len(people)} can be followed.")
+    track = _Follower(info, people[(person or 1) - 1]).follow(path, max_seconds, progress)
     tracked = track.tracked
     if not tracked.any():
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
@@ -86,10 +93,11 @@ def track_video(
         )
     turns = _stand_upright(track)
     coefficients, _ = clean(track)
-    notes = _notes(info, people, track)
+    quality = quality_of(coefficients, tracked, np.array(track.sizes))
+    notes = _notes(info, people, track, quality, (person or 1) - 1)
     if turns:
         notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
-    result = FaceTrack(coefficients, tracked, notes)
+    result = FaceTrack(coefficients, tracked, quality, notes)
     if portrait:
         result = _with_portrait(result, track, path, info, turns)
     if progress:
@@ -156,7 +164,7 @@ class _Follower:
                     self._centre, self._size = self._shown(face, scale)
                     position = self._position(face, scale)
                     sharpness, shape = _sharpness(picture, face), shape_of(face.landmarks)
-                    track.add(face.expressions, face.rotation, position, sharpness, self._take, shape)
+                    track.add(face.expressions, face.rotation, position, sharpness, self._take, shape, self._size)
                     self._keep_inside(face, picture, scale)
                 reader.region = self._region
                 if progress and index % 10 == 0:
@@ -222,29 +230,40 @@ def _sharpness(picture: np.ndarray, face: Face) -> float:
     return float(cv2.Laplacian(cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA), cv2.CV_32F).var())
 
 
-def _notes(info: VideoInfo, people: list[Person], track: RawTrack) -> list[str]:
+def _notes(info: VideoInfo, people: list[Person], track: RawTrack, quality: np.ndarray, followed: int) -> list[str]:
     notes = []
     if info.promised_seconds is not None:
         notes.append(
             f"{info.name} promises {info.promised_seconds:.1f} s, but only {info.seconds:.1f} s could be read and used."
         )
     if len(people) > 1:
-        third = min(2, int(people[0].centre[0] / info.width * 3))
+        third = min(2, int(people[followed].centre[0] / info.width * 3))
         place = ("on the left", "in the middle", "on the right")[third]
-        notes.append(f"{len(people)} faces were seen in {info.name}; the largest that stays is followed, {place}.")
-    if people[0].size < SMALL_FACE:
-        notes.append(f"The face in {info.name} is only {people[0].size:.0f} px high; fine movements cannot be read.")
-    missing = np.flatnonzero(~track.tracked)
-    gaps = [gap for gap in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1) if len(gap) > SHORT_GAP]
-    if gaps:
-        longest = max(len(gap) for gap in gaps) / FPS
+        which = "the largest that stays" if followed == 0 else f"number {followed + 1}"
+        notes.append(f"{len(people)} faces were seen in {info.name}; {which} is followed, {place}.")
+    if people[followed].size < SMALL_FACE:
+        size = people[followed].size
+        notes.append(f"The face in {info.name} is only {size:.0f} px high; fine movements cannot be read.")
+    filled = _spans(quality == QUALITIES.index("filled"))
+    if filled:
+        times = ", ".join(f"{first / FPS:.1f}–{last / FPS:.1f} s" for first, last in filled[:MOST_SPANS])
+        more = f" and {len(filled) - MOST_SPANS} more" if len(filled) > MOST_SPANS else ""
+        total = (quality == QUALITIES.index("filled")).sum() / FPS
         notes.append(
-            f"The face was out of sight for {len(missing) / FPS:.1f} s of {info.name} (longest {longest:.1f} s); "
-            "a resting face stands there."
+            f"The face was out of sight for {total:.1f} s of {info.name} ({times}{more}); a resting face stands there."
         )
+    turned = (quality == QUALITIES.index("coarse")).mean()
+    if turned > COARSE_NOTED and people[followed].size >= SMALL_FACE:
+        notes.append(f"In {turned:.0%} of {info.name} the face is turned far away; its expression is a guess there.")
     if track.takes and track.takes[-1]:
         notes.append(f"The face jumped in {info.name} (a scene cut?); each part has its own seat.")
     return notes
+
+
+def _spans(flags: np.ndarray) -> list[tuple[int, int]]:
+    """(T,) bool -> first frame and the frame after the last of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def quarter_turns_of(coefficients: np.ndarray) -> int:

@@ -17,7 +17,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES
 
 __all__ = [
-    "SHAPE_WIDTH", "UNREADABLE", "Response", "pose_terms", "read_units", "resting_frames", "shape_of",
+    "SHAPE_WIDTH", "UNREADABLE", "Response", "pose_terms", "read_units", "shape_of",
 ]  # fmt: skip
 
 TABLE = Path(__file__).resolve().parents[2] / "assets" / "tracker" / "units.npz"
@@ -27,8 +27,12 @@ SHAPE_SCALE = 30.0  # brings head-sized shape changes to the size of the network
 FURTHEST = 0.6  # radians; the pose correction is a cubic and is not followed beyond what it was measured on
 PRIOR = 6.0  # pull of every unit towards 0, in units of the measured noise
 ITERATIONS = 150
-RESTING_SHARE = 1 / 6  # of a clip's frames that are taken to show the resting face
-FEWEST_RESTING = 10
+
+SURE: tuple[str, ...] = (
+    "eyeBlinkLeft", "eyeBlinkRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "jawOpen",
+    "mouthSmileLeft", "mouthSmileRight",
+)  # fmt: skip
+"""Channels that the network alone reads well, on drawn faces (correlation 0.9 and more) as on real ones."""
 
 UNREADABLE: tuple[str, ...] = ("cheekSquintLeft", "cheekSquintRight", "jawForward", "tongueOut")
 """Channels that neither the network nor the landmarks show (round trip: correlation below 0.5). Always 0, and no part
@@ -99,23 +103,6 @@ def pose_terms(angles: np.ndarray) -> np.ndarray:
     return np.stack([a, b, c, a * a, b * b, c * c, a * b, a * c, b * c, a**3, b**3, a * a * b, a * b * b], axis=1)
 
 
-def resting_frames(network: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Indices of the frames that come nearest to a resting, frontal face, by the network's surest channels.
-
-    Args:
-        network: (T, 52) readings of the tracker's network.
-        angles: (T, 3) head angles, radians.
-    """
-    names = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthPucker", "mouthFunnel", "browInnerUp")
-    names += ("eyeBlinkLeft", "eyeBlinkRight")
-    columns = [CHANNEL[name] for name in names]
-    usual = np.median(angles, axis=0)
-    activity = (network[:, columns] - np.percentile(network[:, columns], 5, axis=0)).sum(axis=1)
-    activity += np.abs(angles - usual).sum(axis=1) + 0.5 * np.abs(angles).sum(axis=1)
-    count = min(len(network), max(FEWEST_RESTING, round(RESTING_SHARE * len(network))))
-    return np.argsort(activity, kind="stable")[:count]
-
-
 def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """The 52 units of every frame, from shape and network together.
 
@@ -126,22 +113,28 @@ def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offs
         offset: (52,) the person's resting readings of the network (``signals.neutral_offset``).
 
     Returns:
-        (T, 52), 0 … 1. The person's own resting shape is the zero: the mean of the resting frames, less what the
-        network's sure channels say is going on in them (a smile held throughout stays a smile).
+        (T, 52), 0 … 1. The person's own resting shape is the zero. It is the median over the clip of the shape less
+        what the network's sure channels say is going on (a smile held throughout stays a smile): every other channel
+        is taken to rest in half of the frames or more.
     """
     table = response()
     network = np.asarray(network, np.float64)
     seen = np.concatenate([shapes, network], axis=1) - pose_terms(angles) @ table.turning
-    freed = np.clip((seen[:, SHAPE_WIDTH:] - offset) / np.maximum(1 - offset, 1e-3), 0, 1)
-    freed = np.minimum(freed, network + 0.1)  # a turn may hide a movement; it makes none
-    rest = resting_frames(network, angles)
-    sure = np.where(table.fit_share < 0.6, freed[rest].mean(axis=0), 0.0)
-    resting_shape = seen[rest, :SHAPE_WIDTH].mean(axis=0) - sure @ table.units[:, :SHAPE_WIDTH]
-    change = np.concatenate([seen[:, :SHAPE_WIDTH] - resting_shape, seen[:, SHAPE_WIDTH:] - offset], axis=1)
-    fitted = bounded_fit(change, table.units, table.precision) * table.fit_scale
+    sure = [CHANNEL[name] for name in SURE]
+    explained = _freed(seen[:, SHAPE_WIDTH:], network, offset)[:, sure] @ table.units[sure]
+    rest = np.median(seen - explained, axis=0)
+    rest[SHAPE_WIDTH:][sure] = offset[sure]
+    fitted = bounded_fit(seen - rest, table.units, table.precision) * table.fit_scale
+    freed = _freed(seen[:, SHAPE_WIDTH:], network, np.clip(rest[SHAPE_WIDTH:], 0, 1))
     units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * freed, 0, 1)
     units[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
     return units
+
+
+def _freed(seen: np.ndarray, network: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """(T, 52) readings of the network, freed of the head's turn and of the person's rest."""
+    seen = np.minimum(seen, network + 0.1)  # a turn may hide a movement; it makes none
+    return np.clip((seen - rest) / np.maximum(1 - rest, 1e-3), 0, 1)
 
 
 def bounded_fit(change: np.ndarray, units: np.ndarray, precision: np.ndarray) -> np.ndarray:
