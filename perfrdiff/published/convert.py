@@ -87,7 +87,7 @@ def mean_face(external: Path | None) -> tuple[np.ndarray, str]:
     if external is None:
         return react_mean(), (
             "The mean face is the mean of REACT 2024 that ships with this project; for the authors' own, "
-            "give their 'external' folder (Google Drive id 14Z1vFbu4Amren8TjS_PEIZZVIqWdikm5) with --external."
+            "give their 'external' folder with --external ('python -m perfrdiff download' says where it is published)."
         )
     place = external / MEAN_FACE
     try:
