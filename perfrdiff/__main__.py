@@ -11,6 +11,7 @@ from perfrdiff import __version__, config, conformance, download, import_weights
 from perfrdiff.data import command as data
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import command as evaluation
+from perfrdiff.features import command as features
 from perfrdiff.request import (
     ANIMATORS,
     COMPAT,
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_react(commands)
     _add_styles(commands)
+    features.add_commands(commands)
     _add_compat(commands)
     _add_download(commands)
     _add_import_weights(commands)
@@ -70,10 +72,19 @@ def _add_react(commands) -> None:
     )
     command.set_defaults(run=_react)
     files = command.add_argument_group("files")
-    files.add_argument("--speaker", type=Path, required=True, metavar="VIDEO", help="video of somebody talking")
     files.add_argument(
-        "--listener", type=Path, required=True, metavar="FILE", help="photo or video of the person who reacts"
+        "--speaker", type=Path, required=True, metavar="FILE", help="video of somebody talking, or a features file"
     )
+    files.add_argument(
+        "--listener", type=Path, required=True, metavar="FILE", help="photo, video or features file of who reacts"
+    )
+    for who in ("speaker", "listener"):
+        files.add_argument(
+            f"--{who}-person",
+            type=int,
+            metavar="N",
+            help=f"whom of the {who}'s video to follow ('people' numbers them; default: the largest steady face)",
+        )
     files.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     files.add_argument("--overwrite", action="store_true", help="allow a folder that is not empty")
 
@@ -191,6 +202,8 @@ def _react(options: argparse.Namespace) -> int:
     if not options.quiet:
         for note in result.notes:
             print(f"Note: {note}")
+        for name, value in result.habits:
+            print(f"Listener: {name.lower()} {value}")
         took = sum(result.stage_seconds.values())
         if request.save_shift is not None:
             print(f"The listener's shift: {request.save_shift} ({request.save_shift.stat().st_size / 1e3:.0f} kB)")
