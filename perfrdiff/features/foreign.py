@@ -74,11 +74,11 @@ def read(columns: dict[str, list[str]], name: str) -> tuple[np.ndarray, list[str
     else:
         times, rows = _open_face(columns, name)
         notes = [f"{name} is read as an OpenFace table; what its action units do not tell stays at rest."]
-    if len(times) < 2 or times[-1] - times[0] < 1 - 1e-6:
-        raise InputError(f"{name} lasts less than 1 s.")
     if (np.diff(times) <= 0).any():
         late = int(np.argmax(np.diff(times) <= 0)) + 3  # counted as an editor does, the names being line 1
         raise InputError(f"The times of {name} do not run forward at line {late}.")
+    if len(times) < 2 or times[-1] - times[0] < 1 - 1e-6:
+        raise InputError(f"{name} lasts less than 1 s.")
     return _at_25(times, rows), notes
 
 
