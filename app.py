@@ -203,7 +203,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                 with gr.Row():
                     mesh_look = gr.Radio(list(MESH_LOOKS), value=MESH_LOOKS[0], label="Look of the mesh")
                     person = gr.Dropdown(list(PEOPLE), value=next(iter(PEOPLE)), label="Who the mesh shows")
-                    name = gr.Textbox("Listener", label="Listener's name in the captions", max_length=LONGEST_NAME)
+                    called = gr.Textbox("Listener", label="Listener's name in the captions", max_length=LONGEST_NAME)
                     transparent = gr.Checkbox(False, label="Meshes without a ground, too (WebM)")
                     animator = gr.Radio(
                         list(ANIMATORS),
@@ -252,7 +252,7 @@ def build(weights: str = "demo") -> gr.Blocks:
 
         def run(
             speaker_file, kind, photo_file, video_file, samples, look, style, seed, strength, guidance, size, longest,
-            label, weights, mesh_look, person, name, transparent, animator, visit: gr.Request,
+            label, weights, mesh_look, person, called, transparent, animator, visit: gr.Request,
         ) -> Iterator[dict]:  # fmt: skip
             listener_file = photo_file if kind == PHOTO else video_file
             VISITS.keep(visit.session_hash, speaker_file, photo_file, video_file)
@@ -277,7 +277,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                     weights=weights,
                     mesh_look=mesh_look,
                     person=person,
-                    name=name.strip() or "Listener",
+                    name=called.strip() or "Listener",
                     transparent=transparent,
                     animator=animator,
                 )
@@ -330,7 +330,7 @@ def build(weights: str = "demo") -> gr.Blocks:
             choice,
             mesh_look,
             person,
-            name,
+            called,
             transparent,
             animator,
         ]
