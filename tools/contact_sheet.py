@@ -1,12 +1,14 @@
-"""A contact sheet of every motion on every portrait, to be looked at.
+"""Contact sheets of every motion, to be looked at: on every portrait, and on the mesh in both looks.
 
-    python tools/portrait_sheet.py PHOTO [PHOTO …] --out DIR [--size 256]
+    python tools/contact_sheet.py [PHOTO …] --out DIR [--size 256]
 
-Writes DIR/portrait_<name>.png for each photo: its own frame first, then each motion of the list below.
+Writes DIR/portrait_<name>.png for each photo (its own frame first, then each motion of the list below), and
+DIR/mesh_studio.png, DIR/mesh_grey.png, DIR/mesh_people.png.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,7 +21,9 @@ from perfrdiff.features.images import read_image
 from perfrdiff.features.tracking import track_image
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
-from renderer.portrait import WarpAnimator
+from renderer.mesh import LOOKS, MeshRenderer
+from renderer.portrait import ANIMATORS, PortraitAnimator, portrait_animator
+from renderer.studio import PEOPLE
 
 MOTIONS: dict[str, dict[str, float]] = {  # units 0…1, rotations in degrees; a stem without side means both sides
     "neutral": {},
@@ -31,6 +35,8 @@ MOTIONS: dict[str, dict[str, float]] = {  # units 0…1, rotations in degrees; a
     "jaw 0.3": {"jawOpen": 0.3},
     "jaw 0.7": {"jawOpen": 0.7},
     "pucker": {"mouthPucker": 0.9},
+    "laugh": {"mouthSmile": 0.9, "jawOpen": 0.4, "mouthUpperUp": 0.5, "cheekSquint": 0.6},
+    "tongue": {"jawOpen": 0.35, "tongueOut": 0.9},
     "gaze left": {"eyeLookOutLeft": 0.8, "eyeLookInRight": 0.8},
     "gaze right": {"eyeLookOutRight": 0.8, "eyeLookInLeft": 0.8},
     "gaze down": {"eyeLookDown": 0.7},
@@ -55,14 +61,31 @@ def coefficients(values: dict[str, float]) -> np.ndarray:
     return row
 
 
-def sheet(animator: WarpAnimator, photo: Path) -> np.ndarray:
+def portrait_sheet(animator: PortraitAnimator, photo: Path) -> np.ndarray:
     """All motions of one photo as one picture, RGB."""
     picture = read_image(photo)
     face = track_image(picture, photo.name)
     animator.set_portrait(picture, face.landmarks, face.coefficients)
     rows = [face.coefficients, *(coefficients(values) for values in MOTIONS.values())]
-    frames = list(animator.animate(np.stack(rows)))
-    for frame, name in zip(frames, ("photo", *MOTIONS), strict=True):
+    return _laid_out(list(animator.animate(np.stack(rows))), ("photo", *MOTIONS))
+
+
+def mesh_sheet(look: str, size: int) -> np.ndarray:
+    """All motions of the built-in head in one look."""
+    rows = np.stack([coefficients(values) for values in MOTIONS.values()])
+    return _laid_out(list(MeshRenderer(load_face_model(), size, look, backend="cpu").render(rows)), tuple(MOTIONS))
+
+
+def people_sheet(size: int) -> np.ndarray:
+    """Every ready-made person at rest and laughing."""
+    rows = np.stack([coefficients(MOTIONS[name]) for name in ("neutral", "laugh")])
+    face = load_face_model()
+    frames = [frame for name in PEOPLE for frame in MeshRenderer(face, size, identity=name).render(rows)]
+    return _laid_out(frames, [f"{name}{laughs}" for name in PEOPLE for laughs in ("", ", laughing")])
+
+
+def _laid_out(frames: list[np.ndarray], names: Sequence[str]) -> np.ndarray:
+    for frame, name in zip(frames, names, strict=True):
         for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(frame, name, (5, frame.shape[0] - 7), 0, 0.45, colour, width, cv2.LINE_AA)
     frames += [np.zeros_like(frames[0])] * (-len(frames) % COLUMNS)
@@ -70,21 +93,26 @@ def sheet(animator: WarpAnimator, photo: Path) -> np.ndarray:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Contact sheets of the built-in photo animator.")
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    parser = argparse.ArgumentParser(description="Contact sheets of the photo animator and the mesh.")
+    parser.add_argument("photos", nargs="*", type=Path, metavar="PHOTO")
     parser.add_argument("--out", type=Path, required=True, help="folder for the PNGs")
     parser.add_argument("--size", type=int, default=256, help="side of one frame in pixels")
+    parser.add_argument("--animator", choices=ANIMATORS, default="auto", help="what moves the photos")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     failed = 0
     try:
-        animator = WarpAnimator(load_face_model(), options.size)
+        animator = portrait_animator(load_face_model(), options.size, options.animator)
     except RenderError as error:
         print(error, file=sys.stderr)
         return 2
+    sheets = {f"mesh_{look}": mesh_sheet(look, options.size) for look in LOOKS}
+    for name, picture in (sheets | {"mesh_people": people_sheet(options.size)}).items():
+        cv2.imwrite(str(options.out / f"{name}.png"), picture[..., ::-1])
+        print(options.out / f"{name}.png")
     for photo in options.photos:
         try:
-            picture = sheet(animator, photo)
+            picture = portrait_sheet(animator, photo)
         except (InputError, RenderError) as error:
             print(f"{photo.name}: {error}", file=sys.stderr)
             failed = 2
