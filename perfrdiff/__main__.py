@@ -24,6 +24,7 @@ from perfrdiff.request import (
     STRONGEST,
     ReactRequest,
 )
+from perfrdiff.training import command as training
 from renderer.errors import RenderError
 
 DEFAULT = {field.name: field.default for field in fields(ReactRequest) if field.default is not MISSING}
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_conformance(commands)
     _add_evaluate(commands)
     _add_data(commands)
+    _add_train(commands)
     return parser
 
 
@@ -344,6 +346,16 @@ def _add_data(commands) -> None:
             "person-specific: entries whose speakers behave alike.",
         )
     )
+
+
+def _add_train(commands) -> None:
+    command = commands.add_parser(
+        "train",
+        help="train a stage of the paper",
+        description="Train a stage of the paper on data in the layout of REACT 2024; 'assemble' puts the trained "
+        "stages together. Several processes or machines: accelerate launch -m perfrdiff train ... A killed run goes on.",
+    )
+    training.add_arguments(command)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,7 @@ def test_a_face_that_never_moves_has_no_events():
 class Oracle:
     """Answers with the simulator itself: as the person (or, deaf, to another speaker than the one it is given)."""
 
-    checkpoint = SimpleNamespace(
-        sampling=SimpleNamespace(slide=50), denoiser=SimpleNamespace(config=SimpleNamespace(window=75))
-    )
+    checkpoint = SimpleNamespace(window_frames=(75, 50))
 
     def __init__(self, world, index, deaf=False, anybody=False):
         self.dyad, self.deaf, self.anybody, self.index = draw_dyad(world, index), deaf, anybody, index

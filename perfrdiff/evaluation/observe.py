@@ -212,8 +212,8 @@ def _speed(clips: np.ndarray) -> np.ndarray:
 def _motion(reactor: Reactor, clips: np.ndarray, redraws: np.ndarray) -> Record:
     record = {}
     speed = _speed(clips)
-    sampling, window = reactor.checkpoint.sampling, reactor.checkpoint.denoiser.config.window
-    seams = np.arange(window - 1, speed.shape[1], sampling.slide)  # speed[i] is from frame i to i + 1
+    window, slide = reactor.checkpoint.window_frames
+    seams = np.arange(window - 1, speed.shape[1], slide)  # speed[i] is from frame i to i + 1
     if len(seams):
         record["seams"] = np.array([speed[:, seams].mean(), np.delete(speed, seams, axis=1).mean()])
     usual = np.median(_speed(redraws))

@@ -83,17 +83,25 @@ def random_conditions(denoiser: Denoiser) -> list[str]:
 
 
 def forward(
-    model: PublishedModel, speaker: Speaker, listeners: Listeners, draws: Draws, edits: Edits | None = None
+    model: PublishedModel,
+    speaker: Speaker,
+    listeners: Listeners,
+    draws: Draws,
+    edits: Edits | None = None,
+    audio_limits: Mapping[str, Tensor] | None = None,
 ) -> Forward:
     """Prior and decoder on their own windows, as in the published training.
 
     The decoder's target starts a whole window after the speaker's (emotion), or `reaction_delay` frames (render).
+    `audio_limits` "prior", "decoder" -> (2,): least and most of the audio of the whole batch, of which these clips are
+    one process's share; None: these clips are the batch.
     """
+    limits = audio_limits or {}
     clips = len(speaker.audio)
     samples = len(listeners.attributes) // clips
     rendered = model.variant == "render"
 
-    conditions = _speaker_window(model, speaker, draws.prior_start, samples)
+    conditions = _speaker_window(model, speaker, draws.prior_start, samples, limits.get("prior"))
     with torch.no_grad():
         target = _cut(listeners.attributes, draws.prior_start + _window(model), _window(model))
         latent_target = model.autoencoder.encode(target)[:, None]
@@ -101,7 +109,7 @@ def forward(
     noised = add_noise(latent_target, draws.prior_noise, steps)
     latent = model.prior(noised, steps, model.prior.prepare(conditions))
 
-    conditions = _speaker_window(model, speaker, draws.decoder_start, samples)
+    conditions = _speaker_window(model, speaker, draws.decoder_start, samples, limits.get("decoder"))
     if rendered:
         later = draws.decoder_start + model.denoiser.config.reaction_delay
         x0 = _cut(listeners.coefficients, later, _window(model))
@@ -146,14 +154,18 @@ def _window(model: PublishedModel) -> int:
     return model.denoiser.config.window
 
 
-def _speaker_window(model: PublishedModel, speaker: Speaker, start: int, samples: int) -> dict[str, Tensor]:
+def _speaker_window(
+    model: PublishedModel, speaker: Speaker, start: int, samples: int, limits: Tensor | None = None
+) -> dict[str, Tensor]:
     """The speaker's window, repeated for every sample; which conditions a network takes it knows itself.
 
     The render variant scales the audio by the extremes of these windows, all clips of the batch together (quirk 15).
     """
     audio = _cut(speaker.audio, start, _window(model))
+    if model.variant == "render":
+        audio = unit_range(audio) if limits is None else (audio - limits[0]) / (limits[1] - limits[0]).clamp(min=1e-12)
     windows: Mapping[str, Tensor] = {
-        "audio": unit_range(audio) if model.variant == "render" else audio,
+        "audio": audio,
         "coefficients": _cut(speaker.coefficients, start, _window(model)),
     }
     with torch.no_grad():

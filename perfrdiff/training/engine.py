@@ -1,0 +1,334 @@
+"""The loop of the paper's stages, on Hugging Face Accelerate: one process or many, the same numbers.
+
+Every random draw of a step depends on the seed and the step alone and is made for the whole batch; each process then
+takes its share of the rows. So the mean gradient over processes is that of one process, and a resumed run sees what an
+unbroken one would have seen. (Dropout is the exception: its masks depend on the number of processes.)
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from perfrdiff.errors import InputError
+from perfrdiff.published.settings import OptimizerSettings
+
+STATE_FORMAT = "1"
+PRIME = 10_000_019  # keeps the seeds of neighbouring steps apart
+COSINE_FROM = 5  # epoch from which the published schedule is stepped (spec section 9)
+PRECISIONS = ("no", "bf16", "fp16")
+WORST = float("inf")
+
+
+class Stage(Protocol):
+    """What is trained, and what on."""
+
+    name: str
+    model: nn.Module  # its trainable parameters are the stage's; called with a batch it returns losses, "total" first
+
+    def batch(self, step: int, share: tuple[int, int]) -> dict[str, object] | None:
+        """The rows of a step's batch that process `share[0]` of `share[1]` works on; None: nothing to learn from."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a stage is trained."""
+
+    steps: int
+    epoch_steps: int  # steps of an epoch, for the published schedule
+    optimizer: OptimizerSettings
+    clip: float | None = None  # gradient norm
+    ema: float = 0.0  # decay of the running average of the weights; 0: none (published)
+    precision: str = "no"
+    seed: int = 1234
+    log_every: int = 10  # steps
+    save_every: int = 200
+    check_every: int = 0  # steps between validations; 0: none
+    device: str = "auto"  # or "cpu"
+
+
+def learning_rate(plan: Plan, step: int) -> float:
+    """The published cosine is stepped once an epoch from the sixth on, with the batches of an epoch as its half period
+    (spec section 14, quirk 13)."""
+    settings = plan.optimizer
+    if not settings.cosine:
+        return settings.learning_rate
+    turned = max(0, step // plan.epoch_steps - COSINE_FROM)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * turned / plan.epoch_steps))
+
+
+def make_optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    common = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if settings.name == "sgd":
+        return torch.optim.SGD(parameters, momentum=settings.momentum or 0.0, **common)
+    return torch.optim.AdamW(parameters, betas=settings.betas or (0.9, 0.999), **common)
+
+
+def accelerator_of(plan: Plan, logs: Path | None) -> Accelerator:
+    """Raises InputError for a precision the machine does not have."""
+    if plan.precision not in PRECISIONS:
+        raise InputError(f"There is no precision '{plan.precision}'; expected one of {', '.join(PRECISIONS)}.")
+    cpu = plan.device == "cpu" or not torch.cuda.is_available()
+    if plan.precision == "fp16" and cpu:
+        raise InputError("fp16 needs a GPU; on a processor take bf16 or no mixed precision.")
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=plan.precision,
+        log_with="tensorboard" if logs is not None else None,
+        project_dir=None if logs is None else str(logs),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def fit(
+    stage: Stage,
+    plan: Plan,
+    state: Path,
+    identity: dict[str, object],
+    *,
+    validation: Stage | None = None,
+    logs: Path | None = None,
+    accelerator: Accelerator | None = None,
+    say: Callable[[str], None] = print,
+) -> nn.Module:
+    """Train; returns the model with the weights to keep: the best on validation, else the average, else the last.
+
+    Args:
+        state: where the run is kept, and taken up again if it is there.
+        identity: what the run is; a state of anything else is refused.
+        validation: the same stage on another split, looked at every `plan.check_every` steps.
+        logs: folder for TensorBoard.
+        accelerator: as `accelerator_of` makes it.
+        say: told a line of progress now and then, by the first process.
+
+    Raises InputError for a state that cannot be taken up, and for losses that are not finite.
+    """
+    accelerator = accelerator or accelerator_of(plan, logs)
+    parameters = [p for p in stage.model.parameters() if p.requires_grad]
+    run = _Run(stage.model, plan, identity)
+    model, optimizer = accelerator.prepare(stage.model, make_optimizer(plan.optimizer, parameters))
+    first = run.load(state, optimizer, accelerator) if state.exists() else 0
+    if first and accelerator.is_main_process:
+        say(f"{stage.name}: taken up at step {first} of {plan.steps}")
+    if logs is not None and accelerator.is_main_process:
+        logs.mkdir(parents=True, exist_ok=True)
+    if logs is not None:
+        accelerator.init_trackers(stage.name.replace(" ", "-"))
+    share = (accelerator.process_index, accelerator.num_processes)
+    recent, began = _Means(), time.monotonic()
+    for step in range(first, plan.steps):
+        model.train()
+        torch.manual_seed((plan.seed * PRIME + step) * 101 + share[0])  # dropout
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(plan, step)
+        batch = stage.batch(step, share)
+        if batch is not None:
+            with accelerator.autocast():
+                losses = model(_moved(batch, accelerator.device))
+            accelerator.backward(losses["total"])
+            if plan.clip is not None:
+                recent.add({"gradient": accelerator.clip_grad_norm_(parameters, plan.clip).detach()})
+            optimizer.step()
+            optimizer.zero_grad()
+            recent.add({name: value.detach() for name, value in losses.items()})
+            run.follow(step)
+        done = step + 1
+        if done % plan.log_every == 0 or done == plan.steps:
+            means = {name: float(accelerator.reduce(value, "mean")) for name, value in recent.take().items()}
+            if not all(math.isfinite(value) for value in means.values()):
+                raise InputError(
+                    f"{stage.name}: the loss is not finite at step {done}; the run stops. Its last good state stays in "
+                    f"{state}; take it up with a lower learning rate or without mixed precision."
+                )
+            _tell(stage, plan, accelerator, done, first, began, means, say)
+        if validation is not None and plan.check_every and (done % plan.check_every == 0 or done == plan.steps):
+            value = run.judge(validation, accelerator)
+            if accelerator.is_main_process:
+                say(f"{stage.name} {done}/{plan.steps} validation {value:.5f}, best {run.best_value:.5f}")
+                accelerator.log({"validation": value}, step=done)
+        if (done % plan.save_every == 0 or done == plan.steps) and accelerator.is_main_process:
+            run.save(state, done, optimizer, accelerator)
+    accelerator.wait_for_everyone()
+    for tracker in accelerator.trackers:  # the processes themselves go on: the weights are still to be written
+        tracker.finish()
+    run.keep_best()
+    return stage.model.eval()
+
+
+def _tell(stage, plan, accelerator, done, first, began, means, say) -> None:
+    pace = (time.monotonic() - began) / (done - first)
+    left = pace * (plan.steps - done)
+    accelerator.log(means | {"learning rate": learning_rate(plan, done - 1), "seconds per step": pace}, step=done)
+    if accelerator.is_main_process:
+        words = ", ".join(f"{name} {value:.5f}" for name, value in means.items())
+        hours, minutes = divmod(round(left / 60), 60)
+        say(f"{stage.name} {done}/{plan.steps} {words}, {pace:.2f} s/step, {hours} h {minutes:02} min left")
+
+
+class _Means:
+    """Running means of what is logged."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[Tensor, int]] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            total, count = self._sums.get(name, (torch.zeros_like(value, dtype=torch.float32), 0))
+            self._sums[name] = (total + value.float(), count + 1)
+
+    def take(self) -> dict[str, Tensor]:
+        out = {name: total / count for name, (total, count) in self._sums.items()}
+        self._sums = {}
+        return out
+
+
+class _Run:
+    """The weights of a run: those being trained, their average, the best so far; on disk and back."""
+
+    def __init__(self, model: nn.Module, plan: Plan, identity: dict[str, object]):
+        self.model, self.plan = model, plan
+        self.identity = _as_stored(identity)
+        self.average = self._copied() if plan.ema > 0 else None
+        self.best: dict[str, Tensor] | None = None
+        self.best_value = WORST
+
+    def _trained(self) -> dict[str, Tensor]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def _copied(self) -> dict[str, Tensor]:
+        return {name: p.detach().clone() for name, p in self._trained().items()}
+
+    def follow(self, step: int) -> None:
+        """Let the average follow the weights; early on it follows faster."""
+        if self.average is None:
+            return
+        keep = min(self.plan.ema, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for name, fast in self._trained().items():
+                self.average[name] = self.average[name].to(fast.device).lerp_(fast, 1 - keep)
+
+    def _put(self, weights: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, p in self._trained().items():
+                p.copy_(weights[name].to(p.device))
+
+    def judge(self, validation: Stage, accelerator: Accelerator) -> float:
+        """Validation loss of the weights that would be kept now; the best are remembered."""
+        training = self._copied()
+        if self.average is not None:
+            self._put(self.average)
+        self.model.eval()
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for step in range(validation.rounds):
+                batch = validation.batch(step, (0, 1))
+                if batch is not None:
+                    total += float(self.model(_moved(batch, accelerator.device))["total"])
+                    count += 1
+        value = total / count if count else WORST
+        if value < self.best_value:
+            self.best_value, self.best = value, self._copied()
+        self._put(training)
+        return value
+
+    def keep_best(self) -> None:
+        chosen = self.best or self.average
+        if chosen is not None:
+            self._put(chosen)
+
+    def save(self, path: Path, step: int, optimizer, accelerator: Accelerator) -> None:
+        tensors = {f"model.{name}": p.detach() for name, p in self._trained().items()}
+        for prefix, weights in (("average", self.average), ("best", self.best)):
+            tensors |= {f"{prefix}.{name}": value for name, value in (weights or {}).items()}
+        for index, kept in optimizer.state_dict()["state"].items():
+            for name, value in kept.items():
+                if value is not None:
+                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        scaler = getattr(accelerator, "scaler", None)
+        about = {
+            "format": STATE_FORMAT, "step": step, "identity": self.identity, "best": self.best_value,
+            "scaler": scaler.state_dict() if scaler is not None else {},
+        }  # fmt: skip
+        part = path.with_suffix(".part")
+        rows = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        save_file(rows, part, metadata={"about": json.dumps(about)})
+        part.replace(path)
+
+    def load(self, path: Path, optimizer, accelerator: Accelerator) -> int:
+        """Take a run up again; returns the steps done."""
+        about, tensors = read_state(path)
+        check_identity(path, about, self.identity)
+        if about["step"] > self.plan.steps:
+            raise InputError(
+                f"The run in {path} has {about['step']} steps behind it; {self.plan.steps} were asked for. Ask for "
+                "more, or begin anew with --restart."
+            )
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
+
+        self._put(under("model"))
+        if self.average is not None:
+            self.average = under("average") or self._copied()
+        self.best, self.best_value = under("best") or None, about["best"]
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in under("optimizer").items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        if about["scaler"] and getattr(accelerator, "scaler", None) is not None:
+            accelerator.scaler.load_state_dict(about["scaler"])
+        return about["step"]
+
+
+def read_state(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """What a state says of itself, and its tensors. Raises InputError for a file that is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise InputError(f"The run's state {path} cannot be read ({error}); begin anew with --restart.") from None
+    if about.get("format") != STATE_FORMAT:
+        raise InputError(f"{path} is no state of a training run; begin anew with --restart.")
+    return about, tensors
+
+
+def check_identity(path: Path, about: dict, wanted: dict) -> None:
+    """Raises InputError that names what is different in a state of another run."""
+    there, wanted = about.get("identity", {}), _as_stored(wanted)
+    other = [name for name in sorted(there.keys() | wanted.keys()) if there.get(name) != wanted.get(name)]
+    if other:
+        told = "; ".join(f"{name}: {_short(there.get(name))} there, {_short(wanted.get(name))} here" for name in other)
+        raise InputError(
+            f"The run in {path} is another one ({told}). Give another --out, or begin anew with --restart."
+        )
+
+
+def _as_stored(identity: dict) -> dict:
+    """As it comes back from JSON: lists for tuples."""
+    return json.loads(json.dumps(identity, default=dict))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 90 else text[:87] + "..."
+
+
+def _moved(batch, device: torch.device):
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {name: _moved(value, device) for name, value in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(_moved(value, device) for value in batch)
+    return batch

@@ -1,0 +1,205 @@
+"""What a training folder holds: a file per trained stage, the states of runs, the logs, and the finished weights.
+
+autoencoder.safetensors, coefficient-autoencoder.safetensors, style-encoder.safetensors, generator.safetensors,
+weight-editor.safetensors     the networks of a stage, with their sizes, variant and mean face
+states/<stage>.safetensors    to take a run up again
+logs/<stage>/                 for TensorBoard
+weights.safetensors           all of them together, for --weights of 'react', 'evaluate' and the page
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from perfrdiff import checkpoints
+from perfrdiff.checkpoints import SamplingDefaults
+from perfrdiff.data.normalizer import Normalizer
+from perfrdiff.errors import InputError
+from perfrdiff.features.coefficients import WIDTH
+from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
+from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.prior import Prior, PriorConfig
+from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
+from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
+from perfrdiff.published.convert import named_styles
+
+STAGES = ("autoencoder", "coefficient-autoencoder", "style-encoder", "generator", "weight-editor")
+NETWORKS_OF = {
+    "autoencoder": ("autoencoder",),
+    "coefficient-autoencoder": ("coefficient_autoencoder",),
+    "style-encoder": ("style_encoder",),
+    "generator": ("prior", "denoiser"),
+    "weight-editor": ("weight_editor",),
+}
+"""Stage -> the networks it trains, as perfrdiff.checkpoints names them."""
+NEEDS = {"generator": ("autoencoder",), "weight-editor": ("autoencoder", "style-encoder", "generator")}
+KINDS: dict[str, tuple[type[nn.Module], type]] = {
+    "autoencoder": (WindowAutoencoder, AutoencoderConfig),
+    "coefficient_autoencoder": (WindowAutoencoder, AutoencoderConfig),
+    "style_encoder": (StyleEncoder, StyleEncoderConfig),
+    "prior": (Prior, PriorConfig),
+    "denoiser": (Denoiser, DenoiserConfig),
+    "weight_editor": (WeightEditor, WeightEditorConfig),
+}
+AUDIO_WIDTH = 78
+FORMAT = "1"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class StageFile:
+    """A trained stage."""
+
+    stage: str
+    variant: str | None
+    networks: Mapping[str, nn.Module]
+    mean: Tensor  # (58,) the mean face that was subtracted
+    sampling: SamplingDefaults | None
+
+
+def place(folder: Path, stage: str) -> Path:
+    return folder / f"{stage}.safetensors"
+
+
+def state_place(folder: Path, stage: str) -> Path:
+    return folder / "states" / f"{stage}.safetensors"
+
+
+def build(name: str, config) -> nn.Module:
+    return KINDS[name][0](config)
+
+
+def sizes_of(config) -> dict:
+    """A configuration as JSON keeps it."""
+    return json.loads(json.dumps(asdict(config), default=dict))
+
+
+def save(
+    folder: Path, stage: str, variant: str | None, networks: Mapping[str, nn.Module], mean: Tensor,
+    sampling: SamplingDefaults | None,
+) -> Path:  # fmt: skip
+    """Write a stage's networks; nothing half-written stays behind."""
+    tensors = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    about = {
+        "perfrdiff_stage": FORMAT,
+        "stage": stage,
+        "variant": json.dumps(variant),
+        "sizes": json.dumps({name: sizes_of(network.config) for name, network in networks.items()}),
+        "sampling": json.dumps(None if sampling is None else asdict(sampling)),
+    }
+    target = place(folder, stage)
+    part = target.with_suffix(".part")
+    save_file(tensors | {"mean_face": mean}, part, metadata=about)
+    part.replace(target)
+    return target
+
+
+def load(folder: Path, stage: str) -> StageFile:
+    """A trained stage of the folder, its networks in evaluation mode.
+
+    Raises InputError where the stage has not been trained, or the file is another's.
+    """
+    path = place(folder, stage)
+    if not path.is_file():
+        raise InputError(f"{path} is missing: train the stage first, with python -m perfrdiff train {stage}.")
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be read ({error}); train the stage again.") from None
+    if about.get("perfrdiff_stage") != FORMAT or about.get("stage") != stage:
+        raise InputError(f"{path} does not hold the stage {stage}; it says {about.get('stage')}.")
+    networks = {}
+    for name, sizes in json.loads(about["sizes"]).items():
+        network = build(name, KINDS[name][1](**_tuples(name, sizes)))
+        own = {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
+        network.load_state_dict(own)
+        networks[name] = network.eval()
+    sampling = json.loads(about["sampling"])
+    if sampling is not None:
+        sampling = SamplingDefaults(**sampling | {"guidance_over": tuple(sampling["guidance_over"])})
+    return StageFile(stage, json.loads(about["variant"]), networks, tensors["mean_face"], sampling)
+
+
+def _tuples(name: str, sizes: dict) -> dict:
+    if name in ("autoencoder", "coefficient_autoencoder"):
+        return sizes | {"decoder_layers": tuple(sizes["decoder_layers"])}
+    return sizes
+
+
+def check_sizes(found: StageFile, wanted: Mapping[str, object], source: str) -> None:
+    """Raises InputError where a trained stage has other sizes than the configuration says."""
+    for name, network in found.networks.items():
+        if name not in wanted:
+            continue
+        there, here = sizes_of(network.config), sizes_of(wanted[name])
+        other = [key for key in here if there.get(key) != here[key]]
+        if other:
+            told = ", ".join(f"{key} {there.get(key)} there, {here[key]} here" for key in other)
+            raise InputError(f"The {name} trained before does not fit {source}: {told}.")
+
+
+def check_room(folder: Path, parameters: int, copies: float, extra: int = 0) -> None:
+    """Raises InputError if `copies` of that many float32 numbers do not fit on the disk."""
+    needed = int(4 * parameters * copies) + extra
+    root = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise InputError(f"The run needs {needed / 1e9:.2f} GB for its states; {root} has {free / 1e9:.2f} GB free.")
+
+
+def assemble(folder: Path, target: Path | None = None) -> Path:
+    """Put the trained stages together into one file that the Reactor loads.
+
+    Without a weight editor every listener gets the generic generator: the editor in the file shifts nothing.
+
+    Raises InputError for a missing stage and for stages of different variants.
+    """
+    generator, encoder = load(folder, "generator"), load(folder, "style-encoder")
+    made = dict(generator.networks) | dict(encoder.networks) | dict(load(folder, "autoencoder").networks)
+    if place(folder, "coefficient-autoencoder").is_file():
+        made |= load(folder, "coefficient-autoencoder").networks
+    said = f"Trained by python -m perfrdiff train, {generator.variant} variant."
+    if place(folder, "weight-editor").is_file():
+        editor = load(folder, "weight-editor")
+        if editor.variant != generator.variant:
+            raise InputError(
+                f"The weight editor is of the {editor.variant} variant, the generator {generator.variant}."
+            )
+        made |= editor.networks
+    else:
+        made["weight_editor"] = nothing_to_edit(encoder.networks["style_encoder"], made["denoiser"])
+        said += " No weight editor was trained: every listener is the generic one."
+    mean = generator.mean
+    normalizer = Normalizer(mean, torch.ones(WIDTH), torch.zeros(AUDIO_WIDTH), torch.ones(AUDIO_WIDTH))
+    styles = named_styles(made["style_encoder"], normalizer)
+    path = target or folder / WEIGHTS
+    check_room(path.parent, sum(p.numel() for network in made.values() for p in network.state_dict().values()), 1.1)
+    checkpoints.save(
+        checkpoints.Checkpoint(
+            normalizer=normalizer, styles=styles, sampling=generator.sampling, description=said, **made
+        ),
+        path,
+    )
+    return path
+
+
+def nothing_to_edit(encoder: StyleEncoder, denoiser: Denoiser) -> WeightEditor:
+    """An editor of rank 1 that shifts nothing."""
+    config = denoiser.config
+    targets = (
+        render_targets(config) if config.variant == "render" else {"output.weight": (config.features, config.width)}
+    )
+    return WeightEditor(WeightEditorConfig(style=encoder.config.projection, hidden=1, rank=1, targets=targets)).eval()

@@ -1,0 +1,314 @@
+"""The stages of the paper from configurations in the authors' layout: they train, resume, fit together, and refuse."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import published_yaml
+import pytest
+import tiny_training
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+from perfrdiff.data import react, react_writer
+from perfrdiff.errors import InputError
+from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
+from perfrdiff.published.settings import ContrastiveLossSettings, DataSettings, OptimizerSettings
+from perfrdiff.reactor import Reactor
+from perfrdiff.training import engine, react_files
+from perfrdiff.training.engine import Plan, learning_rate
+from perfrdiff.training.react_batches import Order
+from perfrdiff.training.react_run import TrainRequest, train
+from perfrdiff.training.react_style import StyleModel, StyleStage
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH, CLIP = 2, 60  # entries, frames
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    out = tmp_path_factory.mktemp("react") / "set"
+    react_writer.write(react_writer.Plan(dyads=4, clips=2, listeners=2), out)
+    return out / "data"
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory):
+    return {v: tiny_training.all_of(tmp_path_factory.mktemp(v), v) for v in ("render", "emotion")}
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)  # one process trains with several precisions here
+
+
+def request_of(stage, config, data, out, **options):
+    given = {"steps": 2, "batch_size": BATCH, "clip_length": CLIP, "check_every": 0, "log_every": 1, "device": "cpu"}
+    return TrainRequest(stage, config, out, data, **given | options)
+
+
+@pytest.fixture(scope="module", params=["render", "emotion"])
+def trained(request, configs, data, tmp_path_factory):
+    """A training folder with all stages of a variant."""
+    out = tmp_path_factory.mktemp("run")
+    for stage, config in configs[request.param].items():
+        rank = {"rank": 2} if stage == "weight-editor" and request.param == "emotion" else {}
+        train(request_of(stage, config, data, out, **rank), lambda line: None)
+    return SimpleNamespace(variant=request.param, folder=out, config=configs[request.param])
+
+
+def test_all_stages_together_are_weights_that_react(trained):
+    path = react_files.assemble(trained.folder)
+    reactor = Reactor.load(str(path), "cpu")
+    rng = np.random.default_rng(0)
+    audio, face = rng.standard_normal((40, 78)), np.abs(rng.standard_normal((40, 58))) * 0.1
+    generic = reactor.react(audio, face, samples=1, steps=2).coefficients
+    reactor.set_listener(np.abs(rng.standard_normal((60, 58))).astype(np.float32) * 0.1)
+    personal = reactor.react(audio, face, samples=1, steps=2).coefficients
+    assert generic.shape == (1, 40, 58) and np.isfinite(personal).all()
+    assert np.abs(personal - generic).max() > 0
+    assert reactor.checkpoint.denoiser.config.variant == trained.variant
+    assert reactor.checkpoint.sampling.slide == (5 if trained.variant == "render" else tiny_training.WINDOW)
+
+
+def test_without_an_editor_everybody_is_the_generic_listener(trained, tmp_path):
+    for stage in ("autoencoder", "style-encoder", "generator"):
+        shutil.copy(react_files.place(trained.folder, stage), tmp_path)
+    reactor = Reactor.load(str(react_files.assemble(tmp_path)), "cpu")
+    audio, face = np.zeros((20, 78)), np.zeros((20, 58))
+    generic = reactor.react(audio, face, samples=1, steps=2).coefficients
+    reactor.set_listener(np.ones((60, 58), np.float32))
+    assert np.allclose(reactor.react(audio, face, samples=1, steps=2).coefficients, generic, atol=1e-6)
+
+
+def test_the_editor_leaves_the_generator_alone(trained, data, tmp_path):
+    before = load_file(react_files.place(trained.folder, "generator"))
+    shutil.copytree(trained.folder, tmp_path / "run")
+    options = {"steps": 4, "restart": True, "published_dropout": True}
+    train(request_of("weight-editor", trained.config["weight-editor"], data, tmp_path / "run", **options), print)
+    after = load_file(react_files.place(tmp_path / "run", "generator"))
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_stage_learns(configs, data, tmp_path):
+    lines = []
+    options = {"steps": 60, "log_every": 20, "check_every": 30}
+    train(request_of("autoencoder", configs["render"]["autoencoder"], data, tmp_path, **options), lines.append)
+    losses = [float(line.split("total ")[1].split(",")[0]) for line in lines if "total" in line]
+    assert losses[-1] < 0.8 * losses[0]
+    assert any("validation" in line for line in lines) and "min left" in lines[1]
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stage", ["generator", "autoencoder"])
+def test_a_killed_run_resumes_to_the_same_numbers(stage, trained, data, tmp_path, monkeypatch):
+    """With a running average and validation, so that both are taken up again too."""
+    options = {"steps": 6, "ema": 0.9, "save_every": 2, "check_every": 3}
+    if stage == "autoencoder" and trained.variant == "emotion":
+        pytest.skip("the autoencoder is the same in both variants")
+
+    def folder(name):
+        (tmp_path / name).mkdir()
+        shutil.copy(react_files.place(trained.folder, "autoencoder"), tmp_path / name)
+        return tmp_path / name
+
+    def run(out, **more):
+        train(request_of(stage, trained.config[stage], data, out, **options | more), lambda line: None)
+        return load_file(react_files.place(out, stage))
+
+    whole, broken = run(folder("whole")), folder("broken")
+    tell = engine._tell
+
+    def killing(stage, plan, accelerator, done, *rest):
+        tell(stage, plan, accelerator, done, *rest)
+        if done == 5:
+            raise Killed
+
+    monkeypatch.setattr(engine, "_tell", killing)
+    with pytest.raises(Killed):
+        run(broken)
+    monkeypatch.setattr(engine, "_tell", tell)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    resumed = run(broken)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_bf16_trains(configs, data, tmp_path):
+    lines = []
+    train(
+        request_of("style-encoder", configs["render"]["style-encoder"], data, tmp_path, precision="bf16"), lines.append
+    )
+    assert "wrote" in lines[-1]
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch has no gloo here")
+def test_two_processes_reach_the_numbers_of_one(configs, data, tmp_path):
+    """The style encoder's loss needs all clips at once; its gradients come from both processes."""
+    config = configs["render"]["style-encoder"]
+    lines = []
+    train(request_of("style-encoder", config, data, tmp_path / "one", steps=3), lines.append)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--num_cpu_threads_per_process", "1", "--main_process_port", str(port),
+        "-m", "perfrdiff", "train", "style-encoder", "--config", str(config),
+        "--data", str(data), "--out", str(tmp_path / "two"), "--steps", "3", "--batch-size", str(BATCH),
+        "--clip-length", str(CLIP), "--log-every", "1", "--check-every", "0", "--device", "cpu",
+    ]  # fmt: skip
+    done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "2 processes" in done.stdout
+
+    def losses(text):
+        return [float(line.split("total ")[1].split(",")[0]) for line in text if "total" in line]
+
+    assert losses(done.stdout.splitlines()) == pytest.approx(losses(lines), abs=2e-5)
+    one, two = (load_file(react_files.place(tmp_path / name, "style-encoder")) for name in ("one", "two"))
+    assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
+
+
+def test_shares_of_a_batch_make_the_whole_batch(trained, data):
+    """The generator's batch, shared by two processes: rows, draws, and the render variant's audio range."""
+    from perfrdiff.published.settings import DiffusionLossSettings
+    from perfrdiff.training.react_generator import GeneratorModel, GeneratorStage
+
+    split = react.open_split(data, "train")
+    loaded = react_files.load(trained.folder, "generator").networks
+    autoencoder = react_files.load(trained.folder, "autoencoder").networks["autoencoder"]
+    model = GeneratorModel(loaded["prior"], loaded["denoiser"], autoencoder, DiffusionLossSettings(1.0, 1.0)).eval()
+    settings = DataSettings("train", "", 4, True, 0, CLIP, 3, 16, 4)
+    stage = GeneratorStage(model, split, settings, seed=1, processes=2)
+    with torch.no_grad():
+        whole = model(stage.batch(5, (0, 1)))
+        halves = [model(stage.batch(5, (rank, 2))) for rank in (0, 1)]
+    for name in ("total", "latent", "window"):
+        assert float(whole[name]) == pytest.approx(sum(float(half[name]) for half in halves) / 2, rel=1e-5)
+
+
+def style_stage(data, **neighbours):
+    model = StyleModel(
+        StyleEncoder(StyleEncoderConfig(width=8, layers=1, heads=2)), ContrastiveLossSettings(0.07, 0.07)
+    )
+    split = react.open_split(data, "train")
+    if neighbours:
+        split = replace(split, **neighbours)
+    return StyleStage(model, split, DataSettings("train", "", 3, True, 0, CLIP, 1, 2, 4), seed=0)
+
+
+def test_style_batches_hold_several_clips_of_several_listeners(data):
+    everybody = style_stage(data, neighbours=np.ones((8, 8), bool))
+    assert everybody.appropriate_only
+    batch = everybody.batch(0, (0, 1))
+    persons, counts = torch.unique(batch["person"], return_counts=True)
+    assert len(persons) >= 2 and (counts >= 2).all()
+    assert batch["clips"].shape == (len(batch["person"]), CLIP, 58)
+    simulated = style_stage(data)  # neighbours are other listeners only: their other clips fill up
+    assert not simulated.appropriate_only
+    assert simulated.batch(0, (0, 1)) is not None
+
+
+def test_every_entry_is_seen_once_an_epoch():
+    order = Order(10, 3, seed=4)
+    seen = np.concatenate([order.at(step) for step in range(3)])
+    assert len(set(seen.tolist())) == 9 and not np.array_equal(order.at(0), order.at(3))
+    assert np.array_equal(order.at(2), Order(10, 3, seed=4).at(2))
+
+
+def test_the_published_schedule():
+    """Stepped once an epoch from the sixth on; half a cosine lasts as many epochs as an epoch has batches."""
+    plan = Plan(1000, 10, OptimizerSettings("adamw", 1e-4, 1e-4, (0.9, 0.999), None, True))
+    rates = [learning_rate(plan, 10 * epoch) for epoch in (0, 5, 6, 10, 15, 25)]
+    assert rates[:2] == [1e-4, 1e-4] and rates[2] < 1e-4
+    assert rates[3] == pytest.approx(5e-5) and rates[4] == pytest.approx(0) and rates[5] == pytest.approx(1e-4)
+    assert learning_rate(Plan(10, 10, OptimizerSettings("sgd", 1e-3, 1e-4, None, 0.9)), 99) == 1e-3
+
+
+# --- Bad input: one error, before the first step ---
+
+
+def refused(words, stage, config, data, out, **options):
+    with pytest.raises(InputError, match=words) as error:
+        train(request_of(stage, config, data, out, **options), lambda line: None)
+    assert str(error.value).count("\n") == 0
+
+
+def test_configurations_of_something_else_are_refused(configs, data, tmp_path):
+    render = configs["render"]
+    refused("configures the stage generator, not autoencoder", "autoencoder", render["generator"], data, tmp_path)
+    refused("stage autoencoder, not coeff", "coefficient-autoencoder", render["autoencoder"], data, tmp_path)
+    refused("is of the render variant", "generator", render["generator"], data, tmp_path, variant="emotion")
+    refused("--rank", "generator", render["generator"], data, tmp_path, rank=4)
+    refused("--batch-size is 0", "autoencoder", render["autoencoder"], data, tmp_path, batch_size=0)
+    refused("Batches of 99", "autoencoder", render["autoencoder"], data, tmp_path, batch_size=99)
+    refused("fp16 needs a GPU", "autoencoder", render["autoencoder"], data, tmp_path, precision="fp16")
+    refused("too short for windows", "generator", render["generator"], data, folder_with(tmp_path, configs, data),
+            clip_length=15)  # fmt: skip
+
+
+def folder_with(tmp_path, configs, data):
+    train(request_of("autoencoder", configs["render"]["autoencoder"], data, tmp_path / "ae"), lambda line: None)
+    return tmp_path / "ae"
+
+
+def test_earlier_stages_have_to_be_there_and_to_fit(trained, configs, data, tmp_path):
+    other = configs["emotion" if trained.variant == "render" else "render"]
+    refused("train the stage first", "generator", trained.config["generator"], data, tmp_path)
+    shutil.copytree(trained.folder, tmp_path / "run")
+    refused(f"is of the {trained.variant} variant", "weight-editor", other["weight-editor"], data, tmp_path / "run",
+            restart=True)  # fmt: skip
+    wider = trained.config["generator"].read_text().replace("hidden_dim: 16", "hidden_dim: 32")
+    wider = wider.replace("s_embed_dim: 16", "s_embed_dim: 32").replace(
+        "latent_dim: 16, depth", "latent_dim: 32, depth"
+    )
+    path = tmp_path / "wider.yaml"
+    path.write_text(wider)
+    with pytest.raises(InputError, match="hidden"):
+        train(request_of("generator", path, data, tmp_path / "run", restart=True), print)
+
+
+def test_a_state_of_another_run_is_not_taken_up(trained, data, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "run")
+    config = trained.config["generator"]
+    refused("is another one .*batch", "generator", config, data, tmp_path / "run", batch_size=4)
+    refused("is another one .*seed", "generator", config, data, tmp_path / "run", seed=3)
+    refused("steps behind it", "generator", config, data, tmp_path / "run", steps=1)
+    states = tmp_path / "run" / "states"
+    shutil.copy(states / "autoencoder.safetensors", states / "generator.safetensors")
+    refused("is another one .*stage", "generator", config, data, tmp_path / "run")
+    (states / "generator.safetensors").write_bytes(b"half a file")
+    refused("cannot be read", "generator", config, data, tmp_path / "run")
+
+
+def test_too_little_disk_is_told_first(configs, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(react_files.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    refused("GB free", "autoencoder", configs["render"]["autoencoder"], data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_data_is_told_first(configs, tmp_path):
+    refused("does not exist", "autoencoder", configs["render"]["autoencoder"], tmp_path / "none", tmp_path / "run")
+
+
+def test_the_published_files_run_up_to_the_data(tmp_path):
+    """Full-size networks: everything is read and checked, and the first thing missing is named."""
+    path = tmp_path / "autoencoder.yaml"
+    path.write_text(published_yaml.autoencoder())
+    with pytest.raises(InputError, match=r"data folder .* does not exist"):
+        train(TrainRequest("autoencoder", path, tmp_path / "run", data=tmp_path / "none"))
+    path.write_text(published_yaml.generator("emotion"))
+    with pytest.raises(InputError, match=r"train the stage first, with .* autoencoder"):
+        train(TrainRequest("generator", path, tmp_path / "run"))
