@@ -23,7 +23,7 @@ def test_help_explains_every_option_with_its_default(capsys):
     assert end.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for option in (
-        "--speaker VIDEO", "--listener FILE", "--out DIR", "--overwrite", "--samples K", "--seed N", "--style NAME",
+        "--speaker FILE", "--listener FILE", "--out DIR", "--overwrite", "--samples K", "--seed N", "--style NAME",
         "--strength X", "--guidance X", "--steps N", "--weights NAME", "--device NAME", "--looks", "--size",
         "--no-label", "--max-seconds S", "--quiet", "--shift FILE", "--save-shift FILE", "--compat",
     ):  # fmt: skip
