@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +22,6 @@ def _shared(command: argparse.ArgumentParser) -> None:
         "--weights", default="demo", metavar="NAME", help="name or path of the weights (default: demo)"
     )
     command.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
-    command.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     command.add_argument("--out", type=Path, metavar="DIR", help="also write the table (.md, .json) and plots there")
     command.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: those of the weights)")
     command.add_argument("--guidance", type=float, metavar="X", help="guidance scale (default: that of the weights)")
@@ -37,6 +37,7 @@ def _add_demo(ways) -> None:
     )
     command.set_defaults(run=run_demo)
     _shared(command)
+    command.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     command.add_argument("--persons", type=int, default=200, metavar="N", help="held-out persons (default: 200)")
     command.add_argument("--speakers", type=int, default=3, metavar="N", help="speakers per person (default: 3)")
     command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions to each (default: 10)")
@@ -82,9 +83,22 @@ def run_demo(options: argparse.Namespace) -> int:
           f"samples of {setting.seconds:g} s.\n\n{text}")  # fmt: skip
     if out is not None:
         (out / "behaviour.md").write_text(text + "\n", encoding="utf-8")
-        (out / "behaviour.json").write_text(json.dumps(behaviour.as_json(table), indent=1) + "\n", encoding="utf-8")
+        (out / "behaviour.json").write_text(_json(behaviour.as_json(table)) + "\n", encoding="utf-8")
         plots.habits(table, out / "habits.png")
     return 0
+
+
+def _json(found: object) -> str:
+    """Indented JSON, with null for what is not a number."""
+
+    def clean(value):
+        if isinstance(value, dict):
+            return {key: clean(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [clean(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(clean(found), indent=1)
 
 
 def _folder(path: Path | None) -> Path | None:
@@ -144,6 +158,6 @@ def run_data(options: argparse.Namespace) -> int:
     print(text)
     if out is not None:
         (out / "metrics.md").write_text(text + "\n", encoding="utf-8")
-        (out / "metrics.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        (out / "metrics.json").write_text(_json(asdict(report)) + "\n", encoding="utf-8")
         plots.scores(report, out / "metrics.png")
     return 0

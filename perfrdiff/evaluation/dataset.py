@@ -91,6 +91,11 @@ def evaluate(
             for name in ("this listener", "generic") if name in methods}  # fmt: skip
     made |= _baselines(data, truth, speaker, methods, seed)
     notes = [f"Mean face: {data.mean_from}."]
+    if reactor.checkpoint.denoiser.config.variant == "render" and reactor.checkpoint.coefficient_autoencoder is None:
+        notes.append(
+            "These weights predict faces; their attributes are read off by rules (features.affect). Those of REACT "
+            "2024 come from networks, so the two differ even for the same face; those of 'simulate' do not."
+        )
     trained = _training_pairs(data.folder) if {"nearest neighbour", "mean sequence"} & set(methods) else None
     if isinstance(trained, str):
         notes.append(trained)

@@ -18,7 +18,7 @@ from perfrdiff.evaluation.dyads import Setting, World, build_world
 from perfrdiff.evaluation.observe import Record, record_of
 from perfrdiff.reactor import Reactor
 
-RECORDS = 2  # counted up when a record means something else: older ones are not read
+RECORDS = 3  # counted up when a record means something else: older ones are not read
 Progress = Callable[[int, int], None]
 
 

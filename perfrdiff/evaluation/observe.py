@@ -26,14 +26,17 @@ EXAMPLES = 4  # reactions of a person whose events' shapes are kept
 def record_of(reactor: Reactor, world: World, index: int) -> Record:
     """Let the reactor listen as person `index`, and measure."""
     dyad = draw_dyad(world, index)
-    made = {
-        "personal": _react(reactor, world, dyad, index, dyad.style),
-        "generic": _react(reactor, world, dyad, index, None, first_only=True),
-    }
+    made = {"personal": _react(reactor, world, dyad, index, dyad.style)}
+    # The same listener, answering somebody else.
+    stranger = world.pool[index % len(world.pool)]
+    elsewhere = (
+        made["personal"][1] if len(dyad.speakers) > 1 else _ask(reactor, world, stranger, world.setting.samples, index)
+    )
+    made["generic"] = _react(reactor, world, dyad, index, None, first_only=True)
     if world.setting.long_style:
         made["long"] = _react(reactor, world, dyad, index, dyad.long_style)
     record = {f"vector/{name}": np.float64(value) for name, value in dyad.habits.numbers().items()}
-    record |= _listening(dyad, world, made)
+    record |= _listening(dyad, world, made, elsewhere)
     record |= _variety(dyad, made["personal"])
     record |= _person(reactor, dyad, world, made)
     record |= _swap(reactor, world, dyad, index, made["personal"])
@@ -64,9 +67,8 @@ def _react(
 # --- They listen ---
 
 
-def _listening(dyad: Dyad, world: World, made: dict[str, list[np.ndarray]]) -> Record:
+def _listening(dyad: Dyad, world: World, made: dict[str, list[np.ndarray]], elsewhere: np.ndarray) -> Record:
     speaker = dyad.speakers[0]
-    elsewhere = made["personal"][1 if len(dyad.speakers) > 1 else 0]  # the same listener, answering somebody else
     sources = {
         "personal": made["personal"][0], "generic": made["generic"][0], "simulator": dyad.redraws,
         "shuffled": elsewhere,
