@@ -46,6 +46,9 @@ class Body:
         under = distance * (outward @ down).clip(0)[None]  # how far a vertex lies under the outline it hangs on
         under = np.maximum(under, (below - chin).clip(0))
         self.head_share = 1 - (1 - SHOULDERS) * _smoothstep(0.02, NECK, under)
+        # Shoulders are beside the neck and soon below the chin; hair that hangs down on them ends where they are.
+        beside = _smoothstep(0.34, 0.62, np.abs(sideways)) * _smoothstep(-0.05, 0.28, below - chin)
+        self.head_share = self.head_share * (1 - beside) + np.minimum(self.head_share, SHOULDERS) * beside
         # Away from the person nothing follows the head; the matte hides it anyway, this keeps its soft edge calm.
         reach = _person_reach(rings, matte, centre, outward, height)
         lateral = _smoothstep(reach[None] + 0.12, reach[None] + 0.75, distance)
