@@ -82,7 +82,7 @@ def test_short_gaps_are_bridged_and_long_ones_rest_at_the_median():
     long, _ = clean(raw_track(200, missing=range(60, 120)))
     jaw = long[:, CHANNEL["jawOpen"]]
     seen = np.r_[0:60, 120:200]
-    np.testing.assert_allclose(jaw[75:105], np.median(jaw[seen]), atol=1e-5)
+    np.testing.assert_allclose(jaw[75:105], np.median(jaw[seen]), atol=0.01)
     assert np.abs(np.diff(long, axis=0)).max() < 0.1, "eased, not jumped"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH
 from perfrdiff.features.pose import euler_angles, model_origins, smooth, tracked_angles, translations
+from perfrdiff.features.steady import SMALLEST_ANGLE, SMALLEST_UNIT, steady
 from perfrdiff.features.units import UNREADABLE, read_units
 
 __all__ = ["QUALITIES", "RawTrack", "clean", "neutral_offset", "quality_of", "without_offset"]
@@ -82,9 +83,11 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
         rows[tracked, EXPRESSION] = without_offset(rows[tracked, EXPRESSION], offset)
         rows[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
     _fill(rows, tracked)
-    pose = slice(ROTATION.start, TRANSLATION.stop)
     for take in np.unique(takes):
-        rows[takes == take, pose] = smooth(rows[takes == take, pose])
+        here = takes == take
+        rows[here, EXPRESSION] = np.clip(steady(rows[here, EXPRESSION], SMALLEST_UNIT), 0, 1)
+        rows[here, ROTATION] = steady(rows[here, ROTATION], SMALLEST_ANGLE)
+        rows[here, TRANSLATION] = smooth(rows[here, TRANSLATION])
     return rows.astype(np.float32), offset
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES
+from perfrdiff.features.steady import dead_zone
 
 __all__ = [
     "SHAPE_WIDTH", "UNREADABLE", "Response", "pose_terms", "read_units", "shape_of",
@@ -33,6 +34,9 @@ SURE: tuple[str, ...] = (
     "mouthSmileLeft", "mouthSmileRight",
 )  # fmt: skip
 """Channels that the network alone reads well, on drawn faces (correlation 0.9 and more) as on real ones."""
+
+RESTLESS, RESTLESS_SURE = 0.09, 0.03
+"""Readings well below this are what a channel at rest shows (round trip, column "still"), and are pressed to 0."""
 
 UNREADABLE: tuple[str, ...] = ("cheekSquintLeft", "cheekSquintRight", "jawForward", "tongueOut")
 """Channels that neither the network nor the landmarks show (round trip: correlation below 0.5). Always 0, and no part
@@ -127,6 +131,9 @@ def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offs
     fitted = bounded_fit(seen - rest, table.units, table.precision) * table.fit_scale
     freed = _freed(seen[:, SHAPE_WIDTH:], network, np.clip(rest[SHAPE_WIDTH:], 0, 1))
     units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * freed, 0, 1)
+    width = RESTLESS * table.fit_scale  # noise is blown up with the reading
+    width[sure] = RESTLESS_SURE
+    units = dead_zone(units, width)
     units[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
     return units
 
