@@ -17,7 +17,7 @@ from .face_model import (
     place,
     rotation,
 )
-from .studio import PEOPLE, Person, StudioSurface, display_table, ground
+from .studio import PEOPLE, Person, StudioSurface, display_table, ground, lids_in_front
 
 LOOKS = ("studio", "grey")
 
@@ -68,6 +68,7 @@ class MeshRenderer:
         if look == "studio":
             surface = StudioSurface(face, person, self._shape)
             self._shape = surface.shape
+            self._basis = lids_in_front(face).reshape(-1, EXPRESSIONS)
             wall = ground(self.size, person.palette)
             scene = Scene(face.triangles, self.size, self.focal, surface, wall, display_table())
         else:

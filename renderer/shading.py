@@ -20,6 +20,7 @@ BRIGHTEST = 2.0  # linear light that the display table still tells apart
 # columns of StudioSurface.lasting behind the colour 0..2, its bits above the material's three, and rows of its colours
 OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z = range(3, 13)
 ON_LIPS, ON_BROW, ON_HAIR, ON_LASH, ON_CLOTH = 1, 2, 4, 8, 16
+SEPARATE = 7 + 8 * ON_LASH  # bits that tell surfaces apart at an edge: material, and a lid that lies on the other
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR = range(4)
 
 # rows of LIGHTS: unit directions towards key, fill and rim lamp in world space, their linear colours, the ambient light
@@ -331,11 +332,11 @@ def shade(
                     blue += wall[row, column, 2] * share * count
                     continue
                 if not same:
-                    kind = surface[face] & 7
+                    kind = surface[face] & SEPARATE
                     for other in range(first + 1, SAMPLES * SAMPLES):
                         y1, x1 = top + other // SAMPLES, left + other % SAMPLES
                         beside = owner[y1, x1]
-                        if beside == EMPTY or done >> other & 1 or surface[beside] & 7 != kind:
+                        if beside == EMPTY or done >> other & 1 or surface[beside] & SEPARATE != kind:
                             continue
                         # one surface: same material and hardly farther; 0.0006 is some 0.04 units of depth
                         if abs(depth[y1, x1] - near) < np.float32(0.0006):
@@ -349,7 +350,7 @@ def shade(
                         best = _margin(face, x, y, points, triangles)
                         for other in range(first + 1, SAMPLES * SAMPLES):
                             beside = owner[top + other // SAMPLES, left + other % SAMPLES]
-                            if best < 0.0 and beside != EMPTY and beside != face and surface[beside] & 7 == kind:
+                            if best < 0.0 and beside != EMPTY and beside != face and surface[beside] & SEPARATE == kind:
                                 margin = _margin(beside, x, y, points, triangles)
                                 if margin > best:
                                     best, face = margin, beside

@@ -8,7 +8,6 @@ from .topology import CHIN, FOREHEAD, OVAL
 _WORK = 320  # pixels across at which the matte is found; finer gains nothing and costs seconds
 
 
-LEAST_KNOWN = 0.05  # of the picture must be true background, or the repeated edge is better than nothing
 HAIR_X, HAIR_Y = 0.72, 0.84  # half axes in face heights of where hair may be; smaller ones lost curls
 
 
@@ -79,15 +78,11 @@ def _one_piece(person: np.ndarray, centre: np.ndarray, radius: int) -> np.ndarra
     return person
 
 
-def clean_plate(
-    picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray, inside: np.ndarray | None = None
-) -> np.ndarray:
+def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """The background (P, P, 3) uint8 with the person filled in.
 
     Near the person's edge, which is all that a moving head uncovers, the background is mirrored across the edge so
     that it keeps its texture; deeper inside it is a smooth mix of the surroundings (push and pull over a pyramid).
-    What lies outside the true photo (`inside`, see `person_matte`) is filled in as well: there the photo's edge is
-    repeated, shoulders included.
     """
     size = picture.shape[0]
     # Round the hair single strands are left outside the matte; at the shoulders a neat edge matters more.
@@ -99,8 +94,6 @@ def clean_plate(
     rows, columns = np.mgrid[:size, :size]
     above_jaw = (columns - centre[0]) * down[0] + (rows - centre[1]) * down[1] < 0.2 * height
     known &= (round_hair == 0) | ~above_jaw
-    if inside is not None and (known & inside).mean() > LEAST_KNOWN:
-        known &= inside
     if not known.any():
         return picture.copy()
     smooth = _pulled(picture, known)

@@ -73,7 +73,7 @@ class _Photo:
         points = untangled(framed.landmarks, motion.source.rest, face_triangles())
         points, is_open = shut_lips(points)
         matte = person_matte(framed.picture, points, framed.inside)
-        plate = clean_plate(framed.picture, matte, points, framed.inside)
+        plate = clean_plate(framed.picture, matte, points)
         frame = slice(framed.margin, framed.margin + size)
         self.still = np.ascontiguousarray(framed.picture[frame, frame])
         self.plate = np.ascontiguousarray(plate[frame, frame])
