@@ -30,7 +30,7 @@ def talking(coefficients: np.ndarray, audio: np.ndarray | None = None) -> np.nda
     lips = lips + 0.5 * (coefficients[:, CHANNEL["mouthFunnel"]] + coefficients[:, CHANNEL["mouthPucker"]])
     lips = lips.astype(np.float64)
     quick = lips - uniform_filter1d(lips, 3 * FPS)  # a mouth that hangs open, or opens slowly, says nothing
-    spread = np.sqrt(uniform_filter1d(np.square(quick), WINDOW))
+    spread = np.sqrt(np.maximum(uniform_filter1d(np.square(quick), WINDOW), 0.0))
     talks = spread > RESTLESS
     if audio is not None and np.ptp(audio[:, :2]) > 1e-3:
         energy = audio[:, :2].mean(axis=1)  # log energy of the two windows of a frame

@@ -1,0 +1,97 @@
+"""What a listener is told about themselves must be what they did, and talk must not pass for listening."""
+
+import numpy as np
+import pytest
+
+from perfrdiff.data.motion import Motion
+from perfrdiff.errors import InputError
+from perfrdiff.features.coefficients import CHANNEL, FPS, neutral
+from perfrdiff.features.habits import confidence_of, measure_habits
+from perfrdiff.features.signals import QUALITIES, quality_of
+from perfrdiff.features.talking import listening_part, talking
+
+
+def listener(seconds: float = 30.0) -> np.ndarray:
+    """Ten nods of 5 degrees, five smiles and six blinks in half a minute."""
+    motion = Motion(int(seconds * FPS))
+    for start in np.arange(1, seconds - 1, 3.0):
+        motion.nod(start, size=5.0, speed=2.0, cycles=2.0)
+    for start in np.arange(2, seconds - 3, 6.0):
+        motion.add("mouthSmile", 0.6 * motion.hump(start, 0.4, 0.8, 0.5))
+    for start in np.arange(2.5, seconds - 1, 5.0):
+        motion.blink(start, 0.8)
+    return motion.coefficients()
+
+
+def talk(seconds: float) -> np.ndarray:
+    rows = np.tile(neutral(), (int(seconds * FPS), 1))
+    time = np.arange(len(rows)) / FPS
+    rows[:, CHANNEL["jawOpen"]] = 0.18 + 0.17 * np.sin(2 * np.pi * 3 * time)
+    return rows.astype(np.float32)
+
+
+def test_habits_are_counted_as_they_were_done():
+    rows = listener()
+    habits = measure_habits(rows)
+    assert habits.nods == pytest.approx(20, abs=3)
+    assert habits.nod_size == pytest.approx(5, abs=1.2)
+    assert habits.smiles == pytest.approx(10, abs=2)
+    assert habits.blinks == pytest.approx(12, abs=2)
+    assert habits.smiling == pytest.approx(5 * 1.3 / 30, abs=0.08)
+    assert {name for name, _ in habits.rows()} >= {"Nods", "Smiles", "Blinks"}
+
+
+def test_the_pose_is_told_with_its_side():
+    rows = np.tile(neutral(), (100, 1))
+    rows[:, CHANNEL["rotationY"]] += np.radians(12)
+    words = dict(measure_habits(rows).rows())
+    assert "12° left" in words["Head"]
+
+
+def test_filled_frames_are_not_counted():
+    rows = listener()
+    seen = np.arange(len(rows)) < len(rows) // 2
+    habits = measure_habits(rows, seen)
+    assert habits.seconds == pytest.approx(15)
+    assert habits.nods == pytest.approx(20, abs=5), "a rate, not a number"
+
+
+def test_confidence_grows_with_length():
+    assert 0 < confidence_of(2) < confidence_of(15) < confidence_of(120) < 1
+    with pytest.raises(InputError, match="Habits need"):
+        measure_habits(np.zeros((5, 58)))
+
+
+def test_talk_is_told_from_listening():
+    rows = np.concatenate([listener(10), talk(6), listener(10)])
+    talks = talking(rows)
+    assert talks[280:370].mean() > 0.9
+    assert talks[:225].mean() < 0.05
+    assert talks[425:].mean() < 0.05
+    part, note = listening_part(rows, None, 2.0)
+    np.testing.assert_array_equal(part, ~talks)
+    assert "talks for" in note
+
+
+def test_a_mouth_that_moves_in_silence_does_not_talk_and_one_that_only_talks_is_used_whole():
+    rows = np.concatenate([talk(6), listener(6)])
+    audio = np.zeros((len(rows), 78), np.float32)
+    audio[150:, :2] = 5.0  # the other's voice is heard while this mouth rests
+    assert talking(rows, audio)[25:130].mean() < 0.2
+    part, note = listening_part(talk(8), None, 2.0)
+    assert part.all()
+    assert "nearly all the time" in note
+
+
+def test_every_frame_says_what_it_rests_on():
+    rows = np.tile(neutral(), (100, 1))
+    rows[90:, CHANNEL["rotationY"]] += np.radians(60)
+    tracked = np.ones(100, bool)
+    tracked[10:14] = tracked[30:60] = False
+    quality = quality_of(rows, tracked, np.full(100, 120.0))
+    names = [QUALITIES[index] for index in quality]
+    assert names[0] == "seen"
+    assert set(names[10:14]) == {"bridged"}
+    assert set(names[30:60]) == {"filled"}
+    assert set(names[90:]) == {"coarse"}
+    assert (quality_of(rows[:20], tracked[:20], np.full(20, 30.0)) > 0).all(), "a small face is coarse"
