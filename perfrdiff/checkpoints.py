@@ -81,8 +81,11 @@ class Checkpoint:
         return self.autoencoder is not None
 
 
-def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write one safetensors file; nothing half-written stays behind."""
+def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
+    """Write one safetensors file; nothing half-written stays behind.
+
+    `half` keeps the networks' numbers in 16 bits, which halves the file; they are computed with in 32 bits either way.
+    """
     tensors: dict[str, Tensor] = {}
     sizes = {}
     for name in (*NETWORKS, *PUBLISHED_ONLY):
@@ -90,8 +93,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         if network is None:
             continue
         sizes[name] = asdict(network.config)
-        tensors |= {f"{name}.{key}": value.contiguous() for key, value in network.state_dict().items()}
-    tensors |= {f"normalizer.{key}": value for key, value in checkpoint.normalizer.tensors().items()}
+        for key, value in network.state_dict().items():
+            tensors[f"{name}.{key}"] = (value.half() if half else value).contiguous()
+    tensors |= {f"normalizer.{key}": value.contiguous() for key, value in checkpoint.normalizer.tensors().items()}
     tensors |= {f"styles.{key}": value for key, value in checkpoint.styles.items()}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=header(sizes, checkpoint.sampling, checkpoint.description))
@@ -159,6 +163,8 @@ def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         with torch.device("meta" if mapped else "cpu"):
             built = network(config(**sizes[part]))
         _fill(built, _under(tensors, part), f"{path.name}, {part}", assign=mapped)
+        if next(built.parameters()).dtype == torch.float16:
+            built = built.float()
         networks[part] = built.eval().requires_grad_(False)
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])

@@ -6,6 +6,7 @@ import torch
 
 from perfrdiff import checkpoints
 from perfrdiff.data.habits import NAMED_STYLES, Habits
+from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 from perfrdiff.errors import InputError
@@ -116,6 +117,66 @@ def test_a_checkpoint_survives_the_disk(tmp_path, speaker):
     here, there = (Reactor(c, "cpu").react(speaker.audio, speaker.coefficients, samples=1) for c in (made, again))
     assert np.array_equal(here.coefficients, there.coefficients)
     assert len(there.weights_sha256) == 64
+
+
+def test_half_the_numbers_half_the_file(tmp_path, speaker):
+    made = tiny_checkpoint()
+    checkpoints.save(made, tmp_path / "whole.safetensors")
+    checkpoints.save(made, tmp_path / "half.safetensors", half=True)
+    sizes = {name: (tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half")}
+    assert sizes["half"] < 0.6 * sizes["whole"]
+    again = checkpoints.load("half", tmp_path)
+    assert next(again.weight_editor.parameters()).dtype == torch.float32
+    reactors = [Reactor(made, "cpu"), Reactor(again, "cpu")]
+    for reactor in reactors:
+        reactor.set_listener("Warm")
+    whole, half = (r.react(speaker.audio, speaker.coefficients, samples=1).coefficients for r in reactors)
+    assert np.abs(whole - half).max() < 0.02
+
+
+def token_checkpoint(speaker):
+    """As `tiny_checkpoint`, for tokens of five frames."""
+    faces = speaker.coefficients[None]
+    codec = MotionCodec.fit(faces, faces, speaker.audio[None])
+    widths = codec.widths
+    config = DenoiserConfig(
+        features=widths["listener"], width=32, layers=2, heads=4, feedforward=48, window=6, reaction_delay=2,
+        speaker_window=8, context=3, time_in_query=True, norm_first=True, prediction="velocity",
+        condition_widths={
+            "audio": widths["audio"], "coefficients": widths["coefficients"], "past_listener": widths["listener"]
+        },
+    )  # fmt: skip
+    encoder = StyleEncoderConfig(
+        coefficients=widths["listener"], width=16, layers=1, heads=2, feedforward=24, projection=16, max_frames=20
+    )
+    editor = WeightEditorConfig(style=16, hidden=24, rank=2, targets=render_targets(config))
+    sampling = checkpoints.SamplingDefaults(steps=4, guidance=1.0, slide=4, clamp=6.0)
+    networks = Denoiser(config).eval(), StyleEncoder(encoder).eval(), WeightEditor(editor).eval()
+    return checkpoints.Checkpoint(*networks, codec, {}, sampling)
+
+
+@pytest.mark.parametrize("frames", [75, 73, 4])
+def test_weights_of_tokens_give_every_frame(tmp_path, speaker, frames):
+    torch.manual_seed(0)
+    made = token_checkpoint(speaker)
+    assert made.window_frames == (30, 20)
+    checkpoints.save(made, tmp_path / "tokens.safetensors")
+    reactor = Reactor(checkpoints.load("tokens", tmp_path), "cpu")
+    reactor.set_listener(speaker.coefficients)
+    made = reactor.react(speaker.audio[:frames], speaker.coefficients[:frames], samples=2)
+    assert made.coefficients.shape == (2, frames, 58)
+
+
+def test_no_frame_knows_what_the_speaker_will_do(speaker):
+    torch.manual_seed(0)
+    reactor = Reactor(token_checkpoint(speaker), "cpu")
+    moved, heard = speaker.coefficients.copy(), speaker.audio.copy()
+    moved[41:, :52] += 0.3
+    heard[41:] += 20.0
+    before = reactor.react(speaker.audio, speaker.coefficients, samples=1).coefficients[0]
+    after = reactor.react(heard, moved, samples=1).coefficients[0]
+    assert np.abs(before - after)[:41].max() < 1e-5
+    assert np.abs(before - after)[45:].max() > 1e-3
 
 
 def test_wrong_weights_are_refused_by_name(tmp_path):

@@ -112,7 +112,7 @@ def run(config: DemoConfig, work: Path, out: Path | None, stage: str = "all") ->
         checkpoint = checkpoints.Checkpoint(
             denoiser, encoder, editor, corpus.codec, styles, config.sampling, DESCRIPTION
         )
-        checkpoints.save(checkpoint, out)
+        checkpoints.save(checkpoint, out, half=True)
         print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
 
 
