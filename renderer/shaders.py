@@ -116,9 +116,9 @@ void main() {
         dim = (0.88 - 0.80 * local.z) * (1.0 - 0.25 * gap);
         sky = 0.6; shine = 0.2; gloss = 1; wrap = 0.0;
     } else if (kind == 3) {  // tongue
-        rgb = vec3(0.50, 0.14, 0.13);
-        dim = 0.80 - 0.75 * local.z;
-        sky = 0.6; shine = 0.12 * dim; gloss = 1;
+        rgb = vec3(0.60, 0.20, 0.19);
+        dim = (0.95 - 0.90 * local.z) * (1.0 - 0.22 * ramp(0.012 - abs(local.x), 0.03));
+        sky = 0.6; shine = 0.22 * dim; gloss = 1;
     } else {  // mouth
         rgb = vec3(0.22, 0.045, 0.04);
         dim = max(0.06, 0.6 - 1.6 * local.z);

@@ -240,9 +240,11 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
         sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), 1, np.float32(0.0)
     elif kind == TONGUE:
         back = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
-        red, green, blue = np.float32(0.50), np.float32(0.14), np.float32(0.13)
-        dim = np.float32(0.80) - np.float32(0.75) * back
-        sky, shine, gloss = np.float32(0.6), np.float32(0.12) * dim, 1
+        red, green, blue = np.float32(0.60), np.float32(0.20), np.float32(0.19)
+        across = _at(lasting, a, b, c, LOCAL_X, wa, wb, wc)
+        groove = np.float32(0.22) * _step(np.float32(0.012) - abs(across), np.float32(0.03))
+        dim = (np.float32(0.95) - np.float32(0.90) * back) * (np.float32(1.0) - groove)
+        sky, shine, gloss = np.float32(0.6), np.float32(0.22) * dim, 1
     elif kind == MOUTH:
         back = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.22), np.float32(0.045), np.float32(0.04)
