@@ -26,7 +26,7 @@ UNITS = len(EXPRESSION_NAMES)
 SHAPE_WIDTH = 60  # directions of shape that are kept of 478 x 3 numbers; they hold 99.7 % of what units move
 SHAPE_SCALE = 30.0  # brings head-sized shape changes to the size of the network's readings
 FURTHEST = 0.6  # radians; the pose correction is a cubic and is not followed beyond what it was measured on
-PRIOR = 6.0  # pull of every unit towards 0, in units of the measured noise
+PRIOR = 8.0  # pull of every unit towards 0, in units of the measured noise
 ITERATIONS = 150
 
 SURE: tuple[str, ...] = (
