@@ -115,7 +115,16 @@ def outcome(result: ReactResult) -> str:
     """What a visitor should know about the run, as HTML."""
     seconds = sum(result.stage_seconds.values())
     words = [f"{result.frames / 25:.1f} s of video, made in {seconds:.0f} s. Listening style: {result.style}."]
-    return f'<div class="note">{"<br>".join(escape(note) for note in [*words, *result.notes])}</div>'
+    notes = f'<div class="note">{"<br>".join(escape(note) for note in [*words, *result.notes])}</div>'
+    return notes + habits_card(result.habits)
+
+
+def habits_card(habits: tuple[tuple[str, str], ...]) -> str:
+    """How the listener of a video listens, as measured, as HTML; nothing for a photo."""
+    if not habits:
+        return ""
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in habits)
+    return f'<div class="habits"><h3>How this listener listens</h3><table>{rows}</table></div>'
 
 
 def notice(reactor: pipeline.Reactor) -> str:
