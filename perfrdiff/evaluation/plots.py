@@ -26,7 +26,7 @@ def habits(table: Sequence[Row], path: Path) -> None:
     axes.set_yticks(range(len(rows)), [row.what.split(":")[0] for row in rows])
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("correlation over persons with the true habit (blue: reactions, grey: measured on the style clip)")
+    axes.set_xlabel("correlation with the true habit\n(blue: reactions, grey: measured on the style clip)")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
