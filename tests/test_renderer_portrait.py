@@ -9,6 +9,7 @@ from drawn_portrait import drawn_portrait
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
 from renderer.portrait import PortraitAnimator, WarpAnimator
+from renderer.portrait.matte import with_strands
 from renderer.portrait.motion import POSE_LIMIT, ease, residual
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.untangle import signed_areas
@@ -281,3 +282,27 @@ def test_bad_input_is_refused_in_one_sentence(face, portrait):
         animator.animate(bad)
     with pytest.raises(RenderError, match="size"):
         WarpAnimator(face, 8)
+
+
+def test_shoulders_hardly_follow_a_tilting_head(animator):
+    """A tilt has a long lever there: a tenth of it would already lift one shoulder out of the picture."""
+    photo = animator._photo
+    _, targets, sources = photo.targets(photo.motion(row(rotationZ=15)))
+    travel = np.linalg.norm(targets[:, :2] - sources, axis=1) / photo.geometry.height
+    chin, forehead = photo.geometry.face[152, :2], photo.geometry.face[10, :2]
+    beside = np.abs(sources[:, 0] - chin[0]) > 0.65 * photo.geometry.height
+    low = (sources[:, 1] > chin[1] + 0.2 * photo.geometry.height) & (sources[:, 1] < photo.size + photo.margin)
+    assert (beside & low).sum() > 10
+    assert travel[beside & low].max() < 0.03
+    assert np.linalg.norm(targets[10, :2] - forehead) / photo.geometry.height > 0.2
+
+
+def test_single_strands_before_a_calm_wall_move_with_the_head():
+    picture, matte = np.full((200, 200, 3), 180, np.uint8), np.zeros((200, 200), np.float32)
+    picture[60:140, 60:140], matte[60:140, 60:140] = 40, 1.0
+    picture[55:60, 100:103] = 60  # a strand just outside
+    picture[20:30, 20:30] = 60  # something else on the wall
+    grown = with_strands(matte, picture, np.full_like(picture, 180))
+    assert grown[57, 101] > 0.8 and grown[57, 80] < 0.1 and grown[25, 25] == 0
+    noisy = np.random.default_rng(0).integers(0, 255, picture.shape).astype(np.uint8)
+    np.testing.assert_allclose(with_strands(matte, picture, noisy), matte, atol=1e-3)

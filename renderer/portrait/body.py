@@ -10,7 +10,8 @@ from .topology import CHIN, EAR_LEFT, EAR_RIGHT, FACE_LANDMARKS, OVAL
 _DISTANCES = np.array([0.05, 0.1, 0.16, 0.23, 0.31, 0.40, 0.5, 0.62, 0.76, 0.92, 1.15, 1.45, 1.9])
 """Rings, in face heights from the outline of the face; the last lies beyond the corners of the frame."""
 
-SHOULDERS = 0.10  # of the head's motion is left at the shoulders
+SHOULDERS = 0.10  # of the head's motion is left at the collar
+SHOULDER_ENDS = 0.03  # and beside the neck, where a tilt's lever is long
 NECK = 0.62  # face heights from the chin to where only the shoulders' share is left
 EXPRESSION_REACH = 0.26  # face heights over which the outline's own motion (jaw, temples) dies away
 
@@ -47,8 +48,8 @@ class Body:
         under = np.maximum(under, (below - chin).clip(0))
         self.head_share = 1 - (1 - SHOULDERS) * _smoothstep(0.02, NECK, under)
         # Shoulders are beside the neck and soon below the chin; hair that hangs down on them ends where they are.
-        beside = _smoothstep(0.34, 0.62, np.abs(sideways)) * _smoothstep(-0.05, 0.28, below - chin)
-        self.head_share = self.head_share * (1 - beside) + np.minimum(self.head_share, SHOULDERS) * beside
+        beside = _smoothstep(0.34, 0.62, np.abs(sideways)) * _smoothstep(-0.08, 0.18, below - chin)
+        self.head_share = self.head_share * (1 - beside) + np.minimum(self.head_share, SHOULDER_ENDS) * beside
         # Away from the person nothing follows the head; the matte hides it anyway, this keeps its soft edge calm.
         reach = _person_reach(rings, matte, centre, outward, height)
         lateral = _smoothstep(reach[None] + 0.12, reach[None] + 0.75, distance)

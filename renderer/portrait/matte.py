@@ -8,6 +8,8 @@ from .topology import CHIN, FOREHEAD, OVAL
 _WORK = 320  # pixels across at which the matte is found; finer gains nothing and costs seconds
 
 
+STRAND = (16.0, 56.0)  # levels of difference to the background: none of it is hair, all of it is
+CALM = 60.0  # square levels of detail in a background that still lets strands be told from it
 HAIR_X, HAIR_Y = 0.72, 0.84  # half axes in face heights of where hair may be; smaller ones lost curls
 
 
@@ -112,6 +114,23 @@ def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -
     trust = (1 - distance / (0.16 * size)).clip(0, 1)[..., None]
     filled = smooth + (texture - smooth) * trust
     return np.where(known[..., None], picture, filled.round().clip(0, 255)).astype(np.uint8)
+
+
+def with_strands(matte: np.ndarray, picture: np.ndarray, plate: np.ndarray) -> np.ndarray:
+    """The matte (P, P), with the single strands round the hair that differ from the filled-in background.
+
+    They move with the head; left behind they would vanish as soon as it stirs. Before a background full of detail
+    nothing is added: there the difference is the filling's own error.
+    """
+    grey = cv2.cvtColor(plate, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    wide = 0.02 * len(matte)
+    detail = cv2.GaussianBlur((grey - cv2.GaussianBlur(grey, (0, 0), wide)) ** 2, (0, 0), wide)
+    difference = np.abs(picture.astype(np.int16) - plate).max(axis=2).astype(np.float32)
+    strands = ((difference - STRAND[0]) / (STRAND[1] - STRAND[0])).clip(0, 1)
+    strands = cv2.GaussianBlur(strands, (0, 0), 0.0025 * len(matte)) * np.exp(-detail / CALM)
+    radius = max(3, round(0.05 * len(matte))) | 1
+    near = cv2.dilate((matte > 0.02).astype(np.float32), np.ones((radius, radius), np.uint8))
+    return np.maximum(matte, strands * cv2.GaussianBlur(near, (0, 0), 0.006 * len(matte)))
 
 
 def _pulled(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
