@@ -353,7 +353,7 @@ def _add_train(commands) -> None:
         "train",
         help="train a stage of the paper",
         description="Train a stage of the paper on data in the layout of REACT 2024; 'assemble' puts the trained "
-        "stages together. Several processes: accelerate launch --multi_gpu -m perfrdiff train ... A killed run goes on.",
+        "stages together. Several processes: accelerate launch --multi_gpu -m perfrdiff train … A killed run goes on.",
     )
     training.add_arguments(command)
 
