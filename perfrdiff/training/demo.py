@@ -50,9 +50,9 @@ class DemoConfig:
             steps=25, guidance=1.0, guidance_over=("audio", "coefficients"), slide=16, clamp=10.0
         )
     )
-    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=800, learning_rate=8e-4))
-    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=1e-3, warmup=200))
-    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, learning_rate=1e-3, ema=0.995))
+    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, learning_rate=8e-4))
+    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4400, learning_rate=1e-3, warmup=200))
+    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1200, learning_rate=1e-3, ema=0.995))
 
 
 def demo_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perfrdiff.data.corpus import Corpus
+from perfrdiff.data.motion_codec import MotionCodec
+from perfrdiff.features.coefficients import CHANNEL, WIDTH
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
@@ -84,8 +86,19 @@ def window_batch(
     return cut(corpus.listener, clips, starts, config.window), conditions
 
 
-def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor) -> Tensor:
-    """Squared error of x0 (N, W, D), weighted by (1 + SNR) / (1 + SNR / 5) of its step, SNR = abar / (1 - abar).
+def direction_weights(codec: MotionCodec, most: float = 6.0) -> Tensor:
+    """How much each direction of a token counts, (D,): 1, and up to `most` for those in which the head pitches.
+
+    A nod is rare and small beside all else that a face does, so that when to nod is learnt last, yet it is what a
+    listener is watched for.
+    """
+    pitch = codec.listener_out.unflatten(1, (codec.patch, WIDTH))[:, :, CHANNEL["rotationX"]]
+    quick = (pitch - pitch.mean(1, keepdim=True)).square().sum(1).sqrt()
+    return 1 + (most - 1) * quick / quick.max().clamp(min=1e-9)
+
+
+def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor, directions: Tensor) -> Tensor:
+    """Squared error of x0 (N, W, D), weighted by direction and by (1 + SNR) / (1 + SNR / 5), SNR = abar / (1 - abar).
 
     That is 1 where all is noise and 5 where little is: these steps, in which quick movements take shape, have small
     errors and would otherwise be drowned by those where nothing can be known (after min-SNR, Hang et al. 2023).
@@ -93,7 +106,7 @@ def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor) -> Tensor:
     abar = torch.as_tensor(cumulative_alphas(), dtype=torch.float32)[timesteps]
     snr = abar / (1 - abar)
     step_weight = (1 + snr) / (1 + snr / 5)
-    return (((predicted - x0) ** 2).mean(dim=(1, 2)) * step_weight).mean()
+    return (((predicted - x0) ** 2 * directions).mean(dim=(1, 2)) * step_weight).mean()
 
 
 @dataclass
@@ -128,7 +141,7 @@ class GeneratorStage:
             keep[name] = keep[name] * ~deaf
         memory = self.denoiser.prepare(conditions, keep, edits)
         predicted = self.denoiser(add_noise(x0, noise, timesteps), timesteps, memory, edits)
-        return weighted_error(predicted.float(), x0, timesteps)
+        return weighted_error(predicted.float(), x0, timesteps, direction_weights(self.corpus.codec))
 
 
 @dataclass
