@@ -25,7 +25,8 @@ POSES = {
     "Surprise": {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 0.9, "jawOpen": 0.6},
     "Fear": {"browInnerUp": 1.0, "browOuterUp": 0.4, "eyeWide": 1.0, "mouthStretch": 1.0, "browDown": 0.3},
     "Disgust": {"noseSneer": 1.0, "mouthUpperUp": 1.0, "browDown": 0.4},
-    "Anger": {"browDown": 1.0, "eyeSquint": 0.6, "mouthPress": 1.0},
+    # A full mouthPress of this head draws the corners up, and passes for a smile with the tracker's network.
+    "Anger": {"browDown": 1.0, "eyeSquint": 0.6, "mouthPress": 0.3, "mouthRollLower": 0.7},
     "Contempt": {"mouthSmileLeft": 0.8, "mouthDimpleLeft": 0.9},
     "Neutral": {},
 }
