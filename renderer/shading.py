@@ -312,6 +312,13 @@ def shade(
             same = (
                 face == owner[top, left + 1] and face == owner[top + 1, left] and face == owner[top + 1, left + 1]
             )  # most pixels
+            if same and face == EMPTY:  # half of the picture: the bare wall
+                if apart:
+                    image[row, column, 3] = 0
+                for channel in range(3):
+                    light = np.float32(0.0) if apart else wall[row, column, channel]
+                    image[row, column, channel] = table[min(4095, int(light * bright))]
+                continue
             red = green = blue = np.float32(0.0)
             covered = np.float32(1.0)
             done = 0  # bits of the samples already shaded with an earlier one
