@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from perfrdiff.__main__ import main
 from perfrdiff.data import neighbours, react, react_writer
 from perfrdiff.data.react import open_split
 from perfrdiff.data.react_writer import Plan
+from perfrdiff.data.simulated import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect import affect_attributes
-from perfrdiff.features.audio import mfcc
 
 PLAN = Plan(dyads=4, clips=2, listeners=2)
 
@@ -49,10 +50,14 @@ def test_clips_come_back_as_they_were_simulated(train):
 
 
 def test_sound_and_face_of_a_talk_belong_together(written):
-    """The .wav holds what the simulator voiced: its MFCCs are those the simulated speaker has."""
-    rng = np.random.default_rng(5)
-    speaker, sound = react_writer.talk_with_sound(rng)
-    assert np.allclose(mfcc(sound, 16000, len(speaker.audio)), speaker.audio)
+    """The first session's .wav holds what its simulated speaker voiced, and the .npy how that one's face moved."""
+    rng = np.random.default_rng([react_writer.SEED, PLAN.seed, 0, 0])
+    speaker = simulate_speaker(rng, react_writer.SECONDS)
+    clip = written / "data" / "train"
+    rate, sound = wavfile.read(clip / "Audio_files/NoXI/001/Expert_video/1.wav")
+    assert rate == 16000 and np.abs(sound / 32767 - speaker.sound).max() < 1e-4
+    face = np.load(clip / "3D_FV_files/NoXI/001/Expert_video/1.npy")
+    assert np.array_equal(face[:, 0], speaker.coefficients)
 
 
 def test_roles_are_swapped(train):

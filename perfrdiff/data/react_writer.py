@@ -8,14 +8,12 @@ the novice listens. Every split has its own persons, talks and chance.
 import csv
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.io import wavfile
 
-from perfrdiff.data import simulated
 from perfrdiff.data.habits import Habits, draw_habits
 from perfrdiff.data.react import FRAMES, MEAN_FACE, SPLITS, Entry, emotion_path, personal_mask
 from perfrdiff.data.simulated import SimulatedSpeaker, simulate_listener, simulate_speaker
@@ -88,45 +86,21 @@ def write(plan: Plan, out: Path, progress: Callable[[int, int], None] | None = N
 
 def _split(plan: Plan, number: int, split: str, root: Path) -> Iterator[tuple[Entry, int, np.ndarray]]:
     """Write the clips of a split; yields each dyad, the number of its talk, and the mean face of both clips."""
-    talks: list[tuple[SimulatedSpeaker, np.ndarray]] = []
+    talks: list[SimulatedSpeaker] = []
     for session in range(plan.sessions(split)):
         rng = np.random.default_rng([SEED, plan.seed, number, session])
         if session % plan.listeners == 0:
-            talks = [talk_with_sound(rng) for _ in range(plan.clips)]
+            talks = [simulate_speaker(rng, SECONDS) for _ in range(plan.clips)]
         habits: Habits = draw_habits(rng)
         for clip in range(plan.clips):
-            speaker, sound = talks[clip]
+            speaker = talks[clip]
             paths = [f"NoXI/{session + 1:03}/{seat}/{clip + 1}" for seat in ("Expert_video", "Novice_video")]
             reaction = simulate_listener(speaker, habits, rng)
-            quiet = ROOM_NOISE * rng.standard_normal(len(sound))
-            _write_clip(root, paths[0], speaker.coefficients, sound)
+            quiet = ROOM_NOISE * rng.standard_normal(len(speaker.sound))
+            _write_clip(root, paths[0], speaker.coefficients, speaker.sound)
             _write_clip(root, paths[1], reaction, quiet)
             mean = (speaker.coefficients.mean(axis=0) + reaction.mean(axis=0)) / 2
             yield Entry(*paths), session // plan.listeners * plan.clips + clip, mean
-
-
-def talk_with_sound(rng: np.random.Generator) -> tuple[SimulatedSpeaker, np.ndarray]:
-    """A simulated speaker and the waveform that the MFCCs were made of, (N,) at 16 kHz."""
-    with _listening_in() as heard:
-        speaker = simulate_speaker(rng, SECONDS)
-    return speaker, heard[-1]
-
-
-@contextmanager
-def _listening_in() -> Iterator[list[np.ndarray]]:
-    """Collect the waveforms that the simulator voices: it hands on their MFCCs only."""
-    heard: list[np.ndarray] = []
-    speak = simulated.speak
-
-    def kept(*arguments) -> np.ndarray:
-        heard.append(speak(*arguments))
-        return heard[-1]
-
-    simulated.speak = kept
-    try:
-        yield heard
-    finally:
-        simulated.speak = speak
 
 
 def _write_clip(root: Path, path: str, coefficients: np.ndarray, sound: np.ndarray) -> None:

@@ -37,6 +37,7 @@ class SimulatedSpeaker:
     coefficients: np.ndarray  # (frames, 58)
     audio: np.ndarray  # (frames, 78) MFCCs
     events: tuple[Event, ...]
+    sound: np.ndarray | None = None  # the voice, (N,) at 16 kHz, where there is one
 
 
 def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0) -> SimulatedSpeaker:
@@ -57,8 +58,9 @@ def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0) -> Simulat
     motion.add("eyeLookDown", np.abs(motion.drift(rng, rng.uniform(0, 0.2), 1.0)))
     _rest(motion, rng)
     head_follows(motion)
-    audio = mfcc(speak(syllables, voice, seconds, rng), RATE, frames)
-    return SimulatedSpeaker(seen_by_tracker(motion.coefficients(), rng), audio, tuple(events))
+    sound = speak(syllables, voice, seconds, rng)
+    audio = mfcc(sound, RATE, frames)
+    return SimulatedSpeaker(seen_by_tracker(motion.coefficients(), rng), audio, tuple(events), sound)
 
 
 def simulate_listener(speaker: SimulatedSpeaker, person: Habits, rng: np.random.Generator) -> np.ndarray:
