@@ -1,7 +1,7 @@
 """Which parts of a listener's video show them listening: where the mouth does not move as in speech.
 
-The mouth of running speech opens two to three times a second (spec listener_statistics.md section 5), so the jaw's
-restlessness over a second tells talk from a smile or a yawn. With sound of their own, frames count as talk only where
+The mouth of running speech opens two to three times a second (spec listener_statistics.md section 5), so counting its
+quick swings tells talk from a smile or a yawn. With sound of their own, frames count as talk only where
 it is heard too: in a call, the other's voice is heard while this mouth rests.
 """
 
@@ -12,9 +12,11 @@ from perfrdiff.features.coefficients import CHANNEL, FPS
 
 __all__ = ["listening_part", "talking"]
 
-RESTLESS = 0.045  # spread of the mouth's opening inside a second from which on it talks; speech has 0.06 … 0.15
+QUICK_FRAMES = 11  # what is slower than some 2 Hz is taken off
+LEAST_SWING = 0.02  # of the mouth's opening about its course; smaller ones do not count
+WINDOW = 3 * FPS // 2  # frames in which swings are counted
+FEWEST_SWINGS = 4  # to either side in such a window: two openings in 1.5 s; a smile, a yawn or a raised lip has one
 LOUDEST = 0.1  # of the clip's range of log energy: below, nothing is heard
-WINDOW = FPS  # frames
 SHORTEST_TALK, SHORTEST_PAUSE = FPS // 2, FPS  # frames; a shorter pause belongs to the talk around it
 NOTED = 0.05
 
@@ -29,9 +31,12 @@ def talking(coefficients: np.ndarray, audio: np.ndarray | None = None) -> np.nda
     lips = coefficients[:, CHANNEL["jawOpen"]] - coefficients[:, CHANNEL["mouthClose"]]
     lips = lips + 0.5 * (coefficients[:, CHANNEL["mouthFunnel"]] + coefficients[:, CHANNEL["mouthPucker"]])
     lips = lips.astype(np.float64)
-    quick = lips - uniform_filter1d(lips, 3 * FPS)  # a mouth that hangs open, or opens slowly, says nothing
-    spread = np.sqrt(np.maximum(uniform_filter1d(np.square(quick), WINDOW), 0.0))
-    talks = spread > RESTLESS
+    quick = lips - uniform_filter1d(lips, QUICK_FRAMES)
+    side = np.sign(quick) * (np.abs(quick) > LEAST_SWING)
+    swings = np.flatnonzero(side)
+    turned = np.zeros(len(lips))
+    turned[swings[1:]] = np.diff(side[swings]) != 0
+    talks = WINDOW * uniform_filter1d(turned, WINDOW, mode="constant") >= FEWEST_SWINGS - 0.5
     if audio is not None and np.ptp(audio[:, :2]) > 1e-3:
         energy = audio[:, :2].mean(axis=1)  # log energy of the two windows of a frame
         low, high = np.percentile(energy, [5, 95])
