@@ -99,18 +99,19 @@ def track_video(
         notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
     result = FaceTrack(coefficients, tracked, quality, notes)
     if portrait:
-        result = _with_portrait(result, track, path, info, turns)
+        result = _with_portrait(result, track, path, info, turns, people[(person or 1) - 1])
     if progress:
         progress(1.0)
     return result
 
 
-def track_image(picture: np.ndarray, name: str = "the photo") -> FaceStill:
-    """The largest face of a photo.
+def track_image(picture: np.ndarray, name: str = "the photo", near: np.ndarray | None = None) -> FaceStill:
+    """The largest face of a photo, or the one nearest to a place.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
         name: how the photo is called in the error's sentence.
+        near: (2,) pixels of the picture.
 
     Raises:
         InputError: no face was found.
@@ -120,6 +121,8 @@ def track_image(picture: np.ndarray, name: str = "the photo") -> FaceStill:
         faces = find_faces(tracker, picture)
         if not faces:
             raise InputError(f"No face was found in {name}; use a picture in which a face is seen from the front.")
+        if near is not None:
+            faces.sort(key=lambda face: float(np.linalg.norm(face.centre - near)))
         # Once more in a region of its own: the tracker sees more pixels of it, from straight in front.
         x, y, across, down = region_around(faces[0].centre[None], faces[0].size, width, height)
         again = tracker.detect(picture[y : y + down, x : x + across])
@@ -282,11 +285,12 @@ def _stand_upright(track: RawTrack) -> int:
     return turns
 
 
-def _with_portrait(result: FaceTrack, track: RawTrack, path, info: VideoInfo, turns: int) -> FaceTrack:
+def _with_portrait(result: FaceTrack, track: RawTrack, path, info: VideoInfo, turns: int, person: Person) -> FaceTrack:
     for tick in _portrait_order(result.coefficients, track)[:5]:
         frame = np.ascontiguousarray(np.rot90(frame_at(path, info, int(tick), long_side=1280), -turns))
         try:
-            still = track_image(frame, info.name)
+            near = None if turns else person.centre * frame.shape[1] / info.width
+            still = track_image(frame, info.name, near)
         except InputError:
             continue
         return replace(result, best_frame=frame, landmarks=still.landmarks, best_coefficients=still.coefficients)

@@ -1,0 +1,44 @@
+"""Whoever is numbered in the preview must be the one who is followed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from features_clips import grey, write_clip
+
+from perfrdiff.errors import InputError
+from perfrdiff.features.images import read_image
+from perfrdiff.features.people import preview, write_preview
+from perfrdiff.features.tracking import track_video
+
+PORTRAIT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "portrait.jpg"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> Path:
+    """A large face on the left, a smaller one on the right."""
+    face = read_image(PORTRAIT)
+    picture = grey(120, 640, 320)
+    for size, x, y in ((256, 20, 20), (170, 440, 60)):
+        step = face.shape[0] // size
+        small = (
+            face[: size * step, : size * step].astype(np.float32).reshape(size, step, size, step, 3).mean(axis=(1, 3))
+        )
+        picture[y : y + size, x : x + size] = small.astype(np.uint8)
+    return write_clip(tmp_path_factory.mktemp("people") / "two.mp4", [picture] * 30, np.arange(30) / 25)
+
+
+def test_the_number_chooses_the_person(pair, tmp_path):
+    picture, people = preview(pair)
+    assert len(people) == 2
+    assert people[0].centre[0] < 320 < people[1].centre[0], "the larger is number 1"
+    assert picture.shape == (320, 640, 3)
+    track = track_video(pair, person=2, portrait=True)
+    assert track.landmarks[:, 0].min() > 320
+    assert any("number 2 is followed, on the right" in note for note in track.notes)
+    assert track.quality.shape == (30,)
+    with pytest.raises(InputError, match="no person 3"):
+        track_video(pair, person=3)
+    assert write_preview(pair, tmp_path / "people.png") == 2
+    with pytest.raises(InputError, match="cannot be written"):
+        write_preview(pair, tmp_path / "no folder" / "people.png")
