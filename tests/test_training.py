@@ -5,12 +5,13 @@ import torch
 
 from perfrdiff.data.corpus import Corpus
 from perfrdiff.data.motion_codec import MotionCodec
+from perfrdiff.features.coefficients import CHANNEL
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.loop import LoopConfig, train
 from perfrdiff.training.losses import supervised_contrastive
-from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage, window_batch
+from perfrdiff.training.stages import EditorStage, GeneratorModel, GeneratorStage, StyleModel, StyleStage, window_batch
 
 SMALL = DenoiserConfig(
     width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4, speaker_window=20, context=3, dropout=0.0
@@ -86,6 +87,27 @@ def test_generator_and_editor_stages_learn(tmp_path):
     train(editor, stage.loss, loop(5), tmp_path / "e.pt", "editor")
     assert all(torch.equal(frozen[name], value) for name, value in denoiser.state_dict().items())
     assert any(left.weight.abs().sum() > 0 for left in editor.left)
+
+
+def test_the_context_learns_to_forecast(tmp_path):
+    """Listeners smile when the speaker's first audio coefficient is high: the context alone can tell."""
+    corpus = tiny_corpus(persons=12, frames=120)
+    corpus.listener[..., 0] = 0
+    corpus.listener[..., CHANNEL["browInnerUp"]] = 0
+    heard = corpus.speaker_audio[corpus.speaker][..., 0]
+    corpus.listener[..., CHANNEL["mouthSmileLeft"]] = 0.1 * (heard > 0).half()
+    torch.manual_seed(0)
+    model = GeneratorModel(Denoiser(SMALL))
+    stage = GeneratorStage(model.denoiser, corpus, windows=24, model=model, forecast_weight=1.0)
+    alone = GeneratorStage(model.denoiser, corpus, windows=24)
+
+    def forecast_error():
+        both, diffusion = (part.loss(torch.Generator().manual_seed(9)).item() for part in (stage, alone))
+        return both - diffusion
+
+    before = forecast_error()
+    train(model, stage.loss, loop(80), tmp_path / "g.pt", "generator")
+    assert forecast_error() < 0.5 * before
 
 
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path):

@@ -19,7 +19,7 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.training.loop import LoopConfig, train
-from perfrdiff.training.stages import EditorStage, GeneratorStage, StyleModel, StyleStage
+from perfrdiff.training.stages import EditorStage, GeneratorModel, GeneratorStage, StyleModel, StyleStage
 
 DESCRIPTION = (
     "Demo weights, trained on simulated conversations only (perfrdiff/data/simulated.py). "
@@ -101,8 +101,10 @@ def run(config: DemoConfig, work: Path, out: Path | None, stage: str = "all") ->
         style_stage = StyleStage(StyleModel(encoder, corpus.habits.shape[1]), corpus)
         encoder = train(style_stage.model, style_stage.loss, config.style_loop, work / "style.pt", "style").encoder
     if stage in ("all", "generator", "editor"):
-        generator_stage = GeneratorStage(denoiser, corpus)
-        denoiser = train(denoiser, generator_stage.loss, config.generator_loop, work / "generator.pt", "generator")
+        model = GeneratorModel(denoiser)
+        generator_stage = GeneratorStage(denoiser, corpus, model=model)
+        trained = train(model, generator_stage.loss, config.generator_loop, work / "generator.pt", "generator")
+        denoiser = trained.denoiser
     if stage not in ("all", "editor"):
         return
     editor_stage = EditorStage(editor, GeneratorStage(denoiser, corpus), encoder)

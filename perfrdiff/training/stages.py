@@ -109,9 +109,36 @@ def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor, directions:
     return (((predicted - x0) ** 2 * directions).mean(dim=(1, 2)) * step_weight).mean()
 
 
+class GeneratorModel(nn.Module):
+    """The denoiser with a linear forecast from its context, which only training uses, see `foreseen`."""
+
+    def __init__(self, denoiser: Denoiser):
+        super().__init__()
+        self.denoiser = denoiser
+        self.forecast = nn.Linear(denoiser.config.width, len(FORESEEN))
+
+
+FORESEEN = ("nodding", "mouthSmileLeft", "browInnerUp")
+
+
+def foreseen(codec: MotionCodec, x0: Tensor) -> Tensor:
+    """What of a listener's tokens (N, W, D) a speaker may tell beforehand: nodding, smile, raised brows, (N, W, 3).
+
+    Nodding is the standard deviation of the pitch within a token, in half degrees; the others are means in tenths.
+    """
+    pitch = (x0 @ codec.listener_out.unflatten(1, (codec.patch, WIDTH))[:, :, CHANNEL["rotationX"]]).std(-1, correction=0)
+    raw = codec.raw_coefficients(x0).unflatten(-2, (-1, codec.patch)).mean(-2)
+    levels = [raw[..., CHANNEL[name]] * 10 for name in FORESEEN[1:]]
+    return torch.stack([torch.rad2deg(pitch).clamp(max=3) * 2, *levels], dim=-1)
+
+
 @dataclass
 class GeneratorStage:
-    """GAFRG: predict the clean window of a listener from its noised one and the speaker."""
+    """GAFRG: predict the clean window of a listener from its noised one and the speaker.
+
+    With a model of `GeneratorModel`, the speaker's context alone also has to forecast nods, smiles and brows: in the
+    diffusion loss an answer to the speaker is a small part, and learnt late.
+    """
 
     denoiser: Denoiser
     corpus: Corpus
@@ -119,6 +146,8 @@ class GeneratorStage:
     joint_drop: float = 0.1  # share of windows that lose both speaker streams at once: guidance needs that branch
     opening: float = 0.15  # share of windows that open a clip
     past_noise: float = 0.3  # most noise on the past listener: at test time it is the model's own and not perfect
+    model: GeneratorModel | None = None
+    forecast_weight: float = 0.1
 
     def loss(self, generator: torch.Generator) -> Tensor:
         clips = _draw(self.windows, len(self.corpus.listener), generator)
@@ -141,7 +170,11 @@ class GeneratorStage:
             keep[name] = keep[name] * ~deaf
         memory = self.denoiser.prepare(conditions, keep, edits)
         predicted = self.denoiser(add_noise(x0, noise, timesteps), timesteps, memory, edits)
-        return weighted_error(predicted.float(), x0, timesteps, direction_weights(self.corpus.codec))
+        error = weighted_error(predicted.float(), x0, timesteps, direction_weights(self.corpus.codec))
+        if self.model is None:
+            return error
+        forecast = self.model.forecast(memory.context).float()
+        return error + self.forecast_weight * F.mse_loss(forecast, foreseen(self.corpus.codec, x0))
 
 
 @dataclass
