@@ -126,7 +126,8 @@ def foreseen(codec: MotionCodec, x0: Tensor) -> Tensor:
 
     Nodding is the standard deviation of the pitch within a token, in half degrees; the others are means in tenths.
     """
-    pitch = (x0 @ codec.listener_out.unflatten(1, (codec.patch, WIDTH))[:, :, CHANNEL["rotationX"]]).std(-1, correction=0)
+    pitching = codec.listener_out.unflatten(1, (codec.patch, WIDTH))[:, :, CHANNEL["rotationX"]]
+    pitch = (x0 @ pitching).std(-1, correction=0)
     raw = codec.raw_coefficients(x0).unflatten(-2, (-1, codec.patch)).mean(-2)
     levels = [raw[..., CHANNEL[name]] * 10 for name in FORESEEN[1:]]
     return torch.stack([torch.rad2deg(pitch).clamp(max=3) * 2, *levels], dim=-1)
