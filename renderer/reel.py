@@ -18,8 +18,9 @@ import numpy as np
 
 from renderer.alpha_video import AlphaVideoWriter
 from renderer.errors import RenderError
+from renderer.frame_file import FPS
 from renderer.layout import Grid, stamp_label
-from renderer.video import FPS, VideoWriter
+from renderer.video import VideoWriter
 
 PIECE = 12
 """Frames of one piece of work: long enough to keep threads busy, short enough for 20 videos of 512² in 200 MB."""

@@ -6,12 +6,10 @@ under a temporary name and renames when all is well: a reader never sees half a 
 
 from __future__ import annotations
 
-import os
-import secrets
 from fractions import Fraction
 from math import gcd
 from pathlib import Path
-from types import TracebackType
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -19,9 +17,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from scipy.signal import resample_poly
 
 from renderer.errors import RenderError
-
-FPS = 25
-"""Pictures per second of every video written here: the rate of the coefficients (REACT 2024)."""
+from renderer.frame_file import FPS, FrameFile
 
 ENCODER = {"preset": "veryfast", "crf": "20"}
 """libx264 settings: 256² talking heads at about 0.4 Mbit/s, without visible blocks."""
@@ -31,10 +27,8 @@ AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_0
 """Sampling rates (Hz) that AAC knows; sound at any other rate is resampled to 48 kHz."""
 
 
-class VideoWriter:
+class VideoWriter(FrameFile):
     """Writes one MP4: H.264 (yuv420p, BT.709, index at the front) and, if there is sound, AAC in step with it.
-
-    Use it as a context manager: leaving the block normally finishes the file, leaving it by an exception removes it.
 
     path: the finished file; its folder must exist, a file of that name is replaced at the end.
     size: (width, height) in pixels of the frames that will come. Odd sizes are padded by one repeated row or column.
@@ -45,6 +39,10 @@ class VideoWriter:
     threads: threads of the H.264 encoder; 1 is right where many writers work side by side.
     Raises RenderError: frames of another shape or type, no frame at all, a path that cannot be written.
     """
+
+    channels = 3
+    format = "mp4"
+    container_options: ClassVar[dict[str, str]] = {"movflags": "+faststart"}
 
     def __init__(
         self,
@@ -60,30 +58,16 @@ class VideoWriter:
             raise RenderError(
                 f"A video of {width}x{height} pixels cannot be written to {path}: give a size of at least 1."
             )
-        self.path = Path(path)
-        self.size = (width, height)
-        self.frames = 0
-        self._fps = fps
         self._sound, self._rate = _playable(*audio) if audio is not None else (None, 0)
-        self._sound_written = 0
-        self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
-        try:
-            self._partial.touch()  # PyAV itself opens the file only at the first picture
-            self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise RenderError(
-                f"The video {self.path} cannot be written ({reason}): choose a folder that exists and is writable."
-            ) from error
-        try:
-            self._container.metadata.update(metadata or {})
-            self._video = self._video_stream(width + width % 2, height + height % 2, threads)
-            self._audio = self._audio_stream() if self._sound is not None else None
-        except BaseException:
-            self._discard()
-            raise
+        self._sound_written, self._threads = 0, threads
+        super().__init__(path, (width, height), fps, metadata)
 
-    def _video_stream(self, width: int, height: int, threads: int) -> av.VideoStream:
+    def _add_streams(self) -> None:
+        width, height = self.size
+        self._video_stream(width + width % 2, height + height % 2, self._threads)
+        self._audio = self._audio_stream() if self._sound is not None else None
+
+    def _video_stream(self, width: int, height: int, threads: int) -> None:
         stream = self._container.add_stream("libx264", rate=self._fps, options=ENCODER)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = threads
@@ -92,29 +76,22 @@ class VideoWriter:
         stream.codec_context.color_primaries = ColorPrimaries.BT709
         stream.codec_context.color_trc = ColorTrc.BT709
         stream.codec_context.color_range = ColorRange.MPEG
-        return stream
 
     def _audio_stream(self) -> av.AudioStream:
         stream = self._container.add_stream("aac", rate=self._rate, layout="mono")
         stream.bit_rate = min(SOUND_BIT_RATE, 5 * self._rate)  # at 8 kHz the encoder refuses more than 6 bits a sample
         return stream
 
-    def write(self, frame: np.ndarray) -> None:
-        """Add one picture: (height, width, 3) uint8 RGB, of the size given at the start."""
-        width, height = self.size
-        if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
-            raise RenderError(
-                f"A frame for {self.path.name} must be uint8 ({height}, {width}, 3); "
-                f"frame {self.frames} is {frame.dtype} {frame.shape}."
-            )
+    def _picture(self, frame: np.ndarray) -> av.VideoFrame:
+        height, width = frame.shape[:2]
         if width % 2 or height % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+        return av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        picture.pts, picture.time_base = self.frames, Fraction(1, self._fps)
-        self._container.mux(self._video.encode(picture))
-        self.frames += 1
+
+    def write(self, frame: np.ndarray) -> None:
+        super().write(frame)
         self._write_sound()
 
     def _write_sound(self) -> None:
@@ -130,38 +107,6 @@ class VideoWriter:
         samples.time_base = Fraction(1, self._rate)
         self._container.mux(self._audio.encode(samples))
         self._sound_written = end
-
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        if not self.frames:
-            self._discard()
-            raise RenderError(f"No frame was drawn for {self.path.name}: the reaction is empty.")
-        try:
-            self._container.mux(self._video.encode(None))
-            if self._audio is not None:
-                self._container.mux(self._audio.encode(None))
-            self._container.close()
-            self._partial.replace(self.path)
-        except BaseException:
-            self._discard()
-            raise
-
-    def _discard(self) -> None:
-        try:
-            self._container.close()
-        except Exception:  # the encoder may object to being closed half way; the file goes in any case
-            pass
-        finally:
-            self._partial.unlink(missing_ok=True)
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        if kind is None:
-            self.close()
-        else:
-            self._discard()
 
 
 def _playable(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
