@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import shutil
 import signal
 import sys
 import tempfile
 import threading
 import traceback
-from collections import defaultdict
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
-from queue import SimpleQueue
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 # A folder of this process alone, inside the one that was named, if any: it is deleted with all it holds at the end.
@@ -26,6 +22,10 @@ os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="perfrdiff-page-", dir=o
 
 import gradio as gr
 
+from page.following import followed
+from page.theme import THEME
+from page.visits import Visits
+from page.words import TROUBLE, notice, outcome, stages, trouble
 from perfrdiff import checkpoints, pipeline
 from perfrdiff.errors import InputError
 from perfrdiff.request import (
@@ -38,7 +38,6 @@ from perfrdiff.request import (
     SIZES,
     STRONGEST,
     ReactRequest,
-    ReactResult,
 )
 from renderer.errors import RenderError
 from renderer.portrait import pirender_weights
@@ -52,89 +51,10 @@ KEPT_SECONDS = 30 * 60  # an upload or a result is deleted after this time even 
 LARGEST_UPLOAD = "300mb"
 WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
 
+VISITS = Visits(KEPT)
+
 PHOTO, VIDEO = "photo", "video"
 LOOKS = {"both": ("mesh", "photo"), "mesh": ("mesh",), "photo": ("photo",)}
-TROUBLE = "Something went wrong on our side. Nothing was kept; please try again."
-
-
-class Visits:
-    """What each open tab has left on the disk, so that it goes when the tab is closed."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, set[Path]] = defaultdict(set)
-        self._lock = threading.Lock()
-
-    def keep(self, visit: str, *files: str | Path | None) -> None:
-        with self._lock:
-            self._files[visit].update(Path(file) for file in files if file)
-
-    def new_folder(self, visit: str) -> Path:
-        """A folder for results; those of the visit's earlier run are deleted."""
-        with self._lock:
-            for old in [path for path in self._files[visit] if path.is_dir()]:
-                shutil.rmtree(old, ignore_errors=True)
-                self._files[visit].discard(old)
-        folder = KEPT / f"run-{secrets.token_hex(16)}"
-        self.keep(visit, folder)
-        return folder
-
-    def forget(self, request: gr.Request) -> None:
-        """Delete everything of a visit, but for files that another open tab uses as well (same content, same name)."""
-        with self._lock:
-            files = self._files.pop(request.session_hash, set())
-            files -= set().union(*self._files.values())
-        for path in files:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.is_relative_to(KEPT):
-                path.unlink(missing_ok=True)
-
-
-VISITS = Visits()
-
-
-def stages(stage: str, fraction: float) -> str:
-    """The progress of a run as HTML: a bar, and which stages are done."""
-    names = list(pipeline.STAGES)
-    at = names.index(stage)
-    items = [
-        f'<li class="{"done" if index < at else "now" if index == at else ""}">{escape(name)}</li>'
-        for index, name in enumerate(names)
-    ]
-    return (
-        f'<div class="stages" role="status"><div class="bar"><i style="width:{fraction:.0%}"></i></div>'
-        f"<ol>{''.join(items)}</ol></div>"
-    )
-
-
-def trouble(sentence: str) -> str:
-    return f'<div class="trouble" role="alert">{escape(sentence)}</div>'
-
-
-def outcome(result: ReactResult) -> str:
-    """What a visitor should know about the run, as HTML."""
-    seconds = sum(result.stage_seconds.values())
-    words = [f"{result.frames / 25:.1f} s of video, made in {seconds:.0f} s. Listening style: {result.style}."]
-    notes = f'<div class="note">{"<br>".join(escape(note) for note in [*words, *result.notes])}</div>'
-    return notes + habits_card(result.habits)
-
-
-def habits_card(habits: tuple[tuple[str, str], ...]) -> str:
-    """How the listener of a video listens, as measured, as HTML; nothing for a photo."""
-    if not habits:
-        return ""
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in habits)
-    return f'<div class="habits"><h3>How this listener listens</h3><table>{rows}</table></div>'
-
-
-def notice(reactor: pipeline.Reactor) -> str:
-    """The words below the page."""
-    return (
-        f"Use only faces that you may use. What you upload stays on this server and is deleted when you close the "
-        f"page, after {KEPT_SECONDS // 60} minutes at the latest. The reactions are computer-made guesses of what "
-        "a listener might do, never a record of what a person did; the files say so, too. "
-        f"Weights: {reactor.checkpoint.name}. {reactor.checkpoint.description}"
-    )
 
 
 def build(weights: str = "demo") -> gr.Blocks:
@@ -257,7 +177,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                                     )
                                 )
                     cards.append(card)
-        about = gr.Markdown(notice(reactor), elem_classes="fine", elem_id="about")
+        about = gr.Markdown(notice(reactor, KEPT_SECONDS // 60), elem_classes="fine", elem_id="about")
 
         def run(
             speaker_file, kind, photo_file, video_file, samples, look, style, seed, strength, guidance, size, longest,
@@ -291,7 +211,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                     animator=animator,
                 )
                 yield {status: stages(next(iter(pipeline.STAGES)), 0), results: gr.Column(visible=False)}
-                for stage, fraction, result in _followed(request):
+                for stage, fraction, result in followed(request):
                     if result is None:
                         yield {status: stages(stage, fraction)}
             except (InputError, RenderError) as error:
@@ -377,7 +297,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                 status: "",
                 style: gr.Dropdown(choices=list(names), value=names[0]),
                 guidance: chosen.checkpoint.sampling.guidance,
-                about: notice(chosen),
+                about: notice(chosen, KEPT_SECONDS // 60),
             }
 
         choice.change(other_weights, choice, [status, style, guidance, about], api_visibility="private")
@@ -405,56 +325,6 @@ def build(weights: str = "demo") -> gr.Blocks:
         play.click(None, js=(PAGE / "in_step.js").read_text(encoding="utf-8"))
         page.unload(VISITS.forget)
     return page
-
-
-def _followed(request: ReactRequest) -> Iterator[tuple[str, float, ReactResult | None]]:
-    """Run the pipeline in a thread and yield (stage, fraction, None) as it goes, then ("", 1, the result) once.
-
-    Errors of the run are raised here. When the visitor leaves, the run ends at its next report.
-    """
-    reports: SimpleQueue = SimpleQueue()
-    gone = threading.Event()
-
-    def report(stage: str, fraction: float) -> None:
-        if gone.is_set():
-            raise InterruptedError("the visitor left")
-        reports.put((stage, fraction, None))
-
-    def work() -> None:
-        try:
-            reports.put(("", 1.0, pipeline.react(request, report)))
-        except BaseException as error:
-            reports.put(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while True:
-            told = reports.get()
-            while not reports.empty() and not isinstance(told, BaseException) and told[2] is None:
-                told = reports.get()  # only the newest matters
-            if isinstance(told, BaseException):
-                raise told
-            yield told
-            if told[2] is not None:
-                return
-    finally:
-        gone.set()
-
-
-THEME = gr.themes.Base(
-    primary_hue=gr.themes.Color(
-        c50="#fdf4f1", c100="#f9e3dc", c200="#f2c6b9", c300="#e8a18c", c400="#d97a5f", c500="#c45a3f", c600="#b4472f",
-        c700="#953a27", c800="#7a3224", c900="#652d22", c950="#371510",
-    ),
-    neutral_hue="stone",
-    radius_size="lg",
-    font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"],
-    font_mono=["ui-monospace", "Consolas", "monospace"],
-).set(
-    button_primary_background_fill="*primary_600",
-    button_primary_background_fill_hover="*primary_700",
-    button_primary_text_color="white",
-)  # fmt: skip
 
 
 def main() -> None:

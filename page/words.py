@@ -1,0 +1,52 @@
+"""Words and tables that a visitor reads, as HTML."""
+
+from html import escape
+
+from perfrdiff import pipeline
+from perfrdiff.request import ReactResult
+
+TROUBLE = "Something went wrong on our side. Nothing was kept; please try again."
+
+
+def stages(stage: str, fraction: float) -> str:
+    """The progress of a run as HTML: a bar, and which stages are done."""
+    names = list(pipeline.STAGES)
+    at = names.index(stage)
+    items = [
+        f'<li class="{"done" if index < at else "now" if index == at else ""}">{escape(name)}</li>'
+        for index, name in enumerate(names)
+    ]
+    return (
+        f'<div class="stages" role="status"><div class="bar"><i style="width:{fraction:.0%}"></i></div>'
+        f"<ol>{''.join(items)}</ol></div>"
+    )
+
+
+def trouble(sentence: str) -> str:
+    return f'<div class="trouble" role="alert">{escape(sentence)}</div>'
+
+
+def outcome(result: ReactResult) -> str:
+    """What a visitor should know about the run, as HTML."""
+    seconds = sum(result.stage_seconds.values())
+    words = [f"{result.frames / 25:.1f} s of video, made in {seconds:.0f} s. Listening style: {result.style}."]
+    notes = f'<div class="note">{"<br>".join(escape(note) for note in [*words, *result.notes])}</div>'
+    return notes + habits_card(result.habits)
+
+
+def habits_card(habits: tuple[tuple[str, str], ...]) -> str:
+    """How the listener of a video listens, as measured, as HTML; nothing for a photo."""
+    if not habits:
+        return ""
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in habits)
+    return f'<div class="habits"><h3>How this listener listens</h3><table>{rows}</table></div>'
+
+
+def notice(reactor: pipeline.Reactor, minutes: int) -> str:
+    """The words below the page; what is uploaded is kept for so many minutes at most."""
+    return (
+        f"Use only faces that you may use. What you upload stays on this server and is deleted when you close the "
+        f"page, after {minutes} minutes at the latest. The reactions are computer-made guesses of what "
+        "a listener might do, never a record of what a person did; the files say so, too. "
+        f"Weights: {reactor.checkpoint.name}. {reactor.checkpoint.description}"
+    )
