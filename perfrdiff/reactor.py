@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from perfrdiff import checkpoints, sampling
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect import AFFECT_WIDTH, affect_attributes
-from perfrdiff.features.coefficients import EXPRESSION, FPS, WIDTH
+from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.listener_shift import ListenerShift, listener_shift
 from perfrdiff.models.layers import Edits
 from perfrdiff.published import inference
@@ -25,6 +26,7 @@ AUDIO_WIDTH = 78
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the clips a long behaviour is cut into
 GENERIC = "Generic"
+SLOW_HEAD = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,8 @@ class Reactor:
                     self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress
                 )
             raw = normalizer.raw_coefficients(made)[:, : len(audio)].cpu().numpy()
+        if defaults.head_smoothing:
+            raw = _steadied(raw, defaults.head_smoothing)
         raw[..., EXPRESSION] = np.clip(raw[..., EXPRESSION], 0.0, 1.0)
         return Reactions(
             raw,
@@ -247,6 +251,18 @@ class Reactor:
         how = inference.Options(options.steps, options.guidance, slide=options.slide, clamp=options.clamp)
         noise = inference.seeded_noise(model, speaker, samples, how, seed)
         return inference.infer(model, speaker, noise, how, self._edits, faults, progress).reactions[0]
+
+
+def _steadied(raw: np.ndarray, frames: float) -> np.ndarray:
+    """Reactions (K, T, 58) without a trembling head: turn, tilt and place lose what is quicker than `frames`.
+
+    A generator that is not trained to the end leaves a little of its noise there. Nods are quick themselves, so that
+    the pitch is smoothed by a third of it.
+    """
+    out = raw.copy()
+    for columns, width in ((SLOW_HEAD, frames), ([CHANNEL["rotationX"]], frames / 3)):
+        out[..., columns] = gaussian_filter1d(raw[..., columns], width, axis=1, mode="nearest")
+    return out
 
 
 def _checked(rows: np.ndarray, width: int, what: str) -> np.ndarray:

@@ -107,25 +107,38 @@ def draw_habits(rng: np.random.Generator) -> Habits:
     )
 
 
+def rest_face(**levels: float) -> np.ndarray:
+    """A resting face, (58,), of named channels; a name without side means both."""
+    face = np.zeros(WIDTH, np.float32)
+    for name, level in levels.items():
+        face[list(both(name))] = level
+    return face
+
+
 _PLAIN = Habits()
 NAMED_STYLES: dict[str, Habits] = {
-    "Attentive": replace(_PLAIN, nod_rate=9.0, nod_size=5.0, nod_follow=0.85, brow_rate=5.0, smile_gain=0.6),
+    "Attentive": replace(
+        _PLAIN, nod_rate=9.0, nod_size=5.0, nod_follow=0.85, brow_rate=5.0, smile_gain=0.6, rest_pitch=1.5,
+        rest_face=rest_face(browInnerUp=0.12, browOuterUp=0.10),
+    ),
     "Warm": replace(
-        _PLAIN, smile_rate=4.0, smile_gain=0.95, smile_size=0.7, smile_latency=0.6, nod_rate=6.0, rest_roll=3.0,
-        tilt_rate=2.0, frown_rate=0.7,
+        _PLAIN, smile_rate=4.0, smile_gain=0.95, smile_size=0.7, smile_latency=0.6, nod_rate=6.0, rest_roll=5.0,
+        tilt_rate=2.0, frown_rate=0.7, rest_face=rest_face(mouthSmile=0.22, eyeSquint=0.20),
     ),
     "Lively": replace(
         _PLAIN, nod_rate=12.0, nod_size=8.0, nod_cycles=2.2, smile_rate=3.0, smile_size=0.65, brow_rate=10.0,
-        brow_size=0.5, energy=2.0, tilt_rate=2.5, shift_rate=3.0, blink_rate=26.0,
+        brow_size=0.5, energy=2.0, tilt_rate=2.5, shift_rate=3.0, blink_rate=26.0, rest_pitch=-4.0,
+        rest_face=rest_face(browInnerUp=0.25, browOuterUp=0.25, mouthSmile=0.10),
     ),
     "Calm": replace(
         _PLAIN, nod_rate=2.0, nod_size=3.0, nod_speed=1.6, smile_rate=0.7, smile_gain=0.35, smile_size=0.3,
         brow_rate=1.2, brow_size=0.12, energy=0.5, blink_rate=11.0, gaze_rate=2.5, shift_rate=0.6, tilt_rate=0.5,
+        rest_pitch=2.0, rest_face=rest_face(eyeBlink=0.12, eyeLookDown=0.15),
     ),
     "Doubtful": replace(
         _PLAIN, nod_rate=2.0, nod_size=3.5, smile_rate=0.4, smile_gain=0.15, smile_size=0.25, frown_rate=8.0,
-        frown_size=0.5, brow_rate=5.0, brow_size=0.3, press_rate=6.0, tilt_rate=3.0, tilt_size=8.0, rest_yaw=6.0,
-        rest_roll=-4.0, gaze_rate=9.0,
+        frown_size=0.5, brow_rate=5.0, brow_size=0.3, press_rate=6.0, tilt_rate=3.0, tilt_size=8.0, rest_yaw=7.0,
+        rest_roll=-5.0, gaze_rate=9.0, rest_face=rest_face(browDown=0.15, mouthPress=0.20, mouthFrown=0.10),
     ),
 }  # fmt: skip
 """Listening styles for a photo, which carries no behaviour of its own."""

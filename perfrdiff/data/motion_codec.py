@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perfrdiff.features.coefficients import EXPRESSION, ROTATION, TRANSLATION, WIDTH
+from perfrdiff.features.coefficients import COEFFICIENT_NAMES, EXPRESSION, ROTATION, TRANSLATION, WIDTH
 
 PATCH = 5  # frames in a token, 0.2 s
 KEPT = 1.5  # directions of less variance than this, in units of the tracker's noise, are left out
+QUICK = ("eyeBlink", "eyeLook", "eyeSquint")  # channels that may jump within a frame or two
 FLOOR = 2.0  # added to every variance, so that directions near the noise are not blown up to a spread of 1
 
 
@@ -92,9 +93,29 @@ class MotionCodec:
         ) @ self.listener_into
 
     def raw_coefficients(self, tokens: Tensor) -> Tensor:
-        """Tokens (…, n, D) -> frames (…, n * patch, 58)."""
-        rows = tokens @ self.listener_out + self.listener_mean
-        return rows.unflatten(-1, (self.patch, WIDTH)).flatten(-3, -2)
+        """Tokens (…, n, D) -> frames (…, n * patch, 58), without steps between tokens."""
+        rows = (tokens @ self.listener_out + self.listener_mean).unflatten(-1, (self.patch, WIDTH))
+        return self._joined(rows).flatten(-3, -2)
+
+    def _joined(self, rows: Tensor) -> Tensor:
+        """Frames (…, n, patch, 58) with what two neighbours disagree about spread from middle to middle.
+
+        A made token is a little off as a whole, which would show as a step five times a second. The step is what the
+        border jumps more than the face moves on either side of it. Blinks and glances are quick themselves and stay.
+        """
+        if self.patch < 3 or rows.shape[-3] < 2:
+            return rows
+        before, after = rows[..., :-1, :, :], rows[..., 1:, :, :]
+        moving = (before[..., -1, :] - before[..., -2, :] + after[..., 1, :] - after[..., 0, :]) / 2
+        step = after[..., 0, :] - before[..., -1, :] - moving
+        step = step * torch.tensor([not name.startswith(QUICK) for name in COEFFICIENT_NAMES], device=rows.device)
+        middle = (self.patch - 1) / 2
+        place = (torch.arange(self.patch, device=rows.device) - middle) / self.patch
+        up, down = place.clamp(min=0)[:, None], place.clamp(max=0)[:, None]
+        rows = rows.clone()
+        rows[..., :-1, :, :] += up * step[..., None, :]
+        rows[..., 1:, :, :] += down * step[..., None, :]
+        return rows
 
     def speaker(self, raw: Tensor) -> Tensor:
         """A speaker's frames (…, frames, 58) -> tokens (…, ceil(frames / patch), S), see `_heard`."""

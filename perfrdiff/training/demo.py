@@ -45,9 +45,10 @@ class DemoConfig:
     )  # fmt: skip
     editor_hidden: int = 96
     rank: int = 4
+    # Guided by the voice alone: when to nod is in the voice and learnt weakly, smiles follow the face as they should.
     sampling: checkpoints.SamplingDefaults = field(
         default_factory=lambda: checkpoints.SamplingDefaults(
-            steps=25, guidance=1.0, guidance_over=("audio", "coefficients"), slide=16, clamp=10.0
+            steps=25, guidance=5.0, guidance_over=("audio",), slide=16, clamp=10.0, head_smoothing=3.0
         )
     )
     style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, learning_rate=8e-4))
