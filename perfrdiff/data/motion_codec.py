@@ -18,6 +18,7 @@ from perfrdiff.features.coefficients import COEFFICIENT_NAMES, EXPRESSION, ROTAT
 PATCH = 5  # frames in a token, 0.2 s
 KEPT = 1.5  # directions of less variance than this, in units of the tracker's noise, are left out
 QUICK = ("eyeBlink", "eyeLook", "eyeSquint")  # channels that may jump within a frame or two
+EVENT = 0.15  # a step of this size in such a channel is rather a lid or a glance than an error
 FLOOR = 2.0  # added to every variance, so that directions near the noise are not blown up to a spread of 1
 
 
@@ -101,14 +102,16 @@ class MotionCodec:
         """Frames (…, n, patch, 58) with what two neighbours disagree about spread from middle to middle.
 
         A made token is a little off as a whole, which would show as a step five times a second. The step is what the
-        border jumps more than the face moves on either side of it. Blinks and glances are quick themselves and stay.
+        border jumps more than the face moves on either side of it. Blinks and glances are quick themselves: of these
+        channels only small steps go.
         """
         if self.patch < 3 or rows.shape[-3] < 2:
             return rows
         before, after = rows[..., :-1, :, :], rows[..., 1:, :, :]
         moving = (before[..., -1, :] - before[..., -2, :] + after[..., 1, :] - after[..., 0, :]) / 2
         step = after[..., 0, :] - before[..., -1, :] - moving
-        step = step * torch.tensor([not name.startswith(QUICK) for name in COEFFICIENT_NAMES], device=rows.device)
+        quick = torch.tensor([name.startswith(QUICK) for name in COEFFICIENT_NAMES], device=rows.device)
+        step = torch.where(quick, step * torch.exp(-((step / EVENT) ** 2)), step)
         middle = (self.patch - 1) / 2
         place = (torch.arange(self.patch, device=rows.device) - middle) / self.patch
         up, down = place.clamp(min=0)[:, None], place.clamp(max=0)[:, None]

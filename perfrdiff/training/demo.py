@@ -52,8 +52,8 @@ class DemoConfig:
         )
     )
     style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, learning_rate=8e-4))
-    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4400, learning_rate=1e-3, warmup=200))
-    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1200, learning_rate=1e-3, ema=0.995))
+    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=1e-3, warmup=200))
+    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3400, learning_rate=1.2e-3, ema=0.996))
 
 
 def demo_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
