@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfrdiff.data.simulated import BLIND
-from perfrdiff.evaluation import events
+from perfrdiff.features import events
 from perfrdiff.features.coefficients import CHANNEL, FPS, ROTATION
 
 QUANTITIES = (

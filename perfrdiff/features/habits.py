@@ -1,6 +1,6 @@
 """A listener's habits as a person would count them: nods, smiles, blinks, where they look and how they hold the head.
 
-Nods, blinks and smiles are found as in the statistics of real listeners (``perfrdiff.evaluation.events``, which the
+Nods, blinks and smiles are found as in the statistics of real listeners (``perfrdiff.features.events``, which the
 evaluation of the weights uses too). A rate from few events is a rough one: the confidence says how rough.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfrdiff.errors import InputError
-from perfrdiff.evaluation import events
+from perfrdiff.features import events
 from perfrdiff.features.coefficients import CHANNEL, FPS, ROTATION, WIDTH
 
 __all__ = ["Habits", "confidence_of", "measure_habits"]
