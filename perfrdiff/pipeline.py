@@ -130,7 +130,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
                 progress=clock.part,
             )
         notes = _notes(request, speaker, listener, reactions)
-        settings = _settings(request, reactions, listener, style, notes)
+        settings = _settings(request, reactions, listener, style, notes, animator.kind if "photo" in looks else None)
         clock.enter("Drawing")
         made = _draw(
             work, request, looks, info, speaker, listener, reactions, style, settings, mesh, animator, clock.part
@@ -230,15 +230,20 @@ def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reaction
 
 
 def _settings(
-    request: ReactRequest, reactions: Reactions, listener: Listener, style: str, notes: list[str]
+    request: ReactRequest,
+    reactions: Reactions,
+    listener: Listener,
+    style: str,
+    notes: list[str],
+    animator: str | None,
 ) -> dict[str, object]:
-    """What was asked and what was used; nothing in it names a person's file."""
+    """What was asked and what was used (`animator`: what moved the photo); nothing in it names a person's file."""
     count, frames, _ = reactions.coefficients.shape
     return {
         "what": TITLE,
         "digital_source_type": DIGITAL_SOURCE_TYPE,
         "version": __version__,
-        "settings": request.public() | {"steps": reactions.steps, "guidance": reactions.guidance},
+        "settings": request.public() | {"steps": reactions.steps, "guidance": reactions.guidance, "animator": animator},
         "weights": {"name": reactions.weights, "sha256": reactions.weights_sha256},
         "speaker": "video",
         "listener": "photo" if listener.behaviour is None else "video",

@@ -115,6 +115,7 @@ def test_the_settings_are_enough_to_do_it_again(run):
     assert len(settings["weights"]["sha256"]) == 64
     assert settings["libraries"]["torch"][0].isdigit() and settings["version"]
     assert (settings["speaker"], settings["listener"]) == ("video", "photo")
+    assert settings["settings"]["animator"] == "warp", "what moved the photo, not what was asked for"
 
 
 def test_progress_names_every_stage_and_never_goes_back(run):

@@ -20,6 +20,7 @@ CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 class PortraitAnimator(Protocol):
     """What every way of animating a photo offers: a photo is set once, then any number of sequences are animated."""
 
+    kind: str  # "warp" or "pirender", as in ANIMATORS
     size: int  # side of the frames in pixels
 
     def set_portrait(self, image: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray) -> None:

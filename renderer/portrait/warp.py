@@ -27,6 +27,8 @@ class WarpAnimator:
     `face` brings the expression units at MediaPipe's landmarks; `size` is the side of the frames in pixels.
     """
 
+    kind = "warp"
+
     def __init__(self, face: FaceModel, size: int = 256) -> None:
         if not SMALLEST <= size <= LARGEST:
             raise RenderError(f"The portrait's size must be {SMALLEST} to {LARGEST} pixels, not {size}.")

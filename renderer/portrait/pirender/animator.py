@@ -34,6 +34,8 @@ class PIRenderAnimator:
     Raises RenderError for weights that do not fit and for settings that do not exist.
     """
 
+    kind = "pirender"
+
     def __init__(
         self,
         weights: str | Path,

@@ -1,0 +1,109 @@
+"""Drawing and encoding of a whole run: seconds, processor seconds and peak memory, by the clip's length.
+
+    python benchmarks/drawing.py [--seconds 10 120] [--samples 3] [--size 256]
+
+Every reaction is drawn as mesh and as photo, written to its own file and laid beside the speaker: seven videos for 3
+reactions. The coefficients move everything a little; the photo is the project's example. Every length runs in a
+process of its own, so that its peak memory is its own; `before` is what the process held when drawing began.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+AIM = 12.0  # seconds on 2 cores for 3 reactions of 10 seconds at 256²
+
+
+def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
+    """Draws one run in this process."""
+    import numpy as np
+    from mesh import lively
+
+    from perfrdiff.features import media
+    from perfrdiff.features.images import read_image
+    from perfrdiff.features.tracking import track_image
+    from renderer.face_model import load_face_model
+    from renderer.layout import AI_LABEL, Grid
+    from renderer.mesh import MeshRenderer
+    from renderer.portrait import WarpAnimator
+    from renderer.reel import Strip, write_reel
+
+    frames = round(25 * seconds)
+    face = load_face_model()
+    mesh, animator = MeshRenderer(face, size, backend="cpu"), WarpAnimator(face, size)
+    photo = ROOT / "assets/examples/portrait.jpg"
+    picture = read_image(photo)
+    found = track_image(picture, photo.name)
+    animator.set_portrait(picture, found.landmarks, found.coefficients)
+    reactions = [np.roll(lively(frames), 40 * k, axis=0) for k in range(samples)]
+    for compile_first in (mesh.render(reactions[0][:2]), animator.animate(reactions[0][:2])):
+        list(compile_first)
+    speaker = ROOT / "assets/examples/speaker.mp4"
+    info = media.probe(speaker)
+    grid = Grid((info.width, info.height), [f"Reaction {k + 1}" for k in range(samples)], 2, size)
+    sound = np.zeros(16_000 * frames // 25, np.float32)
+    before = _peak()
+    with tempfile.TemporaryDirectory() as folder:
+        cards = [
+            [
+                Strip(mesh.render(rows), Path(folder) / f"mesh_{k}.mp4"),
+                Strip(animator.animate(rows), Path(folder) / f"photo_{k}.mp4"),
+            ]
+            for k, rows in enumerate(reactions)
+        ]
+        wall, cpu = time.perf_counter(), time.process_time()
+        write_reel(
+            cards,
+            media.frames(speaker, 25, long_side=max(grid.speaker_size), info=info),
+            grid,
+            Path(folder) / "side_by_side.mp4",
+            frames,
+            size,
+            audio=(sound, 16_000),
+            label=AI_LABEL,
+        )
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"wall": wall, "cpu": cpu, "before": before, "peak": _peak()}
+
+
+def _peak() -> float:
+    """MiB this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 120.0], help="lengths of the clip")
+    parser.add_argument("--samples", type=int, default=3)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--here", action="store_true", help="measure the first length in this process, print JSON")
+    options = parser.parse_args()
+    if options.here:
+        print(json.dumps(measured(options.seconds[0], options.samples, options.size)))
+        return
+    print(f"{options.samples} reactions, mesh and photo at {options.size}²; {os.cpu_count()} cores, ", end="")
+    print(f"load average {os.getloadavg()[0]:.1f}; the aim for 3 of 10 s at 256² is under {AIM:g} s")
+    print(f"{'clip':>6} {'wall':>8} {'processor':>10} {'MiB before':>11} {'MiB at most':>12}")
+    for seconds in options.seconds:
+        command = [sys.executable, __file__, "--here", "--seconds", str(seconds)]
+        command += ["--samples", str(options.samples), "--size", str(options.size)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stderr)
+        row = json.loads(done.stdout.splitlines()[-1])
+        print(f"{seconds:4g} s {row['wall']:6.1f} s {row['cpu']:8.1f} s {row['before']:11.0f} {row['peak']:12.0f}")
+
+
+if __name__ == "__main__":
+    main()
