@@ -14,7 +14,9 @@ from perfrdiff.features import landmarker
 from perfrdiff.features.clip import read_listener, read_speaker
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, ROTATION, TRANSLATION, neutral, react_mean
 from perfrdiff.features.images import read_image
+from perfrdiff.features.media import probe
 from perfrdiff.features.pose import euler_angles, rotation_matrix, smooth, translations
+from perfrdiff.features.search import look_through
 from perfrdiff.features.signals import RawTrack, clean, neutral_offset, without_offset
 from perfrdiff.features.tracking import track_image, track_video
 from renderer.face_model import load_face_model
@@ -235,11 +237,15 @@ def test_sound_stays_with_the_frames(portrait, tmp_path):
     assert int(speaker.audio[:, 0].argmax()) == 25
 
 
-def test_a_small_face_in_a_large_picture_is_found_and_followed(portrait, tmp_path):
-    picture = grey(120, 720, 1280)
-    picture[200:328, 300:428] = shrunk(portrait, 128)
-    track = track_video(write_clip(tmp_path / "small.mp4", [picture] * 30, np.arange(30) / 25))
-    assert track.tracked.mean() > 0.9
+@pytest.mark.parametrize(("height", "width", "pixels"), [(720, 1280, 128), (1080, 1920, 64)])
+def test_a_small_face_in_a_large_picture_is_found_and_followed(portrait, tmp_path, height, width, pixels):
+    picture = grey(120, height, width)
+    picture[200 : 200 + pixels, 300 : 300 + pixels] = shrunk(portrait, pixels)
+    path = write_clip(tmp_path / "small.mp4", [picture] * 30, np.arange(30) / 25)
+    (person,) = look_through(path, probe(path))
+    alone = track_image(shrunk(portrait, 128)).landmarks
+    assert person.size == pytest.approx(np.ptp(alone[:, :2], axis=0).max() * pixels / 128, rel=0.1)
+    assert track_video(path).tracked.mean() > 0.9
 
 
 def test_of_two_faces_the_larger_is_followed_and_named(portrait, tmp_path):

@@ -1,7 +1,9 @@
 """Where the face is: a first look over a picture or a video, at several scales, before anything is followed.
 
 MediaPipe's detector sees its input at 128 px and misses faces below about a fifth of the picture, so a picture without
-a face is looked at again in overlapping squares.
+a face is looked at again in overlapping squares, down to faces of some 30 px in 1080 lines. What a square shows is
+looked at once more in a region of its own: a face cut by the square's edge is measured wrongly there, and a chance
+likeness is not found twice.
 """
 
 import os
@@ -14,12 +16,14 @@ from perfrdiff.features.convert import Region
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import VideoInfo, sample_frames
 
-__all__ = ["Person", "find_faces", "look_through", "region_around"]
+__all__ = ["LOOK_PIXELS", "Person", "find_faces", "look_through", "region_around"]
 
 LOOKS = 10  # pictures of a video that are looked at, more only while no face was seen
 LOOK_STEP = 0.5  # seconds between them
+LOOK_PIXELS = 1920  # long side of the pictures that are looked at
 CLOSE_LOOKS = 6  # of them, how many are searched in squares when the whole shows no face
-SQUARES = (1.0, 0.5, 1 / 3)  # sides of the squares, as shares of the picture's short side
+SQUARES = (1.0, 0.5, 1 / 3, 0.2)  # sides of the squares, as shares of the picture's short side
+SMALLEST_SQUARE = 96  # pixels; a face that is lost in such a square cannot be read
 MARGIN = 2.6  # side of a region in face sizes: room for nods, and the detector wants the face at a third or so
 PERSON_SHARE = 0.4  # a second person counts when seen at least this often compared with the first
 
@@ -51,24 +55,43 @@ def find_faces(tracker: FaceTracker, picture: np.ndarray, closely: bool = True) 
     if faces or not closely:
         return faces
     for share in SQUARES:
-        for x, y, side in _squares(picture.shape[1], picture.shape[0], share):
-            for face in tracker.detect(picture[y : y + side, x : x + side]):
-                moved = replace(face, landmarks=face.landmarks + np.array([x, y, 0], dtype=np.float32))
-                if all(np.linalg.norm(moved.centre - other.centre) > 0.5 * other.size for other in faces):
-                    faces.append(moved)
+        for square in _squares(picture.shape[1], picture.shape[0], share):
+            for rough in _detect_in(tracker, picture, square):
+                if _is_new(rough, faces) and (face := _confirmed(tracker, picture, rough)) and _is_new(face, faces):
+                    faces.append(face)
         if faces:
             break
     return sorted(faces, key=lambda face: face.size, reverse=True)
 
 
-def _squares(width: int, height: int, share: float) -> Iterator[tuple[int, int, int]]:
+def _detect_in(tracker: FaceTracker, picture: np.ndarray, region: Region) -> list[Face]:
+    """Faces of a part of the picture, in the whole picture's pixels."""
+    x, y, width, height = region
+    corner = np.array([x, y, 0], dtype=np.float32)
+    found = tracker.detect(picture[y : y + height, x : x + width])
+    return [replace(face, landmarks=face.landmarks + corner) for face in found]
+
+
+def _is_new(face: Face, faces: list[Face]) -> bool:
+    return all(np.linalg.norm(face.centre - other.centre) > 0.5 * other.size for other in faces)
+
+
+def _confirmed(tracker: FaceTracker, picture: np.ndarray, rough: Face) -> Face | None:
+    """The face as it is seen in a region of its own; None where it is not found there again."""
+    region = region_around(rough.centre[None], rough.size, picture.shape[1], picture.shape[0])
+    again = _detect_in(tracker, picture, region)
+    alike = [face for face in again if np.linalg.norm(face.centre - rough.centre) < 0.7 * rough.size]
+    return max(alike, key=lambda face: face.size, default=None)
+
+
+def _squares(width: int, height: int, share: float) -> Iterator[Region]:
     side = int(min(width, height) * share)
-    if side < 48 or side == max(width, height):
+    if side < SMALLEST_SQUARE or side == max(width, height):
         return
     across, down = (np.linspace(0, span - side, 1 + -(-(span - side) * 2 // side)) for span in (width, height))
     for y in down.astype(int):
         for x in across.astype(int):
-            yield int(x), int(y), side
+            yield int(x), int(y), side, side
 
 
 def look_through(path: str | os.PathLike, info: VideoInfo) -> list[Person]:
@@ -76,7 +99,7 @@ def look_through(path: str | os.PathLike, info: VideoInfo) -> list[Person]:
     people: list[Person] = []
     close = 0
     with FaceTracker(streaming=False) as tracker:
-        for look, picture in enumerate(sample_frames(path, info, LOOK_STEP, long_side=1280)):
+        for look, picture in enumerate(sample_frames(path, info, LOOK_STEP, LOOK_PIXELS)):
             if look >= LOOKS and people:
                 break
             scale = info.width / picture.shape[1]

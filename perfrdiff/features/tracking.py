@@ -17,7 +17,7 @@ from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, 
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
 from perfrdiff.features.pose import euler_angles, rotation_matrix, tracked_angles
-from perfrdiff.features.search import Person, find_faces, look_through, region_around
+from perfrdiff.features.search import LOOK_PIXELS, Person, find_faces, look_through, region_around
 from perfrdiff.features.signals import COARSE_PIXELS, QUALITIES, RawTrack, clean, quality_of
 from perfrdiff.features.units import shape_of
 
@@ -211,7 +211,7 @@ class _Follower:
 
     def _search(self, searcher: FaceTracker, reader: FrameReader) -> None:
         """Look for the lost face in the whole picture; small squares only at the first and every eighth time."""
-        picture = reader.whole(1280)
+        picture = reader.whole(LOOK_PIXELS)
         scale = self._info.width / picture.shape[1]
         faces = find_faces(searcher, picture, closely=(self._lost // LOST_FRAMES) % 8 == 1)
         alike = [face for face in faces if 0.4 < face.size * scale / self._size < 2.5]
