@@ -17,7 +17,7 @@ from .face_model import (
     place,
     rotation,
 )
-from .studio import PEOPLE, Person, StudioSurface, display_table, ground, lids_in_front
+from .studio import PEOPLE, Person, StudioSurface, display_table, ground
 
 LOOKS = ("studio", "grey")
 
@@ -62,15 +62,17 @@ class MeshRenderer:
         self.focal = FOCAL_AT_224 * self.size / 224 * zoom if focal is None else float(focal)
         self._shape = np.ascontiguousarray(face.shape(vector), np.float32)
         self._basis = face.expression_basis.reshape(-1, EXPRESSIONS)
-        bends = None if face.head_weight is None else np.flatnonzero(face.head_weight < 1)
-        self._bending = bends  # vertices of neck and shoulders, which do not turn fully with the head
+        self._bending: np.ndarray | None = None
         self._lips = None if face.landmark_vertices is None else face.landmark_vertices[[13, 14], 0]  # inner rims
         if look == "studio":
             surface = StudioSurface(face, person, self._shape)
             self._shape = surface.shape
-            self._basis = lids_in_front(face).reshape(-1, EXPRESSIONS)
+            self._basis = surface.basis.reshape(-1, EXPRESSIONS)
+            if surface.head_weight is not None:  # neck, shoulders and long hair do not turn fully with the head
+                self._bending = np.flatnonzero(surface.head_weight < 1)
+                self._head_weight = surface.head_weight[self._bending, None]
             wall = ground(self.size, person.palette)
-            scene = Scene(face.triangles, self.size, self.focal, surface, wall, display_table())
+            scene = Scene(surface.triangles, self.size, self.focal, surface, wall, display_table())
         else:
             scene = Scene(face.triangles, self.size, self.focal)
         self._triangles = scene.triangles
@@ -129,8 +131,7 @@ class MeshRenderer:
         joint = (rotation(rows[:, -6:-3]) - rotation(upright[:, :3])) @ NECK
         upright[:, 3:] = rows[:, -3:] + NECK_FOLLOWS * joint
         still = place(vertices[:, self._bending], upright)
-        weight = self.face.head_weight[self._bending, None]
-        world[:, self._bending] = still + weight * (world[:, self._bending] - still)
+        world[:, self._bending] = still + self._head_weight * (world[:, self._bending] - still)
         return world
 
     def _grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:

@@ -20,7 +20,7 @@ BRIGHTEST = 2.0  # linear light that the display table still tells apart
 # columns of StudioSurface.lasting behind the colour 0..2, its bits above the material's three, and rows of its colours
 OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z = range(3, 13)
 ON_LIPS, ON_BROW, ON_HAIR, ON_LASH, ON_CLOTH = 1, 2, 4, 8, 16
-SEPARATE = 7 + 8 * ON_LASH  # bits that tell surfaces apart at an edge: material, and a lid that lies on the other
+SEPARATE = 7 + 8 * (ON_LASH | ON_HAIR)  # bits that tell surfaces apart at an edge: material, lashes, locks of hair
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR = range(4)
 
 # rows of LIGHTS: unit directions towards key, fill and rim lamp in world space, their linear colours, the ambient light
@@ -31,7 +31,7 @@ _HALF = _TOWARDS[KEY] + (0.0, 0.0, 1.0)
 LIGHTS = np.array(
     [
         *_TOWARDS,
-        (1.62, 1.50, 1.34), (0.34, 0.40, 0.48), (0.60, 0.64, 0.70),
+        (1.30, 1.21, 1.09), (0.26, 0.31, 0.38), (0.60, 0.64, 0.70),
         (0.40, 0.43, 0.48), (0.26, 0.22, 0.20),
         _HALF / np.linalg.norm(_HALF),
     ],

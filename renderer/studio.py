@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .face_model import EXPRESSION_NAMES, FaceModel
+from .hair import Fringe, grown, lashes
 from .rasterizer import vertex_normals
-from .shading import BRIGHTEST, EYE, FIELDS, MOUTH, SKIN, TEETH, TONGUE
+from .shading import BRIGHTEST, EYE, FIELDS, MOUTH, ON_HAIR, ON_LASH, SKIN, TEETH, TONGUE
 
 MATERIAL_OF_PART = {
     "skin": SKIN, "lips": SKIN, "mouth": MOUTH, "eyeLeft": EYE, "eyeRight": EYE, "teethUpper": TEETH,
     "teethLower": TEETH, "tongue": TONGUE, "cloth": SKIN,
 }  # fmt: skip
 LID_FORWARD = 0.02  # model units, 3 mm: with less the line still breaks at 256 pixels
-HAIR_THICKNESS = 0.055  # model units, 9 mm
+HAIR_THICKNESS = {"cropped": 0.02}  # model units of the painted scalp under a cut
+UNDER_LOCKS = 0.04  # the same under a cut that has locks
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Person:
     identity: dict[str, float] = field(default_factory=dict)
     palette: Palette = Palette()
     hair: bool = True
+    cut: str = "swept"  # of the hair: a name in renderer.hair.CUTS
 
     def vector(self, face: FaceModel) -> np.ndarray:
         """(I,) identity coefficients for `face`; names that it does not know count as 0."""
@@ -50,6 +53,7 @@ PEOPLE: dict[str, Person] = {
     "Mara": Person(
         {"masculine": -0.9, "caucasian": 0.4, "lipVolume": 0.4, "chinWidth": -0.4, "eyeSize": 0.3},
         Palette(skin=(238, 192, 168), lips=(196, 96, 98), hair=(122, 74, 44), iris=(86, 118, 84), cloth=(122, 74, 84)),
+        cut="long",
     ),
     "Kofi": Person(
         {"masculine": 0.7, "african": 0.8, "squareJaw": 0.3},
@@ -57,10 +61,12 @@ PEOPLE: dict[str, Person] = {
             skin=(132, 86, 62), flush=(142, 74, 56), lips=(132, 74, 66), hair=(26, 21, 19), iris=(66, 42, 28),
             cloth=(176, 132, 62),
         ),
+        cut="cropped",
     ),
     "Yuna": Person(
         {"masculine": -0.6, "asian": 0.8, "roundHead": 0.3},
         Palette(skin=(236, 194, 164), lips=(198, 108, 102), hair=(30, 26, 27), iris=(60, 42, 32), cloth=(84, 110, 92)),
+        cut="bob",
     ),
     "Omar": Person(
         {"masculine": 0.8, "noseHump": 0.6, "noseLength": 0.3, "chinProminence": 0.3},
@@ -71,6 +77,7 @@ PEOPLE: dict[str, Person] = {
         Palette(
             skin=(232, 188, 166), lips=(184, 116, 108), hair=(150, 144, 140), iris=(88, 112, 136), cloth=(84, 78, 110),
         ),
+        cut="chin",
     ),
 }  # fmt: skip
 """Ready-made listeners for the built-in head."""
@@ -133,7 +140,35 @@ class StudioSurface:
         # one row of 64 bytes for each vertex: colour 0..2, fields 3..9, local coordinates 10..12
         self.lasting = np.zeros((vertices, 16), np.float32)
         self.lasting[:, :13] = np.concatenate([albedo, fields, local], axis=1)
-        self.shape = _with_hair(shape, triangles, fields[:, FIELDS.index("hair")]) if person.hair else shape
+        hair = fields[:, FIELDS.index("hair")]
+        thickness = HAIR_THICKNESS.get(person.cut, UNDER_LOCKS)
+        self.shape = _with_hair(shape, triangles, hair, thickness) if person.hair else shape
+        self.triangles, self.head_weight = triangles, face.head_weight
+        self.basis = lids_in_front(face)
+        if face.parts is not None and person.hair:
+            weight = np.ones(vertices) if face.head_weight is None else face.head_weight
+            skin = np.zeros(vertices, bool)
+            skin[triangles[np.isin(material, SKIN)]] = True
+            for fringe in grown(person.cut, self.shape, hair > 0.03, skin & (weight > 0.99)):
+                self._add(fringe, ON_HAIR, "hair", albedo[0])
+        if face.parts is not None and face.landmark_vertices is not None:
+            self._add(lashes(face, shape, self.basis), ON_LASH, "lash", self.colours[1])
+
+    def _add(self, fringe: Fringe, layer: int, field: str, albedo: np.ndarray) -> None:
+        """Locks or lashes become part of what is drawn: skin on which everything is `field`."""
+        rows = np.zeros((len(fringe.points), self.lasting.shape[1]), np.float32)
+        rows[:, :3] = albedo
+        rows[:, 3:10] = -1.0
+        rows[:, 3 + FIELDS.index("occlusion")] = fringe.light
+        rows[:, 3 + FIELDS.index(field)] = 1.0
+        rows[:, 10] = fringe.across
+        self.triangles = np.concatenate([self.triangles, fringe.triangles + len(self.shape)])
+        self.surface = np.append(self.surface, np.full(len(fringe.triangles), SKIN + 8 * layer, np.int32))
+        self.lasting = np.concatenate([self.lasting, rows])
+        self.shape = np.concatenate([self.shape, fringe.points])
+        self.basis = np.concatenate([self.basis, fringe.basis])
+        if self.head_weight is not None:
+            self.head_weight = np.append(self.head_weight, fringe.follows).astype(np.float32)
 
 
 def lids_in_front(face: FaceModel) -> np.ndarray:
@@ -153,12 +188,12 @@ def lids_in_front(face: FaceModel) -> np.ndarray:
     return basis
 
 
-def _with_hair(shape: np.ndarray, triangles: np.ndarray, hair: np.ndarray) -> np.ndarray:
+def _with_hair(shape: np.ndarray, triangles: np.ndarray, hair: np.ndarray, thickness: float) -> np.ndarray:
     """Short hair has a thickness: the scalp is lifted along its normals, softly from the hairline on."""
     normals = np.zeros_like(shape)
     vertex_normals(shape, triangles, normals)
     rise = np.clip(hair[:, None] / 0.16, 0, 1)
-    return np.ascontiguousarray(shape + HAIR_THICKNESS * rise * (2 - rise) * normals)
+    return np.ascontiguousarray(shape + thickness * rise * (2 - rise) * normals)
 
 
 def _local_coordinates(face: FaceModel, material: np.ndarray, shape: np.ndarray) -> np.ndarray:

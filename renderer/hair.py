@@ -1,0 +1,234 @@
+"""Hair and lashes of the built-in people: tapering locks that are grown over the head when a renderer is made.
+
+Nothing here is stored: from a person's own skull the same locks come out every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .face_model import EXPRESSION_NAMES, EXPRESSIONS, FaceModel
+
+UP_AND_FRONT = np.array([1.0, -1.0, -1.0])  # object space to x subject's left, y up, z to the front, and back
+MIDDLE = np.array([0.0, 0.42, -0.33])  # of the skull, y up and z to the front, model units
+RIDGE = 0.10  # height of a lock over its width
+SUNK = 0.25  # of half its width: how deep its edges lie, so that no light is seen under it
+STEPS = 24  # of a growing lock
+LASHES = 13  # on each upper lid
+LASH_LENGTH, LASH_WIDTH = 0.034, 0.010  # model units
+UPPER_LIDS = {  # MediaPipe's landmarks from the outer to the inner corner
+    "Left": (263, 466, 388, 387, 386, 385, 384, 398, 362),
+    "Right": (33, 246, 161, 160, 159, 158, 157, 173, 133),
+}
+
+
+@dataclass(frozen=True)
+class Fringe:
+    """Thin things that are drawn with the face: vertices of their own that move as the face under them does."""
+
+    points: np.ndarray  # (N, 3) float32 object space at rest
+    triangles: np.ndarray  # (F, 3) int32, numbered from 0, wound outward
+    basis: np.ndarray  # (N, 3, 52) float32
+    light: np.ndarray  # (N,) 0..1, the share of the sky that is seen
+    across: np.ndarray  # (N,) model units across the strand, for what is painted along it
+    follows: np.ndarray  # (N,) of the head's motion
+
+
+@dataclass(frozen=True)
+class _Locks:
+    """How one kind of lock grows. `flow` gives the way (N, 3) it takes from its roots (N, 3) at points (N, 3)."""
+
+    roots: Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,) bool
+    count: int
+    length: float
+    flow: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    width: float
+    lift: float  # over the scalp
+    segments: int
+    end: float | None = None  # height at which it is cut off; None: where its length ends
+    slack: float = 0.0  # how far beyond the lift it may hang free, below the ears
+    blunt: float = 0.1  # width of the tip over that of the middle
+
+
+def _combed(roots: np.ndarray, points: np.ndarray, part: float, side: float, down: float, back: float) -> np.ndarray:
+    """Away from a parting at x = part, and down the more the farther the head falls off."""
+    away = np.where(roots[:, 0] >= part, 1.0, -1.0)
+    steep = np.clip(np.abs(points[:, 0]) / 0.45, 0, 1) ** 2
+    return np.stack([side * away * (1 - steep), -down * (0.15 + steep), np.full(len(points), -back)], axis=1)
+
+
+def _hanging(roots: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return np.stack([0.35 * roots[:, 0], np.full(len(points), -1.0), np.full(len(points), 0.25)], axis=1)
+
+
+def _anywhere(roots: np.ndarray) -> np.ndarray:
+    return np.ones(len(roots), bool)
+
+
+def _above(roots: np.ndarray, height: float) -> np.ndarray:
+    return roots[:, 1] > height
+
+
+def _forehead(roots: np.ndarray) -> np.ndarray:
+    return (roots[:, 2] > 0.0) & (np.abs(roots[:, 0]) < 0.34)
+
+
+CUTS: dict[str, tuple[_Locks, ...]] = {
+    "cropped": (),
+    "swept": (
+        _Locks(
+            partial(_above, height=0.30), 96, 0.40, partial(_combed, part=0.20, side=1.0, down=0.5, back=0.30),
+            width=0.15, lift=0.035, segments=5,
+        ),
+    ),
+    "bob": (
+        _Locks(
+            partial(_above, height=0.05), 84, 1.5, partial(_combed, part=0.0, side=0.8, down=1.4, back=0.10),
+            width=0.20, lift=0.06, segments=8, end=-0.42, slack=0.06, blunt=0.8,
+        ),
+        _Locks(_forehead, 22, 0.9, _hanging, width=0.17, lift=0.05, segments=5, end=0.42, blunt=0.8),
+    ),
+    "chin": (
+        _Locks(
+            partial(_above, height=0.05), 84, 1.5, partial(_combed, part=0.16, side=1.0, down=1.2, back=0.25),
+            width=0.18, lift=0.08, segments=8, end=-0.30, slack=0.04, blunt=0.4,
+        ),
+    ),
+    "long": (
+        _Locks(
+            partial(_above, height=0.05), 84, 1.75, partial(_combed, part=0.12, side=0.9, down=1.4, back=0.16),
+            width=0.20, lift=0.06, segments=10, slack=0.06, blunt=0.5,
+        ),
+    ),
+}  # fmt: skip
+"""Haircut -> its locks; under them the scalp itself is painted."""
+
+
+def grown(cut: str, shape: np.ndarray, scalp: np.ndarray, head: np.ndarray) -> list[Fringe]:
+    """The locks of a haircut.
+
+    shape (V, 3): the person at rest, object space; scalp (V,) bool: where hair grows; head (V,) bool: what it lies on.
+    """
+    points = shape * UP_AND_FRONT
+    offset = points[head] - MIDDLE
+    radius = np.linalg.norm(offset, axis=1)
+    ground = cKDTree(offset / radius[:, None]), radius
+    made = []
+    for locks in CUTS[cut]:
+        candidates = points[scalp]
+        candidates = candidates[locks.roots(candidates)]
+        made.append(_lock_mesh(_paths(_spread(candidates, locks.count), locks, ground), locks))
+    return made
+
+
+def _spread(points: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the points (N, 3), each as far as can be from those before it."""
+    chosen = [int(points[:, 1].argmax())]
+    distance = np.linalg.norm(points - points[chosen[0]], axis=1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return points[chosen]
+
+
+def _paths(roots: np.ndarray, locks: _Locks, ground: tuple[cKDTree, np.ndarray]) -> np.ndarray:
+    """(N, segments + 1, 3) middle lines: they go with the flow and are held out of the head."""
+    tree, radius = ground
+    lift = locks.lift * (0.7 + 0.6 * _noise(len(roots), 1))
+    length = locks.length * (0.85 + 0.3 * _noise(len(roots), 2))
+    end = -np.inf if locks.end is None else locks.end + 0.05 * (_noise(len(roots), 5) - 0.5)
+    point, path = roots, [MIDDLE + (roots - MIDDLE) * 0.95]
+    for step in range(1, STEPS + 1):
+        way = locks.flow(roots, point)
+        point = point + way * (length / STEPS / np.linalg.norm(way, axis=1))[:, None]
+        offset = point - MIDDLE
+        far = np.linalg.norm(offset, axis=1)
+        distance, nearest = tree.query(offset / far[:, None], k=4)
+        weight = 1 / (distance + 1e-3)
+        rest = (radius[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
+        done = step / STEPS
+        over = rest + lift * 4 * done * (1 - done)  # bent off the head in the middle, lying on it at root and tip
+        on_skull = np.clip((offset[:, 1] + 0.65) / 0.3, 0, 1)  # below the jaw there is only the neck
+        free = locks.slack * np.clip((0.1 - offset[:, 1]) / 0.5, 0, 1) + 5.0 * (1 - on_skull)
+        point = MIDDLE + offset * (np.clip(far, over * on_skull, over + free) / far)[:, None]
+        path.append(point)
+    path = np.stack(path, axis=1)
+    used = np.maximum((path[:, :, 1] >= np.reshape(end, (-1, 1))).sum(axis=1) - 1, 2)  # steps above the cut
+    at = np.linspace(0, 1, locks.segments + 1)[None] * used[:, None]
+    low = np.minimum(at.astype(int), STEPS - 1)
+    share, lock = (at - low)[..., None], np.arange(len(path))[:, None]
+    return path[lock, low] + share * (path[lock, low + 1] - path[lock, low])
+
+
+def _lock_mesh(paths: np.ndarray, locks: _Locks) -> Fringe:
+    """Three-sided tubes along the paths that end in a point."""
+    count, rows = paths.shape[:2]
+    t = np.linspace(0, 1, rows)
+    along = np.gradient(paths, axis=1)
+    along /= np.linalg.norm(along, axis=2, keepdims=True)
+    out = paths - MIDDLE
+    out[..., 1] *= np.clip((paths[..., 1] + 0.2) / 0.6, 0, 1)  # hanging hair has its outside at the side
+    side = np.cross(along, out)
+    side /= np.linalg.norm(side, axis=2, keepdims=True)
+    up = np.cross(side, along)
+    taper = (1 - (1 - locks.blunt) * t**2.5) * np.clip(0.45 + 3 * t, 0, 1)
+    width = 0.5 * locks.width * (0.8 + 0.4 * _noise(count, 3))[:, None, None] * taper[None, :, None]
+    low, high = paths - up * SUNK * width, paths + up * 2 * RIDGE * width
+    corners = np.stack([low - side * width, high, low + side * width], axis=2)
+    points = corners.reshape(-1, 3)
+    first = (np.arange(count)[:, None] * rows + np.arange(rows - 1)[None]).reshape(-1) * 3
+    quads = [(first + a, first + b, first + 3 + b, first + 3 + a) for a, b in ((0, 1), (1, 2), (2, 0))]
+    triangles = [np.stack(corner, -1) for a, b, c, d in quads for corner in ((a, b, c), (a, c, d))]
+    light = np.clip(0.70 + 0.6 * t, 0, 1)[None, :, None] * np.array([0.75, 1.0, 0.75])
+    across = _noise(count, 4)[:, None, None] * 3 + np.array([-0.5, 0, 0.5]) * locks.width
+    hangs = np.clip((0.1 - paths[..., 1]) / 0.9, 0, 1)
+    return Fringe(
+        (points * UP_AND_FRONT).astype(np.float32),
+        np.concatenate(triangles).astype(np.int32),
+        np.zeros((len(points), 3, EXPRESSIONS), np.float32),
+        np.broadcast_to(light, (count, rows, 3)).reshape(-1),
+        np.broadcast_to(across, (count, rows, 3)).reshape(-1),
+        np.repeat(1 - 0.45 * hangs.reshape(-1), 3),
+    )
+
+
+def lashes(face: FaceModel, shape: np.ndarray, basis: np.ndarray) -> Fringe:
+    """Upper lashes of both eyes, rooted on the lids' rims (landmarks) of `shape` (V, 3); they turn down in a blink.
+
+    basis (V, 3, 52): the units as they are drawn.
+    """
+    points, moves = [], []
+    for side, rim in UPPER_LIDS.items():
+        corners, weights = face.landmark_vertices[list(rim)], face.landmark_weights[list(rim)]
+        root = np.einsum("lkc,lk->lc", shape[corners], weights)
+        move = np.einsum("lkcu,lk->lcu", basis[corners], weights)
+        at = np.linspace(0.06, 0.86, LASHES) * (len(rim) - 1)  # none at the tear duct
+        low, share = np.floor(at).astype(int), at % 1
+        root = root[low] + share[:, None] * (root[low + 1] - root[low])
+        move = move[low] + share[:, None, None] * (move[low + 1] - move[low])
+        outward = np.linspace(1.0, -0.5, LASHES)[:, None]  # fanned out, most at the outer corner
+        rim_way = (root[0] - root[-1]) / np.linalg.norm(root[0] - root[-1])
+        front, up = np.array([0, 0, -1.0]), np.array([0, -1.0, 0])
+        length = LASH_LENGTH * (0.75 + 0.35 * np.clip(outward, 0, 1))
+        way = 0.75 * front + 0.62 * up + 0.55 * outward * rim_way
+        half = 0.5 * LASH_WIDTH * rim_way
+        points.append(np.stack([root - half, root + half, root + length * way], axis=1))
+        tip = move.copy()
+        tip[:, :, EXPRESSION_NAMES.index("eyeBlink" + side)] -= 1.25 * length * up  # from up to down as the lid shuts
+        moves.append(np.stack([move, move, tip], axis=1))
+    points, moves = np.concatenate(points).reshape(-1, 3), np.concatenate(moves).reshape(-1, 3, EXPRESSIONS)
+    one = np.arange(len(points), dtype=np.int32).reshape(-1, 3)
+    ones = np.ones(len(points))
+    return Fringe(
+        points.astype(np.float32), np.concatenate([one, one[:, ::-1]]), moves.astype(np.float32), ones, ones, ones
+    )
+
+
+def _noise(count: int, seed: int) -> np.ndarray:
+    """(count,) in 0..1, evenly spread and the same every time."""
+    return (np.arange(count) * 0.6180339887 + 0.377 * seed) % 1.0
