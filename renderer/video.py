@@ -18,6 +18,7 @@ from scipy.signal import resample_poly
 
 from renderer.errors import RenderError
 from renderer.frame_file import FPS, FrameFile
+from renderer.planar import planar
 
 ENCODER = {"preset": "veryfast", "crf": "20"}
 """libx264 settings: 256² talking heads at about 0.4 Mbit/s, without visible blocks."""
@@ -86,9 +87,7 @@ class VideoWriter(FrameFile):
         height, width = frame.shape[:2]
         if width % 2 or height % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        return av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
+        return planar(np.ascontiguousarray(frame))
 
     def write(self, frame: np.ndarray) -> None:
         super().write(frame)
@@ -101,7 +100,7 @@ class VideoWriter(FrameFile):
         end = round(self.frames * self._rate / self._fps)
         piece = np.zeros((1, end - self._sound_written), np.float32)
         part = self._sound[self._sound_written : end]
-        piece[0, : len(part)] = part
+        piece[0, : len(part)] = np.nan_to_num(part, posinf=1, neginf=-1).clip(-1, 1)
         samples = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
         samples.sample_rate, samples.pts = self._rate, self._sound_written
         samples.time_base = Fraction(1, self._rate)
@@ -110,13 +109,14 @@ class VideoWriter(FrameFile):
 
 
 def _playable(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
-    """Mono sound that the encoder takes: finite, within -1..1, at a rate that AAC knows."""
-    samples = np.nan_to_num(np.asarray(samples, np.float32), posinf=1, neginf=-1)
+    """Mono sound at a rate that AAC knows; the samples themselves where it does, for many writers share them."""
+    samples = np.asarray(samples, np.float32)
     if samples.ndim != 1 or rate < 1:
         raise RenderError(f"Sound must be mono, (N,) at a rate above 0 Hz; this is {samples.shape} at {rate} Hz.")
     if rate not in AAC_RATES and len(samples):
         shared = gcd(48_000, rate)
-        samples, rate = resample_poly(samples, 48_000 // shared, rate // shared).astype(np.float32), 48_000
+        finite = np.nan_to_num(samples, posinf=1, neginf=-1)
+        samples, rate = resample_poly(finite, 48_000 // shared, rate // shared).astype(np.float32), 48_000
     elif rate not in AAC_RATES:
         rate = 48_000
-    return samples.clip(-1, 1), rate
+    return samples, rate

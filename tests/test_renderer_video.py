@@ -6,10 +6,12 @@ from itertools import count, islice
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, Colorspace
 
 from renderer.alpha_video import AlphaVideoWriter
 from renderer.errors import RenderError
 from renderer.layout import LARGEST, Grid, stamp_label
+from renderer.planar import planar
 from renderer.reel import Strip, write_reel
 from renderer.video import VideoWriter
 
@@ -87,6 +89,18 @@ def test_odd_sizes_are_padded_and_colours_are_kept(tmp_path):
         frame = next(video.decode(video=0))
         assert (frame.width, frame.height) == (162, 118)
         assert np.abs(frame.to_ndarray(format="rgb24").astype(int)[:117, :161] - skin).max() <= 4
+
+
+def test_colours_are_those_of_ffmpegs_own_converter():
+    for frame in (
+        picture(160, 90),
+        *(np.full((4, 6, 3), colour, np.uint8) for colour in ((255, 255, 255), (0, 0, 255))),
+    ):
+        theirs = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        difference = planar(frame).to_ndarray().astype(int) - theirs.to_ndarray()
+        assert np.abs(difference).max() <= 2
 
 
 def test_the_file_says_that_it_is_generated(tmp_path):
