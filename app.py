@@ -23,6 +23,7 @@ os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="perfrdiff-page-", dir=o
 import gradio as gr
 
 from page.following import followed
+from page.people import Chooser
 from page.theme import THEME
 from page.visits import Visits
 from page.words import TROUBLE, notice, outcome, stages, trouble
@@ -75,6 +76,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                 speaker = gr.Video(
                     label="Speaker", sources=["upload", "webcam"], include_audio=True, height=250, elem_id="speaker"
                 )
+                talks = Chooser("Who of them talks?", "speaker")
             with gr.Column(elem_classes="card", min_width=300):
                 with gr.Row(elem_classes="top"):
                     gr.HTML("<h2>2 · Somebody listening</h2>", padding=False)
@@ -99,6 +101,8 @@ def build(weights: str = "demo") -> gr.Blocks:
                 video = gr.Video(
                     label="Listener", sources=["upload", "webcam"], height=250, visible=False, elem_id="listener"
                 )
+                with gr.Column(visible=False) as whose:
+                    listens = Chooser("Who of them listens?", "listener")
         with gr.Row(elem_id="examples"):
             gr.Markdown("Nothing at hand?", elem_classes="hint")
             try_photo = gr.Button("Try our speaker and a photo", size="sm", elem_id="try-photo")
@@ -181,7 +185,8 @@ def build(weights: str = "demo") -> gr.Blocks:
 
         def run(
             speaker_file, kind, photo_file, video_file, samples, look, style, seed, strength, guidance, size, longest,
-            label, weights, mesh_look, person, called, transparent, animator, visit: gr.Request,
+            label, weights, mesh_look, person, called, transparent, animator, speaker_person, listener_person,
+            visit: gr.Request,
         ) -> Iterator[dict]:  # fmt: skip
             listener_file = photo_file if kind == PHOTO else video_file
             VISITS.keep(visit.session_hash, speaker_file, photo_file, video_file)
@@ -193,6 +198,8 @@ def build(weights: str = "demo") -> gr.Blocks:
                 request = ReactRequest(
                     speaker=Path(speaker_file),
                     listener=Path(listener_file),
+                    speaker_person=speaker_person,
+                    listener_person=listener_person if kind == VIDEO else None,
                     out=VISITS.new_folder(visit.session_hash),
                     samples=int(samples),
                     seed=int(seed or 0),
@@ -262,6 +269,8 @@ def build(weights: str = "demo") -> gr.Blocks:
             called,
             transparent,
             animator,
+            talks.number,
+            listens.number,
         ]
         outputs = [status, results, together, archive, cut_out, *cards, *meshes, *photos]
         go.click(
@@ -278,10 +287,11 @@ def build(weights: str = "demo") -> gr.Blocks:
             lambda kind: [
                 gr.update(visible=kind == PHOTO),
                 gr.update(visible=kind == VIDEO),
+                gr.update(visible=kind == VIDEO),
                 gr.update(visible=kind == PHOTO),
             ],
             kind,
-            [photo, video, style],
+            [photo, video, whose, style],
             show_progress="hidden",
             queue=False,
             api_visibility="private",
@@ -307,6 +317,11 @@ def build(weights: str = "demo") -> gr.Blocks:
 
         for slot in (speaker, photo, video):
             slot.change(noticed, slot, None, show_progress="hidden", queue=False, api_visibility="private")
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        for slot, chooser in ((speaker, talks), (video, listens)):
+            slot.change(chooser.hidden, None, chooser.parts, queue=False, **quiet).then(
+                chooser.look, slot, chooser.parts, **quiet
+            )
         ours = str(EXAMPLES / "speaker.mp4")
         for button, chosen, files in (
             (try_photo, PHOTO, {photo: EXAMPLES / "portrait.jpg"}),

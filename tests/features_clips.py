@@ -76,3 +76,13 @@ def corners(width: int, height: int) -> np.ndarray:
     picture[middle:, :centre, 2] = 220
     picture[middle:, centre:] = 220
     return picture
+
+
+def two_people(path: Path, face: np.ndarray, frames: int = 30) -> Path:
+    """A clip in which a (1024 or more, square) picture of a face is seen large on the left and smaller on the right."""
+    picture = grey(120, 640, 320)
+    for size, x, y in ((256, 20, 20), (170, 440, 60)):
+        step = face.shape[0] // size
+        small = face[: size * step, : size * step].astype(np.float32).reshape(size, step, size, step, 3)
+        picture[y : y + size, x : x + size] = small.mean(axis=(1, 3)).astype(np.uint8)
+    return write_clip(path, [picture] * frames, np.arange(frames) / 25)

@@ -159,6 +159,31 @@ def test_bad_input_is_answered_in_one_sentence(page, speaker, tmp_path):
     assert page.locator("#results video").count() == 0
 
 
+@pytest.mark.slow
+def test_of_several_people_the_visitor_chooses_one(page, portrait, tmp_path):
+    from features_clips import two_people
+
+    from perfrdiff.features.images import read_image
+
+    choose(page, "#speaker", two_people(tmp_path / "two.mp4", read_image(portrait)))
+    page.wait_for_selector("#speaker-people img", timeout=60_000)
+    numbers = page.locator("#speaker-person label")
+    assert [number.strip() for number in numbers.all_inner_texts()] == ["1", "2"]
+    assert page.locator("#speaker-person input").first.is_checked()
+    if os.environ.get("PERFRDIFF_PICTURES"):
+        page.screenshot(path=Path(os.environ["PERFRDIFF_PICTURES"]) / "people.png", full_page=True)
+    numbers.nth(1).click()
+    choose(page, "#photo", portrait)
+    page.locator("#samples input[type=range]").focus()
+    page.keyboard.press("Home")
+    page.locator("#look label", has_text="mesh").click()
+    page.click("#go")
+    page.wait_for_selector(".note", timeout=PATIENCE)
+    assert "number 2 is followed, on the right" in page.inner_text(".note")
+    page.click("#try-photo")
+    page.wait_for_selector("#speaker-people", state="hidden", timeout=60_000)
+
+
 def test_a_missing_file_is_named(page):
     page.click("#go")
     page.wait_for_selector(".trouble", timeout=60_000)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from features_clips import grey, write_clip
+from features_clips import two_people
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.images import read_image
@@ -16,16 +15,7 @@ PORTRAIT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "portra
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory) -> Path:
-    """A large face on the left, a smaller one on the right."""
-    face = read_image(PORTRAIT)
-    picture = grey(120, 640, 320)
-    for size, x, y in ((256, 20, 20), (170, 440, 60)):
-        step = face.shape[0] // size
-        small = (
-            face[: size * step, : size * step].astype(np.float32).reshape(size, step, size, step, 3).mean(axis=(1, 3))
-        )
-        picture[y : y + size, x : x + size] = small.astype(np.uint8)
-    return write_clip(tmp_path_factory.mktemp("people") / "two.mp4", [picture] * 30, np.arange(30) / 25)
+    return two_people(tmp_path_factory.mktemp("people") / "two.mp4", read_image(PORTRAIT))
 
 
 def test_the_number_chooses_the_person(pair, tmp_path):
