@@ -8,6 +8,7 @@ import numpy as np
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect import affect_attributes
+from perfrdiff.features.affect_network import NETWORK_WIDTH, AffectNetwork, present
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.coefficients import FPS, ROTATION
 from perfrdiff.features.habits import Habits, measure_habits
@@ -58,6 +59,7 @@ def read_speaker(
     progress: Callable[[float], None] | None = None,
     max_seconds: float = LONGEST_SECONDS,
     person: int | None = None,
+    affect_network: str | os.PathLike | None = None,
 ) -> Speaker:
     """Everything the models want to know of a speaker video, or of a features file in its place.
 
@@ -68,6 +70,8 @@ def read_speaker(
         progress: called with 0 … 1.
         max_seconds: a longer clip is refused.
         person: whom to follow, as ``people.preview`` numbers them; None: the largest steady face.
+        affect_network: an ONNX file (``affect_network.py``) that reads valence, arousal and expressions in place of the
+            rules; None: checkpoints/affect.onnx where it is there.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
@@ -75,7 +79,12 @@ def read_speaker(
     if is_table(path):
         return _tabled_speaker(path, max_seconds)
     info = probe(path, max_seconds)
-    track = track_video(path, progress, max_seconds=max_seconds, info=info, person=person)
+    affect_network = affect_network or present()
+    network = AffectNetwork(affect_network) if affect_network else None
+    track = track_video(path, progress, max_seconds=max_seconds, info=info, person=person, affect=network)
+    affect = affect_attributes(track.coefficients)
+    if network:
+        affect[:, -NETWORK_WIDTH:] = track.affect
     frames = len(track.coefficients)
     sound = read_audio(path, info)
     notes = list(track.notes)
@@ -89,7 +98,7 @@ def read_speaker(
     return Speaker(
         audio=mfcc(samples, RATE, frames),
         coefficients=track.coefficients,
-        affect=affect_attributes(track.coefficients),
+        affect=affect,
         sound=sound,
         notes=notes,
         quality=track.quality,

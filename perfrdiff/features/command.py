@@ -33,6 +33,13 @@ def add_commands(commands) -> None:
         action="store_true",
         help="shift and stretch every channel to the mean and spread of the REACT 2024 data, for the paper's weights",
     )
+    command.add_argument(
+        "--affect-network",
+        type=Path,
+        metavar="FILE.onnx",
+        help="reads valence, arousal and expressions in place of the rules (perfrdiff/features/affect_network.py says "
+        "what it must look like; default: checkpoints/affect.onnx where it is there)",
+    )
     command.set_defaults(run=_features)
 
     command = commands.add_parser(
@@ -67,7 +74,7 @@ def _features(options: argparse.Namespace) -> int:
 
     if options.layout == "table" and options.out.suffix not in (".npz", ".csv"):
         raise InputError(f"{options.out.name} ends in neither .npz nor .csv; name the features file with one of them.")
-    speaker = read_speaker(options.video, person=options.person)
+    speaker = read_speaker(options.video, person=options.person, affect_network=options.affect_network)
     coefficients = speaker.coefficients
     if options.match_react:
         coefficients = matched_to_react(coefficients)

@@ -40,8 +40,11 @@ class RawTrack:
     takes: list[int] = field(default_factory=list)  # counts up where the face was found again elsewhere (scene cut)
     shapes: list[np.ndarray | None] = field(default_factory=list)  # (SHAPE_WIDTH,) of units.shape_of
     sizes: list[float] = field(default_factory=list)  # longer side of the face, the file's pixels; 0 where not seen
+    affects: list[np.ndarray | None] = field(default_factory=list)  # (10,) of an AffectNetwork, where there is one
 
-    def add(self, expressions, rotation, position, sharpness: float, take: int, shape=None, size=0.0) -> None:
+    def add(
+        self, expressions, rotation, position, sharpness: float, take: int, shape=None, size=0.0, affect=None
+    ) -> None:
         """Append one frame; pass None for the arrays where no face was seen."""
         self.expressions.append(expressions)
         self.rotations.append(rotation)
@@ -50,6 +53,7 @@ class RawTrack:
         self.takes.append(take)
         self.shapes.append(shape)
         self.sizes.append(size)
+        self.affects.append(affect)
 
     @property
     def tracked(self) -> np.ndarray:

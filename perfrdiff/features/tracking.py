@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from perfrdiff.errors import InputError
+from perfrdiff.features.affect_network import AffectNetwork
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
@@ -49,6 +50,7 @@ class FaceTrack:
     tracked: np.ndarray  # (T,) bool: seen, as opposed to filled in
     quality: np.ndarray  # (T,) uint8, index into signals.QUALITIES
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
+    affect: np.ndarray | None = None  # (T, 10) float32 of an AffectNetwork: valence, arousal, 8 probabilities
     best_frame: np.ndarray | None = None  # (H, W, 3) uint8 RGB: sharp, frontal, eyes open, mouth closed; on request
     landmarks: np.ndarray | None = None  # (478, 3) float32, pixels of best_frame
     best_coefficients: np.ndarray | None = None  # (58,) float32 of best_frame as a photo
@@ -62,6 +64,7 @@ def track_video(
     portrait: bool = False,
     info: VideoInfo | None = None,
     person: int | None = None,
+    affect: AffectNetwork | None = None,
 ) -> FaceTrack:
     """Follow one face through a clip: the largest that stays, or the one of a number.
 
@@ -72,6 +75,7 @@ def track_video(
         portrait: also choose and return the best frame.
         info: the result of ``probe``, if it is already known.
         person: 1 for the largest steady face, 2 for the next …, as ``people.preview`` numbers them.
+        affect: a network to read the face's affect with.
 
     Raises:
         InputError: as ``probe``; no face; no person of that number; the face seen in less than half of the frames.
@@ -82,14 +86,14 @@ def track_video(
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
     if person is not None and not 1 <= person <= len(people):
         raise InputError(f"There is no person {person} in {info.name}; {len(people)} can be followed.")
-    track = _Follower(info, people[(person or 1) - 1]).follow(path, max_seconds, progress)
+    track = _Follower(info, people[(person or 1) - 1], affect).follow(path, max_seconds, progress)
     tracked = track.tracked
     if not tracked.any():
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
     if tracked.mean() < LEAST_TRACKED:
         raise InputError(
-            f"A face was seen in only {tracked.mean():.0%} of {info.name}; at least {LEAST_TRACKED:.0%} is needed, "
-            "cut the part that shows the face."
+            f"A face was seen in only {tracked.mean():.0%} of {info.name} ({_times(tracked)}); at least "
+            f"{LEAST_TRACKED:.0%} is needed, cut the part that shows the face."
         )
     turns = _stand_upright(track)
     coefficients, _ = clean(track)
@@ -97,7 +101,7 @@ def track_video(
     notes = _notes(info, people, track, quality, (person or 1) - 1)
     if turns:
         notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
-    result = FaceTrack(coefficients, tracked, quality, notes)
+    result = FaceTrack(coefficients, tracked, quality, notes, _bridged(track.affects) if affect else None)
     if portrait:
         result = _with_portrait(result, track, path, info, turns, people[(person or 1) - 1])
     if progress:
@@ -141,8 +145,8 @@ def track_image(picture: np.ndarray, name: str = "the photo", near: np.ndarray |
 class _Follower:
     """Follows one person through the pictures of a clip, moving the region along when needed."""
 
-    def __init__(self, info: VideoInfo, person: Person):
-        self._info = info
+    def __init__(self, info: VideoInfo, person: Person, affect: AffectNetwork | None):
+        self._info, self._affect = info, affect
         self._centre, self._size = person.centre, person.size  # where the face was last, pixels as shown
         self._region = region_around(np.array(person.centres), max(person.sizes), info.width, info.height)
         self._lost = 0
@@ -167,7 +171,10 @@ class _Follower:
                     self._centre, self._size = self._shown(face, scale)
                     position = self._position(face, scale)
                     sharpness, shape = _sharpness(picture, face), shape_of(face.landmarks)
-                    track.add(face.expressions, face.rotation, position, sharpness, self._take, shape, self._size)
+                    affect = self._affect.read(picture, face) if self._affect else None
+                    track.add(
+                        face.expressions, face.rotation, position, sharpness, self._take, shape, self._size, affect
+                    )
                     self._keep_inside(face, picture, scale)
                 reader.region = self._region
                 if progress and index % 10 == 0:
@@ -223,6 +230,13 @@ class _Follower:
             self._take += moved
 
 
+def _bridged(rows: list[np.ndarray | None]) -> np.ndarray:
+    """(T, C) float32 with straight lines over frames without a face, and the nearest row at the ends."""
+    seen = [index for index, row in enumerate(rows) if row is not None]
+    columns = np.stack([rows[index] for index in seen], axis=1)
+    return np.stack([np.interp(np.arange(len(rows)), seen, one) for one in columns], axis=1).astype(np.float32)
+
+
 def _sharpness(picture: np.ndarray, face: Face) -> float:
     """Variance of the Laplacian over the face at a fixed size."""
     height, width = picture.shape[:2]
@@ -247,13 +261,11 @@ def _notes(info: VideoInfo, people: list[Person], track: RawTrack, quality: np.n
     if people[followed].size < SMALL_FACE:
         size = people[followed].size
         notes.append(f"The face in {info.name} is only {size:.0f} px high; fine movements cannot be read.")
-    filled = _spans(quality == QUALITIES.index("filled"))
-    if filled:
-        times = ", ".join(f"{first / FPS:.1f}–{last / FPS:.1f} s" for first, last in filled[:MOST_SPANS])
-        more = f" and {len(filled) - MOST_SPANS} more" if len(filled) > MOST_SPANS else ""
-        total = (quality == QUALITIES.index("filled")).sum() / FPS
+    filled = quality == QUALITIES.index("filled")
+    if filled.any():
         notes.append(
-            f"The face was out of sight for {total:.1f} s of {info.name} ({times}{more}); a resting face stands there."
+            f"The face was out of sight for {filled.sum() / FPS:.1f} s of {info.name} ({_times(filled)}); "
+            "a resting face stands there."
         )
     turned = (quality == QUALITIES.index("coarse")).mean()
     if turned > COARSE_NOTED and people[followed].size >= SMALL_FACE:
@@ -261,6 +273,14 @@ def _notes(info: VideoInfo, people: list[Person], track: RawTrack, quality: np.n
     if track.takes and track.takes[-1]:
         notes.append(f"The face jumped in {info.name} (a scene cut?); each part has its own seat.")
     return notes
+
+
+def _times(flags: np.ndarray) -> str:
+    """The seconds in which (T,) flags are set, in words; the longest few where there are many."""
+    spans = _spans(flags)
+    longest = sorted(sorted(spans, key=lambda span: span[0] - span[1])[:MOST_SPANS])
+    more = f" and {len(spans) - MOST_SPANS} more" if len(spans) > MOST_SPANS else ""
+    return ", ".join(f"{first / FPS:.1f}–{last / FPS:.1f} s" for first, last in longest) + more
 
 
 def _spans(flags: np.ndarray) -> list[tuple[int, int]]:
