@@ -111,6 +111,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         clock.enter("Reading the listener")
         listener = read_listener(request.listener, progress=clock.part, person=request.listener_person)
         looks = _looks(request, listener)
+        if "photo" in looks:  # now: nobody should wait for the reactions to learn that the face is too small
+            animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
         style = _set_listener(reactor, listener, request)
         clock.enter("Watching the speaker's face")
         speaker = read_speaker(
@@ -276,7 +278,6 @@ def _draw(
     if "mesh" in looks:
         drawn["mesh"] = [mesh.render(coefficients) for coefficients in reactions.coefficients]
     if "photo" in looks:
-        animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
         drawn["photo"] = animator.animate_many(list(reactions.coefficients))
     made, cards, apart = [], [], []
     for index, coefficients in enumerate(reactions.coefficients):

@@ -230,6 +230,27 @@ def test_bfloat16_is_near(checkpoint, person):
     assert np.abs(near[0] - near[1]).mean() < 3
 
 
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_gpus_arrangement_draws_the_same_on_a_cpu(checkpoint, person, traced):
+    """Autocast, channels last, batches over frames and samples, and torch.compile's tracing, without a GPU."""
+    sequences = [moving(7, seed) for seed in (1, 2, 3)]
+    plain = PIRenderAnimator(checkpoint, 64, device="cpu")
+    arranged = PIRenderAnimator(checkpoint, 64, device="cpu")
+    network = arranged._network = arranged._draw = Network(*read(checkpoint))  # without the CPU's own convolutions
+    network.channels_last()
+    network.editing_precision = torch.bfloat16
+    arranged._batch = 8  # does not divide the 21 frames: the last run is filled up
+    if traced:
+        arranged._draw = torch.compile(network, dynamic=False, backend="eager")
+    drawn = []
+    for animator in (plain, arranged):
+        animator.set_portrait(*person)
+        strips = animator.animate_many(sequences)
+        drawn.append(np.stack([np.stack(frames) for frames in zip(*strips, strict=True)]).astype(int))
+    assert drawn[0].shape == drawn[1].shape == (7, 3, 64, 64, 3)
+    assert np.abs(drawn[0] - drawn[1]).mean() < 3
+
+
 def test_present_weights_are_chosen_and_absent_ones_asked_for(checkpoint, face, tmp_path_factory):
     empty, there = tmp_path_factory.mktemp("none"), checkpoint.parent
     assert isinstance(portrait_animator(face, folder=empty), WarpAnimator)

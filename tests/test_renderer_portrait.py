@@ -9,7 +9,7 @@ from drawn_portrait import drawn_portrait
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
 from renderer.portrait import PortraitAnimator, WarpAnimator
-from renderer.portrait.matte import with_strands
+from renderer.portrait.matte import with_objects, with_strands
 from renderer.portrait.motion import POSE_LIMIT, ease, residual
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.untangle import signed_areas
@@ -100,6 +100,13 @@ def test_an_open_mouth_is_dark_inside_and_has_teeth(animator):
     column = opened[round(upper[1]) + 1 : round(lower[1]), round(upper[0])].sum(axis=1)
     assert column.min() < 180
     assert column[: len(column) // 2].max() > column.min() + 120
+
+
+def test_a_grey_photo_gets_no_red_mouth(face, portrait):
+    picture, landmarks, own = portrait
+    animator = WarpAnimator(face, SIZE)
+    animator.set_portrait(np.repeat(picture.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2), landmarks, own)
+    assert np.ptp(draw(animator, jawOpen=0.6), axis=2).max() <= 15  # lower teeth are a little warmer
 
 
 def test_a_shut_mouth_stays_shut_while_the_face_moves(animator):
@@ -306,3 +313,15 @@ def test_single_strands_before_a_calm_wall_move_with_the_head():
     assert grown[57, 101] > 0.8 and grown[57, 80] < 0.1 and grown[25, 25] == 0
     noisy = np.random.default_rng(0).integers(0, 255, picture.shape).astype(np.uint8)
     np.testing.assert_allclose(with_strands(matte, picture, noisy), matte, atol=1e-3)
+
+
+def test_what_is_thick_and_of_another_colour_beside_the_hair_stays_where_it_is():
+    picture, matte = np.full((200, 200, 3), 180, np.uint8), np.zeros((200, 200), np.float32)
+    plate = picture.copy()
+    picture[60:140, 60:140], matte[60:140, 60:140] = (60, 45, 30), 1.0
+    picture[100:112, 140:160] = (60, 60, 200)  # a blue bar behind the hair
+    picture[70:72, 140:160] = (60, 60, 200)  # as blue, but thin
+    picture[40:58, 80:100] = (70, 50, 35)  # a lock that the matte missed
+    behind = with_objects(plate, picture, matte)
+    assert np.abs(behind[106, 150].astype(int) - (60, 60, 200)).max() < 5
+    assert np.abs(behind[71, 150].astype(int) - 180).max() < 20 and np.abs(behind[50, 90].astype(int) - 180).max() < 5

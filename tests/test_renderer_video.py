@@ -92,10 +92,8 @@ def test_odd_sizes_are_padded_and_colours_are_kept(tmp_path):
 
 
 def test_colours_are_those_of_ffmpegs_own_converter():
-    for frame in (
-        picture(160, 90),
-        *(np.full((4, 6, 3), colour, np.uint8) for colour in ((255, 255, 255), (0, 0, 255))),
-    ):
+    plain = [np.full((4, 6, 3), colour, np.uint8) for colour in ((255, 255, 255), (0, 0, 255))]
+    for frame in (picture(160, 90), *plain):
         theirs = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )

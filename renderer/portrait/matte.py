@@ -9,6 +9,9 @@ _WORK = 320  # pixels across at which the matte is found; finer gains nothing an
 
 
 STRAND = (16.0, 56.0)  # levels of difference to the background: none of it is hair, all of it is
+OBJECT = 28  # levels of difference to the filled-in background that make an object
+UNLIKE = 60  # levels by which it differs from the person beside it
+THICKEST_HAIR = 0.018  # of the padded picture: strands outside the matte are thinner
 CALM = 60.0  # square levels of detail in a background that still lets strands be told from it
 HAIR_X, HAIR_Y = 0.72, 0.84  # half axes in face heights of where hair may be; smaller ones lost curls
 
@@ -114,6 +117,25 @@ def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -
     trust = (1 - distance / (0.16 * size)).clip(0, 1)[..., None]
     filled = smooth + (texture - smooth) * trust
     return np.where(known[..., None], picture, filled.round().clip(0, 255)).astype(np.uint8)
+
+
+def with_objects(plate: np.ndarray, picture: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The filled-in background (P, P, 3), with what stands close to the person in the photo but is too thick for hair.
+
+    A helmet's ring or a chair's back must not break off where the filling begins.
+    """
+    size = len(matte)
+    beside = cv2.dilate((matte > 0.02).astype(np.uint8), np.ones((max(3, round(0.006 * size)) | 1,) * 2, np.uint8)) == 0
+    differs = (np.abs(picture.astype(np.int16) - plate).max(axis=2) > OBJECT) & beside
+    hair = _pulled(picture, matte > 0.9)  # the colours of the person's own edge, continued outward
+    differs &= np.abs(picture - hair).max(axis=2) > UNLIKE
+    across = max(3, round(THICKEST_HAIR * size)) | 1
+    thick = cv2.morphologyEx(
+        differs.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    )
+    whole = cv2.dilate(thick, np.ones((3, 3), np.uint8)) * beside
+    share = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), 0.0025 * size)[..., None]
+    return (plate + (picture.astype(np.float32) - plate) * share).round().astype(np.uint8)
 
 
 def with_strands(matte: np.ndarray, picture: np.ndarray, plate: np.ndarray) -> np.ndarray:

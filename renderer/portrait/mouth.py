@@ -12,6 +12,8 @@ SHUT = 0.045  # gap / mouth width below which the photo's mouth counts as closed
 
 FOLLOW = 0.07  # of the mouth's width: how far the photo's own teeth stretch with the lower lip
 
+GREY = 0.12  # saturation of the skin below which a photo is taken for less and less coloured
+
 _TOOTH_EDGES = np.array([0.0, 0.165, 0.295, 0.40, 0.485], dtype=np.float32)  # of the mouth's width, from the middle
 
 
@@ -52,8 +54,9 @@ class Mouth:
         self.tone = np.clip(skin.mean() / 165.0, 0.35, 1.15)
         cast = skin / max(skin.mean(), 1.0)
         self.tooth = np.clip(np.array([228.0, 214.0, 194.0]) * self.tone * (0.6 + 0.4 * cast), 0, 245)
-        self.flesh = np.array([150.0, 66.0, 62.0]) * self.tone
-        self.deep = np.array([44.0, 17.0, 16.0]) * self.tone
+        colourful = np.clip(np.ptp(skin) / max(skin.max(), 1.0) / GREY, 0, 1)  # a grey photo has a grey mouth
+        painted = self.tooth, np.array([150.0, 66.0, 62.0]) * self.tone, np.array([44.0, 17.0, 16.0]) * self.tone
+        self.tooth, self.flesh, self.deep = (c.mean() + (c - c.mean()) * colourful for c in painted)
         self.shown = None
         if is_open:
             contour = np.concatenate([upper, lower[-2:0:-1]])
