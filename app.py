@@ -101,7 +101,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                 video = gr.Video(
                     label="Listener", sources=["upload", "webcam"], height=250, visible=False, elem_id="listener"
                 )
-                with gr.Column(visible=False) as whose:
+                with gr.Column(visible=False, elem_id="whose") as whose:
                     listens = Chooser("Who of them listens?", "listener")
         with gr.Row(elem_id="examples"):
             gr.Markdown("Nothing at hand?", elem_classes="hint")

@@ -38,8 +38,8 @@ def habits_card(habits: tuple[tuple[str, str], ...]) -> str:
     """How the listener of a video listens, as measured, as HTML; nothing for a photo."""
     if not habits:
         return ""
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in habits)
-    return f'<div class="habits"><h3>How this listener listens</h3><table>{rows}</table></div>'
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in habits)
+    return f'<div class="habits"><h3>How this listener listens</h3><dl>{rows}</dl></div>'
 
 
 def notice(reactor: pipeline.Reactor, minutes: int) -> str:

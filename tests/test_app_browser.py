@@ -184,6 +184,24 @@ def test_of_several_people_the_visitor_chooses_one(page, portrait, tmp_path):
     page.wait_for_selector("#speaker-people", state="hidden", timeout=60_000)
 
 
+@pytest.mark.slow
+def test_a_listeners_video_shows_how_they_listen(page, speaker, listener_video):
+    choose(page, "#speaker", speaker)
+    page.locator("#kind label", has_text="video").click()
+    choose(page, "#listener", listener_video)
+    page.locator("#samples input[type=range]").focus()
+    page.keyboard.press("Home")
+    page.locator("#look label", has_text="mesh").click()
+    page.click("#go")
+    page.wait_for_selector(".habits", timeout=PATIENCE)
+    words = page.inner_text(".habits")
+    assert all(name in words for name in ("Nods", "Smiles", "Blinks", "Looks away", "confidence"))
+    assert page.locator("#listener-person").is_hidden(), "nothing is asked where there is one person"
+    if os.environ.get("PERFRDIFF_PICTURES"):
+        page.wait_for_selector("#together video")
+        page.screenshot(path=Path(os.environ["PERFRDIFF_PICTURES"]) / "habits.png", full_page=True)
+
+
 def test_a_missing_file_is_named(page):
     page.click("#go")
     page.wait_for_selector(".trouble", timeout=60_000)
