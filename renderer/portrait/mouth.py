@@ -116,12 +116,12 @@ def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, t
             side = min(abs(x) / 0.5, 1.0)
             light = 1.0 - 0.5 * side * side
             r, g, b = deep[0], deep[1], deep[2]
-            # Tongue: lies in the lower jaw, lit from the front.
-            tx, ty = lx / 0.28, (ly + 0.005) / 0.15
+            # Tongue: lies in the lower jaw, its back a little higher; lit from the front.
+            tx, ty = lx / 0.35, (ly + 0.06) / 0.21
             tongue = 1.0 - (tx * tx + ty * ty)
             if tongue > 0:
-                mix = min(tongue * 2.0, 1.0) * 0.8
-                shade = (0.55 + 0.45 * min(tongue, 1.0)) * light
+                mix = min(tongue * 2.5, 1.0) * 0.85
+                shade = (0.55 + 0.45 * tongue) * light * (1.0 - 0.3 * min(max(-ly / 0.25, 0.0), 1.0))
                 r += (flesh[0] * shade - r) * mix
                 g += (flesh[1] * shade - g) * mix
                 b += (flesh[2] * shade - b) * mix
