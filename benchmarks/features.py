@@ -3,15 +3,19 @@
     python -m benchmarks.features [VIDEO]
 
 Without a video, the example speaker is shown at 1280x720. Frames per CPU-second (all threads), which a busy machine
-disturbs least; the ratio is against the plain way. The last lines are the whole way, on processor and wall clock.
+disturbs least; the ratio is against the plain way. The last lines are the whole way, on processor and wall clock, and
+the most memory that a process takes for 10 s and for 120 s of the clip, played over and over.
 """
 
+import multiprocessing
+import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 
 from perfrdiff.features.affect import affect_attributes
@@ -23,6 +27,7 @@ from perfrdiff.features.search import look_through, region_around
 from perfrdiff.features.units import SHAPE_WIDTH, read_units, shape_of
 from renderer.video import VideoWriter
 
+LENGTHS = (10, 120)  # seconds
 EXAMPLE = Path(__file__).resolve().parents[1] / "assets" / "examples" / "speaker.mp4"
 
 
@@ -90,6 +95,49 @@ def main(path: Path) -> None:
         f"{'read_speaker, per CPU-second':36}{count / processor:10.0f}   {processor / info.seconds:.2f} CPU-s a second"
     )
     print(f"{'read_speaker, wall':36}{count / seconds:10.0f}   {seconds / info.seconds:.2f} x the clip's length")
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = [peak_memory(looped(path, Path(folder) / f"{length}.mkv", length)) for length in LENGTHS]
+    shown = ", ".join(f"{length} s: {peak:.0f} MB" for length, peak in zip(LENGTHS, peaks, strict=True))
+    slope = 1000 * (peaks[1] - peaks[0]) / (LENGTHS[1] - LENGTHS[0]) / 25
+    print(f"{'read_speaker, peak memory':36}{shown}; {slope:.1f} kB a frame")
+
+
+def looped(source: Path, target: Path, seconds: int) -> Path:
+    """A clip's packets over and over up to a length; no pixel is coded again."""
+    with av.open(str(target), "w") as new:
+        begin, copies, latest = 0.0, {}, {}
+        while begin < seconds:
+            with av.open(str(source)) as old:
+                streams = [old.streams.video[0], *old.streams.audio[:1]]
+                for stream in streams:
+                    if stream.index not in copies:
+                        copies[stream.index] = new.add_stream_from_template(stream)
+                end = begin
+                for packet in old.demux(streams):
+                    if packet.dts is None or begin + float(packet.pts * packet.time_base) >= seconds:
+                        continue
+                    shift = round(begin / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    if packet.dts <= latest.get(packet.stream.index, -np.inf):
+                        continue  # sound overlaps by a packet where the clip begins again
+                    latest[packet.stream.index] = packet.dts
+                    if packet.stream.type == "video":
+                        end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                    packet.stream = copies[packet.stream.index]
+                    new.mux(packet)
+            begin = end
+    return target
+
+
+def peak_memory(path: Path) -> float:
+    """MB that a fresh process holds at most while it reads the clip."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_of_reading, (path,))
+
+
+def _peak_of_reading(path: Path) -> float:
+    read_speaker(path)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def enlarged(folder: Path) -> Path:
