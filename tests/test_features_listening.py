@@ -88,10 +88,12 @@ def test_every_frame_says_what_it_rests_on():
     rows[90:, CHANNEL["rotationY"]] += np.radians(60)
     tracked = np.ones(100, bool)
     tracked[10:14] = tracked[30:60] = False
-    quality = quality_of(rows, tracked, np.full(100, 120.0))
+    quality = quality_of(rows, tracked, np.full(100, 120.0), np.full(100, 180.0))
     names = [QUALITIES[index] for index in quality]
     assert names[0] == "seen"
     assert set(names[10:14]) == {"bridged"}
     assert set(names[30:60]) == {"filled"}
     assert set(names[90:]) == {"coarse"}
-    assert (quality_of(rows[:20], tracked[:20], np.full(20, 30.0)) > 0).all(), "a small face is coarse"
+    for size, light in ((30.0, 180.0), (120.0, 20.0)):
+        coarse = quality_of(rows[:20], tracked[:20], np.full(20, size), np.full(20, light))
+        assert (coarse > 0).all(), "a small or a dark face is coarse"

@@ -17,7 +17,7 @@ from perfrdiff.features.images import read_image
 from perfrdiff.features.media import probe
 from perfrdiff.features.pose import euler_angles, rotation_matrix, smooth, translations
 from perfrdiff.features.search import look_through
-from perfrdiff.features.signals import RawTrack, clean, neutral_offset, without_offset
+from perfrdiff.features.signals import QUALITIES, RawTrack, clean, neutral_offset, without_offset
 from perfrdiff.features.tracking import track_image, track_video
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
@@ -263,8 +263,15 @@ def test_a_face_that_hides_for_a_second_is_noted_and_one_that_hides_mostly_is_re
     track = track_video(write_clip(tmp_path / "hides.mp4", [face] * 40 + [wall] * 30 + [face] * 30, times))
     assert 0.65 < track.tracked.mean() < 0.75
     assert any("out of sight" in note for note in track.notes)
-    with pytest.raises(InputError, match="seen in only"):
+    with pytest.raises(InputError, match=r"seen in only 30% .*\(0\.0–1\.2 s\)"):
         track_video(write_clip(tmp_path / "gone.mp4", [face] * 30 + [wall] * 70, times))
+
+
+def test_a_dark_face_is_followed_and_told_to_be_coarse(portrait, tmp_path):
+    dark = (shrunk(portrait, 256) * 0.12).astype(np.uint8)
+    track = track_video(write_clip(tmp_path / "dark.mp4", [dark] * 30, np.arange(30) / 25))
+    assert (track.quality == QUALITIES.index("coarse")).all()
+    assert any("too dark" in note for note in track.notes)
 
 
 def test_no_face_is_told_plainly(tmp_path):

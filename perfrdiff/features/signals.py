@@ -23,10 +23,11 @@ constant expression. The mouth is left alone: a smile that is held is an express
 
 
 QUALITIES = ("seen", "coarse", "bridged", "filled")
-"""What a frame's numbers rest on: the face; a face too small or turned too far to be read finely; the frames before and
-after a gap of at most 0.4 s; nothing, the person's median stands there."""
+"""What a frame's numbers rest on: the face; a face too small, too dark or turned too far to be read finely; the frames
+before and after a gap of at most 0.4 s; nothing, the person's median stands there."""
 COARSE_PIXELS = 48  # of the face's longer side
 COARSE_TURN = np.radians(45)
+COARSE_LIGHT = 40.0  # of 255, 95th percentile over the face; at 32, noise of 2 halves what is read of small movements
 
 
 @dataclass
@@ -40,10 +41,20 @@ class RawTrack:
     takes: list[int] = field(default_factory=list)  # counts up where the face was found again elsewhere (scene cut)
     shapes: list[np.ndarray | None] = field(default_factory=list)  # (SHAPE_WIDTH,) of units.shape_of
     sizes: list[float] = field(default_factory=list)  # longer side of the face, the file's pixels; 0 where not seen
+    lights: list[float] = field(default_factory=list)  # 95th percentile of the face's grey, 0 … 255; 255 where not seen
     affects: list[np.ndarray | None] = field(default_factory=list)  # (10,) of an AffectNetwork, where there is one
 
     def add(
-        self, expressions, rotation, position, sharpness: float, take: int, shape=None, size=0.0, affect=None
+        self,
+        expressions,
+        rotation,
+        position,
+        sharpness: float,
+        take: int,
+        shape=None,
+        size=0.0,
+        light=255.0,
+        affect=None,
     ) -> None:
         """Append one frame; pass None for the arrays where no face was seen."""
         self.expressions.append(expressions)
@@ -53,6 +64,7 @@ class RawTrack:
         self.takes.append(take)
         self.shapes.append(shape)
         self.sizes.append(size)
+        self.lights.append(light)
         self.affects.append(affect)
 
     @property
@@ -95,16 +107,17 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
     return rows.astype(np.float32), offset
 
 
-def quality_of(coefficients: np.ndarray, tracked: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def quality_of(coefficients: np.ndarray, tracked: np.ndarray, sizes: np.ndarray, lights: np.ndarray) -> np.ndarray:
     """(T,) uint8, an index into ``QUALITIES`` for every frame.
 
     Args:
         coefficients: (T, 58) as ``clean`` gives them.
         tracked: (T,) bool, the face was seen.
         sizes: (T,) longer side of the face in the file's pixels; not looked at where it was not seen.
+        lights: (T,) 95th percentile of the face's grey, 0 … 255.
     """
     turned = np.abs(coefficients[:, ROTATION][:, :2] - [np.pi, 0]).max(axis=1) > COARSE_TURN
-    quality = np.where(tracked & (turned | (sizes < COARSE_PIXELS)), 1, 0).astype(np.uint8)
+    quality = np.where(tracked & (turned | (sizes < COARSE_PIXELS) | (lights < COARSE_LIGHT)), 1, 0).astype(np.uint8)
     missing = np.flatnonzero(~tracked)
     for gap in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
         if len(gap):

@@ -17,9 +17,10 @@ from perfrdiff.features.affect_network import AffectNetwork
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
+from perfrdiff.features.notes import notes_on, times_of
 from perfrdiff.features.pose import euler_angles, rotation_matrix, tracked_angles
 from perfrdiff.features.search import LOOK_PIXELS, Person, find_faces, look_through, region_around
-from perfrdiff.features.signals import COARSE_PIXELS, QUALITIES, RawTrack, clean, quality_of
+from perfrdiff.features.signals import RawTrack, clean, quality_of
 from perfrdiff.features.units import shape_of
 
 __all__ = ["FaceStill", "FaceTrack", "FaceTracker", "quarter_turns_of", "track_image", "track_video"]
@@ -28,9 +29,7 @@ REGION_PIXELS = 640  # long side of what the tracker is given
 LEAST_TRACKED = 0.5  # share of frames with a face below which a clip is refused
 LOST_FRAMES = 12  # frames without the face before the whole picture is looked at again
 EDGE = 0.04  # share of the region; a face this near its edge makes the region follow
-SMALL_FACE = COARSE_PIXELS  # below this the numbers are coarse and the notes say so
-MOST_SPANS = 4  # parts that a note lists
-COARSE_NOTED = 0.1  # share of a clip turned far away from which on a note says so
+_BRIGHT = round(0.95 * 128 * 128)
 
 
 @dataclass(frozen=True)
@@ -92,13 +91,13 @@ def track_video(
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
     if tracked.mean() < LEAST_TRACKED:
         raise InputError(
-            f"A face was seen in only {tracked.mean():.0%} of {info.name} ({_times(tracked)}); at least "
+            f"A face was seen in only {tracked.mean():.0%} of {info.name} ({times_of(tracked)}); at least "
             f"{LEAST_TRACKED:.0%} is needed, cut the part that shows the face."
         )
     turns = _stand_upright(track)
     coefficients, _ = clean(track)
-    quality = quality_of(coefficients, tracked, np.array(track.sizes))
-    notes = _notes(info, people, track, quality, (person or 1) - 1)
+    quality = quality_of(coefficients, tracked, np.array(track.sizes), np.array(track.lights))
+    notes = notes_on(info, people, track, quality, (person or 1) - 1)
     if turns:
         notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
     result = FaceTrack(coefficients, tracked, quality, notes, _bridged(track.affects) if affect else None)
@@ -170,10 +169,18 @@ class _Follower:
                     self._lost = 0
                     self._centre, self._size = self._shown(face, scale)
                     position = self._position(face, scale)
-                    sharpness, shape = _sharpness(picture, face), shape_of(face.landmarks)
+                    (sharpness, light), shape = _sharpness_and_light(picture, face), shape_of(face.landmarks)
                     affect = self._affect.read(picture, face) if self._affect else None
                     track.add(
-                        face.expressions, face.rotation, position, sharpness, self._take, shape, self._size, affect
+                        face.expressions,
+                        face.rotation,
+                        position,
+                        sharpness,
+                        self._take,
+                        shape,
+                        self._size,
+                        light,
+                        affect,
                     )
                     self._keep_inside(face, picture, scale)
                 reader.region = self._region
@@ -237,56 +244,15 @@ def _bridged(rows: list[np.ndarray | None]) -> np.ndarray:
     return np.stack([np.interp(np.arange(len(rows)), seen, one) for one in columns], axis=1).astype(np.float32)
 
 
-def _sharpness(picture: np.ndarray, face: Face) -> float:
-    """Variance of the Laplacian over the face at a fixed size."""
+def _sharpness_and_light(picture: np.ndarray, face: Face) -> tuple[float, float]:
+    """Variance of the Laplacian over the face at a fixed size, and the 95th percentile of its grey, 0 … 255."""
     height, width = picture.shape[:2]
     left, top, right, bottom = np.clip(face.box, 0, [width, height, width, height]).astype(int)
     if right - left < 8 or bottom - top < 8:
-        return 0.0
+        return 0.0, 255.0
     grey = cv2.cvtColor(picture[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA), cv2.CV_32F).var())
-
-
-def _notes(info: VideoInfo, people: list[Person], track: RawTrack, quality: np.ndarray, followed: int) -> list[str]:
-    notes = []
-    if info.promised_seconds is not None:
-        notes.append(
-            f"{info.name} promises {info.promised_seconds:.1f} s, but only {info.seconds:.1f} s could be read and used."
-        )
-    if len(people) > 1:
-        third = min(2, int(people[followed].centre[0] / info.width * 3))
-        place = ("on the left", "in the middle", "on the right")[third]
-        which = "the largest that stays" if followed == 0 else f"number {followed + 1}"
-        notes.append(f"{len(people)} faces were seen in {info.name}; {which} is followed, {place}.")
-    if people[followed].size < SMALL_FACE:
-        size = people[followed].size
-        notes.append(f"The face in {info.name} is only {size:.0f} px high; fine movements cannot be read.")
-    filled = quality == QUALITIES.index("filled")
-    if filled.any():
-        notes.append(
-            f"The face was out of sight for {filled.sum() / FPS:.1f} s of {info.name} ({_times(filled)}); "
-            "a resting face stands there."
-        )
-    turned = (quality == QUALITIES.index("coarse")).mean()
-    if turned > COARSE_NOTED and people[followed].size >= SMALL_FACE:
-        notes.append(f"In {turned:.0%} of {info.name} the face is turned far away; its expression is a guess there.")
-    if track.takes and track.takes[-1]:
-        notes.append(f"The face jumped in {info.name} (a scene cut?); each part has its own seat.")
-    return notes
-
-
-def _times(flags: np.ndarray) -> str:
-    """The seconds in which (T,) flags are set, in words; the longest few where there are many."""
-    spans = _spans(flags)
-    longest = sorted(sorted(spans, key=lambda span: span[0] - span[1])[:MOST_SPANS])
-    more = f" and {len(spans) - MOST_SPANS} more" if len(spans) > MOST_SPANS else ""
-    return ", ".join(f"{first / FPS:.1f}–{last / FPS:.1f} s" for first, last in longest) + more
-
-
-def _spans(flags: np.ndarray) -> list[tuple[int, int]]:
-    """(T,) bool -> first frame and the frame after the last of every run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    grey = cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var()), float(np.partition(grey, _BRIGHT, axis=None)[_BRIGHT])
 
 
 def quarter_turns_of(coefficients: np.ndarray) -> int:
