@@ -1,6 +1,6 @@
 """Frames per second of the mesh renderer on one core, each way in turn in the same run.
 
-    python benchmarks/mesh.py [--frames 200] [--size 256]
+    python benchmarks/mesh.py [--frames 200] [--size 256] [--person Alex]
 
 OpenGL is measured where EGL is there, on whatever driver it finds; on a GPU its time is not the processor's, so that
 its figures are of the wall clock.
@@ -26,6 +26,7 @@ import numpy as np  # noqa: E402
 from renderer.backends import SOFTWARE, GLBackend  # noqa: E402
 from renderer.face_model import EXPRESSIONS, load_face_model, neutral_coefficients  # noqa: E402
 from renderer.mesh import LOOKS, MeshRenderer  # noqa: E402
+from renderer.studio import PEOPLE  # noqa: E402
 
 ROUNDS = 5  # each way is timed this often, interleaved; the best round counts
 
@@ -44,12 +45,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--person", choices=tuple(PEOPLE), default="Alex", help="long hair takes longer")
     options = parser.parse_args()
     face, values = load_face_model(), lively(options.frames)
-    renderers = {look: MeshRenderer(face, options.size, look, backend="cpu") for look in LOOKS}
+    renderers = {look: MeshRenderer(face, options.size, look, options.person, backend="cpu") for look in LOOKS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without EGL the CPU draws: left out below
-        others = {look: MeshRenderer(face, options.size, look, backend="gl") for look in LOOKS}
+        others = {look: MeshRenderer(face, options.size, look, options.person, backend="gl") for look in LOOKS}
     drivers = [r._backend.renderer for r in others.values() if isinstance(r._backend, GLBackend)]
     software = all(driver.lower().startswith(SOFTWARE) for driver in drivers)
     if drivers:
@@ -65,7 +67,9 @@ def main() -> None:
                 pass
             best[look] = min(best[look], clock() - start)
     names = {"studio": "studio: 2x2 samples, lit per pixel", "grey": "grey: one sample, flat, jagged"}
-    print(f"{len(face.mean_shape)} vertices, {len(face.triangles)} triangles, {options.size} px, one thread")
+    studio = renderers["studio"]
+    print(f"{options.person}: {len(studio._shape)} vertices, {len(studio._triangles)} triangles, {options.size} px")
+    print(f"one thread, load average {os.getloadavg()[0]:.1f}")
     print(f"OpenGL: {drivers[0] if drivers else 'no EGL here'}")
     for look, seconds in best.items():
         other = best.get(f"{look}, OpenGL")

@@ -53,6 +53,7 @@ class _Locks:
     end: float | None = None  # height at which it is cut off; None: where its length ends
     slack: float = 0.0  # how far beyond the lift it may hang free, below the ears
     blunt: float = 0.1  # width of the tip over that of the middle
+    hangs: bool = True  # off the head, so that its underside is seen
 
 
 def _combed(roots: np.ndarray, points: np.ndarray, part: float, side: float, down: float, back: float) -> np.ndarray:
@@ -82,27 +83,27 @@ CUTS: dict[str, tuple[_Locks, ...]] = {
     "cropped": (),
     "swept": (
         _Locks(
-            partial(_above, height=0.30), 96, 0.40, partial(_combed, part=0.20, side=1.0, down=0.5, back=0.30),
-            width=0.15, lift=0.035, segments=5,
+            partial(_above, height=0.30), 84, 0.40, partial(_combed, part=0.20, side=1.0, down=0.5, back=0.30),
+            width=0.15, lift=0.035, segments=5, hangs=False,
         ),
     ),
     "bob": (
         _Locks(
-            partial(_above, height=0.05), 84, 1.5, partial(_combed, part=0.0, side=0.8, down=1.4, back=0.10),
-            width=0.20, lift=0.06, segments=8, end=-0.42, slack=0.06, blunt=0.8,
+            partial(_above, height=0.05), 62, 1.5, partial(_combed, part=0.0, side=0.8, down=1.4, back=0.10),
+            width=0.23, lift=0.06, segments=6, end=-0.42, slack=0.06, blunt=0.8,
         ),
-        _Locks(_forehead, 22, 0.9, _hanging, width=0.17, lift=0.05, segments=5, end=0.42, blunt=0.8),
+        _Locks(_forehead, 18, 0.9, _hanging, width=0.17, lift=0.05, segments=5, end=0.42, blunt=0.8, hangs=False),
     ),
     "chin": (
         _Locks(
-            partial(_above, height=0.05), 84, 1.5, partial(_combed, part=0.16, side=1.0, down=1.2, back=0.25),
-            width=0.18, lift=0.08, segments=8, end=-0.30, slack=0.04, blunt=0.4,
+            partial(_above, height=0.05), 62, 1.5, partial(_combed, part=0.16, side=1.0, down=1.2, back=0.25),
+            width=0.21, lift=0.08, segments=6, end=-0.30, slack=0.04, blunt=0.4,
         ),
     ),
     "long": (
         _Locks(
-            partial(_above, height=0.05), 84, 1.75, partial(_combed, part=0.12, side=0.9, down=1.4, back=0.16),
-            width=0.20, lift=0.06, segments=10, slack=0.06, blunt=0.5,
+            partial(_above, height=0.05), 62, 1.75, partial(_combed, part=0.12, side=0.9, down=1.4, back=0.16),
+            width=0.23, lift=0.06, segments=7, slack=0.06, blunt=0.5,
         ),
     ),
 }  # fmt: skip
@@ -182,7 +183,8 @@ def _lock_mesh(paths: np.ndarray, locks: _Locks) -> Fringe:
     corners = np.stack([low - side * width, high, low + side * width], axis=2)
     points = corners.reshape(-1, 3)
     first = (np.arange(count)[:, None] * rows + np.arange(rows - 1)[None]).reshape(-1) * 3
-    quads = [(first + a, first + b, first + 3 + b, first + 3 + a) for a, b in ((0, 1), (1, 2), (2, 0))]
+    sides = ((0, 1), (1, 2), (2, 0)) if locks.hangs else ((0, 1), (1, 2))
+    quads = [(first + a, first + b, first + 3 + b, first + 3 + a) for a, b in sides]
     triangles = [np.stack(corner, -1) for a, b, c, d in quads for corner in ((a, b, c), (a, c, d))]
     light = np.clip(0.70 + 0.6 * t, 0, 1)[None, :, None] * np.array([0.75, 1.0, 0.75])
     across = _noise(count, 4)[:, None, None] * 3 + np.array([-0.5, 0, 0.5]) * locks.width

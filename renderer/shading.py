@@ -59,6 +59,8 @@ def _cover(fa, fb, fc, wa, wb, wc, ux, uy, vx, vy, inverse, soft):
     u, v: the triangle's edges from its first corner, in samples; from them the field's slope on the screen, which is
     steep where the surface turns away.
     """
+    if fa == fb and fb == fc:  # locks and lashes, which are nothing else
+        return _step(fa, soft)
     slope_x = ((fb - fa) * vy - (fc - fa) * uy) * inverse
     slope_y = ((fc - fa) * ux - (fb - fa) * vx) * inverse
     footprint = np.float32(1.3 * SAMPLES) * np.sqrt(slope_x * slope_x + slope_y * slope_y)
