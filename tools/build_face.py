@@ -6,7 +6,8 @@
 Out of MakeHuman's base mesh are cut the head, neck and shoulders, the eyeballs, teeth and tongue; they get the 52 ARKit
 face units, a few directions of identity, a part for every triangle, painted fields (tools/face_paint.py) and
 the places of MediaPipe's 468 landmarks (tools/face_landmarks.py). The file is in FaceVerse v2's layout and frame
-(spec renderers.md 3.1) with some arrays of our own beside it. Running it twice gives the same bytes.
+(spec renderers.md 3.1) with some arrays of our own beside it. Running it twice gives the same bytes; the
+landmarks are found on the head as it is drawn, so a change of the studio's light shifts them by some 0.0002 units.
 """
 
 from __future__ import annotations
