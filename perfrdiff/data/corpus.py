@@ -46,6 +46,14 @@ class Corpus:
         """Tokens in a clip."""
         return self.listener.shape[1]
 
+    @property
+    def device(self) -> torch.device:
+        return self.listener.device
+
+    def to(self, device: torch.device | str) -> "Corpus":
+        """The same corpus on another device."""
+        return Corpus(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+
     def clips_of(self) -> Tensor:
         """(persons, clips per person): which clips belong to a person."""
         return torch.argsort(self.person, stable=True).reshape(int(self.person.max()) + 1, -1)

@@ -61,6 +61,8 @@ class WeightEdit:
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x (P * m, frames, in) -> (P * m, frames, out) with each listener's own weight."""
+        if self.dense is not None and self.people == 1:
+            return F.linear(x, self.dense[0].to(x.dtype), bias)
         rows = x.reshape(self.people, -1, x.shape[-1])
         if self.dense is not None:
             out = rows @ self.dense.transpose(1, 2).to(rows.dtype)

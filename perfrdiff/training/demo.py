@@ -1,11 +1,12 @@
 """From nothing to the demo weights: `python -m perfrdiff.training.demo` (or `make demo-weights`).
 
-Simulates a corpus, trains style encoder, generator and weight editor one after the other, and writes
-`checkpoints/demo.safetensors`. A killed run goes on where its last checkpoint in the work folder was.
+Simulates a corpus, trains style encoder, generator and weight editor one after the other, tunes generator and editor
+until their reactions move as listeners do, and writes `checkpoints/demo.safetensors`. A killed run goes on where its
+last state in the work folder was.
 """
 
 import argparse
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,21 @@ from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
-from perfrdiff.training.loop import LoopConfig, train
-from perfrdiff.training.stages import EditorStage, GeneratorModel, GeneratorStage, StyleModel, StyleStage
+from perfrdiff.training.demo_editor import EditorStage
+from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.demo_matching import Matching, TunedGeneratorStage
+from perfrdiff.training.demo_style import StyleModel, StyleStage
+from perfrdiff.training.drawn import Schedule, Where, train
+from perfrdiff.training.movement import Onlooker
 
 DESCRIPTION = (
     "Demo weights, trained on simulated conversations only (perfrdiff/data/simulated.py). "
     "Not the weights of the PerFRDiff paper and not trained on real people."
 )
+
+NATIVE_BF16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+"""Emulated bf16 is ten times slower than float32."""
+SCALED_BY = 600  # clips from which the scales of movement are taken
 
 
 @dataclass(frozen=True)
@@ -45,15 +54,19 @@ class DemoConfig:
     )  # fmt: skip
     editor_hidden: int = 96
     rank: int = 4
-    # Guided by the voice alone: when to nod is in the voice and learnt weakly, smiles follow the face as they should.
+    # Matched to how listeners move in just this many steps and without guidance, see demo_matching.
     sampling: checkpoints.SamplingDefaults = field(
-        default_factory=lambda: checkpoints.SamplingDefaults(
-            steps=25, guidance=5.0, guidance_over=("audio",), slide=16, clamp=10.0, head_smoothing=3.0
-        )
+        default_factory=lambda: checkpoints.SamplingDefaults(steps=8, guidance=1.0, slide=16, clamp=10.0)
     )
-    style_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=600, learning_rate=8e-4))
-    generator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=1e-3, warmup=200))
-    editor_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3400, learning_rate=1.2e-3, ema=0.996))
+    style_schedule: Schedule = field(default_factory=lambda: Schedule(steps=2000, learning_rate=8e-4))
+    generator_schedule: Schedule = field(default_factory=lambda: Schedule(steps=4000, learning_rate=1e-3, warmup=200))
+    generator_tuning_schedule: Schedule = field(
+        default_factory=lambda: Schedule(steps=480, learning_rate=3e-4, warmup=20, ema=0.98, save_every=50)
+    )
+    editor_schedule: Schedule = field(default_factory=lambda: Schedule(steps=1000, learning_rate=1.2e-3, ema=0.99))
+    editor_tuning_schedule: Schedule = field(
+        default_factory=lambda: Schedule(steps=1000, learning_rate=8e-4, warmup=20, ema=0.98, save_every=50)
+    )
 
 
 def demo_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
@@ -81,60 +94,95 @@ def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: in
     return styles
 
 
-def run(config: DemoConfig, work: Path, out: Path | None, stage: str = "all") -> None:
-    """Train the stages and, when all are done, write the checkpoint to `out`."""
-    corpus = load_corpus(config.corpus, work)
-    print(f"corpus: {len(corpus.listener)} listener clips of {corpus.tokens} tokens", flush=True)
-    torch.manual_seed(0)
-    widths = corpus.codec.widths
-    face = widths["listener"]
-    conditions = {"audio": widths["audio"], "coefficients": widths["coefficients"], "past_listener": face}
-    encoder = StyleEncoder(replace(config.style_encoder, coefficients=face))
-    denoiser = Denoiser(replace(config.denoiser, features=face, condition_widths=conditions))
-    editor_config = WeightEditorConfig(
-        style=config.style_encoder.projection,
-        hidden=config.editor_hidden,
-        rank=config.rank,
-        targets=demo_targets(denoiser.config),
-    )
-    editor = WeightEditor(editor_config)
-    if stage in ("all", "style", "editor"):
-        style_stage = StyleStage(StyleModel(encoder, corpus.habits.shape[1]), corpus)
-        encoder = train(style_stage.model, style_stage.loss, config.style_loop, work / "style.pt", "style").encoder
-    if stage in ("all", "generator", "editor"):
-        model = GeneratorModel(denoiser)
-        generator_stage = GeneratorStage(denoiser, corpus, model=model)
-        trained = train(model, generator_stage.loss, config.generator_loop, work / "generator.pt", "generator")
-        denoiser = trained.denoiser
-    if stage not in ("all", "editor"):
-        return
-    editor_stage = EditorStage(editor, GeneratorStage(denoiser, corpus), encoder)
-    editor = train(editor, editor_stage.loss, config.editor_loop, work / "editor.pt", "editor")
-    if out is not None:
-        styles = named_styles(encoder, corpus)
-        checkpoint = checkpoints.Checkpoint(
-            denoiser, encoder, editor, corpus.codec, styles, config.sampling, DESCRIPTION
+@dataclass
+class _Networks:
+    """What is trained, untrained."""
+
+    encoder: StyleEncoder
+    denoiser: Denoiser
+    editor: WeightEditor
+
+    @classmethod
+    def of(cls, config: DemoConfig, widths: dict[str, int], device: torch.device) -> "_Networks":
+        torch.manual_seed(0)
+        face = widths["listener"]
+        conditions = {"audio": widths["audio"], "coefficients": widths["coefficients"], "past_listener": face}
+        encoder = StyleEncoder(replace(config.style_encoder, coefficients=face))
+        denoiser = Denoiser(replace(config.denoiser, features=face, condition_widths=conditions))
+        editor = WeightEditor(
+            WeightEditorConfig(
+                style=config.style_encoder.projection,
+                hidden=config.editor_hidden,
+                rank=config.rank,
+                targets=demo_targets(denoiser.config),
+            )
         )
-        checkpoints.save(checkpoint, out, half=True)
-        print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
+        return cls(encoder.to(device), denoiser.to(device), editor.to(device))
+
+
+def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | None = None) -> None:
+    """Train all stages and write the checkpoint to `out`; with `only`, stop after the stage of that name."""
+    device = torch.device("cuda" if where.device != "cpu" and torch.cuda.is_available() else "cpu")
+    corpus = load_corpus(config.corpus, work).to(device)
+    print(f"corpus: {len(corpus.listener)} listener clips of {corpus.tokens} tokens", flush=True)
+    onlooker = Onlooker.of(corpus.codec, corpus.listener[:SCALED_BY].float())
+    nets = _Networks.of(config, corpus.codec.widths, device)
+    style = StyleModel(nets.encoder, corpus.habits.shape[1], len(onlooker.floor)).to(device)
+    model = GeneratorModel(nets.denoiser).to(device)
+    generator = GeneratorStage(nets.denoiser, corpus, model=model)
+    matching = Matching(generator, onlooker, config.sampling)
+    editing = GeneratorStage(nets.denoiser, corpus)  # without the forecast
+    edited = Matching(editing, onlooker, config.sampling)
+    stages = {
+        "style": (style, StyleStage(style, corpus, onlooker)),
+        "generator": (model, generator),
+        "generator_tuning": (model, TunedGeneratorStage(generator, matching)),
+        "editor": (nets.editor, EditorStage(nets.editor, editing, nets.encoder)),
+        "editor_tuning": (nets.editor, EditorStage(nets.editor, editing, nets.encoder, edited)),
+    }
+    for name, (trained, stage) in stages.items():
+        for frozen in (style, model, nets.editor):
+            frozen.eval().requires_grad_(frozen is trained)
+        train(trained, stage.loss, getattr(config, f"{name}_schedule"), work / f"{name}.safetensors", name, where)
+        if name == only:
+            return
+    for network in (style, model, nets.editor):
+        network.cpu().eval().requires_grad_(False)
+    corpus = corpus.to("cpu")
+    styles = named_styles(nets.encoder, corpus)
+    checkpoints.save(
+        checkpoints.Checkpoint(
+            nets.denoiser, nets.encoder, nets.editor, corpus.codec, styles, config.sampling, DESCRIPTION
+        ),
+        out,
+        half=True,
+    )
+    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
+
+
+STAGES = tuple(f.name.removesuffix("_schedule") for f in fields(DemoConfig) if f.name.endswith("_schedule"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("runs/demo"), help="folder of the run's own checkpoints")
+    parser.add_argument("--work", type=Path, default=Path("runs/demo"), help="folder of the run's own states")
     parser.add_argument("--out", type=Path, default=checkpoints.FOLDER / "demo.safetensors")
-    parser.add_argument("--stage", choices=("all", "style", "generator", "editor"), default="all")
+    parser.add_argument("--until", choices=STAGES, help="stop after this stage, and write no checkpoint")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: as many as there are cores")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
+    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16" if NATIVE_BF16 else "no")
     parser.add_argument("--steps-scale", type=float, default=1.0, help="shorten or lengthen every stage by this factor")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     config = DemoConfig()
+    schedules = {f"{name}_schedule": getattr(config, f"{name}_schedule") for name in STAGES}
     scaled = {
-        name: replace(getattr(config, name), steps=round(getattr(config, name).steps * arguments.steps_scale))
-        for name in ("style_loop", "generator_loop", "editor_loop")
+        name: replace(schedule, steps=max(1, round(schedule.steps * arguments.steps_scale)))
+        for name, schedule in schedules.items()
     }
-    run(replace(config, **scaled), arguments.work, arguments.out, arguments.stage)
+    where = Where(arguments.device, arguments.precision)
+    run(replace(config, **scaled), arguments.work, arguments.out, where, arguments.until)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from perfrdiff.published.settings import OptimizerSettings
 
 STATE_FORMAT = "1"
 PRIME = 10_000_019  # keeps the seeds of neighbouring steps apart
+LAST_RATE = 0.02  # share of the learning rate that a warmed-up plan ends with
 COSINE_FROM = 5  # epoch from which the published schedule is stepped (spec section 9)
 PRECISIONS = ("no", "bf16", "fp16")
 WORST = float("inf")
@@ -48,6 +49,7 @@ class Plan:
     optimizer: OptimizerSettings
     clip: float | None = None  # gradient norm
     ema: float = 0.0  # decay of the running average of the weights; 0: none (published)
+    warmup: int | None = None  # steps up to the full learning rate, then half a cosine down; None: as published
     precision: str = "no"
     seed: int = 1234
     log_every: int = 10  # steps
@@ -57,9 +59,17 @@ class Plan:
 
 
 def learning_rate(plan: Plan, step: int) -> float:
-    """The published cosine is stepped once an epoch from the sixth on, with the batches of an epoch as its half period
-    (spec section 14, quirk 13)."""
+    """With a warm-up: a straight line up and half a cosine down to `LAST_RATE`.
+
+    The published cosine is stepped once an epoch from the sixth on, with the batches of an epoch as its half period
+    (spec section 14, quirk 13).
+    """
     settings = plan.optimizer
+    if plan.warmup is not None:
+        if step < plan.warmup:
+            return settings.learning_rate * (step + 1) / plan.warmup
+        done = (step - plan.warmup) / max(1, plan.steps - plan.warmup)
+        return settings.learning_rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
     if not settings.cosine:
         return settings.learning_rate
     turned = max(0, step // plan.epoch_steps - COSINE_FROM)
