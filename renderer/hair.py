@@ -19,6 +19,8 @@ MIDDLE = np.array([0.0, 0.42, -0.33])  # of the skull, y up and z to the front, 
 RIDGE = 0.10  # height of a lock over its width
 SUNK = 0.25  # of half its width: how deep its edges lie, so that no light is seen under it
 STEPS = 24  # of a growing lock
+FREE_HEIGHTS, FREE_DEPTHS = (0.25, 0.62), (-0.50, 0.12)  # no middle line comes farther to the front: the face is free
+LIES_ABOVE = 0.30  # height above which locks lie on the head and show no underside
 LASHES = 13  # on each upper lid
 LASH_LENGTH, LASH_WIDTH = 0.034, 0.010  # model units
 UPPER_LIDS = {  # MediaPipe's landmarks from the outer to the inner corner
@@ -54,6 +56,7 @@ class _Locks:
     slack: float = 0.0  # how far beyond the lift it may hang free, below the ears
     blunt: float = 0.1  # width of the tip over that of the middle
     hangs: bool = True  # off the head, so that its underside is seen
+    frames: bool = False  # the face: it goes back from the temples and behind the ears
 
 
 def _combed(roots: np.ndarray, points: np.ndarray, part: float, side: float, down: float, back: float) -> np.ndarray:
@@ -89,21 +92,21 @@ CUTS: dict[str, tuple[_Locks, ...]] = {
     ),
     "bob": (
         _Locks(
-            partial(_above, height=0.05), 62, 1.5, partial(_combed, part=0.0, side=0.8, down=1.4, back=0.10),
-            width=0.23, lift=0.06, segments=6, end=-0.42, slack=0.06, blunt=0.8,
+            partial(_above, height=0.05), 50, 1.5, partial(_combed, part=0.0, side=0.8, down=1.2, back=0.45),
+            width=0.25, lift=0.035, segments=6, end=-0.42, slack=0.06, blunt=0.8, frames=True,
         ),
         _Locks(_forehead, 18, 0.9, _hanging, width=0.17, lift=0.05, segments=5, end=0.42, blunt=0.8, hangs=False),
     ),
     "chin": (
         _Locks(
-            partial(_above, height=0.05), 62, 1.5, partial(_combed, part=0.16, side=1.0, down=1.2, back=0.25),
-            width=0.21, lift=0.08, segments=6, end=-0.30, slack=0.04, blunt=0.4,
+            partial(_above, height=0.05), 52, 1.5, partial(_combed, part=0.16, side=1.0, down=1.1, back=0.6),
+            width=0.23, lift=0.035, segments=6, end=-0.30, slack=0.04, blunt=0.4, frames=True,
         ),
     ),
     "long": (
         _Locks(
-            partial(_above, height=0.05), 62, 1.75, partial(_combed, part=0.12, side=0.9, down=1.4, back=0.16),
-            width=0.23, lift=0.06, segments=7, slack=0.06, blunt=0.5,
+            partial(_above, height=0.05), 52, 1.75, partial(_combed, part=0.12, side=0.9, down=1.2, back=0.55),
+            width=0.25, lift=0.035, segments=6, slack=0.06, blunt=0.5, frames=True,
         ),
     ),
 }  # fmt: skip
@@ -147,6 +150,8 @@ def _paths(roots: np.ndarray, locks: _Locks, ground: tuple[cKDTree, np.ndarray])
     for step in range(1, STEPS + 1):
         way = locks.flow(roots, point)
         point = point + way * (length / STEPS / np.linalg.norm(way, axis=1))[:, None]
+        if locks.frames:
+            point[:, 2] = np.minimum(point[:, 2], np.interp(point[:, 1], FREE_HEIGHTS, FREE_DEPTHS))
         offset = point - MIDDLE
         far = np.linalg.norm(offset, axis=1)
         distance, nearest = tree.query(offset / far[:, None], k=4)
@@ -183,8 +188,9 @@ def _lock_mesh(paths: np.ndarray, locks: _Locks) -> Fringe:
     corners = np.stack([low - side * width, high, low + side * width], axis=2)
     points = corners.reshape(-1, 3)
     first = (np.arange(count)[:, None] * rows + np.arange(rows - 1)[None]).reshape(-1) * 3
-    sides = ((0, 1), (1, 2), (2, 0)) if locks.hangs else ((0, 1), (1, 2))
-    quads = [(first + a, first + b, first + 3 + b, first + 3 + a) for a, b in sides]
+    under = first[(locks.hangs & (paths[:, 1:, 1] < LIES_ABOVE)).reshape(-1)]
+    sides = ((first, 0, 1), (first, 1, 2), (under, 2, 0))
+    quads = [(at + a, at + b, at + 3 + b, at + 3 + a) for at, a, b in sides]
     triangles = [np.stack(corner, -1) for a, b, c, d in quads for corner in ((a, b, c), (a, c, d))]
     light = np.clip(0.70 + 0.6 * t, 0, 1)[None, :, None] * np.array([0.75, 1.0, 0.75])
     across = _noise(count, 4)[:, None, None] * 3 + np.array([-0.5, 0, 0.5]) * locks.width
