@@ -49,7 +49,6 @@ class SamplingDefaults:
     guidance_over: tuple[str, ...] = ()  # conditions the unconditional branch loses; empty: all of them (published)
     slide: int = 25  # new frames (tokens, where weights have these) per window
     clamp: float = 1.0  # limit of a predicted x0, network units
-    temperature: float = 1.0  # standard deviation of the start noise; above 1 livens up a generator that is too calm
     head_smoothing: float = 0.0  # frames: standard deviation of a Gaussian over where the head is; a third over nods
     audio_range: bool = False  # scale the speaker's audio to 0 … 1 over the clip (published render weights)
 

@@ -137,7 +137,6 @@ class WindowOptions:
     guidance_over: tuple[str, ...]
     slide: int  # new frames per window
     clamp: float
-    temperature: float = 1.0  # standard deviation of the start noise
 
 
 def cut(stream: Tensor, start: int, length: int) -> Tensor:
@@ -169,7 +168,7 @@ def sample_sequence(
     device = next(iter(streams.values())).device
     window, slide = config.window, options.slide
     starts = list(range(0, max(frames - window, 0) + slide, slide))
-    noise = start_noise(seed, samples, (starts[-1] + window, config.features)).to(device) * options.temperature
+    noise = start_noise(seed, samples, (starts[-1] + window, config.features)).to(device)
     done = torch.zeros(samples, 0, config.features, device=device)
     for i, start in enumerate(starts):
         conditions = {
@@ -177,7 +176,7 @@ def sample_sequence(
             for name in config.conditions
             if name in streams
         }
-        if "past_listener" in config.conditions and start > 0:
+        if "past_listener" in config.conditions:  # zeros before the beginning, as in training
             past = done[:, max(start - window, 0) : start]
             conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
         predict = guided_denoiser(denoiser, conditions, options.guidance, edits, options.guidance_over)

@@ -239,8 +239,9 @@ def test_matching_moves_a_generator_towards_how_listeners_move(tmp_path):
     corpus = replace(corpus, listener=still)
     wide = replace(SMALL, window=40, speaker_window=44)
     torch.manual_seed(0)
-    generator = GeneratorStage(Denoiser(wide), corpus, windows=8)
-    matching = Matching(generator, onlooker, SamplingDefaults(steps=4, guidance=1.0, slide=20, clamp=10.0))
+    model = GeneratorModel(Denoiser(wide))
+    generator = GeneratorStage(model.denoiser, corpus, windows=8, model=model)
+    matching = Matching(generator, model, onlooker, SamplingDefaults(steps=4, guidance=1.0, slide=20, clamp=10.0))
     tuned = TunedGeneratorStage(generator, matching, windows=8)
 
     def score():

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from perfrdiff.models.layers import sine_table
 
-DIFFERENCE_SCALE = 4.0  # brings a frame's change to the size of the frame itself
-
 
 @dataclass(frozen=True)
 class StyleEncoderConfig:
@@ -23,7 +21,6 @@ class StyleEncoderConfig:
     projection: int = 512  # width of the style vector
     max_frames: int = 999  # longest clip, frames
     dropout: float = 0.1
-    differences: bool = False  # also read each frame's change since the one before (not published; the demo weights do)
 
 
 class StyleEncoder(nn.Module):
@@ -35,7 +32,7 @@ class StyleEncoder(nn.Module):
     def __init__(self, config: StyleEncoderConfig):
         super().__init__()
         self.config = config
-        self.embed = nn.Linear(config.coefficients * (2 if config.differences else 1), config.width)
+        self.embed = nn.Linear(config.coefficients, config.width)
         self.class_token = nn.Parameter(torch.randn(1, 1, config.width) * 0.02)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
@@ -54,9 +51,6 @@ class StyleEncoder(nn.Module):
         frames = behaviour.shape[1]
         if frames > self.config.max_frames:
             raise ValueError(f"style clip of {frames} frames: this encoder takes at most {self.config.max_frames}")
-        if self.config.differences:
-            change = F.pad(behaviour[:, 1:] - behaviour[:, :-1], (0, 0, 1, 0))
-            behaviour = torch.cat([behaviour, DIFFERENCE_SCALE * change], dim=-1)
         h = self.embed(behaviour)
         h = torch.cat([self.class_token.expand(h.shape[0], -1, -1), h], dim=1) + self.positions[: frames + 1]
         h = self.dropout(h)

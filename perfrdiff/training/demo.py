@@ -54,18 +54,20 @@ class DemoConfig:
     )  # fmt: skip
     editor_hidden: int = 96
     rank: int = 4
-    # Matched to how listeners move in just this many steps and without guidance, see demo_matching.
+    # Matched to how listeners move in just this many steps. Guided by the voice: it says when to nod.
     sampling: checkpoints.SamplingDefaults = field(
-        default_factory=lambda: checkpoints.SamplingDefaults(steps=8, guidance=1.0, slide=16, clamp=10.0)
+        default_factory=lambda: checkpoints.SamplingDefaults(
+            steps=8, guidance=3.0, guidance_over=("audio",), slide=16, clamp=10.0
+        )
     )
     style_schedule: Schedule = field(default_factory=lambda: Schedule(steps=2000, learning_rate=8e-4))
     generator_schedule: Schedule = field(default_factory=lambda: Schedule(steps=4000, learning_rate=1e-3, warmup=200))
     generator_tuning_schedule: Schedule = field(
         default_factory=lambda: Schedule(steps=480, learning_rate=3e-4, warmup=20, ema=0.98, save_every=50)
     )
-    editor_schedule: Schedule = field(default_factory=lambda: Schedule(steps=1000, learning_rate=1.2e-3, ema=0.99))
+    editor_schedule: Schedule = field(default_factory=lambda: Schedule(steps=2600, learning_rate=1.2e-3, ema=0.99))
     editor_tuning_schedule: Schedule = field(
-        default_factory=lambda: Schedule(steps=1000, learning_rate=8e-4, warmup=20, ema=0.98, save_every=50)
+        default_factory=lambda: Schedule(steps=700, learning_rate=8e-4, warmup=20, ema=0.98, save_every=50)
     )
 
 
@@ -130,14 +132,15 @@ def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | Non
     style = StyleModel(nets.encoder, corpus.habits.shape[1], len(onlooker.floor)).to(device)
     model = GeneratorModel(nets.denoiser).to(device)
     generator = GeneratorStage(nets.denoiser, corpus, model=model)
-    matching = Matching(generator, onlooker, config.sampling)
+    plain = replace(config.sampling, guidance=1.0)
+    matching = Matching(generator, model, onlooker, plain)
     editing = GeneratorStage(nets.denoiser, corpus)  # without the forecast
-    edited = Matching(editing, onlooker, config.sampling)
+    edited = Matching(editing, model, onlooker, plain)
     stages = {
         "style": (style, StyleStage(style, corpus, onlooker)),
         "generator": (model, generator),
         "generator_tuning": (model, TunedGeneratorStage(generator, matching)),
-        "editor": (nets.editor, EditorStage(nets.editor, editing, nets.encoder)),
+        "editor": (nets.editor, EditorStage(nets.editor, editing, nets.encoder, people=16, windows_each=3)),
         "editor_tuning": (nets.editor, EditorStage(nets.editor, editing, nets.encoder, edited)),
     }
     for name, (trained, stage) in stages.items():

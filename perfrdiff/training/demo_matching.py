@@ -9,7 +9,7 @@ from torch import Tensor
 from perfrdiff.checkpoints import SamplingDefaults
 from perfrdiff.models.layers import Edits
 from perfrdiff.sampling import ddim, guided_denoiser
-from perfrdiff.training.demo_generator import GeneratorStage, foreseen
+from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage, foreseen
 from perfrdiff.training.movement import Onlooker, energy_score, person_error
 from perfrdiff.training.windows import draw, noise_like, window_batch
 
@@ -24,6 +24,7 @@ class Matching:
     """
 
     generator_stage: GeneratorStage
+    model: GeneratorModel  # forecasts
     onlooker: Onlooker
     sampling: SamplingDefaults
     longest: int = 3  # windows before the last
@@ -61,9 +62,7 @@ class Matching:
                 (self.person_rest_weight, slice(movement, None)),
             ):
                 score = score + weight * person_error(*(x[..., part] for x in (*each, own)))
-        if stage.model is not None:
-            score = score + self.foreseen_weight * self._as_foreseen(made, context)
-        return score
+        return score + self.foreseen_weight * self._as_foreseen(made, context, centred=bool(people))
 
     def react(
         self, clips: Tensor, before: int, generator: torch.Generator, edits: Edits | None = None
@@ -88,17 +87,19 @@ class Matching:
             done = torch.cat([done[:, :start], piece], dim=1)
         return piece, denoiser.memory_tokens(conditions)[2]
 
-    def _as_foreseen(self, made: Tensor, context: Tensor) -> Tensor:
+    def _as_foreseen(self, made: Tensor, context: Tensor, centred: bool) -> Tensor:
         """On average over samples, made windows answer the speaker as the generator's forecast says real ones do.
 
-        The forecast has averaged over thousands of listeners; one real listener's nods are a noisy teacher.
+        The forecast has averaged over thousands of listeners; one real listener's nods are a noisy teacher. It does not
+        know the person: then only its course counts, `centred` in every window.
         """
-        stage = self.generator_stage
+        codec = self.generator_stage.corpus.codec
         with torch.no_grad():
-            expected = stage.model.forecast(context).float()
-        codec = stage.corpus.codec
+            expected = self.model.forecast(context).float()[::2]
         one, other = (foreseen(codec, sample) for sample in made.unflatten(0, (-1, 2)).unbind(1))
-        return ((one - expected[::2]) * (other - expected[::2])).mean()
+        if centred:
+            expected, one, other = (course - course.mean(1, keepdim=True) for course in (expected, one, other))
+        return ((one - expected) * (other - expected)).mean()
 
 
 @dataclass
