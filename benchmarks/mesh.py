@@ -66,7 +66,7 @@ def main() -> None:
             for _ in renderer.render(values):
                 pass
             best[look] = min(best[look], clock() - start)
-    names = {"studio": "studio: 2x2 samples, lit per pixel", "grey": "grey: one sample, flat, jagged"}
+    names = {"studio": "studio: five samples, lit per pixel", "grey": "grey: one sample, flat, jagged"}
     studio = renderers["studio"]
     print(f"{options.person}: {len(studio._shape)} vertices, {len(studio._triangles)} triangles, {options.size} px")
     print(f"one thread, load average {os.getloadavg()[0]:.1f}")

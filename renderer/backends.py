@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 
 from .face_model import CAMERA_Z
-from .rasterizer import SAMPLES, screen_points, vertex_normals, visible_triangles
+from .rasterizer import SPREAD, owners, sample_buffer, screen_points, vertex_normals, visible_triangles
 from .shaders import GREY, RESOLVE, SCREEN, STUDIO, VERTEX
-from .shading import BRIGHTEST, LIGHTS, TOOTH, shade
+from .shading import BRIGHTEST, LIGHTS, TOOTH, shade, surface_marks
 from .studio import StudioSurface
 
 BACKENDS = ("auto", "cpu", "gl")
@@ -86,31 +86,29 @@ class CPUBackend:
         self._scene = scene
 
     def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
-        scene, surface, samples = self._scene, self._scene.surface, self._scene.size * SAMPLES
-        depth, owner = np.empty((samples, samples), np.float32), np.empty((samples, samples), np.int32)
-        focal, centre = scene.focal * SAMPLES, scene.size // 2 * SAMPLES
-        cull = np.ones(len(scene.triangles), bool)
+        scene, surface, seen = self._scene, self._scene.surface, sample_buffer(self._scene.size, SPREAD)
+        cull, marks = np.ones(len(scene.triangles), bool), surface_marks(surface.surface)
         points, normals = np.empty_like(surface.shape), np.empty_like(surface.shape)
         for world, mouth in frames:
             vertex_normals(world, scene.triangles, normals)
-            screen_points(world, focal, centre, samples, CAMERA_Z, points)
-            visible_triangles(points, scene.triangles, cull, depth, owner)
+            screen_points(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
+            visible_triangles(points, scene.triangles, cull, seen, SPREAD, marks)
             image = np.empty((scene.size, scene.size, channels), np.uint8)
             shade(
-                owner, depth, points, normals, scene.triangles, surface.surface, surface.lasting, surface.colours,
-                LIGHTS, np.float32(focal), np.float32(mouth), scene.wall, scene.table, image,
+                seen, points, normals, scene.triangles, surface.surface, surface.lasting, surface.colours,
+                LIGHTS, np.float32(scene.focal), np.float32(mouth), scene.wall, scene.table, image,
             )  # fmt: skip
             yield image
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        scene = self._scene
-        depth, owner = np.empty((scene.size,) * 2, np.float32), np.empty((scene.size,) * 2, np.int32)
+        scene, seen = self._scene, sample_buffer(self._scene.size)
         cull = np.zeros(len(scene.triangles), bool)
         for world, shades in frames:
             world = np.ascontiguousarray(world, np.float32)
             points = np.empty_like(world)
             screen_points(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
-            visible_triangles(points, scene.triangles, cull, depth, owner)
+            visible_triangles(points, scene.triangles, cull, seen)
+            owner = owners(seen)
             yield np.where(owner >= 0, shades[owner], np.float32(0))
 
 
@@ -140,7 +138,7 @@ class GLBackend:
 
     def _prepare(self) -> str:
         gl, scene, surface = _context(), self._scene, self._scene.surface
-        samples = scene.size * (SAMPLES if surface is not None else 1)
+        samples = scene.size * (2 if surface is not None else 1)  # a square of four to a pixel, see shaders.py
         rows = -(-len(scene.triangles) // ROW)
         self._per_triangle = gl.texture((ROW, rows), 1, dtype="f4")
         fragment = (GREY if surface is None else STUDIO).replace("WIDTH", str(ROW)).replace("TOOTH", f"{TOOTH:.6f}")

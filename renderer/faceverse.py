@@ -19,7 +19,7 @@ from .compiled import compiled
 from .errors import RenderError
 from .face_model import CAMERA_Z, EXPRESSIONS, FaceModel, convert_faceverse, project, rotation
 from .mesh import grey_image
-from .rasterizer import screen_points, visible_triangles
+from .rasterizer import owners, sample_buffer, screen_points, visible_triangles
 
 WIDTHS = {
     "identity": 150, "expression": EXPRESSIONS, "texture": 251, "rotation": 3, "gamma": 27, "translation": 3,
@@ -162,9 +162,10 @@ def textured_image(
     """
     world = np.ascontiguousarray(world, np.float32)
     points = np.empty_like(world)
-    depth, owner = np.empty((size, size), np.float32), np.empty((size, size), np.int32)
+    seen = sample_buffer(size)
     screen_points(world, focal, size // 2, size, CAMERA_Z, points)
-    visible_triangles(points, triangles, np.zeros(len(triangles), bool), depth, owner)
+    visible_triangles(points, triangles, np.zeros(len(triangles), bool), seen)
+    owner = owners(seen)
     image = np.zeros((size, size, 3), np.float32)
     _interpolated(points, triangles, np.ascontiguousarray(colours, np.float32), owner, image)
     return image, (owner >= 0).astype(np.float32)

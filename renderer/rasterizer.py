@@ -1,4 +1,4 @@
-"""The compiled loops every look shares: vertex normals, and which triangle each sample of the image sees."""
+"""The compiled loops every look shares: vertex normals, and which triangle each sample of the picture sees."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import numpy as np
 
 from .compiled import compiled
 
-SAMPLES = 2  # samples per pixel and axis: 2 x 2 ordered supersampling
-EMPTY = -1  # triangle number of a sample that sees the background
+CENTRE = np.array([0.5], np.float32)  # one sample in the middle of a pixel
+SPREAD = np.array([0.3, 0.9, 0.5, 0.1, 0.7], np.float32)
+"""Where a pixel's samples lie from left to right, from its top row to its bottom row: five places in either direction.
+
+An upright or level edge shows six steps that way; with nine samples in a square there would be four.
+"""
+MIDDLE = 2  # the row of SPREAD whose sample is the pixel's middle
+LANES = 8  # samples of a row that are tried at once, and the columns that stand free at a buffer's right
+EMPTY = -1  # mark of a sample that sees the background
+UNSEEN = np.int64(0xFFFFFFFF)  # nearness 0, mark EMPTY
 SEAM = np.float32(1e-5)  # rounding slack of the barycentric test, or hairline cracks open between neighbours
 
 
@@ -42,9 +50,9 @@ def vertex_normals(vertices, triangles, normals):
 
 @compiled
 def screen_points(vertices, focal, centre, size, camera_z, points):
-    """World (V, 3) -> sample coordinates and nearness: points (V, 3) = u, v, 1 / distance (greater is nearer).
+    """World (V, 3) -> the picture: points (V, 3) = u, v, 1 / distance (greater is nearer).
 
-    `focal`, `centre` (principal point) and `size` are in samples; sample i has its middle at i + 0.5.
+    `focal`, `centre` (principal point) and `size` are in pixels; pixel i has its middle at i + 0.5.
     """
     for i in range(vertices.shape[0]):
         near = np.float32(1.0) / (np.float32(camera_z) - vertices[i, 2])
@@ -54,74 +62,90 @@ def screen_points(vertices, focal, centre, size, camera_z, points):
         points[i, 2] = near
 
 
-@compiled
-def visible_triangles(points, triangles, cull, depth, owner):
-    """Z-buffer: for every sample the triangle it sees (EMPTY for none) in `owner`, its nearness in `depth`.
+def sample_buffer(size: int, places: np.ndarray = CENTRE) -> np.ndarray:
+    """What `visible_triangles` fills for a picture of size x size pixels: (size * rows, size + LANES) int64."""
+    return np.empty((size * len(places), size + LANES), np.int64)
 
-    points (V, 3) come from `screen_points`; cull (F,) says whether a triangle seen from behind is left out;
-    depth (S, S) float32 and owner (S, S) int32 are overwritten. 1 / distance is linear on the screen, so the depth test
-    is exact in perspective.
+
+def owners(seen: np.ndarray) -> np.ndarray:
+    """(rows, columns) int32 view of a filled buffer: the mark of the triangle that a sample sees, EMPTY for none."""
+    return seen.view(np.int32)[:, : -2 * LANES : 2]  # little-endian, as every machine that numba knows
+
+
+def nearness(seen: np.ndarray) -> np.ndarray:
+    """(rows, columns) float32 view of a filled buffer: 1 / distance of what each sample sees, 0 for nothing."""
+    return seen.view(np.float32)[:, 1 : -2 * LANES : 2]
+
+
+def visible_triangles(
+    points: np.ndarray,
+    triangles: np.ndarray,
+    cull: np.ndarray,
+    seen: np.ndarray,
+    places: np.ndarray = CENTRE,
+    marks: np.ndarray | None = None,
+) -> None:
+    """Z-buffer: for every sample the triangle it sees and how near that is, written to `seen` (see `sample_buffer`).
+
+    points (V, 3) come from `screen_points`; cull (F,) says whether a triangle seen from behind is left out; places
+    (rows,) are CENTRE or SPREAD; marks (F,) int64, 0 to 2^31, are what is noted of a triangle, else its number.
+    1 / distance is linear on the screen, so the depth test is exact in perspective. Of equally near triangles the one
+    with the greater mark is seen.
     """
-    height, width = owner.shape
-    depth[:] = np.float32(0.0)
-    owner[:] = EMPTY
+    marks = np.arange(len(triangles)) if marks is None else marks
+    _fill(points, triangles, marks, cull, places, LANES, seen)
+
+
+@compiled
+def _fill(points, triangles, marks, cull, places, lanes, seen):
+    """One sample is one number, nearness above and mark below: the greater number is what is seen.
+
+    `lanes` is handed in, not known to the compiler: else it spreads the samples over the rows instead of side by side.
+    """
+    seen[:] = UNSEEN
+    height, width = seen.shape[0], seen.shape[1] - lanes
+    rows = places.shape[0]
+    least, most = places.min(), places.max()
+    half, one = np.float32(0.5), np.float32(1.0)
     for face in range(triangles.shape[0]):
         a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
-        ax, ay = points[a, 0], points[a, 1]
-        bx, by = points[b, 0], points[b, 1]
-        cx, cy = points[c, 0], points[c, 1]
+        ax, ay = points[a, 0], points[a, 1] * np.float32(rows)
+        bx, by = points[b, 0], points[b, 1] * np.float32(rows)
+        cx, cy = points[c, 0], points[c, 1] * np.float32(rows)
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         # v runs down, so a triangle wound outward and seen from the front has a negative area
         if area == 0.0 or (area > 0.0 and cull[face]):
             continue
-        low_x = max(0, int(np.ceil(min(ax, bx, cx) - np.float32(0.5))))
-        high_x = min(width - 1, int(np.floor(max(ax, bx, cx) - np.float32(0.5))))
-        low_y = max(0, int(np.ceil(min(ay, by, cy) - np.float32(0.5))))
-        high_y = min(height - 1, int(np.floor(max(ay, by, cy) - np.float32(0.5))))
+        low_x = max(0, int(np.ceil(min(ax, bx, cx) - most)))
+        high_x = min(width - 1, int(np.floor(max(ax, bx, cx) - least)))
+        low_y = max(0, int(np.ceil(min(ay, by, cy) - half)))
+        high_y = min(height - 1, int(np.floor(max(ay, by, cy) - half)))
         if low_x > high_x or low_y > high_y:
             continue
-        inverse = np.float32(1.0) / area
+        inverse = one / area
         # barycentric weights and nearness are linear in x and y: start value and step
         b_dx, b_dy = (cy - ay) * inverse, -(cx - ax) * inverse
         c_dx, c_dy = -(by - ay) * inverse, (bx - ax) * inverse
         za = points[a, 2]
         zb, zc = points[b, 2] - za, points[c, 2] - za
         step = b_dx * zb + c_dx * zc
-        a_dx = -b_dx - c_dx
-        tiny = np.float32(1e-20)  # keeps the divisions finite where an edge runs along the row
-        a_run = np.float32(1.0) / (a_dx if abs(a_dx) > tiny else tiny)
-        b_run = np.float32(1.0) / (b_dx if abs(b_dx) > tiny else tiny)
-        c_run = np.float32(1.0) / (c_dx if abs(c_dx) > tiny else tiny)
-        dx = np.float32(low_x) + np.float32(0.5) - ax
-        last = np.float32(high_x - low_x)
+        mark = marks[face]
+        place = low_y % rows
         for y in range(low_y, high_y + 1):
-            dy = np.float32(y) + np.float32(0.5) - ay
-            wb = dx * b_dx + dy * b_dy
-            wc = dx * c_dx + dy * c_dy
-            wa = np.float32(1.0) - wb - wc
-            # each weight crosses zero once along the row: the samples inside are one run, without a test for each
-            begin, end = np.float32(0.0), last
-            cross = -(wa + SEAM) * a_run
-            if a_run > 0.0:
-                begin = max(begin, cross)
-            else:
-                end = min(end, cross)
-            cross = -(wb + SEAM) * b_run
-            if b_run > 0.0:
-                begin = max(begin, cross)
-            else:
-                end = min(end, cross)
-            cross = -(wc + SEAM) * c_run
-            if c_run > 0.0:
-                begin = max(begin, cross)
-            else:
-                end = min(end, cross)
-            if begin > end:
-                continue
-            start = int(np.ceil(begin))
-            near = za + wb * zb + wc * zc + np.float32(start) * step
-            for x in range(low_x + start, low_x + int(end) + 1):
-                if near > depth[y, x]:
-                    depth[y, x] = near
-                    owner[y, x] = face
-                near += step
+            dx, dy = np.float32(low_x) + places[place] - ax, np.float32(y) + half - ay
+            place = place + 1 if place + 1 < rows else 0
+            wb, wc = dx * b_dx + dy * b_dy, dx * c_dx + dy * c_dy
+            near = za + wb * zb + wc * zc
+            line = seen[y]
+            first = low_x
+            while first <= high_x:
+                for lane in range(lanes):
+                    far = np.float32(first - low_x) + np.float32(lane)
+                    inside_b, inside_c = wb + far * b_dx, wc + far * c_dx
+                    inside = min(one - inside_b - inside_c, min(inside_b, inside_c))
+                    here = np.float32(near + far * step)
+                    sample = np.int64(here.view(np.int32)) << 32 | mark
+                    at = np.uint64(first + lane)
+                    held = line[at]
+                    line[at] = sample if (inside >= -SEAM) & (sample > held) else held
+                first += lanes

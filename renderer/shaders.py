@@ -1,7 +1,8 @@
 """The studio's light once more, for OpenGL: what `shading.py` does in compiled loops, in GLSL 3.30.
 
 The two must tell the same story: a number that changes there changes here (tests/test_renderer_gl.py compares the
-pictures). Each of the 2 x 2 samples of a pixel is a pixel of a picture twice as large, so both see the same samples.
+pictures). Each of the 2 x 2 samples of a pixel is a pixel of a picture twice as large; the loops take five samples in
+other places, so that edges differ by their shades between.
 """
 
 VERTEX = """

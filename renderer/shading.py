@@ -1,7 +1,9 @@
 """The studio's light: the compiled loop that turns visible triangles into the colours of pixels.
 
-Shading is per pixel and in linear light. Where a pixel sees several triangles of one surface it is shaded once, at the
-middle of the samples that see it; different surfaces are shaded apart and averaged, as multisampling hardware does.
+Shading is per pixel and in linear light. Where a pixel sees several triangles of one surface it is shaded once, in the
+middle of the pixel if that is seen; different surfaces are shaded apart and averaged, as multisampling hardware does.
+What is painted on a surface is found point by point, for it differs from one to the next; the lamps are the same for
+all, so a row's points are kept in columns and lit together, as many at once as the processor has lanes.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import compiled, inlined
-from .rasterizer import EMPTY, SAMPLES
+from .rasterizer import EMPTY, MIDDLE, SPREAD, UNSEEN
 
 SKIN, EYE, TEETH, TONGUE, MOUTH = range(5)  # materials; skin includes lips, scalp and what the collar covers
 # what is painted at the vertices and read in every pixel, see tools/face_paint.py
@@ -20,8 +22,18 @@ BRIGHTEST = 2.0  # linear light that the display table still tells apart
 # columns of StudioSurface.lasting behind the colour 0..2, its bits above the material's three, and rows of its colours
 OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z = range(3, 13)
 ON_LIPS, ON_BROW, ON_HAIR, ON_LASH, ON_CLOTH = 1, 2, 4, 8, 16
-SEPARATE = 7 + 8 * (ON_LASH | ON_HAIR)  # bits that tell surfaces apart at an edge: material, lashes, locks of hair
+NUMBER_BITS, NUMBERS = 24, np.int64((1 << 24) - 1)  # of a mark: the triangle's number, above it what surface it is of
+NOTHING = UNSEEN >> NUMBER_BITS  # the surface of a sample that sees the wall
+ONE_SURFACE = np.float32(0.0006)  # differences in 1 / distance up to this, some 0.04 units of depth, are one surface
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR = range(4)
+
+SEVERAL = -2  # the samples of a pixel see different surfaces
+
+# columns of the points of a row, each BATCH long: where in the picture, 1 / distance, the share of the pixel that sees
+# the point, and what is there. After `_lit` red, green and blue are light times that share
+U, V, NEAR, WEIGHT, RED, GREEN, BLUE, NORMAL_X, NORMAL_Y, NORMAL_Z, SKY, SHINE, WRAP, GLOSS, COLUMNS = range(15)
+BATCH = 512
+TOGETHER = 32  # a row is lit in whole groups of so many: what stands behind its last point is lit for nothing
 
 # rows of LIGHTS: unit directions towards key, fill and rim lamp in world space, their linear colours, the ambient light
 # from above and below, and the direction halfway between key and viewer, for highlights
@@ -53,31 +65,19 @@ def _at(lasting, a, b, c, column, wa, wb, wc):
 
 
 @compiled
-def _cover(fa, fb, fc, wa, wb, wc, ux, uy, vx, vy, inverse, soft):
-    """How far inside a painted field (its corner values) the point lies: antialiased over `soft` units or a good pixel.
+def _cover(lasting, a, b, c, column, wa, wb, wc, ux, uy, vx, vy, inverse, soft):
+    """How far inside a painted field the point lies, 0..1: antialiased over `soft` units or a good pixel.
 
-    u, v: the triangle's edges from its first corner, in samples; from them the field's slope on the screen, which is
+    u, v: the triangle's edges from its first corner, in pixels; from them the field's slope on the screen, which is
     steep where the surface turns away.
     """
+    fa, fb, fc = lasting[a, column], lasting[b, column], lasting[c, column]
     if fa == fb and fb == fc:  # locks and lashes, which are nothing else
         return _step(fa, soft)
     slope_x = ((fb - fa) * vy - (fc - fa) * uy) * inverse
     slope_y = ((fc - fa) * ux - (fb - fa) * vx) * inverse
-    footprint = np.float32(1.3 * SAMPLES) * np.sqrt(slope_x * slope_x + slope_y * slope_y)
+    footprint = np.float32(1.3) * np.sqrt(slope_x * slope_x + slope_y * slope_y)
     return _step(wa * fa + wb * fb + wc * fc, max(soft, footprint))
-
-
-@compiled
-def _margin(face, x, y, points, triangles):
-    """The least barycentric weight of a point in a triangle on the screen: negative outside."""
-    a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
-    ax, ay = points[a, 0], points[a, 1]
-    ux, uy = points[b, 0] - ax, points[b, 1] - ay
-    vx, vy = points[c, 0] - ax, points[c, 1] - ay
-    inverse = np.float32(1.0) / (ux * vy - uy * vx)
-    wb = ((x - ax) * vy - (y - ay) * vx) * inverse
-    wc = ((y - ay) * ux - (x - ax) * uy) * inverse
-    return min(np.float32(1.0) - wb - wc, min(wb, wc))
 
 
 @compiled
@@ -87,11 +87,12 @@ def _zigzag(t):
 
 
 @inlined
-def _surface(x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal, mouth):
-    """Linear colour of triangle `face` at sample coordinates x, y.
+def _surface(row, at, face, points, normals, triangles, surface, lasting, colours, focal, mouth):
+    """What triangle `face` is like at the noted point `at` of `row`, written beside it.
 
     Weights are linear on the screen: within one of these small triangles perspective changes them by under 1 %.
     """
+    x, y, near = row[U * BATCH + at], row[V * BATCH + at], row[NEAR * BATCH + at]
     kind, mask = surface[face] & 7, surface[face] >> 3
     a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
     ax, ay = points[a, 0], points[a, 1]
@@ -100,10 +101,6 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
     inverse = np.float32(1.0) / (ux * vy - uy * vx)
     wb = ((x - ax) * vy - (y - ay) * vx) * inverse
     wc = ((y - ay) * ux - (x - ax) * uy) * inverse
-    # the middle of a pixel's samples may lie beside this one triangle: never extrapolate
-    wb, wc = max(wb, np.float32(0.0)), max(wc, np.float32(0.0))
-    excess = np.float32(1.0) / max(wb + wc, np.float32(1.0))
-    wb, wc = wb * excess, wc * excess
     wa = np.float32(1.0) - wb - wc
     nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
     ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
@@ -111,55 +108,28 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
     scale = np.float32(1.0) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
     nx, ny, nz = nx * scale, ny * scale, nz * scale
     sky = _at(lasting, a, b, c, OCCLUSION, wa, wb, wc)
-    sky = min(max(sky, np.float32(0.0)), np.float32(1.0))
-    pixel = np.float32(SAMPLES) / (near * focal)  # model units per pixel
+    pixel = np.float32(1.0) / (near * focal)  # model units per pixel
 
     red = _at(lasting, a, b, c, 0, wa, wb, wc)
     green = _at(lasting, a, b, c, 1, wa, wb, wc)
     blue = _at(lasting, a, b, c, 2, wa, wb, wc)
-    shine, gloss, wrap, glint = np.float32(0.10), 0, np.float32(1.0), np.float32(0.0)
+    shine, gloss, wrap = np.float32(0.10), np.float32(0.0), np.float32(1.0)
     dim = np.float32(1.0)
     if kind == SKIN:
         if mask & ON_CLOTH:
-            t = _cover(
-                lasting[a, CLOTH],
-                lasting[b, CLOTH],
-                lasting[c, CLOTH],
-                wa,
-                wb,
-                wc,
-                ux,
-                uy,
-                vx,
-                vy,
-                inverse,
-                np.float32(0.006),
-            )
+            t = _cover(lasting, a, b, c, CLOTH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.006))
             red += t * (colours[CLOTH_COLOUR, 0] - red)
             green += t * (colours[CLOTH_COLOUR, 1] - green)
             blue += t * (colours[CLOTH_COLOUR, 2] - blue)
             shine *= np.float32(1.0) - t
             wrap *= np.float32(1.0) - t
         if mask & ON_LIPS:
-            t = _cover(
-                lasting[a, LIPS],
-                lasting[b, LIPS],
-                lasting[c, LIPS],
-                wa,
-                wb,
-                wc,
-                ux,
-                uy,
-                vx,
-                vy,
-                inverse,
-                np.float32(0.010),
-            )
+            t = _cover(lasting, a, b, c, LIPS, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
             red += t * (colours[LIP_COLOUR, 0] - red)
             green += t * (colours[LIP_COLOUR, 1] - green)
             blue += t * (colours[LIP_COLOUR, 2] - blue)
             shine += t * np.float32(0.10)
-            gloss = 1 if t > 0.5 else 0
+            gloss = np.float32(1.0) if t > 0.5 else gloss
         if mask & ON_BROW:
             along = _at(lasting, a, b, c, BROW_ALONG, wa, wb, wc)
             across = _at(lasting, a, b, c, BROW_ACROSS, wa, wb, wc)
@@ -174,10 +144,7 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
                 blue += t * (colours[HAIR_COLOUR, 2] * np.float32(0.8) - blue)
                 shine *= np.float32(1.0) - t
         if mask & ON_HAIR:
-            t = _cover(
-                lasting[a, HAIR], lasting[b, HAIR], lasting[c, HAIR], wa, wb, wc, ux, uy, vx, vy, inverse,
-                np.float32(0.05),
-            )  # fmt: skip
+            t = _cover(lasting, a, b, c, HAIR, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.05))
             # strands combed back: two waves across them that do not keep step
             lx, lz = _at(lasting, a, b, c, LOCAL_X, wa, wb, wc), _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
             fine = _zigzag(lx * np.float32(19.0) + lz * np.float32(2.5))
@@ -189,20 +156,8 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
             wrap *= np.float32(1.0) - t
             shine *= np.float32(1.0) - np.float32(0.7) * t
         if mask & ON_LASH:
-            t = np.float32(0.85) * _cover(
-                lasting[a, LASH],
-                lasting[b, LASH],
-                lasting[c, LASH],
-                wa,
-                wb,
-                wc,
-                ux,
-                uy,
-                vx,
-                vy,
-                inverse,
-                np.float32(0.010),
-            )
+            t = _cover(lasting, a, b, c, LASH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
+            t *= np.float32(0.85)
             red *= np.float32(1.0) - t
             green *= np.float32(1.0) - t
             blue *= np.float32(1.0) - t
@@ -212,7 +167,7 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
         ly = _at(lasting, a, b, c, LOCAL_Y, wa, wb, wc)
         lz = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.80), np.float32(0.77), np.float32(0.75)
-        shine, gloss, wrap = np.float32(0.9), 2, np.float32(0.0)
+        shine, gloss, wrap = np.float32(0.9), np.float32(2.0), np.float32(0.0)
         sky = np.float32(0.75)
         if lz > 0.0:
             ring = np.sqrt(lx * lx + ly * ly) / np.sqrt(lx * lx + ly * ly + lz * lz)
@@ -239,14 +194,14 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
         gap = _step(_zigzag(_at(lasting, a, b, c, LOCAL_X, wa, wb, wc) / TOOTH) - np.float32(0.85), np.float32(0.4))
         red, green, blue = np.float32(0.80), np.float32(0.74), np.float32(0.64)
         dim = (np.float32(0.88) - np.float32(0.80) * back) * (np.float32(1.0) - np.float32(0.25) * gap)
-        sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), 1, np.float32(0.0)
+        sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), np.float32(1.0), np.float32(0.0)
     elif kind == TONGUE:
         back = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.60), np.float32(0.20), np.float32(0.19)
         across = _at(lasting, a, b, c, LOCAL_X, wa, wb, wc)
         groove = np.float32(0.22) * _step(np.float32(0.012) - abs(across), np.float32(0.03))
         dim = (np.float32(0.95) - np.float32(0.90) * back) * (np.float32(1.0) - groove)
-        sky, shine, gloss = np.float32(0.6), np.float32(0.22) * dim, 1
+        sky, shine, gloss = np.float32(0.6), np.float32(0.22) * dim, np.float32(1.0)
     elif kind == MOUTH:
         back = _at(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.22), np.float32(0.045), np.float32(0.04)
@@ -255,127 +210,199 @@ def _surface(x, y, face, near, points, normals, triangles, surface, lasting, col
 
     if kind >= TEETH:
         dim *= mouth
-    key = nx * lights[KEY, 0] + ny * lights[KEY, 1] + nz * lights[KEY, 2]
-    fill = max(np.float32(0.0), nx * lights[FILL, 0] + ny * lights[FILL, 1] + nz * lights[FILL, 2])
-    rim = max(np.float32(0.0), nx * lights[RIM, 0] + ny * lights[RIM, 1] + nz * lights[RIM, 2])
-    up = np.float32(0.5) + np.float32(0.5) * ny
-    # skin lets light through: towards the shadow red reaches farther than blue
-    warm = max(np.float32(0.0), (key + np.float32(0.40) * wrap) / (np.float32(1.0) + np.float32(0.40) * wrap))
-    mild = max(np.float32(0.0), (key + np.float32(0.20) * wrap) / (np.float32(1.0) + np.float32(0.20) * wrap))
-    cold = max(np.float32(0.0), (key + np.float32(0.12) * wrap) / (np.float32(1.0) + np.float32(0.12) * wrap))
-    open_sky = np.float32(0.25) + np.float32(0.75) * sky  # lamps are broad: what hides the sky also hides part of them
-    spot = max(np.float32(0.0), nx * lights[HALFWAY, 0] + ny * lights[HALFWAY, 1] + nz * lights[HALFWAY, 2])
-    spot *= spot  # 2
-    spot *= spot  # 4
-    spot *= spot  # 8
-    spot *= spot  # 16
-    if gloss >= 1:
-        spot *= spot  # 32
-    if gloss == 2:
-        spot *= spot  # 64
-        spot *= spot  # 128
-        glint = min(np.float32(1.0), spot * np.float32(1.6))
-        spot = np.float32(0.0)
-    spot *= shine * open_sky
-    rim *= sky * (np.float32(1.0) - max(np.float32(0.0), nz))
-    glint *= shine
-    ambient = sky * (np.float32(1.0) - up), sky * up
-    lit_red = open_sky * (warm * lights[KEY_COLOUR, 0] + fill * lights[FILL_COLOUR, 0]) + rim * lights[RIM_COLOUR, 0]
-    lit_green = open_sky * (mild * lights[KEY_COLOUR, 1] + fill * lights[FILL_COLOUR, 1]) + rim * lights[RIM_COLOUR, 1]
-    lit_blue = open_sky * (cold * lights[KEY_COLOUR, 2] + fill * lights[FILL_COLOUR, 2]) + rim * lights[RIM_COLOUR, 2]
-    lit_red += ambient[0] * lights[BELOW, 0] + ambient[1] * lights[ABOVE, 0]
-    lit_green += ambient[0] * lights[BELOW, 1] + ambient[1] * lights[ABOVE, 1]
-    lit_blue += ambient[0] * lights[BELOW, 2] + ambient[1] * lights[ABOVE, 2]
-    return (
-        dim * red * lit_red + spot * lights[KEY_COLOUR, 0] + glint,
-        dim * green * lit_green + spot * lights[KEY_COLOUR, 1] + glint,
-        dim * blue * lit_blue + spot * lights[KEY_COLOUR, 2] + glint,
-    )
+    row[RED * BATCH + at] = dim * red
+    row[GREEN * BATCH + at] = dim * green
+    row[BLUE * BATCH + at] = dim * blue
+    row[NORMAL_X * BATCH + at] = nx
+    row[NORMAL_Y * BATCH + at] = ny
+    row[NORMAL_Z * BATCH + at] = nz
+    row[SKY * BATCH + at] = min(max(sky, np.float32(0.0)), np.float32(1.0))
+    row[SHINE * BATCH + at] = shine
+    row[WRAP * BATCH + at] = wrap
+    row[GLOSS * BATCH + at] = gloss
 
 
 @compiled
-def shade(
-    owner, depth, points, normals, triangles, surface, lasting, colours, lights, focal, mouth, wall, table, image
-):
-    """Lights every pixel of `image` (S, S, 3 or 4) uint8 from the samples' triangles `owner` (2S, 2S).
+def _lit(row, count, lights):
+    """The light of the first `count` points of `row` (COLUMNS * BATCH,), written over their colours."""
+    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    for i in range(count):
+        nx, ny, nz = row[NORMAL_X * BATCH + i], row[NORMAL_Y * BATCH + i], row[NORMAL_Z * BATCH + i]
+        sky, shine, wrap = row[SKY * BATCH + i], row[SHINE * BATCH + i], row[WRAP * BATCH + i]
+        gloss, weight = row[GLOSS * BATCH + i], row[WEIGHT * BATCH + i]
+        key = nx * lights[KEY, 0] + ny * lights[KEY, 1] + nz * lights[KEY, 2]
+        fill = max(zero, nx * lights[FILL, 0] + ny * lights[FILL, 1] + nz * lights[FILL, 2])
+        rim = max(zero, nx * lights[RIM, 0] + ny * lights[RIM, 1] + nz * lights[RIM, 2])
+        up = half + half * ny
+        # skin lets light through: towards the shadow red reaches farther than blue
+        through = np.float32(0.40) * wrap
+        warm = max(zero, (key + through) / (one + through))
+        through = np.float32(0.20) * wrap
+        mild = max(zero, (key + through) / (one + through))
+        through = np.float32(0.12) * wrap
+        cold = max(zero, (key + through) / (one + through))
+        open_sky = np.float32(0.25) + np.float32(0.75) * sky  # lamps are broad: what hides the sky hides part of them
+        spot = max(zero, nx * lights[HALFWAY, 0] + ny * lights[HALFWAY, 1] + nz * lights[HALFWAY, 2])
+        spot *= spot  # 2
+        spot *= spot  # 4
+        spot *= spot  # 8
+        broad = spot * spot  # 16: skin
+        wet = broad * broad  # 32: lips, teeth, tongue
+        narrow = wet * wet  # 64
+        narrow *= narrow  # 128: eyes, whose lamp is seen as it is
+        glint = shine * min(one, narrow * np.float32(1.6))
+        glint = glint if gloss > np.float32(1.5) else zero
+        spot = wet if gloss > half else broad
+        spot = zero if gloss > np.float32(1.5) else spot * shine * open_sky
+        rim *= sky * (one - max(zero, nz))
+        below, above = sky * (one - up), sky * up
+        red = open_sky * (warm * lights[KEY_COLOUR, 0] + fill * lights[FILL_COLOUR, 0]) + rim * lights[RIM_COLOUR, 0]
+        green = open_sky * (mild * lights[KEY_COLOUR, 1] + fill * lights[FILL_COLOUR, 1]) + rim * lights[RIM_COLOUR, 1]
+        blue = open_sky * (cold * lights[KEY_COLOUR, 2] + fill * lights[FILL_COLOUR, 2]) + rim * lights[RIM_COLOUR, 2]
+        red += below * lights[BELOW, 0] + above * lights[ABOVE, 0]
+        green += below * lights[BELOW, 1] + above * lights[ABOVE, 1]
+        blue += below * lights[BELOW, 2] + above * lights[ABOVE, 2]
+        row[RED * BATCH + i] = weight * (row[RED * BATCH + i] * red + spot * lights[KEY_COLOUR, 0] + glint)
+        row[GREEN * BATCH + i] = weight * (row[GREEN * BATCH + i] * green + spot * lights[KEY_COLOUR, 1] + glint)
+        row[BLUE * BATCH + i] = weight * (row[BLUE * BATCH + i] * blue + spot * lights[KEY_COLOUR, 2] + glint)
+
+
+def surface_marks(surface: np.ndarray) -> np.ndarray:
+    """(F,) int64 marks for `visible_triangles`, from StudioSurface.surface: number, and the surface a triangle is of.
+
+    Surfaces are told apart at an edge by material; lashes and locks of hair are surfaces of their own.
+    """
+    layers = surface >> 3
+    kind = surface & 7 | (layers & ON_HAIR > 0) << 3 | (layers & ON_LASH > 0) << 4
+    return np.arange(len(surface)) | kind.astype(np.int64) << NUMBER_BITS
+
+
+@compiled
+def shade(seen, points, normals, triangles, surface, lasting, colours, lights, focal, mouth, wall, table, image):
+    """Lights every pixel of `image` (S, S, 3 or 4) uint8 from the samples `seen`: SPREAD, with `surface_marks`.
 
     With 4 channels the wall is left out and the last is the opacity; colours are those of the surface alone.
 
     points, normals: of this frame's vertices; surface, lasting, colours: see StudioSurface; wall (S, S, 3) linear;
     mouth: 0..1, the light that parted lips let in.
     """
-    size, apart = image.shape[0], image.shape[2] == 4
-    share = np.float32(1.0 / (SAMPLES * SAMPLES))
-    bright = np.float32(4095.0 / BRIGHTEST)
-    for row in range(size):
-        for column in range(size):
-            top, left = row * SAMPLES, column * SAMPLES
-            face = owner[top, left]
-            same = (
-                face == owner[top, left + 1] and face == owner[top + 1, left] and face == owner[top + 1, left + 1]
-            )  # most pixels
-            if same and face == EMPTY:  # half of the picture: the bare wall
-                if apart:
-                    image[row, column, 3] = 0
-                for channel in range(3):
-                    light = np.float32(0.0) if apart else wall[row, column, channel]
-                    image[row, column, channel] = table[min(4095, int(light * bright))]
+    size, samples, apart = image.shape[0], SPREAD.shape[0], image.shape[2] == 4
+    row, pixel, face = np.zeros(COLUMNS * BATCH, np.float32), np.zeros(BATCH, np.int32), np.zeros(BATCH, np.int32)
+    alone, light, bare = np.empty(size, np.int32), np.empty(3 * size, np.float32), np.empty(size, np.float32)
+    low, high = np.empty(size, np.int32), np.empty(size, np.int32)
+    for y in range(size):
+        top = seen[y * samples : (y + 1) * samples]
+        _one_surface(top, alone, low, high)
+        behind = wall[y].reshape(-1)
+        for i in range(3 * size):
+            light[i] = np.float32(0.0) if apart else behind[i]
+        count = 0
+        for x in range(size):
+            bare[x] = np.float32(1.0)
+            if alone[x] == EMPTY:  # half of the picture
                 continue
-            red = green = blue = np.float32(0.0)
-            covered = np.float32(1.0)
-            done = 0  # bits of the samples already shaded with an earlier one
-            for first in range(SAMPLES * SAMPLES):
-                if done >> first & 1:
-                    continue
-                y0, x0 = top + first // SAMPLES, left + first % SAMPLES
-                face, near = owner[y0, x0], depth[y0, x0]
-                count = np.float32(1.0)
-                x, y = np.float32(x0) + np.float32(0.5), np.float32(y0) + np.float32(0.5)
-                if same:
-                    done = 15
-                    count, x, y = np.float32(4.0), np.float32(left + 1), np.float32(top + 1)
-                if face == EMPTY:
-                    covered -= share * count
-                    if apart:
-                        continue
-                    red += wall[row, column, 0] * share * count
-                    green += wall[row, column, 1] * share * count
-                    blue += wall[row, column, 2] * share * count
-                    continue
-                if not same:
-                    kind = surface[face] & SEPARATE
-                    for other in range(first + 1, SAMPLES * SAMPLES):
-                        y1, x1 = top + other // SAMPLES, left + other % SAMPLES
-                        beside = owner[y1, x1]
-                        if beside == EMPTY or done >> other & 1 or surface[beside] & SEPARATE != kind:
-                            continue
-                        # one surface: same material and hardly farther; 0.0006 is some 0.04 units of depth
-                        if abs(depth[y1, x1] - near) < np.float32(0.0006):
-                            done |= 1 << other
-                            count += np.float32(1.0)
-                            x += np.float32(x1) + np.float32(0.5)
-                            y += np.float32(y1) + np.float32(0.5)
-                    x /= count
-                    y /= count
-                    if count > 1:
-                        best = _margin(face, x, y, points, triangles)
-                        for other in range(first + 1, SAMPLES * SAMPLES):
-                            beside = owner[top + other // SAMPLES, left + other % SAMPLES]
-                            if best < 0.0 and beside != EMPTY and beside != face and surface[beside] & SEPARATE == kind:
-                                margin = _margin(beside, x, y, points, triangles)
-                                if margin > best:
-                                    best, face = margin, beside
-                r, g, b = _surface(
-                    x, y, face, near, points, normals, triangles, surface, lasting, colours, lights, focal, mouth
-                )
-                red += r * count * share
-                green += g * count * share
-                blue += b * count * share
-            if apart:
-                image[row, column, 3] = np.uint8(np.float32(255.0) * covered + np.float32(0.5))
-                if covered > 0.0:
-                    whole = np.float32(1.0) / covered
-                    red, green, blue = red * whole, green * whole, blue * whole
-            image[row, column, 0] = table[min(4095, int(red * bright))]
-            image[row, column, 1] = table[min(4095, int(green * bright))]
-            image[row, column, 2] = table[min(4095, int(blue * bright))]
+            if alone[x] == SEVERAL:
+                bare[x], count = _points_of_pixel(top, x, y, row, pixel, face, count)
+            else:
+                bare[x] = np.float32(0.0)
+                count = _point(top, MIDDLE, x, y, np.float32(1.0), row, pixel, face, count)
+            for channel in range(3 * x, 3 * x + 3):
+                light[channel] *= bare[x]
+            if count > BATCH - samples:
+                _light_points(
+                    row, pixel, face, count, points, normals, triangles, surface, lasting, colours, lights, focal,
+                    mouth, light,
+                )  # fmt: skip
+                count = 0
+        _light_points(
+            row, pixel, face, count, points, normals, triangles, surface, lasting, colours, lights, focal, mouth, light
+        )
+        _displayed(light, bare, table, image[y])
+
+
+@compiled
+def _near(sample):
+    """1 / distance of a sample."""
+    return np.int32(sample >> 32).view(np.float32)
+
+
+@compiled
+def _one_surface(top, alone, low, high):
+    """For each pixel of a row: EMPTY where only the wall is seen, SEVERAL where more than one surface is, else 0."""
+    for x in range(alone.shape[0]):
+        alone[x] = 0
+        low[x] = high[x] = np.int32(top[MIDDLE, x] >> 32)  # of positive floats the bits are in the same order
+    for k in range(top.shape[0]):
+        for x in range(alone.shape[0]):
+            alone[x] |= np.int32(((top[k, x] ^ top[MIDDLE, x]) & UNSEEN) >> NUMBER_BITS)
+            low[x], high[x] = min(low[x], np.int32(top[k, x] >> 32)), max(high[x], np.int32(top[k, x] >> 32))
+    for x in range(alone.shape[0]):
+        apart = np.int32(high[x]).view(np.float32) - np.int32(low[x]).view(np.float32)
+        one = EMPTY if np.int32(top[MIDDLE, x] & UNSEEN) == EMPTY else 0
+        alone[x] = one if (alone[x] == 0) & (apart < ONE_SURFACE) else SEVERAL
+
+
+@compiled
+def _point(top, sample, x, y, weight, row, pixel, face, count):
+    """Notes that a sample's place in pixel x, y is to be shaded; returns how many points there are now."""
+    row[U * BATCH + count] = np.float32(x) + SPREAD[sample]
+    row[V * BATCH + count] = np.float32(y) + (np.float32(sample) + np.float32(0.5)) / np.float32(SPREAD.shape[0])
+    row[NEAR * BATCH + count], row[WEIGHT * BATCH + count] = _near(top[sample, x]), weight
+    pixel[count], face[count] = x, np.int32(top[sample, x] & NUMBERS)
+    return count + 1
+
+
+@compiled
+def _points_of_pixel(top, x, y, row, pixel, face, count):
+    """Notes a point for each surface in a pixel; returns the wall's share and how many points there are now."""
+    samples, bare = top.shape[0], np.float32(0.0)
+    share = np.float32(1.0 / SPREAD.shape[0])
+    done = 0  # bits of the samples that belong to an earlier point
+    for start in range(samples):
+        first = (start + MIDDLE) % samples  # of a surface that the middle sees, the middle is shaded
+        if done >> first & 1:
+            continue
+        kind = (top[first, x] & UNSEEN) >> NUMBER_BITS
+        weight, near = np.float32(0.0), _near(top[first, x])
+        for other in range(samples):
+            same = (top[other, x] & UNSEEN) >> NUMBER_BITS == kind and not done >> other & 1
+            if same and abs(_near(top[other, x]) - near) < ONE_SURFACE:
+                done |= 1 << other
+                weight += share
+        if kind == NOTHING:
+            bare += weight
+        else:
+            count = _point(top, first, x, y, weight, row, pixel, face, count)
+    return bare, count
+
+
+@compiled
+def _light_points(
+    row, pixel, face, count, points, normals, triangles, surface, lasting, colours, lights, focal, mouth, light
+):
+    """Shades the noted points and adds them to the row's `light` (3 S,)."""
+    for i in range(count):
+        _surface(row, i, face[i], points, normals, triangles, surface, lasting, colours, focal, mouth)
+    _lit(row, min(BATCH, (count + TOGETHER - 1) // TOGETHER * TOGETHER), lights)
+    for i in range(count):
+        at = 3 * pixel[i]
+        light[at] += row[RED * BATCH + i]
+        light[at + 1] += row[GREEN * BATCH + i]
+        light[at + 2] += row[BLUE * BATCH + i]
+
+
+@compiled
+def _displayed(light, bare, table, pixels):
+    """One row's light (3 S,) as colours, pixels (S, 3 or 4); with 4, the wall's share `bare` (S,) is transparent."""
+    bright, last = np.float32((len(table) - 1) / BRIGHTEST), np.float32(len(table) - 1)
+    if pixels.shape[1] == 3:
+        flat = pixels.reshape(-1)
+        for i in range(flat.shape[0]):
+            flat[i] = table[np.uint32(min(last, light[i] * bright))]
+        return
+    for x in range(pixels.shape[0]):
+        covered = np.float32(1.0) - bare[x]
+        pixels[x, 3] = np.uint8(np.float32(255.0) * covered + np.float32(0.5))
+        scale = bright / max(covered, np.float32(0.01))
+        for channel in range(3):
+            pixels[x, channel] = table[np.uint32(min(last, light[3 * x + channel] * scale))]

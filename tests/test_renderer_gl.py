@@ -3,6 +3,7 @@
 import threading
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 
@@ -40,17 +41,23 @@ def on_gl(face, size, look):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_both_back_ends_draw_one_picture(face, rows, look):
+    """They take other samples at an edge, so there the shades between differ; everywhere else they agree."""
     other = on_gl(face, 224, look)
     for ours, theirs in zip(MeshRenderer(face, 224, look, backend="cpu").render(rows), other.render(rows), strict=True):
         difference = np.abs(ours.astype(int) - theirs).max(axis=2)
-        assert difference.mean() < 0.8
-        assert (difference > 12).mean() < 0.01  # only edges, where samples are averaged otherwise
+        around = np.ones((3, 3), np.uint8)
+        contrast = (cv2.dilate(theirs, around).astype(int) - cv2.erode(theirs, around)).max(axis=2)
+        flat = contrast < 24
+        assert flat.mean() > 0.6
+        assert difference[flat].mean() < 0.4 and (difference[flat] > 12).mean() < 5e-4
+        assert (difference / np.maximum(contrast, 1))[~flat].mean() < 0.08  # of the step across the edge
 
 
 def test_transparent_pictures_are_the_same_too(face, rows):
     theirs = next(on_gl(face, 128, "studio").render_transparent(rows))
     ours = next(MeshRenderer(face, 128, backend="cpu").render_transparent(rows))
-    assert np.abs(ours[..., 3].astype(int) - theirs[..., 3]).mean() < 0.5
+    opacity, other = ours[..., 3].astype(float), theirs[..., 3].astype(float)
+    assert np.abs(opacity - other).mean() < 0.8 and abs(opacity.sum() / other.sum() - 1) < 0.002
     solid = (ours[..., 3] == 255) & (theirs[..., 3] == 255)
     assert np.abs(ours.astype(int) - theirs)[solid].mean() < 1.5
 

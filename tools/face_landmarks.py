@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel, neutral_coefficients, project
 from renderer.mesh import STUDIO_ZOOM, MeshRenderer
-from renderer.rasterizer import screen_points, visible_triangles
+from renderer.rasterizer import owners, sample_buffer, screen_points, visible_triangles
 
 TRACKER = Path(__file__).resolve().parent.parent / "assets" / "tracker" / "face_landmarker.task"
 SIZE = 768  # pixels of the picture that the tracker is shown
@@ -121,8 +121,9 @@ def drop_on_surface(
     size = SIZE * fine
     points = np.zeros_like(world, dtype=np.float32)
     screen_points(world, focal * fine, SIZE // 2 * fine, size, 10.0, points)
-    depth, owner = np.zeros((size, size), np.float32), np.zeros((size, size), np.int32)
-    visible_triangles(points, triangles, np.ones(len(triangles), bool), depth, owner)
+    samples = sample_buffer(size)
+    owner = owners(samples)
+    visible_triangles(points, triangles, np.ones(len(triangles), bool), samples)
     rows, columns = np.nonzero(owner >= 0)
     seen = cKDTree(np.stack([columns + 0.5, rows + 0.5], axis=1))
     _, hit = seen.query(pixels * fine)

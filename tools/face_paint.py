@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from face_source import EYES, TEETH, TONGUE, Cut, Wheel, sample
 
-from renderer.rasterizer import vertex_normals, visible_triangles
+from renderer.rasterizer import nearness, sample_buffer, vertex_normals, visible_triangles
 
 PARTS = ("skin", "lips", "mouth", "eyeLeft", "eyeRight", "teethUpper", "teethLower", "tongue", "cloth")
 PAINT = ("occlusion", "lips", "browAlong", "browAcross", "hair", "lash", "cloth", "blush")
@@ -116,7 +116,8 @@ def occlusion(points: np.ndarray, triangles: np.ndarray, directions: int = 192) 
     normals = np.zeros((len(points), 3), np.float32)
     vertex_normals(points.astype(np.float32), triangles, normals)
     seen, total = np.zeros(len(points)), np.zeros(len(points))
-    depth, owner = np.zeros((size, size), np.float32), np.zeros((size, size), np.int32)
+    samples = sample_buffer(size)
+    depth = nearness(samples)
     for k in range(directions):  # a Fibonacci sphere
         height = 1 - 2 * (k + 0.5) / directions
         turn = k * np.pi * (3 - np.sqrt(5))
@@ -126,7 +127,7 @@ def occlusion(points: np.ndarray, triangles: np.ndarray, directions: int = 192) 
         up = np.cross(towards, side)
         local = (points - centre) @ np.stack([side, up, towards]).T
         flat = np.stack([local[:, 0] * scale + size / 2, local[:, 1] * scale + size / 2, local[:, 2] + 8], axis=1)
-        visible_triangles(flat.astype(np.float32), solid, np.zeros(len(solid), bool), depth, owner)
+        visible_triangles(flat.astype(np.float32), solid, np.zeros(len(solid), bool), samples)
         # look a little off the surface, or a vertex hides itself
         probe = local + 0.02 * normals @ np.stack([side, up, towards]).T
         column = np.clip((probe[:, 0] * scale + size / 2).astype(int), 0, size - 1)
