@@ -109,12 +109,44 @@ def test_crops(train):
 
 
 def test_missing_files_are_listed_all_at_once(copy):
+    """Every one, in all splits that are needed, and the matrix too; a folder that is not there stands for its files."""
+    for name in ("val.csv", "neighbour_emotion_val.npy"):
+        (copy / name).unlink()
+    with pytest.raises(InputError, match=r"lacks 2 of 28 files: neighbour_emotion_val\.npy; val\.csv;"):
+        react.check_there(copy, ("train", "val"))
+    (copy / "val.csv").write_text("id,speaker,listener\n0,NoXI/001/Expert_video/1,NoXI/001/Novice_video/1\n")
     (copy / "train/Audio_files/NoXI/001/Expert_video/1.wav").unlink()
     (copy / "train/Emotion/NoXI/002/P2/2.csv").unlink()
+    shutil.rmtree(copy / "train/3D_FV_files")
+    (copy / "neighbour_emotion_train.npy").unlink()
     with pytest.raises(InputError) as error:
+        react.check_there(copy, ("train", "val"))
+    said = str(error.value)
+    assert "lacks 18 of 34 files: " in said  # 8 clips and 2, three files each, two indexes and matrices
+    for name in (
+        "train/Audio_files/NoXI/001/Expert_video/1.wav", "train/Emotion/NoXI/002/P2/2.csv",
+        "train/3D_FV_files (all 8 files)", "val (all 6 files)", "neighbour_emotion_train.npy",
+        "neighbour_emotion_val.npy", f"neighbours --data {copy} --split train",
+    ):  # fmt: skip
+        assert said.count(name) == 1
+    with pytest.raises(InputError, match="lacks 11 of 26 files"):
         open_split(copy, "train")
-    assert "train/Audio_files/NoXI/001/Expert_video/1.wav" in str(error.value)
-    assert "train/Emotion/NoXI/002/P2/2.csv" in str(error.value)
+
+
+def test_twenty_missing_files_are_twenty_names(tmp_path):
+    """No file of a long list is left out."""
+    rows = [f"{i},NoXI/{i:03}/Expert_video/1,NoXI/{i:03}/Novice_video/1" for i in range(20)]
+    (tmp_path / "train.csv").write_text("\n".join(["id,speaker,listener", *rows]))
+    for place in (
+        place for i in range(20) for place in react._places(tmp_path / "train", f"NoXI/{i:03}/Novice_video/1")
+    ):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    with pytest.raises(InputError) as error:
+        react.check_there(tmp_path, ("train",), matrices=False, only="Audio_files")
+    said = str(error.value)
+    assert all(f"train/Audio_files/NoXI/{i:03}/Expert_video/1.wav" in said for i in range(20))
+    assert "lacks 20 of 41 files" in said and "Emotion" not in said
 
 
 def test_broken_files_are_listed_all_at_once(copy):
@@ -128,6 +160,36 @@ def test_broken_files_are_listed_all_at_once(copy):
         open_split(copy, "train")
     message = str(error.value)
     assert "first in frame 37" in message and "(751, 50)" in message and "P2/1.csv" in message
+    assert "broken files (3)" in message and "\n" not in message
+
+
+@pytest.mark.parametrize("kept", [0, 11, 100, 5000])
+@pytest.mark.parametrize("kind", ["Audio_files", "3D_FV_files", "Emotion"])
+def test_files_cut_short_are_named(copy, kind, kept):
+    """As a copy that broke off leaves them."""
+    place = next(
+        place for place in sorted((copy / "train" / kind).rglob("*.*")) if "Novice" in str(place) or "P2" in str(place)
+    )
+    place.write_bytes(place.read_bytes()[:kept])
+    with pytest.raises(InputError) as error:
+        open_split(copy, "train")
+    assert str(place) in str(error.value) and "broken files (1)" in str(error.value)
+
+
+def test_arrays_of_something_else_are_named(copy):
+    faces = copy / "train/3D_FV_files/NoXI/001/Expert_video"
+    np.save(faces / "1.npy", np.full((751, 58), "a"))
+    with (faces / "2.npy").open("wb") as file:
+        np.savez(file, rows=np.zeros((751, 58)))
+    wave = copy / "train/Audio_files/NoXI/002/Expert_video/1.wav"
+    wavfile.write(wave, 16000, np.full(16000 * 30, np.nan, np.float32))
+    with pytest.raises(InputError) as error:
+        open_split(copy, "train")
+    assert str(error.value).count("no array of numbers") == 2 and f"{wave} holds a sample" in str(error.value)
+    np.savez(copy / "neighbour_emotion_train.npz", np.eye(8))
+    (copy / "neighbour_emotion_train.npz").replace(copy / "neighbour_emotion_train.npy")
+    with pytest.raises(InputError, match=r"neighbour_emotion_train\.npy holds no array of numbers"):
+        open_split(copy, "train")
 
 
 def test_a_matrix_of_another_index_is_refused(copy):
@@ -153,6 +215,17 @@ def test_what_is_no_data_folder_is_refused(tmp_path):
         open_split(tmp_path, "train")
 
 
+def test_the_personalised_evaluation_of_the_validation_split_has_no_index_of_its_own(written, tmp_path):
+    """REACT 2024 publishes person_specific_test.csv and masked matrices for val and test."""
+    shutil.copytree(
+        written / "data", tmp_path / "data", ignore=shutil.ignore_patterns("train", "person_specific_*.csv")
+    )
+    split = open_split(tmp_path, "val", personal=True)
+    assert len(split) == 8 and (split.neighbours == split.personal_neighbours).all()
+    with pytest.raises(InputError, match=r"person_specific_test\.csv is missing"):
+        open_split(tmp_path, "test", personal=True)
+
+
 def test_neighbours_are_those_whose_speakers_behave_alike(copy):
     """Built without knowing which talks are the same, the matrices say so all the same."""
     known = np.load(copy / "neighbour_emotion_train.npy")
@@ -162,6 +235,25 @@ def test_neighbours_are_those_whose_speakers_behave_alike(copy):
     built = np.load(copy / "neighbour_emotion_train.npy")
     assert np.array_equal(built[:4, :4], known[:4, :4])
     assert np.array_equal(built, built.T) and built.diagonal().all()
+    own = np.load(copy / "person_specific_masked_neighbour_emotion_train.npy")
+    who = [entry.listener for entry in react.read_index(copy / "train.csv")]
+    assert all(react.identity(who[i]) == react.identity(who[j]) for i, j in zip(*own.nonzero(), strict=True))
+
+
+def test_neighbours_are_not_built_from_half_a_data_set(copy, capsys):
+    arguments = ["neighbours", "--data", str(copy.parent), "--split", "train", "--overwrite"]
+    assert main([*arguments, "--mean", "nan"]) == 2 and "--mean is nan" in capsys.readouterr().err
+    tables = [copy / "train/Emotion/NoXI/001" / name for name in ("P1/1.csv", "P2/2.csv")]
+    before = np.load(copy / "neighbour_emotion_train.npy")
+    lines = tables[0].read_text().splitlines()
+    tables[0].write_text("\n".join(lines[:500]))
+    assert main(arguments) == 2 and "(499, 25)" in capsys.readouterr().err
+    for table in tables:
+        table.unlink()
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert all(str(table.relative_to(copy)) in said for table in tables)
+    assert np.array_equal(before, np.load(copy / "neighbour_emotion_train.npy"))
 
 
 def test_as_many_neighbours_as_asked_for():

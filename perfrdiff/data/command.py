@@ -1,6 +1,7 @@
 """`python -m perfrdiff simulate` and `python -m perfrdiff neighbours`: data sets in the layout of REACT 2024."""
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -46,24 +47,26 @@ def run_neighbours(options: argparse.Namespace) -> int:
     from perfrdiff.data import neighbours, react
     from perfrdiff.errors import InputError
 
-    entries = react.read_index(options.data / f"{options.split}.csv")
-    names = (f"neighbour_emotion_{options.split}.npy", f"person_specific_masked_neighbour_emotion_{options.split}.npy")
-    there = [name for name in names if (options.data / name).exists()]
+    if not 0 <= options.mean < math.inf:
+        raise InputError(f"--mean is {options.mean}; expected 0 or more neighbours.")
+    data = react.data_folder(options.data, options.split)
+    names = tuple(react.matrix_name(options.split, personal) for personal in (False, True))
+    there = [name for name in names if (data / name).exists()]
     if there and not options.overwrite:
-        raise InputError(f"{', '.join(there)} exist already in {options.data}; say --overwrite to replace them.")
+        raise InputError(f"{', '.join(there)} exist already in {data}; say --overwrite to replace them.")
+    react.check_there(data, (options.split,), matrices=False, only="Emotion")
+    entries = react.read_index(react.index_place(data, options.split))
 
     def attributes(path: str) -> np.ndarray:
-        place = options.data / options.split / "Emotion" / f"{react.emotion_path(path)}.csv"
-        if not place.is_file():
-            raise InputError(f"{place} is missing.")
-        return react.read_attributes(place)[: react.FRAMES]
+        return react.read_attributes(data / options.split / "Emotion" / f"{react.emotion_path(path)}.csv")
 
-    generic = neighbours.build(attributes, [entry.speaker for entry in entries], options.mean)
+    speakers = [entry.speaker for entry in entries]
+    generic = neighbours.build(attributes, speakers, options.mean, shown("pairs of clips"))
     personal = react.personal_mask(generic.astype(bool), entries)
     for name, matrix in zip(names, (generic, personal), strict=True):
-        np.save(options.data / name, matrix.astype(np.uint8))
+        np.save(data / name, matrix.astype(np.uint8))
     each, own = (matrix.sum() / len(entries) for matrix in (generic, personal))
-    print(f"{len(entries)} entries, {each:.1f} appropriate each, {own:.1f} with the same listener: {options.data}")
+    print(f"{len(entries)} entries, {each:.1f} appropriate each, {own:.1f} with the same listener: {data}")
     return 0
 
 

@@ -18,8 +18,10 @@ COARSE = 12  # frames averaged before comparing, about half a second
 USUAL_NEIGHBOURS = 20.0  # mean number per entry aimed at
 
 
-def speaker_distances(attributes: np.ndarray, threads: int | None = None) -> np.ndarray:
-    """Symmetric distances (N, N) of speakers' attributes (N, frames, 25)."""
+def speaker_distances(
+    attributes: np.ndarray, threads: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """Symmetric distances (N, N) of speakers' attributes (N, frames, 25); `progress` is told pairs done and in all."""
     count, frames, width = attributes.shape
     usable = frames - frames % COARSE
     coarse = attributes[:, :usable].reshape(count, -1, COARSE, width).mean(axis=2)
@@ -30,7 +32,9 @@ def speaker_distances(attributes: np.ndarray, threads: int | None = None) -> np.
             distances[i, j] = distances[j, i] = metrics.warping_distance(coarse[i], coarse[j])
 
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        list(pool.map(row, range(count)))
+        for i, _ in enumerate(pool.map(row, range(count))):
+            if progress is not None:
+                progress(i * (i + 1) // 2, count * (count - 1) // 2)
     return distances
 
 
@@ -51,10 +55,14 @@ def neighbour_matrix(distances: np.ndarray, mean_neighbours: float = USUAL_NEIGH
 
 
 def build(
-    attributes_of: Callable[[str], np.ndarray], speakers: list[str], mean_neighbours: float = USUAL_NEIGHBOURS
+    attributes_of: Callable[[str], np.ndarray],
+    speakers: list[str],
+    mean_neighbours: float = USUAL_NEIGHBOURS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """The generic matrix of entries by their speakers' clips; every clip is compared once."""
     unique = sorted(set(speakers))
-    where = [unique.index(path) for path in speakers]
-    distances = speaker_distances(np.stack([attributes_of(path) for path in unique]))
+    place = {path: i for i, path in enumerate(unique)}
+    where = [place[path] for path in speakers]
+    distances = speaker_distances(np.stack([attributes_of(path) for path in unique]), progress=progress)
     return neighbour_matrix(distances[np.ix_(where, where)], mean_neighbours)

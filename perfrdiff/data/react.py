@@ -1,7 +1,7 @@
 """The REACT 2024 data set as it lies on disk (spec perfrdiff.md section 11), and what the stages draw from it.
 
     data/{train,val,test}.csv                                  id, speaker path, listener path, under a header row
-    data/person_specific_{val,test}.csv                        the same, for the personalised evaluation
+    data/person_specific_test.csv                              the same, for the personalised evaluation
     data/neighbour_emotion_{train,val,test}.npy                (2N, 2N) of 0/1: whose listener is appropriate for whom
     data/person_specific_masked_neighbour_emotion_{val,test}.npy
     data/<split>/Audio_files/<path>.wav  3D_FV_files/<path>.npy  Emotion/<path>.csv
@@ -12,7 +12,9 @@ is told at once, by name. The videos are not needed.
 """
 
 import csv
-from collections.abc import Callable, Iterable
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +28,7 @@ from perfrdiff.features.audio import mfcc
 from perfrdiff.features.coefficients import FPS, WIDTH, react_mean
 
 FRAMES = 750  # of a clip; one more may be on disk
-NAMED = 12  # missing or broken files named in one error
+NAMED = 12  # broken files told of in one error; missing ones are all named
 SPLITS = ("train", "val", "test")
 RECOLA_FIRST, RECOLA_SECOND = ("P25", "P41", "P45"), ("P26", "P42", "P46")
 ATTRIBUTE_LIMITS = (-1.5, 1.5)  # beyond, the columns are not what they should be
@@ -99,15 +101,7 @@ def read_neighbours(path: Path, count: int) -> np.ndarray:
 
     Raises InputError for a missing file, another shape, or entries other than 0 and 1.
     """
-    if not path.is_file():
-        raise InputError(
-            f"The neighbour matrix {path} is missing; build it with: python -m perfrdiff neighbours --data "
-            f"{path.parent} --split {path.stem.rpartition('_')[2]}."
-        )
-    try:
-        matrix = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"The neighbour matrix {path} cannot be read ({error}).") from None
+    matrix = _array(path)
     if matrix.shape != (count, count):
         raise InputError(
             f"The neighbour matrix {path} has shape {matrix.shape}; the index has {count} entries with swapped roles, "
@@ -122,10 +116,7 @@ def mean_face(folder: Path) -> tuple[np.ndarray, str]:
     """What is subtracted from coefficients (58,), and where it is from."""
     for place in (folder.parent / "external" / MEAN_FACE, folder / "external" / MEAN_FACE):
         if place.is_file():
-            try:
-                mean = np.load(place, allow_pickle=False).astype(np.float32).reshape(-1)
-            except (OSError, ValueError) as error:
-                raise InputError(f"The mean face {place} cannot be read ({error}).") from None
+            mean = _array(place).astype(np.float32).reshape(-1)
             if mean.shape != (WIDTH,) or not np.isfinite(mean).all():
                 raise InputError(f"The mean face {place} holds {mean.size} numbers; expected {WIDTH} finite ones.")
             return mean, str(place)
@@ -215,18 +206,11 @@ def open_split(
 
     Raises InputError that names everything that is missing, or everything that is broken.
     """
-    folder = Path(folder)
-    if split not in SPLITS:
-        raise InputError(f"There is no split '{split}'; expected one of {', '.join(SPLITS)}.")
-    if not folder.is_dir():
-        raise InputError(f"The data folder {folder} does not exist; give REACT 2024's 'data' folder.")
-    if not (folder / f"{split}.csv").is_file() and (folder / "data" / f"{split}.csv").is_file():
-        folder = folder / "data"
-    entries = read_index(folder / (f"person_specific_{split}.csv" if personal else f"{split}.csv"))
-    paths = sorted({path for entry in entries for path in (entry.speaker, entry.listener)})
-    _all_there(folder, split, paths)
-    matrix = f"person_specific_masked_neighbour_emotion_{split}.npy" if personal else f"neighbour_emotion_{split}.npy"
-    neighbours = read_neighbours(folder / matrix, len(entries))
+    folder = data_folder(folder, split)
+    check_there(folder, (split,), personal)
+    entries = read_index(index_place(folder, split, personal))
+    paths = clip_paths(entries)
+    neighbours = read_neighbours(folder / matrix_name(split, personal), len(entries))
     mean, mean_from = mean_face(folder)
     clips, broken = {}, []
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -239,7 +223,10 @@ def open_split(
                 clips[path] = found
             if progress is not None:
                 progress(done, len(paths))
-    _complain(f"The {split} split in {folder} has broken files", broken)
+    if broken:
+        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        told = "; ".join(broken[:NAMED])
+        raise InputError(f"The {split} split in {folder} has broken files ({len(broken)}): {told}{more}.")
     return ReactData(
         folder, split, tuple(entries), neighbours, personal_mask(neighbours, entries), clips, mean, mean_from
     )
@@ -259,20 +246,70 @@ def _places(root: Path, path: str) -> tuple[Path, Path, Path]:
     )
 
 
-def _all_there(folder: Path, split: str, paths: list[str]) -> None:
-    missing = [
-        str(place.relative_to(folder))
-        for path in paths
-        for place in _places(folder / split, path)
-        if not place.is_file()
+def data_folder(folder: Path, split: str) -> Path:
+    """REACT 2024's `data` folder, given that one or the one above it. Raises InputError where there is none."""
+    folder = Path(folder)
+    if split not in SPLITS:
+        raise InputError(f"There is no split '{split}'; expected one of {', '.join(SPLITS)}.")
+    if not folder.is_dir():
+        raise InputError(f"The data folder {folder} does not exist; give REACT 2024's 'data' folder.")
+    inner = folder / "data"
+    return inner if not (folder / f"{split}.csv").is_file() and (inner / f"{split}.csv").is_file() else folder
+
+
+def index_place(folder: Path, split: str, personal: bool = False) -> Path:
+    """The index of a split; the person-specific one is published for the test split only."""
+    own = folder / f"person_specific_{split}.csv"
+    return own if personal and (own.is_file() or split == "test") else folder / f"{split}.csv"
+
+
+def matrix_name(split: str, personal: bool = False) -> str:
+    """Which neighbour matrix says who is appropriate."""
+    return f"{'person_specific_masked_' if personal else ''}neighbour_emotion_{split}.npy"
+
+
+def check_there(
+    folder: Path, splits: Sequence[str], personal: bool = False, *, matrices: bool = True, only: str | None = None
+) -> None:
+    """Look for every file of some splits of a `data` folder, without opening any but the indexes.
+
+    Args:
+        matrices: look for the neighbour matrices, too.
+        only: of the clips' files look for these alone: Audio_files, 3D_FV_files or Emotion.
+
+    Raises InputError that names all that is missing; a folder of which nothing is there is named in place of its files.
+    """
+    expected: list[Path] = []
+    for split in splits:
+        if matrices:
+            expected.append(folder / matrix_name(split, personal))
+        index = index_place(folder, split, personal)
+        expected.append(index)
+        for path in clip_paths(read_index(index)) if index.is_file() or len(splits) == 1 else ():
+            places = _places(folder / split, path)
+            expected += [place for place in places if only is None or place.relative_to(folder).parts[1] == only]
+    missing = {place for place in expected if not place.is_file()}
+    if not missing:
+        return
+    in_all, lost = (Counter(above for place in found for above in place.parents) for found in (expected, missing))
+    told = []
+    for place in sorted(missing):
+        empty = [above for above in place.parents if lost[above] == in_all[above] > 1 and folder in above.parents]
+        whole = f"{empty[-1].relative_to(folder)} (all {in_all[empty[-1]]} files)" if empty else None
+        told.append(whole or str(place.relative_to(folder)))
+    ways = [
+        f"python -m perfrdiff neighbours --data {folder} --split {split}"
+        for split in splits
+        if matrices and folder / matrix_name(split, personal) in missing
     ]
-    _complain(f"The {split} split in {folder} is not complete; missing", missing, f" of {3 * len(paths)}")
+    built = f"; neighbour matrices are built by {' and '.join(ways)}" if ways else ""
+    names = "; ".join(dict.fromkeys(told))
+    raise InputError(f"{folder} lacks {len(missing)} of {len(expected)} files: {names}{built}.")
 
 
-def _complain(what: str, names: list[str], of: str = "") -> None:
-    if names:
-        more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        raise InputError(f"{what} ({len(names)}{of}): {'; '.join(names[:NAMED])}{more}.")
+def clip_paths(entries: Iterable[Entry]) -> list[str]:
+    """Every clip of an index once."""
+    return sorted({path for entry in entries for path in (entry.speaker, entry.listener)})
 
 
 def _read_or_fault(root: Path, path: str, mean: np.ndarray) -> Clip | str:
@@ -280,10 +317,7 @@ def _read_or_fault(root: Path, path: str, mean: np.ndarray) -> Clip | str:
     sound, face, emotion = _places(root, path)
     try:
         coefficients = _checked(face, read_coefficients(face), WIDTH)
-        attributes = _checked(emotion, read_attributes(emotion), AFFECT_WIDTH)
-        low, high = attributes.min(), attributes.max()
-        if low < ATTRIBUTE_LIMITS[0] or high > ATTRIBUTE_LIMITS[1]:
-            return f"{emotion} holds numbers from {low:.3g} to {high:.3g}; attributes lie in -1 … 1"
+        attributes = read_attributes(emotion)
         audio = mfcc(*read_wave(sound), FRAMES + 1)[:FRAMES]  # the published features are of 751 frames, the last cut
     except InputError as error:
         return str(error).rstrip(".")
@@ -292,29 +326,46 @@ def _read_or_fault(root: Path, path: str, mean: np.ndarray) -> Clip | str:
 
 def _checked(path: Path, rows: np.ndarray, width: int) -> np.ndarray:
     if rows.ndim != 2 or rows.shape[1] != width or len(rows) < FRAMES:
-        raise InputError(f"{path} has shape {rows.shape}; expected at least ({FRAMES}, {width})")
+        raise InputError(f"{path} has shape {rows.shape}; expected at least ({FRAMES}, {width}).")
     rows = rows[:FRAMES].astype(np.float32)
     if not np.isfinite(rows).all():
         bad = int(np.argmin(np.isfinite(rows).all(axis=1)))
-        raise InputError(f"{path} holds a number that is not finite, first in frame {bad}")
+        raise InputError(f"{path} holds a number that is not finite, first in frame {bad}.")
+    return rows
+
+
+def _array(path: Path) -> np.ndarray:
+    """A .npy of numbers. Raises InputError for anything else."""
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as a numpy array ({error}).") from None
+    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "biuf":
+        raise InputError(f"{path} holds no array of numbers.")
     return rows
 
 
 def read_coefficients(path: Path) -> np.ndarray:
     """(frames, 58) of a 3D_FV_files array, stored as (751, 1, 58) or (751, 58)."""
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as a numpy array ({error})") from None
+    rows = _array(path)
     return rows[:, 0] if rows.ndim == 3 and rows.shape[1] == 1 else rows
 
 
 def read_attributes(path: Path) -> np.ndarray:
-    """(frames, 25) of an Emotion table under its header row."""
+    """(750, 25) float32 of an Emotion table under its header row.
+
+    Raises InputError for a table that is none, is too small, or holds what cannot be attributes.
+    """
     try:
-        return np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32, ndmin=2)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a table of numbers ({error})") from None
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        rows = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2) if any(lines) else np.zeros((0, 0))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a table of numbers ({error}).") from None
+    rows = _checked(path, rows, AFFECT_WIDTH)
+    low, high = rows.min(), rows.max()
+    if low < ATTRIBUTE_LIMITS[0] or high > ATTRIBUTE_LIMITS[1]:
+        raise InputError(f"{path} holds numbers from {low:.3g} to {high:.3g}; attributes lie in -1 … 1.")
+    return rows
 
 
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
@@ -323,8 +374,8 @@ def read_wave(path: Path) -> tuple[np.ndarray, int]:
 
     try:
         rate, samples = wavfile.read(path)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as a .wav ({error})") from None
+    except (ValueError, OSError, EOFError, struct.error) as error:
+        raise InputError(f"{path} cannot be read as a .wav ({error}).") from None
     if np.issubdtype(samples.dtype, np.integer):
         middle = 128 if samples.dtype == np.uint8 else 0
         samples = (samples.astype(np.float32) - middle) / (128 if middle else -float(np.iinfo(samples.dtype).min))
@@ -332,5 +383,7 @@ def read_wave(path: Path) -> tuple[np.ndarray, int]:
     if samples.ndim == 2:
         samples = samples.mean(axis=1)
     if len(samples) < rate * (FRAMES / FPS) * 0.5:
-        raise InputError(f"{path} lasts {len(samples) / rate:.1f} s; the clips of REACT 2024 last {FRAMES / FPS:.0f} s")
+        raise InputError(f"{path} lasts {len(samples) / rate:.1f} s; REACT 2024's clips last {FRAMES / FPS:.0f} s.")
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path} holds a sample that is not finite.")
     return samples, int(rate)
