@@ -1,6 +1,7 @@
 """Whatever file a person has: pictures and sound come out upright, steady and in step, or it is refused clearly."""
 
 import socket
+import threading
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from perfrdiff.errors import InputError
 from perfrdiff.features import images, media
+from perfrdiff.features.ahead import AHEAD, ReadAhead
 from perfrdiff.features.local_file import shown_name
 
 
@@ -105,6 +107,37 @@ def test_a_region_is_that_part_of_the_whole(tmp_path, turn):
     whole = reader.whole(1280)
     assert whole.shape == (info.height, info.width, 3)
     np.testing.assert_allclose(part.astype(int), whole[y : y + height, x : x + width].astype(int), atol=6)
+
+
+def test_pictures_read_ahead_have_the_region_asked_for_always_as_late(tmp_path):
+    """Otherwise a clip in which the face wanders would be read a little differently every time."""
+    path = write_clip(tmp_path / "clip.mp4", ramp(40), np.arange(40) / 25)
+    info = media.probe(path)
+    wanted = [(k % 20, 2, 40, 30 + k % 4) for k in range(40)]
+    seen, pictures = [], []
+    with ReadAhead(media.FrameReader(path, info), wanted[0]) as parts:
+        for index, part in enumerate(parts):
+            seen.append(part.region)
+            pictures.append(part.picture)
+            assert part.picture.shape[:2] == part.region[:1:-1]
+            assert part.frame.width == 64, "the whole is at hand for a search"
+            parts.ask(wanted[index + 1] if index < 39 else wanted[0])
+    assert seen == [wanted[max(0, k - AHEAD + 1)] for k in range(40)]
+    plain = [picture.mean() for picture in media.frames(path, info=info)]
+    np.testing.assert_allclose([picture.mean() for picture in pictures], plain, atol=2.7)
+
+
+def test_reading_ahead_ends_when_it_is_left_and_tells_what_went_wrong(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", ramp(40), np.arange(40) / 25)
+    info = media.probe(path)
+    with pytest.raises(ZeroDivisionError), ReadAhead(media.FrameReader(path, info), (0, 0, 64, 64)) as parts:
+        next(iter(parts))
+        raise ZeroDivisionError
+    assert not [thread for thread in threading.enumerate() if thread.name == "pictures ahead"]
+    short = media.FrameReader(path, info, max_seconds=1.0)
+    with pytest.raises(InputError, match="longer than 1 s"), ReadAhead(short, (0, 0, 64, 64)) as parts:
+        for part in parts:
+            parts.ask(part.region)
 
 
 def test_large_pictures_are_shrunk_while_decoding(tmp_path):

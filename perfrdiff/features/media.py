@@ -160,6 +160,7 @@ class FrameReader:
     Attributes:
         region: (x, y, width, height) in shown pixels (``VideoInfo``), the part that is converted to RGB, or None for
             the whole picture. Converting a region costs its own size, not the picture's.
+        held: the newest picture that has begun, as decoded; None before the first.
     """
 
     def __init__(
@@ -173,14 +174,14 @@ class FrameReader:
         self.region: Region | None = None
         self._path, self._info, self._fps, self._max_seconds, self._long_side = path, info, fps, max_seconds, long_side
         self._converter = Converter(info.width, info.height)
-        self._held: av.VideoFrame | None = None  # the newest picture that has begun
+        self.held: av.VideoFrame | None = None
 
     def whole(self, long_side: int) -> np.ndarray:
         """The whole of the picture that was yielded last, (H, W, 3) uint8 RGB."""
-        return self._converter.rgb(self._held, None, long_side)
+        return self._converter.rgb(self.held, None, long_side)
 
     def _picture(self) -> np.ndarray:
-        return self._converter.rgb(self._held, self.region, self._long_side)
+        return self._converter.rgb(self.held, self.region, self._long_side)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         info, fps, half = self._info, self._fps, 0.5 / self._fps
@@ -188,9 +189,9 @@ class FrameReader:
         with open_local(self._path) as file, _open(file, info.name) as container:
             for frame in _pictures(container, info.name):
                 time = (frame.time if frame.time is not None else held_time + info.start + 1 / fps) - info.start
-                if self._held is not None and time <= held_time:
+                if self.held is not None and time <= held_time:
                     continue  # timestamps that run backwards
-                while self._held is not None and ticks / fps < time - 1e-6:
+                while self.held is not None and ticks / fps < time - 1e-6:
                     now = ticks / fps
                     if time - now < min(half, now - held_time):
                         break  # the coming picture is nearer than the one held
@@ -198,12 +199,12 @@ class FrameReader:
                     ticks += 1
                     if ticks / fps > self._max_seconds:
                         raise InputError(_too_long(info.name, self._max_seconds))
-                gaps = (gaps[1], time - held_time) if self._held is not None else gaps
-                self._held, held_time = frame, time
-            if self._held is None:
+                gaps = (gaps[1], time - held_time) if self.held is not None else gaps
+                self.held, held_time = frame, time
+            if self.held is None:
                 raise InputError(f"{info.name} holds no picture that can be decoded.")
-            own = self._held.duration
-            length = float(own * self._held.time_base) if own and self._held.time_base else 0.0
+            own = self.held.duration
+            length = float(own * self.held.time_base) if own and self.held.time_base else 0.0
             end = min(held_time + _last_length(length, gaps), self._max_seconds)
             while ticks / fps + half <= end + 1e-6:
                 yield self._picture()

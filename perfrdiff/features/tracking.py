@@ -14,7 +14,9 @@ import numpy as np
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect_network import AffectNetwork
+from perfrdiff.features.ahead import Part, ReadAhead
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
+from perfrdiff.features.convert import Converter
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
 from perfrdiff.features.notes import notes_on, times_of
@@ -146,6 +148,7 @@ class _Follower:
 
     def __init__(self, info: VideoInfo, person: Person, affect: AffectNetwork | None):
         self._info, self._affect = info, affect
+        self._converter = Converter(info.width, info.height)  # of whole pictures; the reader's belongs to its thread
         self._centre, self._size = person.centre, person.size  # where the face was last, pixels as shown
         self._region = region_around(np.array(person.centres), max(person.sizes), info.width, info.height)
         self._lost = 0
@@ -155,65 +158,62 @@ class _Follower:
         track = RawTrack()
         expected = max(1, round(self._info.seconds * FPS))
         reader = FrameReader(path, self._info, FPS, max_seconds, REGION_PIXELS)
-        reader.region = self._region
-        with FaceTracker(streaming=True, faces=3) as tracker, FaceTracker(streaming=False) as searcher:
-            for index, picture in enumerate(reader):
-                scale = reader.region[2] / picture.shape[1]  # shown pixels per pixel of the region's picture
-                face = self._own(tracker.detect(picture), scale)
+        with (
+            FaceTracker(streaming=True, faces=3) as tracker,
+            FaceTracker(streaming=False) as searcher,
+            ReadAhead(reader, self._region) as parts,
+        ):
+            for index, part in enumerate(parts):
+                face = self._own(tracker.detect(part.picture), part)
                 if face is None:
                     self._lost += 1
                     track.add(None, None, None, 0.0, self._take)
                     if self._lost % LOST_FRAMES == 0:
-                        self._search(searcher, reader)
+                        self._search(searcher, part)
                 else:
                     self._lost = 0
-                    self._centre, self._size = self._shown(face, scale)
-                    position = self._position(face, scale)
-                    (sharpness, light), shape = _sharpness_and_light(picture, face), shape_of(face.landmarks)
-                    affect = self._affect.read(picture, face) if self._affect else None
+                    self._centre, self._size = _shown(face, part)
+                    sharpness, light = _sharpness_and_light(part.picture, face)
                     track.add(
                         face.expressions,
                         face.rotation,
-                        position,
+                        self._position(face, part),
                         sharpness,
                         self._take,
-                        shape,
+                        shape_of(face.landmarks),
                         self._size,
                         light,
-                        affect,
+                        self._affect.read(part.picture, face) if self._affect else None,
                     )
-                    self._keep_inside(face, picture, scale)
-                reader.region = self._region
+                    self._keep_inside(face, part)
+                parts.ask(self._region)
                 if progress and index % 10 == 0:
                     progress(min(0.99, index / expected))
         return track
 
-    def _shown(self, face: Face, scale: float) -> tuple[np.ndarray, float]:
-        return np.array(self._region[:2]) + face.centre * scale, face.size * scale
-
-    def _own(self, faces: list[Face], scale: float) -> Face | None:
+    def _own(self, faces: list[Face], part: Part) -> Face | None:
         """The face that continues the one followed, by place and size."""
         reach = (0.6 + 0.1 * min(self._lost, 15)) * self._size
         best, nearest = None, np.inf
         for face in faces:
-            centre, size = self._shown(face, scale)
+            centre, size = _shown(face, part)
             distance = float(np.linalg.norm(centre - self._centre))
             if distance < min(reach, nearest) and 0.5 < size / self._size < 2:
                 best, nearest = face, distance
         return best
 
-    def _position(self, face: Face, scale: float) -> np.ndarray:
+    def _position(self, face: Face, part: Part) -> np.ndarray:
         """Centimetres in a camera that looks at the whole picture, whatever the region: (3,)."""
-        per_pixel = face.centimetres_per_pixel / scale  # centimetres per shown pixel at the face
-        x, y, across, down = self._region
+        per_pixel = face.centimetres_per_pixel / part.scale  # centimetres per shown pixel at the face
+        x, y, across, down = part.region
         offset = np.array([x + across / 2 - self._info.width / 2, self._info.height / 2 - y - down / 2]) * per_pixel
         focal = self._info.height / 2 / np.tan(np.radians(63.0) / 2)
         return np.array([*(face.position[:2] + offset), -per_pixel * focal])
 
-    def _keep_inside(self, face: Face, picture: np.ndarray, scale: float) -> None:
-        height, width = picture.shape[:2]
+    def _keep_inside(self, face: Face, part: Part) -> None:
+        height, width = part.picture.shape[:2]
         left, top, right, bottom = face.box
-        x, y, across, down = self._region
+        x, y, across, down = part.region
         touches = (
             (left < EDGE * width and x > 0)
             or (top < EDGE * height and y > 0)
@@ -223,9 +223,9 @@ class _Follower:
         if touches:
             self._region = region_around(self._centre[None], self._size, self._info.width, self._info.height)
 
-    def _search(self, searcher: FaceTracker, reader: FrameReader) -> None:
+    def _search(self, searcher: FaceTracker, part: Part) -> None:
         """Look for the lost face in the whole picture; small squares only at the first and every eighth time."""
-        picture = reader.whole(LOOK_PIXELS)
+        picture = self._converter.rgb(part.frame, None, LOOK_PIXELS)
         scale = self._info.width / picture.shape[1]
         faces = find_faces(searcher, picture, closely=(self._lost // LOST_FRAMES) % 8 == 1)
         alike = [face for face in faces if 0.4 < face.size * scale / self._size < 2.5]
@@ -235,6 +235,11 @@ class _Follower:
             self._centre, self._size = face.centre * scale, face.size * scale
             self._region = region_around(self._centre[None], self._size, self._info.width, self._info.height)
             self._take += moved
+
+
+def _shown(face: Face, part: Part) -> tuple[np.ndarray, float]:
+    """Centre (2,) and size of a face in the clip's pixels as shown."""
+    return np.array(part.region[:2]) + face.centre * part.scale, face.size * part.scale
 
 
 def _bridged(rows: list[np.ndarray | None]) -> np.ndarray:
