@@ -16,7 +16,15 @@ from typing import Protocol
 import numpy as np
 
 from .face_model import CAMERA_Z
-from .rasterizer import SPREAD, owners, sample_buffer, screen_points, vertex_normals, visible_triangles
+from .rasterizer import (
+    CENTRE,
+    SPREAD,
+    mean_shade,
+    sample_buffer,
+    screen_points,
+    vertex_normals,
+    visible_triangles,
+)
 from .shaders import GREY, RESOLVE, SCREEN, STUDIO, VERTEX
 from .shading import BRIGHTEST, LIGHTS, TOOTH, shade, surface_marks
 from .studio import StudioSurface
@@ -40,7 +48,10 @@ class Backend(Protocol):
 
 
 class Scene:
-    """What stays the same from frame to frame. `surface`, `wall` (S, S, 3) linear and `table` are the studio's."""
+    """What stays the same from frame to frame. `surface`, `wall` (S, S, 3) linear and `table` are the studio's.
+
+    smooth: whether the grey look is antialiased.
+    """
 
     def __init__(
         self,
@@ -50,10 +61,11 @@ class Scene:
         surface: StudioSurface | None = None,
         wall: np.ndarray | None = None,
         table: np.ndarray | None = None,
+        smooth: bool = False,
     ) -> None:
         self.triangles = triangles.astype(np.uint32)  # unsigned: no check for negative indices in the loops
         self.size, self.focal = size, focal
-        self.surface, self.wall, self.table = surface, wall, table
+        self.surface, self.wall, self.table, self.smooth = surface, wall, table, smooth
 
 
 def choose(kind: str, scene: Scene) -> Backend:
@@ -101,15 +113,17 @@ class CPUBackend:
             yield image
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        scene, seen = self._scene, sample_buffer(self._scene.size)
+        scene, places = self._scene, SPREAD if self._scene.smooth else CENTRE
+        seen = sample_buffer(scene.size, places)
         cull = np.zeros(len(scene.triangles), bool)
         for world, shades in frames:
             world = np.ascontiguousarray(world, np.float32)
             points = np.empty_like(world)
             screen_points(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
-            visible_triangles(points, scene.triangles, cull, seen)
-            owner = owners(seen)
-            yield np.where(owner >= 0, shades[owner], np.float32(0))
+            visible_triangles(points, scene.triangles, cull, seen, places)
+            image = np.empty((scene.size,) * 2, np.float32)
+            mean_shade(seen, shades, image)
+            yield image
 
 
 @lru_cache(maxsize=1)
@@ -138,7 +152,7 @@ class GLBackend:
 
     def _prepare(self) -> str:
         gl, scene, surface = _context(), self._scene, self._scene.surface
-        samples = scene.size * (2 if surface is not None else 1)  # a square of four to a pixel, see shaders.py
+        samples = scene.size * (2 if surface is not None or scene.smooth else 1)  # a square of four, see shaders.py
         rows = -(-len(scene.triangles) // ROW)
         self._per_triangle = gl.texture((ROW, rows), 1, dtype="f4")
         fragment = (GREY if surface is None else STUDIO).replace("WIDTH", str(ROW)).replace("TOOTH", f"{TOOTH:.6f}")
@@ -205,8 +219,9 @@ class GLBackend:
     def _draw_grey(self, vertices: np.ndarray, shades: np.ndarray) -> np.ndarray:
         self._fill(shades)
         self._draw(vertices, culled=False)
-        size = self._scene.size
-        return np.frombuffer(self._drawn.read(), np.float32).reshape(size, size, 4)[::-1, :, 0].copy()
+        size, apart = self._scene.size, self._drawn.width // self._scene.size
+        drawn = np.frombuffer(self._drawn.read(), np.float32).reshape(size, apart, size, apart, 4)
+        return drawn[::-1, :, :, :, 0].mean(axis=(1, 3))
 
     def _draw_studio(self, vertices: np.ndarray, mouth: float, channels: int) -> np.ndarray:
         import moderngl

@@ -21,8 +21,8 @@ SUNK = 0.25  # of half its width: how deep its edges lie, so that no light is se
 STEPS = 24  # of a growing lock
 FREE_HEIGHTS, FREE_DEPTHS = (0.25, 0.62), (-0.50, 0.12)  # no middle line comes farther to the front: the face is free
 LIES_ABOVE = 0.30  # height above which locks lie on the head and show no underside
-LASHES = 13  # on each upper lid
-LASH_LENGTH, LASH_WIDTH = 0.034, 0.010  # model units
+LASHES = 17  # on each upper lid
+LASH_LENGTH, LASH_WIDTH = 0.034, 0.007  # model units: at 256 pixels less than one, or single pixels go black
 UPPER_LIDS = {  # MediaPipe's landmarks from the outer to the inner corner
     "Left": (263, 466, 388, 387, 386, 385, 384, 398, 362),
     "Right": (33, 246, 161, 160, 159, 158, 157, 173, 133),
@@ -55,6 +55,7 @@ class _Locks:
     end: float | None = None  # height at which it is cut off; None: where its length ends
     slack: float = 0.0  # how far beyond the lift it may hang free, below the ears
     blunt: float = 0.1  # width of the tip over that of the middle
+    start: float = 0.45  # width at the root over that of the middle
     hangs: bool = True  # off the head, so that its underside is seen
     frames: bool = False  # the face: it goes back from the temples and behind the ears
 
@@ -86,27 +87,27 @@ CUTS: dict[str, tuple[_Locks, ...]] = {
     "cropped": (),
     "swept": (
         _Locks(
-            partial(_above, height=0.30), 84, 0.40, partial(_combed, part=0.20, side=1.0, down=0.5, back=0.30),
-            width=0.15, lift=0.035, segments=5, hangs=False,
+            partial(_above, height=0.30), 150, 0.42, partial(_combed, part=0.20, side=1.0, down=0.5, back=0.30),
+            width=0.12, lift=0.03, segments=5, end=0.02, hangs=False, start=0.2,
         ),
     ),
     "bob": (
         _Locks(
             partial(_above, height=0.05), 50, 1.5, partial(_combed, part=0.0, side=0.8, down=1.2, back=0.45),
-            width=0.25, lift=0.035, segments=6, end=-0.42, slack=0.06, blunt=0.8, frames=True,
+            width=0.22, lift=0.035, segments=9, end=-0.42, slack=0.06, blunt=0.8, frames=True, start=0.2,
         ),
-        _Locks(_forehead, 18, 0.9, _hanging, width=0.17, lift=0.05, segments=5, end=0.42, blunt=0.8, hangs=False),
+        _Locks(_forehead, 18, 0.9, _hanging, width=0.17, lift=0.05, segments=6, end=0.42, blunt=0.8, hangs=False),
     ),
     "chin": (
         _Locks(
             partial(_above, height=0.05), 52, 1.5, partial(_combed, part=0.16, side=1.0, down=1.1, back=0.6),
-            width=0.23, lift=0.035, segments=6, end=-0.30, slack=0.04, blunt=0.4, frames=True,
+            width=0.20, lift=0.035, segments=9, end=-0.30, slack=0.04, blunt=0.4, frames=True, start=0.2,
         ),
     ),
     "long": (
         _Locks(
             partial(_above, height=0.05), 52, 1.75, partial(_combed, part=0.12, side=0.9, down=1.2, back=0.55),
-            width=0.25, lift=0.035, segments=6, slack=0.06, blunt=0.5, frames=True,
+            width=0.22, lift=0.035, segments=10, slack=0.06, blunt=0.5, frames=True, start=0.2,
         ),
     ),
 }  # fmt: skip
@@ -182,7 +183,7 @@ def _lock_mesh(paths: np.ndarray, locks: _Locks) -> Fringe:
     side = np.cross(along, out)
     side /= np.linalg.norm(side, axis=2, keepdims=True)
     up = np.cross(side, along)
-    taper = (1 - (1 - locks.blunt) * t**2.5) * np.clip(0.45 + 3 * t, 0, 1)
+    taper = (1 - (1 - locks.blunt) * t**2.5) * np.clip(locks.start + 3 * t, 0, 1)
     width = 0.5 * locks.width * (0.8 + 0.4 * _noise(count, 3))[:, None, None] * taper[None, :, None]
     low, high = paths - up * SUNK * width, paths + up * 2 * RIDGE * width
     corners = np.stack([low - side * width, high, low + side * width], axis=2)

@@ -34,7 +34,7 @@ class MeshRenderer:
     """Coefficients in, pictures out: `MeshRenderer(face).render(coefficients)`.
 
     look: "studio" (lit, antialiased, shoulders that stay while the head turns) or "grey" (as the REACT challenge's
-    videos look: flat grey on black, FaceVerse's own framing, jagged; spec renderers.md 3.5).
+    videos look: flat grey on black, FaceVerse's own framing; spec renderers.md 3.5).
     identity: a name in renderer.studio.PEOPLE, a Person, up to I identity coefficients, or None for the mean face.
     backend: "cpu" (compiled loops), "gl" (OpenGL on EGL; where that is missing the CPU draws, with a warning), or
     "auto": OpenGL where there is a GPU.
@@ -74,7 +74,9 @@ class MeshRenderer:
             wall = ground(self.size, person.palette)
             scene = Scene(surface.triangles, self.size, self.focal, surface, wall, display_table())
         else:
-            scene = Scene(face.triangles, self.size, self.focal)
+            # FaceVerse's own pictures are reproduced, jags and all; on the built-in head the rims of its lids and lips,
+            # thinner than a pixel, would break up into dashes
+            scene = Scene(face.triangles, self.size, self.focal, smooth=face.parts is not None)
         self._triangles = scene.triangles
         self._backend = choose(backend, scene)
 
@@ -93,10 +95,7 @@ class MeshRenderer:
         coefficients = sane_coefficients(coefficients)
         if self.look == "studio":
             return self._studio(coefficients, channels=4)
-        return (
-            np.dstack([image, np.where(image.any(axis=2), 255, 0)]).astype(np.uint8)
-            for image in self._grey(coefficients)
-        )
+        return self._grey_apart(coefficients)
 
     def _object_vertices(self, coefficients: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(coefficients), CHUNK):
@@ -135,13 +134,26 @@ class MeshRenderer:
         return world
 
     def _grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
-        frames = (
-            (world, triangle_shades(world, self._triangles))
-            for rows, vertices in self._object_vertices(coefficients)
-            for world in place(vertices, rows)
-        )
+        frames = ((world, triangle_shades(world, self._triangles)) for world in self._worlds(coefficients))
         for grey in self._backend.grey(frames):
             yield np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)  # truncated, as REACT does
+
+    def _grey_apart(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        """The same with opacity: every frame is drawn a second time in plain white, to see how much is covered."""
+        white = np.full(len(self._triangles), 255, np.float32)
+        frames = (
+            (world, shades)
+            for world in self._worlds(coefficients)
+            for shades in (triangle_shades(world, self._triangles), white)
+        )
+        drawn = self._backend.grey(frames)
+        for grey, covered in zip(drawn, drawn, strict=True):
+            whole = (grey * 255 / np.maximum(covered, 1))[:, :, None]
+            yield np.concatenate([whole, whole, whole, covered[:, :, None]], axis=2).astype(np.uint8)
+
+    def _worlds(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        for rows, vertices in self._object_vertices(coefficients):
+            yield from place(vertices, rows)
 
 
 def grey_image(world: np.ndarray, triangles: np.ndarray, size: int, focal: float) -> np.ndarray:

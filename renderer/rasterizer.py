@@ -149,3 +149,20 @@ def _fill(points, triangles, marks, cull, places, lanes, seen):
                     held = line[at]
                     line[at] = sample if (inside >= -SEAM) & (sample > held) else held
                 first += lanes
+
+
+@compiled
+def mean_shade(seen, shades, image):
+    """`image` (S, S) float32: the mean over each pixel's samples of the `shades` (F,) of what they see, 0 for nothing.
+
+    `seen` holds triangles by number.
+    """
+    rows = seen.shape[0] // image.shape[0]
+    for y in range(image.shape[0]):
+        image[y] = np.float32(0.0)
+        for row in range(y * rows, (y + 1) * rows):
+            for x in range(image.shape[1]):
+                face = np.int32(seen[row, x] & UNSEEN)
+                if face != EMPTY:
+                    image[y, x] += shades[face]
+        image[y] *= np.float32(1.0) / np.float32(rows)

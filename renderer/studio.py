@@ -42,6 +42,9 @@ class Person:
     palette: Palette = Palette()
     hair: bool = True
     cut: str = "swept"  # of the hair: a name in renderer.hair.CUTS
+    brow: float = 1.0  # thickness of the brows, 1 is slender
+    lips: float = 0.0  # model units by which the colour of the lips reaches less far than they do
+    beard: float = 0.0  # 0 shaven, 0.3 a shadow, 0.8 a short beard
 
     def vector(self, face: FaceModel) -> np.ndarray:
         """(I,) identity coefficients for `face`; names that it does not know count as 0."""
@@ -49,35 +52,47 @@ class Person:
 
 
 PEOPLE: dict[str, Person] = {
-    "Alex": Person(),
+    "Alex": Person(brow=1.35, lips=0.006),
     "Mara": Person(
         {"masculine": -0.9, "caucasian": 0.4, "lipVolume": 0.4, "chinWidth": -0.4, "eyeSize": 0.3},
-        Palette(skin=(238, 192, 168), lips=(196, 96, 98), hair=(122, 74, 44), iris=(86, 118, 84), cloth=(122, 74, 84)),
+        Palette(skin=(232, 184, 158), lips=(194, 98, 98), hair=(122, 74, 44), iris=(86, 118, 84), cloth=(122, 74, 84)),
         cut="long",
+        brow=1.1,
     ),
     "Kofi": Person(
         {"masculine": 0.7, "african": 0.8, "squareJaw": 0.3},
         Palette(
-            skin=(132, 86, 62), flush=(142, 74, 56), lips=(132, 74, 66), hair=(26, 21, 19), iris=(66, 42, 28),
+            skin=(132, 86, 62), flush=(136, 78, 58), lips=(124, 72, 62), hair=(26, 21, 19), iris=(66, 42, 28),
             cloth=(176, 132, 62),
         ),
         cut="cropped",
+        brow=1.5,
+        lips=0.004,
+        beard=0.22,
     ),
     "Yuna": Person(
         {"masculine": -0.6, "asian": 0.8, "roundHead": 0.3},
-        Palette(skin=(236, 194, 164), lips=(198, 108, 102), hair=(30, 26, 27), iris=(60, 42, 32), cloth=(84, 110, 92)),
+        Palette(skin=(229, 185, 154), lips=(196, 110, 102), hair=(30, 26, 27), iris=(60, 42, 32), cloth=(84, 110, 92)),
         cut="bob",
+        lips=0.004,
     ),
     "Omar": Person(
-        {"masculine": 0.8, "noseHump": 0.6, "noseLength": 0.3, "chinProminence": 0.3},
-        Palette(skin=(198, 146, 112), lips=(168, 100, 86), hair=(34, 27, 24), iris=(74, 52, 36), cloth=(70, 72, 82)),
+        {"masculine": 0.8, "noseHump": 0.6, "noseLength": 0.3, "chinProminence": 0.3, "lipVolume": -0.5},
+        Palette(
+            skin=(198, 146, 112), flush=(192, 122, 96), lips=(164, 98, 88), hair=(34, 27, 24), iris=(74, 52, 36),
+            cloth=(70, 72, 82),
+        ),
+        brow=1.8,
+        lips=0.012,
+        beard=0.85,
     ),
     "Edda": Person(
-        {"masculine": -0.5, "age": 0.9, "cheekVolume": -0.4, "fullness": 0.3},
+        {"masculine": -0.5, "age": 0.9, "cheekVolume": -0.4, "fullness": 0.3, "lipVolume": -0.4},
         Palette(
-            skin=(232, 188, 166), lips=(184, 116, 108), hair=(150, 144, 140), iris=(88, 112, 136), cloth=(84, 78, 110),
+            skin=(226, 181, 158), lips=(184, 120, 110), hair=(150, 144, 140), iris=(88, 112, 136), cloth=(84, 78, 110),
         ),
         cut="chin",
+        lips=0.006,
     ),
 }  # fmt: skip
 """Ready-made listeners for the built-in head."""
@@ -128,6 +143,11 @@ class StudioSurface:
             blush = face.paint[:, face.paint_names.index("blush"), None]
             skin = linear(palette.skin)
             albedo = (skin + 0.30 * blush * (linear(palette.flush) - skin)).astype(np.float32)
+            fields[:, FIELDS.index("lips")] -= person.lips
+            fields[:, FIELDS.index("browAcross")] /= person.brow
+            if face.parts is not None:
+                share = person.beard * beard_share(shape)[:, None]
+                albedo += share * (linear(palette.hair) - albedo)
         self.colours = linear([palette.lips, palette.hair, palette.iris, palette.cloth])
 
         # which fields any of a triangle's corners comes near to: most pixels need none of them
@@ -152,7 +172,7 @@ class StudioSurface:
             for fringe in grown(person.cut, self.shape, hair > 0.03, skin & (weight > 0.99)):
                 self._add(fringe, ON_HAIR, "hair", albedo[0])
         if face.parts is not None and face.landmark_vertices is not None:
-            self._add(lashes(face, shape, self.basis), ON_LASH, "lash", self.colours[1])
+            self._add(lashes(face, shape, self.basis), ON_LASH, "lash", albedo[0])
 
     def _add(self, fringe: Fringe, layer: int, field: str, albedo: np.ndarray) -> None:
         """Locks or lashes become part of what is drawn: skin on which everything is `field`."""
@@ -169,6 +189,16 @@ class StudioSurface:
         self.basis = np.concatenate([self.basis, fringe.basis])
         if self.head_weight is not None:
             self.head_weight = np.append(self.head_weight, fringe.follows).astype(np.float32)
+
+
+def beard_share(shape: np.ndarray) -> np.ndarray:
+    """(V,) float32 0..1: where a beard grows on a face (V, 3) at rest, from the sideburns to under the chin."""
+    aside, height, front = np.abs(shape[:, 0]), -shape[:, 1], -shape[:, 2]
+    cheek = ((0.0, 0.10, 0.19, 0.28, 0.34, 0.40, 0.45), (-0.125, -0.13, -0.21, -0.23, -0.17, -0.03, 0.06))
+    throat = ((0.0, 0.2, 0.3, 0.38, 0.45), (-0.60, -0.56, -0.47, -0.33, -0.10))
+    upper, lower = np.interp(aside, *cheek), np.interp(aside, *throat)
+    inside = np.minimum(np.minimum(upper - height, height - lower), front + 0.22)  # in front of the ears
+    return np.clip(inside / 0.08 + 0.4, 0, 1).astype(np.float32)
 
 
 def lids_in_front(face: FaceModel) -> np.ndarray:
