@@ -106,8 +106,17 @@ def test_a_stage_learns(configs, data, tmp_path):
     train(request_of("autoencoder", configs["render"]["autoencoder"], data, tmp_path, **options), lines.append)
     losses = [float(line.split("total ")[1].split(",")[0]) for line in lines if "total" in line]
     assert losses[-1] < 0.8 * losses[0]
-    assert any("validation" in line for line in lines) and "min left" in lines[1]
+    assert any("validation" in line for line in lines) and lines[1].endswith(" s left")
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+
+
+def test_a_validation_split_smaller_than_its_batch_is_looked_at_whole(configs, data, tmp_path):
+    path = tmp_path / "config.yaml"
+    words = configs["render"]["autoencoder"].read_text()
+    path.write_text(words.replace("batch_size: 32", "batch_size: 2").replace("batch_size: 8", "batch_size: 50"))
+    lines = []
+    train(request_of("autoencoder", path, data, tmp_path, steps=1, check_every=1, batch_size=None), lines.append)
+    assert any("validation" in line for line in lines)
 
 
 class Killed(Exception):
@@ -145,6 +154,44 @@ def test_a_killed_run_resumes_to_the_same_numbers(stage, trained, data, tmp_path
     AcceleratorState._reset_state(reset_partial_state=True)
     resumed = run(broken)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+class Doubtful(torch.nn.Module):
+    """A model whose loss is not a number at the steps that it is told."""
+
+    def __init__(self, bad):
+        super().__init__()
+        self.weight, self.bad = torch.nn.Parameter(torch.ones(3)), bad
+
+    def forward(self, batch):
+        total = (self.weight * batch["rows"]).square().mean()
+        return {"total": total * torch.nan if int(batch["step"]) in self.bad else total}
+
+
+class DoubtfulStage:
+    name = "doubtful"
+
+    def __init__(self, bad):
+        self.model = Doubtful(bad)
+
+    def batch(self, step, share):
+        return {"rows": torch.full((3,), step + 1.0), "step": torch.tensor(step)}
+
+
+def test_what_is_not_finite_is_never_saved_and_the_run_goes_on_from_before(tmp_path):
+    """Though the loss is told every 100 steps only, the state of every step is sound."""
+    plan = Plan(8, 8, OptimizerSettings("adamw", 0.1, 0.0), log_every=100, save_every=1, device="cpu")
+    state = tmp_path / "state.safetensors"
+    with pytest.raises(InputError, match=r"not finite at step 5.*last good state stays in .*state\.safetensors"):
+        engine.fit(DoubtfulStage({4}), plan, state, {}, say=lambda line: None)
+    about, tensors = engine.read_state(state)
+    assert about["step"] == 4 and all(torch.isfinite(value).all() for value in tensors.values())
+    lines = []
+    resumed = engine.fit(DoubtfulStage(()), plan, state, {}, say=lines.append)
+    whole = engine.fit(DoubtfulStage(()), plan, tmp_path / "whole.safetensors", {}, say=lambda line: None)
+    assert "taken up at step 4" in lines[0] and torch.equal(resumed.weight, whole.weight)
+    with pytest.raises(InputError, match=r"not finite at step 1.*No state was saved yet"):
+        engine.fit(DoubtfulStage({0}), plan, tmp_path / "none.safetensors", {})
 
 
 def test_bf16_trains(configs, data, tmp_path):
@@ -257,6 +304,8 @@ def test_configurations_of_something_else_are_refused(configs, data, tmp_path):
     refused("--rank", "generator", render["generator"], data, tmp_path, rank=4)
     refused("--batch-size is 0", "autoencoder", render["autoencoder"], data, tmp_path, batch_size=0)
     refused("Batches of 99", "autoencoder", render["autoencoder"], data, tmp_path, batch_size=99)
+    refused("--check-every is -1", "autoencoder", render["autoencoder"], data, tmp_path, check_every=-1)
+    refused("--clip is 0", "autoencoder", render["autoencoder"], data, tmp_path, clip=0.0)
     refused("fp16 needs a GPU", "autoencoder", render["autoencoder"], data, tmp_path, precision="fp16")
     refused("too short for windows", "generator", render["generator"], data, folder_with(tmp_path, configs, data),
             clip_length=15)  # fmt: skip
@@ -299,6 +348,30 @@ def test_a_state_of_another_run_is_not_taken_up(trained, data, tmp_path):
 def test_too_little_disk_is_told_first(configs, data, tmp_path, monkeypatch):
     monkeypatch.setattr(react_files.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     refused("GB free", "autoencoder", configs["render"]["autoencoder"], data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_state_of_other_data_is_not_taken_up(trained, data, tmp_path):
+    """Other conversations under the same names: their mean face is another one."""
+    shutil.copytree(trained.folder, tmp_path / "run")
+    shutil.copytree(data.parent, tmp_path / "set")
+    place = tmp_path / "set" / "external" / react.MEAN_FACE
+    np.save(place, np.load(place) + 0.01)
+    refused("is another one .*data", "generator", trained.config["generator"], tmp_path / "set", tmp_path / "run")
+
+
+def test_missing_files_of_both_splits_are_told_before_anything_is_made(configs, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data", ignore=shutil.ignore_patterns("test"))
+    gone = [
+        "train/Audio_files/NoXI/001/Expert_video/1.wav",
+        "val/Emotion/NoXI/002/P2/2.csv",
+        "neighbour_emotion_val.npy",
+    ]
+    for name in gone:
+        (tmp_path / "data" / name).unlink()
+    config = configs["render"]["autoencoder"]
+    words = "lacks 3 of .*" + ".*".join(name.replace(".", "[.]") for name in sorted(gone))
+    refused(words, "autoencoder", config, tmp_path / "data", tmp_path / "run", check_every=1)
     assert not (tmp_path / "run").exists()
 
 

@@ -31,7 +31,7 @@ WORST = float("inf")
 
 
 class Stage(Protocol):
-    """What is trained, and what on."""
+    """What is trained, and what on. As a validation it also has `rounds`, how many batches are looked at."""
 
     name: str
     model: nn.Module  # its trainable parameters are the stage's; called with a batch it returns losses, "total" first
@@ -152,26 +152,38 @@ def fit(
             recent.add({name: value.detach() for name, value in losses.items()})
             run.follow(step)
         done = step + 1
-        if done % plan.log_every == 0 or done == plan.steps:
-            means = {name: float(accelerator.reduce(value, "mean")) for name, value in recent.take().items()}
-            if not all(math.isfinite(value) for value in means.values()):
-                raise InputError(
-                    f"{stage.name}: the loss is not finite at step {done}; the run stops. Its last good state stays in "
-                    f"{state}; take it up with a lower learning rate or without mixed precision."
-                )
+        telling = done % plan.log_every == 0 or done == plan.steps
+        saving = done % plan.save_every == 0 or done == plan.steps
+        if telling or saving:  # what is not finite is never saved
+            means = {name: float(accelerator.reduce(value, "mean")) for name, value in recent.means().items()}
+            _check_finite(stage, accelerator, done, means, state)
+        if telling:
+            recent.forget()
             _tell(stage, plan, accelerator, done, first, began, means, say)
         if validation is not None and plan.check_every and (done % plan.check_every == 0 or done == plan.steps):
             value = run.judge(validation, accelerator)
             if accelerator.is_main_process:
                 say(f"{stage.name} {done}/{plan.steps} validation {value:.5f}, best {run.best_value:.5f}")
                 accelerator.log({"validation": value}, step=done)
-        if (done % plan.save_every == 0 or done == plan.steps) and accelerator.is_main_process:
+        if saving and accelerator.is_main_process:
             run.save(state, done, optimizer, accelerator)
     accelerator.wait_for_everyone()
     for tracker in accelerator.trackers:  # the processes themselves go on: the weights are still to be written
         tracker.finish()
     run.keep_best()
     return stage.model.eval()
+
+
+def _check_finite(stage, accelerator, done, means, state) -> None:
+    """A gradient that overflows in fp16 is no fault: the scaler leaves that step out and goes on with less."""
+    scaled = getattr(accelerator, "scaler", None) is not None
+    if all(math.isfinite(value) for name, value in means.items() if not (scaled and name == "gradient")):
+        return
+    kept = f"The last good state stays in {state}" if state.exists() else "No state was saved yet"
+    raise InputError(
+        f"{stage.name}: the loss is not finite at step {done}; the run stops. {kept}; go on without mixed precision, "
+        "or begin anew with a lower learning rate and --restart."
+    )
 
 
 def _tell(stage, plan, accelerator, done, first, began, means, say) -> None:
@@ -181,7 +193,8 @@ def _tell(stage, plan, accelerator, done, first, began, means, say) -> None:
     if accelerator.is_main_process:
         words = ", ".join(f"{name} {value:.5f}" for name, value in means.items())
         hours, minutes = divmod(round(left / 60), 60)
-        say(f"{stage.name} {done}/{plan.steps} {words}, {pace:.2f} s/step, {hours} h {minutes:02} min left")
+        time_left = f"{hours} h {minutes:02} min" if left >= 120 else f"{left:.0f} s"
+        say(f"{stage.name} {done}/{plan.steps} {words}, {pace:.2f} s/step, {time_left} left")
 
 
 class _Means:
@@ -195,10 +208,11 @@ class _Means:
             total, count = self._sums.get(name, (torch.zeros_like(value, dtype=torch.float32), 0))
             self._sums[name] = (total + value.float(), count + 1)
 
-    def take(self) -> dict[str, Tensor]:
-        out = {name: total / count for name, (total, count) in self._sums.items()}
+    def means(self) -> dict[str, Tensor]:
+        return {name: total / count for name, (total, count) in self._sums.items()}
+
+    def forget(self) -> None:
         self._sums = {}
-        return out
 
 
 class _Run:

@@ -7,7 +7,7 @@ from perfrdiff.data.react import ReactData
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.published.losses import autoencoder_loss
 from perfrdiff.published.settings import AutoencoderLossSettings, DataSettings
-from perfrdiff.training.react_batches import cut, order_of, share_of, start_of, step_rng
+from perfrdiff.training.react_batches import DataStage, cut, share_of, start_of, step_rng
 
 
 class AutoencoderModel(nn.Module):
@@ -26,21 +26,17 @@ class AutoencoderModel(nn.Module):
         return {"total": total, "frames": loss.frames, "kld": loss.kld, "regressed": loss.regressed}
 
 
-class AutoencoderStage:
+class AutoencoderStage(DataStage):
     """Windows of every entry's listener; with swapped roles that is everybody."""
 
     def __init__(
         self, name: str, model: AutoencoderModel, data: ReactData, settings: DataSettings, seed: int, processes: int = 1
     ):
-        self.name, self.model, self.data, self.settings, self.seed = name, model, data, settings, seed
-        self.order = order_of(data, settings, seed, processes)
+        super().__init__(model, data, settings, seed, processes)
+        self.name = name
         self.streams = ("attributes", "coefficients")
         if name != "autoencoder":
             self.streams = self.streams[::-1]
-
-    @property
-    def rounds(self) -> int:
-        return self.order.per_epoch
 
     def batch(self, step: int, share: tuple[int, int]) -> dict[str, Tensor]:
         rng, generator = step_rng(self.seed, step)

@@ -1,10 +1,10 @@
-"""Which entries of a REACT split a step learns from, and how they are shared among processes."""
+"""What the paper's stages share: which entries of a REACT split a step learns from, and which process takes which."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from perfrdiff.data.react import FRAMES, ReactData, crop
 from perfrdiff.errors import InputError
@@ -54,6 +54,20 @@ def order_of(data: ReactData, settings: DataSettings, seed: int, processes: int)
     if settings.clip_length > FRAMES:
         raise InputError(f"clip_length is {settings.clip_length}; the clips of REACT 2024 have {FRAMES} frames.")
     return Order(len(data), settings.batch_size, seed, settings.shuffle)
+
+
+class DataStage:
+    """A stage whose batches are entries of a split; `order` says which."""
+
+    name: str
+
+    def __init__(self, model: nn.Module, data: ReactData, settings: DataSettings, seed: int, processes: int = 1):
+        self.model, self.data, self.settings, self.seed = model, data, settings, seed
+        self.order = order_of(data, settings, seed, processes)
+
+    @property
+    def rounds(self) -> int:
+        return self.order.per_epoch
 
 
 def cut(data: ReactData, path: str, start: int, length: int, stream: str) -> Tensor:

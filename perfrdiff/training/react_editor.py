@@ -3,17 +3,16 @@
 Published: one speaker at a time, a full matrix per weight, SGD. A low-rank editor and larger batches train alike.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perfrdiff.data.react import ReactData
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
 from perfrdiff.published.inference import PublishedModel
-from perfrdiff.published.settings import DataSettings, DiffusionLossSettings
-from perfrdiff.published.training import draw
-from perfrdiff.training.react_batches import cut, order_of, start_of, step_rng
-from perfrdiff.training.react_generator import Batch, losses_of, paired_batch, share_of
+from perfrdiff.published.settings import DiffusionLossSettings
+from perfrdiff.training.react_batches import cut, share_of
+from perfrdiff.training.react_generator import Batch, GeneratorStage, losses_of
 
 
 class EditorModel(nn.Module):
@@ -58,28 +57,17 @@ class EditorModel(nn.Module):
         return losses_of(self.networks(), batch, self.weights, edits)
 
 
-class EditorStage:
+class EditorStage(GeneratorStage):
     """A speaker, one appropriate listener, and another clip of that listener to read the style from."""
 
     name = "weight editor"
+    samples = 1
 
-    def __init__(self, model: EditorModel, data: ReactData, settings: DataSettings, seed: int, processes: int = 1):
-        self.model, self.data, self.settings, self.seed = model, data, settings, seed
-        self.order = order_of(data, settings, seed, processes)
-
-    @property
-    def rounds(self) -> int:
-        return self.order.per_epoch
-
-    def batch(self, step: int, share: tuple[int, int]) -> Batch:
-        rng, generator = step_rng(self.seed, step)
-        entries, length = self.order.at(step), self.settings.clip_length
-        targets = [self.data.targets(i, 1, rng) for i in entries]
+    def beside(
+        self, entries: np.ndarray, targets: list[list[int]], share: tuple[int, int], rng: np.random.Generator
+    ) -> Batch:
+        """The clips with the style, from their first frame on."""
         personal = [self.data.personal(i, own[0], rng) for i, own in zip(entries, targets, strict=True)]
-        starts = [start_of(self.settings, rng) for _ in entries]
-        networks = self.model.networks()
-        draws = draw(networks, len(entries), 1, length, generator, rng)
-        batch = paired_batch(self.data, length, networks, entries, targets, starts, draws, share)
-        mine = share_of(len(entries), share)
+        mine, length = share_of(len(entries), share), self.settings.clip_length
         rows = [cut(self.data, self.data.entries[j].listener, 0, length, "coefficients") for j in personal[mine]]
-        return batch | {"behaviour": torch.stack(rows)}
+        return {"behaviour": torch.stack(rows)}

@@ -12,9 +12,9 @@ from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.prior import Prior
 from perfrdiff.published.inference import PublishedModel, Speaker
-from perfrdiff.published.settings import DataSettings, DiffusionLossSettings
+from perfrdiff.published.settings import DiffusionLossSettings
 from perfrdiff.published.training import Draws, Listeners, draw, forward
-from perfrdiff.training.react_batches import cut, order_of, share_of, start_of, step_rng
+from perfrdiff.training.react_batches import DataStage, cut, share_of, start_of, step_rng
 
 Batch = dict[str, object]
 
@@ -52,27 +52,31 @@ class GeneratorModel(nn.Module):
         return losses_of(self.networks(), batch, self.weights)
 
 
-class GeneratorStage:
+class GeneratorStage(DataStage):
     """Speakers with K of the reactions that are appropriate for each."""
 
     name = "generator"
 
-    def __init__(self, model: GeneratorModel, data: ReactData, settings: DataSettings, seed: int, processes: int = 1):
-        self.model, self.data, self.settings, self.seed = model, data, settings, seed
-        self.order = order_of(data, settings, seed, processes)
-
     @property
-    def rounds(self) -> int:
-        return self.order.per_epoch
+    def samples(self) -> int:
+        """Targets of a speaker."""
+        return self.settings.targets
 
     def batch(self, step: int, share: tuple[int, int]) -> Batch:
         rng, generator = step_rng(self.seed, step)
-        entries, samples = self.order.at(step), self.settings.targets
-        targets = [self.data.targets(i, samples, rng) for i in entries]
+        entries, length = self.order.at(step), self.settings.clip_length
+        targets = [self.data.targets(i, self.samples, rng) for i in entries]
+        more = self.beside(entries, targets, share, rng)
         starts = [start_of(self.settings, rng) for _ in entries]
         networks = self.model.networks()
-        draws = draw(networks, len(entries), samples, self.settings.clip_length, generator, rng)
-        return paired_batch(self.data, self.settings.clip_length, networks, entries, targets, starts, draws, share)
+        draws = draw(networks, len(entries), self.samples, length, generator, rng)
+        return paired_batch(self.data, length, networks, entries, targets, starts, draws, share) | more
+
+    def beside(
+        self, entries: np.ndarray, targets: list[list[int]], share: tuple[int, int], rng: np.random.Generator
+    ) -> Batch:
+        """What else goes into a batch; nothing here."""
+        return {}
 
 
 def paired_batch(

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from perfrdiff.checkpoints import SamplingDefaults
-from perfrdiff.data.react import ReactData, open_split
+from perfrdiff.data.react import ReactData, check_there, data_folder, fingerprint, open_split
 from perfrdiff.errors import InputError
 from perfrdiff.published.inference import PublishedModel
 from perfrdiff.published.settings import DataSettings, PublishedConfig
@@ -22,7 +22,6 @@ from perfrdiff.training.react_generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.react_style import StyleModel, StyleStage
 
 PUBLISHED_CLIP = 5.0  # gradient norm, where a published file says that it clips
-STATE_COPIES = 5  # weights, average, best and two moments of the optimizer
 
 
 @dataclass(frozen=True)
@@ -69,18 +68,20 @@ def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
             for name, sizes in zip(files.NETWORKS_OF[request.stage], trained, strict=True)
             for p in files.build(name, sizes).parameters()
         )
-    files.check_room(request.out, parameters, STATE_COPIES)
-    settings = _settings(request, config, "train")
-    identity = _identity(request, config, networks, settings)
     state = files.state_place(request.out, request.stage)
+    files.check_room(request.out, parameters, _copies(request, config, state))
+    settings = _settings(request, config, "train")
+    folder = data_folder(Path(request.data or settings.path), settings.split)
+    validated = _validation_split(request, config, folder)
+    check_there(folder, [settings.split, *validated])
+    identity = _identity(request, config, networks, settings) | {"data": fingerprint(folder, settings.split)}
     if state.exists() and not request.restart:
         check_identity(state, read_state(state)[0], identity)
 
-    folder = Path(request.data or settings.path)
-    data = open_split(folder, settings.split)
-    checks = _validation_data(request, config, folder, say)
     accelerator = accelerator_of(Plan(1, 1, config.optimizer, precision=request.precision, device=request.device),
                                  request.out / "logs")  # fmt: skip
+    data = open_split(folder, settings.split)
+    checks = open_split(folder, *validated) if validated else None
     first = accelerator.is_main_process
     if first:
         state.parent.mkdir(parents=True, exist_ok=True)
@@ -93,11 +94,18 @@ def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
     stage = _stage(request, model, data, settings, seed, accelerator)
     validation = None
     if checks is not None:
-        validation = _stage(request, model, checks, _settings(request, config, "val"), seed + 1, None)
+        looked_at = _settings(request, config, "val")
+        looked_at = replace(looked_at, batch_size=min(looked_at.batch_size, len(checks)))
+        validation = _stage(request, model, checks, looked_at, seed + 1, None)
     plan = _plan(request, config, stage.order.per_epoch, seed, validation is not None)
     if first:
-        told = f"{len(data)} entries, {stage.order.per_epoch} steps an epoch, {parameters / 1e6:.1f} M parameters"
-        say(f"{request.stage}: {told}, {accelerator.num_processes} processes, mean face: {data.mean_from}")
+        size = f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters:,}"
+        told = f"{len(data)} entries, {stage.order.per_epoch} steps an epoch, {size} parameters"
+        processes = accelerator.num_processes
+        told += f", {processes} process{'es' if processes > 1 else ''}, mean face: {data.mean_from}"
+        say(f"{request.stage}: {told}")
+        if not validated and request.check_every != 0:
+            say(f"{request.stage}: no validation split in {folder}; the last weights are kept")
     fit(stage, plan, state, identity, validation=validation, logs=request.out / "logs",
         accelerator=accelerator, say=say)  # fmt: skip
     made = {name: getattr(model, attribute) for name, attribute in _attributes(request.stage).items()}
@@ -141,6 +149,10 @@ def _check_stage(request: TrainRequest, config: PublishedConfig) -> None:
         value = getattr(request, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}; at least 1 is needed.")
+    if request.check_every is not None and request.check_every < 0:
+        raise InputError(f"--check-every is {request.check_every}; at least 0 is needed.")
+    if request.clip is not None and not request.clip > 0:
+        raise InputError(f"--clip is {request.clip}; a number above 0 is needed.")
     if not 0 <= request.ema < 1:
         raise InputError(f"--ema is {request.ema}; expected 0 (none) up to, not including, 1.")
 
@@ -189,14 +201,23 @@ def _identity(request, config: PublishedConfig, networks: dict, settings: DataSe
     }
 
 
-def _validation_data(request: TrainRequest, config: PublishedConfig, folder: Path, say) -> ReactData | None:
+def _copies(request: TrainRequest, config: PublishedConfig, state: Path) -> int:
+    """How many times its weights a run writes, at most, beside what is there.
+
+    A state holds weights, moments of the optimizer, the average and the best weights; the next is written before the
+    last one goes, and the stage's own file comes to them.
+    """
+    moments = 1 if config.optimizer.name == "sgd" else 2
+    kept = 1 + moments + (request.ema > 0) + (request.check_every != 0)
+    return 1 + kept * (1 if state.exists() else 2)
+
+
+def _validation_split(request: TrainRequest, config: PublishedConfig, folder: Path) -> list[str]:
     """The split that decides which weights are kept, where the configuration names one and the folder has it."""
     if "val" not in config.data or request.check_every == 0:
-        return None
-    if not any((root / f"{config.data['val'].split}.csv").is_file() for root in (folder, folder / "data")):
-        say(f"{request.stage}: no {config.data['val'].split} split in {folder}; the last weights are kept")
-        return None
-    return open_split(folder, config.data["val"].split)
+        return []
+    split = config.data["val"].split
+    return [split] if (folder / f"{split}.csv").is_file() else []
 
 
 def _model(request: TrainRequest, config: PublishedConfig, networks: dict, before: dict[str, nn.Module]) -> nn.Module:
@@ -223,7 +244,7 @@ def _stage(
         longest = model.encoder.config.max_frames
         if settings.clip_length > longest:
             raise InputError(f"Clips of {settings.clip_length} frames do not fit a style encoder that takes {longest}.")
-        return StyleStage(model, data, settings, seed, processes)
+        return StyleStage(model, data, settings, seed)
     kind = GeneratorStage if request.stage == "generator" else EditorStage
     window = model.denoiser.config.window
     if settings.clip_length <= 2 * window:

@@ -9,7 +9,7 @@ from perfrdiff.data.react import ReactData
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.published.losses import contrastive
 from perfrdiff.published.settings import ContrastiveLossSettings, DataSettings
-from perfrdiff.training.react_batches import Order, cut, order_of, start_of, step_rng
+from perfrdiff.training.react_batches import DataStage, cut, start_of, step_rng
 
 
 class StyleModel(nn.Module):
@@ -32,7 +32,7 @@ class StyleModel(nn.Module):
         return {"total": loss}
 
 
-class StyleStage:
+class StyleStage(DataStage):
     """Per entry: its appropriate clips, grouped by listener; listeners with one clip are left out, at most
     `num_person` clips of a listener and `num_sample` listeners are kept.
 
@@ -42,10 +42,8 @@ class StyleStage:
 
     name = "style encoder"
 
-    def __init__(self, model: StyleModel, data: ReactData, settings: DataSettings, seed: int, processes: int = 1):
-        self.model, self.data, self.settings, self.seed = model, data, settings, seed
-        # Clips, not entries, are shared among the processes.
-        self.order: Order = order_of(data, settings, seed, 1)
+    def __init__(self, model: StyleModel, data: ReactData, settings: DataSettings, seed: int):
+        super().__init__(model, data, settings, seed)  # clips, not entries, are shared among the processes
         clips = [entry.listener for entry in data.entries]
         self.persons = {who: number for number, who in enumerate(sorted(set(data.listeners)))}
         self.of_person: dict[str, list[str]] = {}
@@ -54,10 +52,6 @@ class StyleStage:
         self.appropriate_only = any(
             len(paths) > 1 for i in range(len(data)) for paths in self._groups(i, False).values()
         )
-
-    @property
-    def rounds(self) -> int:
-        return self.order.per_epoch
 
     def _groups(self, entry: int, fill: bool) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
