@@ -9,7 +9,7 @@ from drawn_portrait import drawn_portrait
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
 from renderer.portrait import PortraitAnimator, WarpAnimator
-from renderer.portrait.matte import with_objects, with_strands
+from renderer.portrait.matte import with_missed_edges, with_objects, with_strands
 from renderer.portrait.motion import POSE_LIMIT, ease, residual
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.untangle import signed_areas
@@ -325,3 +325,18 @@ def test_what_is_thick_and_of_another_colour_beside_the_hair_stays_where_it_is()
     behind = with_objects(plate, picture, matte)
     assert np.abs(behind[106, 150].astype(int) - (60, 60, 200)).max() < 5
     assert np.abs(behind[71, 150].astype(int) - 180).max() < 20 and np.abs(behind[50, 90].astype(int) - 180).max() < 5
+
+
+def test_a_lit_shoulder_that_the_matte_left_out_is_the_persons():
+    """As background it would hang in the air when the person moves; a bar that goes on is no shoulder."""
+    picture, matte = np.full((400, 400, 3), (40, 150, 190), np.uint8), np.zeros((400, 400), np.float32)
+    picture[240:, 100:300], matte[240:, 100:300] = (90, 100, 110), 1.0
+    picture[228:240, 110:180] = (190, 200, 205)  # its lit upper edge
+    picture[225:237, 300:400] = (190, 200, 205)  # a shelf behind it
+    inside = np.ones(matte.shape, bool)
+    grown = with_missed_edges(matte, picture, inside)
+    assert grown[233, 120:170].min() > 0.9 and grown[200, 150] == 0
+    assert grown[231, 320:].max() < 0.1
+    noise = np.random.default_rng(0).integers(-70, 70, picture.shape)
+    busy = np.where(matte[..., None] > 0, picture, (picture + noise).clip(0, 255)).astype(np.uint8)
+    assert (with_missed_edges(matte, busy, inside) - matte).sum() < 0.02 * matte.sum()

@@ -11,6 +11,7 @@ _WORK = 320  # pixels across at which the matte is found; finer gains nothing an
 STRAND = (16.0, 56.0)  # levels of difference to the background: none of it is hair, all of it is
 OBJECT = 28  # levels of difference to the filled-in background that make an object
 UNLIKE = 60  # levels by which it differs from the person beside it
+EDGE_BAND, MISSED_EDGE = 0.08, 0.065  # of the padded picture: how far out edges are looked for, and may reach
 THICKEST_HAIR = 0.018  # of the padded picture: strands outside the matte are thinner
 CALM = 60.0  # square levels of detail in a background that still lets strands be told from it
 HAIR_X, HAIR_Y = 0.72, 0.84  # half axes in face heights of where hair may be; smaller ones lost curls
@@ -117,6 +118,44 @@ def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -
     trust = (1 - distance / (0.16 * size)).clip(0, 1)[..., None]
     filled = smooth + (texture - smooth) * trust
     return np.where(known[..., None], picture, filled.round().clip(0, 255)).astype(np.uint8)
+
+
+def with_missed_edges(matte: np.ndarray, picture: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The matte (P, P), with what it left out along its own edge: a lit shoulder, a tuft of hair.
+
+    Taken for background such a piece would stay in the air when the person moves. It stands out from a calm background
+    (full of detail, every piece of it would stand out) and ends near the person, unlike a ring or a chair.
+    inside (P, P) bool marks true photo.
+    """
+    size = len(matte)
+    person = (matte > 0.5).astype(np.uint8)
+    away = cv2.distanceTransform(1 - person, cv2.DIST_L2, 5)
+    background = away > EDGE_BAND * size
+    if not (background & inside).any():
+        return matte
+    differs = (np.abs(picture - _pulled(picture, background & inside)).max(axis=2) > OBJECT) & ~background & inside
+    across = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, round(THICKEST_HAIR * size)) | 1,) * 2)
+    thick = cv2.morphologyEx(np.maximum(differs.astype(np.uint8), person), cv2.MORPH_OPEN, across)
+    count, pieces = cv2.connectedComponents(thick * (1 - person))
+    flat, calm = pieces.reshape(-1), _calm(picture, background & inside).reshape(-1)
+    area = np.maximum(np.bincount(flat, minlength=count), 1)
+    reach, quiet = np.zeros(count), np.bincount(flat, calm, minlength=count) / area
+    np.maximum.at(reach, flat, away.reshape(-1))
+    missed = (reach < MISSED_EDGE * size) & (quiet > 0.5)
+    missed[0] = False  # everything else
+    if not missed.any():
+        return matte
+    whole = cv2.GaussianBlur(np.maximum(person, missed[pieces]).astype(np.float32), (0, 0), 0.004 * size)
+    return np.maximum(matte, whole)
+
+
+def _calm(picture: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """(P, P) float32, 1 where the background about is plain and 0 where it is full of detail."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    known, wide = background.astype(np.float32), 0.04 * len(grey)
+    detail = (grey - cv2.GaussianBlur(grey, (0, 0), 0.02 * len(grey))) ** 2 * known
+    weight = cv2.GaussianBlur(known, (0, 0), wide)
+    return np.exp(-cv2.GaussianBlur(detail, (0, 0), wide) / np.maximum(weight, 1e-3) / CALM)
 
 
 def with_objects(plate: np.ndarray, picture: np.ndarray, matte: np.ndarray) -> np.ndarray:
