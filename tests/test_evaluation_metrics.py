@@ -1,6 +1,7 @@
 """The challenge's metrics: quick ways give the numbers of plain ones, and the table of a data set is right."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -46,7 +47,10 @@ def folder(tmp_path_factory):
 def test_the_table_of_a_data_set(folder, weights, tmp_path, capsys):
     arguments = ["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, "--samples", "2"]
     assert main([*arguments, "--limit", "2", "--steps", "2", "--out", str(tmp_path)]) == 0
-    assert "ground truth" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| ground truth |" in said
+    assert "FRCorr and FRDist take the generic neighbours (neighbour_emotion_val.npy)" in said
+    assert "4/4 clips" in said  # two, as this listener and as nobody
     found = json.loads((tmp_path / "metrics.json").read_text())
     lines = {line["method"]: line for line in found["lines"]}
     assert set(lines) == {
@@ -60,6 +64,41 @@ def test_the_table_of_a_data_set(folder, weights, tmp_path, capsys):
     assert lines["mime"]["sound"]["FRSyn"] == 0  # a copy of the speaker is in step with it
     assert lines["mime"]["published"]["FRDiv"] == 0
     assert (tmp_path / "metrics.png").stat().st_size > 1000
+    assert found["matrix"] == "neighbour_emotion_val.npy"
+
+
+def test_person_specific_neighbours_are_said_to_be(folder, weights, capsys):
+    arguments = ["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, "--personal"]
+    assert main([*arguments, "--methods", "mime", "--limit", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "the person-specific neighbours (person_specific_masked_neighbour_emotion_val.npy)" in said
+    assert "Only the first 1 of 4 clips" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--limit", "0"], "0 clips asked for"),
+        (["--samples", "0"], "0 samples asked for"),
+        (["--methods", "mimic"], "no method mimic"),
+        (["--methods", "mime", "--rendered", "a", "--real", "b", "--inception", "c"], "leaves out"),
+        (["--rendered", "a", "--real", "b", "--inception", "none.pt"], "no feature network none.pt"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told_before_the_first_reaction(folder, weights, capsys, options, words):
+    assert main(["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, *options]) == 2
+    said = capsys.readouterr()
+    assert words in said.err and said.err.count("\n") == 1 and "clips," not in said.out
+
+
+def test_a_broken_training_split_is_told_before_the_first_reaction(folder, weights, tmp_path, capsys):
+    """The nearest neighbour and the mean sequence come from it."""
+    shutil.copytree(folder, tmp_path / "data")
+    table = next((tmp_path / "data" / "train" / "Emotion").rglob("*.csv"))
+    table.write_text("\n".join(table.read_text().splitlines()[:300]))
+    assert main(["evaluate", "data", "--data", str(tmp_path), "--split", "val", "--weights", weights]) == 2
+    said = capsys.readouterr()
+    assert f"{table} has shape (299, 25)" in said.err and "clips," not in said.out
 
 
 def test_frechet_distance_of_known_distributions():

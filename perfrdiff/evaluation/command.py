@@ -141,17 +141,20 @@ def run_data(options: argparse.Namespace) -> int:
     from perfrdiff.reactor import Reactor
 
     pictures = (options.inception, options.rendered, options.real)
+    methods = options.methods or dataset.METHODS
     if any(pictures) and not all(pictures):
         raise InputError("FRRea needs all of --rendered, --real and --inception.")
+    if any(pictures) and dataset.METHODS[0] not in methods:
+        raise InputError(f"FRRea is that of the method '{dataset.METHODS[0]}', which --methods leaves out.")
     out = _folder(options.out)
+    found = realism.realism(*pictures, options.device) if all(pictures) else None
     reactor = Reactor.load(options.weights, options.device)
     report = dataset.evaluate(
         reactor, options.data, options.split, samples=options.samples, personal=options.personal, limit=options.limit,
-        methods=options.methods or dataset.METHODS, steps=options.steps, guidance=options.guidance, seed=options.seed,
+        methods=methods, steps=options.steps, guidance=options.guidance, seed=options.seed,
         progress=shown("clips"),
     )  # fmt: skip
-    if all(pictures):
-        found = realism.realism(*pictures, options.device)
+    if found is not None:
         lines = [replace(line, frrea=found) if line.method == "this listener" else line for line in report.lines]
         report = replace(report, lines=tuple(lines))
     text = dataset.markdown(report)

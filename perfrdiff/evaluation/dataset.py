@@ -8,13 +8,22 @@ import numpy as np
 import torch
 
 from perfrdiff import metrics
-from perfrdiff.data.react import FRAMES, ReactData, emotion_path, open_split, read_attributes, read_index
+from perfrdiff.data.react import (
+    FRAMES,
+    ReactData,
+    emotion_path,
+    matrix_name,
+    open_split,
+    read_attributes,
+    read_index,
+)
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect import affect_attributes
 from perfrdiff.metrics import Scores
 from perfrdiff.reactor import Reactions, Reactor
 
 METHODS = ("this listener", "generic", "ground truth", "random", "mime", "nearest neighbour", "mean sequence")
+GENERATED = METHODS[:2]
 COARSE = 25  # frames averaged before speakers are compared for the nearest neighbour
 BETTER = {"FRCorr": "↑", "FRDist": "↓", "FRDiv": "↑", "FRVar": "↑", "FRDvs": "↑", "FRSyn": "↓", "FRRea": "↓"}
 Progress = Callable[[int, int], None]
@@ -38,7 +47,8 @@ class Report:
     split: str
     clips: int
     samples: int
-    neighbours: str  # "generic" or "person-specific"
+    neighbours: str  # "generic" or "person-specific": what FRCorr and FRDist take as appropriate
+    matrix: str  # the file that says so
     lines: tuple[Line, ...]
     notes: tuple[str, ...] = ()
 
@@ -80,40 +90,52 @@ def evaluate(
     unknown = [method for method in methods if method not in METHODS]
     if unknown:
         raise InputError(f"There is no method {', '.join(unknown)}; there are {', '.join(METHODS)}.")
-    if samples < 1:
-        raise InputError(f"{samples} samples asked for; at least 1 is needed.")
+    for what, number in (("samples", samples), ("clips", limit)):
+        if number is not None and number < 1:
+            raise InputError(f"{number} {what} asked for; at least 1 is needed.")
     data = open_split(folder, split, personal=personal)
+    trained = _training_pairs(data.folder) if {"nearest neighbour", "mean sequence"} & set(methods) else None
     count = len(data) if limit is None else min(limit, len(data))
     truth = np.stack([data.listener(i).attributes for i in range(count)])
     speaker = np.stack([data.speaker(i).attributes for i in range(count)])
     neighbour = data.neighbours[:count, :count]
-    made = {name: _generated(reactor, data, count, name, samples, steps, guidance, seed, progress)
-            for name in ("this listener", "generic") if name in methods}  # fmt: skip
-    made |= _baselines(data, truth, speaker, methods, seed)
+    generated = [method for method in methods if method in GENERATED]
+
+    def made(method: str) -> np.ndarray | None:
+        """Reactions (N, K, T, 25); of samples that are alike there is one."""
+        if method in GENERATED:
+            before = count * generated.index(method)
+
+            def told(done: int) -> None:
+                if progress is not None:
+                    progress(before + done, count * len(generated))
+
+            return _generated(reactor, data, count, method, samples, steps, guidance, seed, told)
+        return _baseline(method, truth, speaker, trained, seed)
+
+    lines = []
+    for method in methods:  # one at a time: ten samples of every clip are large
+        rows = made(method)
+        if rows is not None:
+            table = metrics.evaluate(rows, truth, speaker, neighbour)
+            lines.append(Line(method, _as_if(table.published, rows.shape[1], samples), table.sound))
     notes = [f"Mean face: {data.mean_from}."]
     if reactor.checkpoint.denoiser.config.variant == "render" and reactor.checkpoint.coefficient_autoencoder is None:
         notes.append(
             "These weights predict faces; their attributes are read off by rules (features.affect). Those of REACT "
             "2024 come from networks, so the two differ even for the same face; those of 'simulate' do not."
         )
-    trained = _training_pairs(data.folder) if {"nearest neighbour", "mean sequence"} & set(methods) else None
     if isinstance(trained, str):
         notes.append(trained)
-    elif trained is not None:
-        if "mean sequence" in methods:
-            made["mean sequence"] = np.repeat(trained[1].mean(axis=0)[None, None], count, axis=0)
-        if "nearest neighbour" in methods:
-            made["nearest neighbour"] = _nearest(trained, speaker)[:, None]
-    lines = []
-    for method in methods:
-        if method in made:
-            table = metrics.evaluate(made[method], truth, speaker, neighbour)
-            lines.append(Line(method, _as_if(table.published, made[method].shape[1], samples), table.sound))
+    if count < len(data):
+        notes.append(f"Only the first {count} of {len(data)} clips were taken, and the neighbours among them.")
     kind = "person-specific" if personal else "generic"
-    return Report(reactor.checkpoint.name, split, count, samples, kind, tuple(lines), tuple(notes))
+    return Report(
+        reactor.checkpoint.name, split, count, samples, kind, matrix_name(split, personal), tuple(lines), tuple(notes)
+    )
 
 
-def _generated(reactor, data: ReactData, count, name, samples, steps, guidance, seed, progress) -> np.ndarray:
+def _generated(reactor, data: ReactData, count, name, samples, steps, guidance, seed, told) -> np.ndarray:
     out = np.empty((count, samples, FRAMES, metrics.ATTRIBUTES), np.float32)
     last = None
     for i in range(count):
@@ -127,18 +149,26 @@ def _generated(reactor, data: ReactData, count, name, samples, steps, guidance, 
             steps=steps, guidance=guidance,
         )  # fmt: skip
         out[i] = attributes_of(reactor, reactions)
-        if progress is not None:
-            progress(i + 1, count)
+        told(i + 1)
     return out
 
 
-def _baselines(data: ReactData, truth, speaker, methods, seed: int) -> dict[str, np.ndarray]:
-    """Those that need no training split: (N, 1 or K, T, 25). Random is uniform noise in 0 … 1, as published."""
-    rng = np.random.default_rng(seed)
-    made = {"ground truth": truth[:, None], "mime": speaker[:, None]}
-    if "random" in methods:
-        made["random"] = rng.random((len(truth), 2, *truth.shape[1:]), np.float32)
-    return made
+def _baseline(method: str, truth, speaker, trained, seed: int) -> np.ndarray | None:
+    """(N, 1 or 2, T, 25), or None where it needs a training split that is not there.
+
+    Random is uniform noise in 0 … 1, as published; two samples are enough to know what ten would score.
+    """
+    if method == "ground truth":
+        return truth[:, None]
+    if method == "mime":
+        return speaker[:, None]
+    if method == "random":
+        return np.random.default_rng(seed).random((len(truth), 2, *truth.shape[1:]), np.float32)
+    if trained is None or isinstance(trained, str):
+        return None
+    if method == "mean sequence":
+        return np.repeat(trained[1].mean(axis=0)[None, None], len(truth), axis=0)
+    return _nearest(trained, speaker)[:, None]
 
 
 def _as_if(scores: Scores, made: int, samples: int) -> Scores:
@@ -160,7 +190,7 @@ def _training_pairs(folder: Path) -> tuple[np.ndarray, np.ndarray] | str:
         return (
             f"The training split lacks {len(missing)} files ({missing[0]}, …): no nearest neighbour, no mean sequence."
         )
-    rows = {path: read_attributes(place)[:FRAMES] for path, place in places.items()}
+    rows = {path: read_attributes(place) for path, place in places.items()}
     return tuple(np.stack([rows[getattr(e, who)] for e in entries]) for who in ("speaker", "listener"))
 
 
@@ -181,9 +211,9 @@ def markdown(report: Report) -> str:
     with_pictures = any(line.frrea is not None for line in report.lines)
     heads = [f"{name} {BETTER[name]}" for name in names] + (["FRRea ↓"] if with_pictures else [])
     lines = [
-        f"{report.weights} on {report.clips} clips ({report.split}), {report.samples} samples each, "
-        f"{report.neighbours} neighbours. FRCorr and FRDist are sums over samples as published, means in the sound "
-        "table; FRSyn is told twice because the published one is faulty (perfrdiff/metrics.py).",
+        f"{report.weights} on {report.clips} clips ({report.split}), {report.samples} samples each. FRCorr and FRDist "
+        f"take the {report.neighbours} neighbours ({report.matrix}); as published they are sums over samples, in the "
+        "sound table means. FRSyn is told twice because the published one is faulty (perfrdiff/metrics.py).",
     ]
     for title, column in (("As published", "published"), ("Sound", "sound")):
         lines += ["", f"| {title} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]

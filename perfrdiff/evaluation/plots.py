@@ -1,5 +1,6 @@
 """Pictures of the tables."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import matplotlib.pyplot as plt
 
 from perfrdiff.evaluation.behaviour import Row
 from perfrdiff.evaluation.dataset import BETTER, Report
+
+COLOURS = {"this listener": "tab:blue", "generic": "lightsteelblue", "ground truth": "dimgray"}
 
 
 def habits(table: Sequence[Row], path: Path) -> None:
@@ -32,15 +35,32 @@ def habits(table: Sequence[Row], path: Path) -> None:
 
 
 def scores(report: Report, path: Path) -> None:
-    """One panel per metric, one bar per method, the sound column."""
+    """One panel per metric, one bar per method, the sound column; dotted: the ground truth."""
     names = [name for name in BETTER if name != "FRRea"]
-    figure, axes = plt.subplots(1, len(names), figsize=(2.4 * len(names), 3.4), layout="constrained", sharey=True)
+    figure, panels = plt.subplots(2, 3, figsize=(11, 0.45 * len(report.lines) + 3.0), layout="constrained", sharey=True)
     methods = [line.method for line in report.lines]
-    for name, panel in zip(names, axes, strict=True):
+    colours = [COLOURS.get(method, "#b8b8b8") for method in methods]
+    for name, panel in zip(names, panels.flat, strict=True):
         values = [getattr(line.sound, name) for line in report.lines]
-        colours = ["tab:blue" if method == "this listener" else "tab:gray" for method in methods]
-        panel.barh(methods, values, color=colours)
-        panel.set_title(f"{name} {BETTER[name]}")
-    axes[0].invert_yaxis()
+        bars = panel.barh(methods, values, color=colours)
+        panel.bar_label(bars, [_short(value) for value in values], padding=3, fontsize=8)
+        if "ground truth" in methods:
+            panel.axvline(values[methods.index("ground truth")], color="black", linewidth=0.8, linestyle=":", zorder=0)
+        panel.set_title(f"{name} {BETTER[name]}{', frames' if name == 'FRSyn' else ''}", fontsize=10)
+        panel.margins(x=0.18)  # room for the numbers
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=8)
+    panels[0, 0].invert_yaxis()
+    figure.suptitle(
+        f"{report.weights} on {report.clips} clips ({report.split}), {report.samples} samples each, sound metrics; "
+        f"FRCorr and FRDist: {report.neighbours} neighbours",
+        fontsize=10,
+    )
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _short(value: float) -> str:
+    if math.isnan(value):
+        return "undefined"
+    return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3g}"
