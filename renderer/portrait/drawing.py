@@ -2,11 +2,12 @@
 
 import cv2
 import numpy as np
-from numba import njit
+
+from ..compiled import compiled
 
 
-@njit(nogil=True, cache=True)
-def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):  # pragma: no cover - compiled
+@compiled
+def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
     """Where every pixel of the frame comes from.
 
     targets (N, 3) float32: x, y in the padded picture and z (away from the camera); sources (N, 2) float32;
@@ -30,7 +31,7 @@ def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):  # prag
         if x1 < x0 or y1 < y0:
             continue
         inverse = np.float32(1.0) / area
-        # Barycentric weights of b and c are linear in x and y.
+        # Barycentric weights of b and c, depth and source are linear in x and y.
         wbx, wby = (cy - ay) * inverse, -(cx - ax) * inverse
         wcx, wcy = -(by - ay) * inverse, (bx - ax) * inverse
         sx0, sy0, z0 = sources[a, 0], sources[a, 1], targets[a, 2]
@@ -39,19 +40,38 @@ def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):  # prag
         for y in range(y0, y1 + 1):
             row_b = wbx * (x0 - ax) + wby * (y - ay)
             row_c = wcx * (x0 - ax) + wcy * (y - ay)
-            for x in range(x0, x1 + 1):
-                wb = row_b + wbx * (x - x0)
-                wc = row_c + wcx * (x - x0)
-                if wb >= -slack and wc >= -slack and wb + wc <= 1 + slack:
-                    z = z0 + wb * zb + wc * zc
-                    if z <= depth[y, x]:
-                        depth[y, x] = z
-                        map_x[y, x] = sx0 + wb * sxb + wc * sxc
-                        map_y[y, x] = sy0 + wb * syb + wc * syc
+            # Each weight crosses the slack once along the row: what is inside is one run.
+            begin, end = np.float32(0), np.float32(x1 - x0)
+            begin, end = _cut(row_b + slack, wbx, begin, end)
+            begin, end = _cut(row_c + slack, wcx, begin, end)
+            begin, end = _cut(1 + slack - row_b - row_c, -wbx - wcx, begin, end)
+            if begin > end:
+                continue
+            first, last = x0 + int(np.ceil(begin)), x0 + int(end)
+            far = np.float32(first - x0)
+            wb, wc = row_b + wbx * far, row_c + wcx * far
+            z, sx, sy = z0 + wb * zb + wc * zc, sx0 + wb * sxb + wc * sxc, sy0 + wb * syb + wc * syc
+            z_step, sx_step, sy_step = wbx * zb + wcx * zc, wbx * sxb + wcx * sxc, wbx * syb + wcx * syc
+            for x in range(first, last + 1):
+                step = np.float32(x - first)
+                if z + step * z_step <= depth[y, x]:
+                    depth[y, x] = z + step * z_step
+                    map_x[y, x] = sx + step * sx_step
+                    map_y[y, x] = sy + step * sy_step
 
 
-@njit(nogil=True, cache=True)
-def compose(person, plate, photo, map_x, map_y, offset, out):  # pragma: no cover - compiled
+@compiled
+def _cut(value, slope, begin, end):
+    """The part of begin..end in which a line through `value` at 0 is not negative."""
+    if slope > np.float32(1e-12):
+        return max(begin, -value / slope), end
+    if slope < np.float32(-1e-12):
+        return begin, min(end, -value / slope)
+    return (begin, end) if value >= 0 else (begin, begin - np.float32(1))
+
+
+@compiled
+def compose(person, plate, photo, map_x, map_y, offset, out):
     """The moved person over the still background.
 
     person (S, S, 4) uint8: the warped photo and its matte; plate, photo (S, S, 3) uint8: the frame without and with
@@ -65,13 +85,15 @@ def compose(person, plate, photo, map_x, map_y, offset, out):  # pragma: no cove
                 for k in range(3):
                     out[y, x, k] = person[y, x, k]
                 continue
-            moved = abs(map_x[y, x] - (x + offset)) + abs(map_y[y, x] - (y + offset))
-            stay = min(max(1.25 - moved, 0.0), 1.0)  # all photo below a quarter pixel, all plate from 1.25 on
-            mix = alpha / 255.0
+            moved = abs(map_x[y, x] - np.float32(x + offset)) + abs(map_y[y, x] - np.float32(y + offset))
+            # all photo below a quarter pixel, all plate from 1.25 on
+            stay = min(max(np.float32(1.25) - moved, np.float32(0)), np.float32(1))
+            mix = np.float32(alpha) * np.float32(1 / 255)
             for k in range(3):
-                behind = plate[y, x, k] + (np.float32(photo[y, x, k]) - plate[y, x, k]) * stay
-                value = behind + (person[y, x, k] - behind) * mix
-                out[y, x, k] = np.uint8(value + 0.5)
+                behind = np.float32(plate[y, x, k])
+                behind += (np.float32(photo[y, x, k]) - behind) * stay
+                behind += (np.float32(person[y, x, k]) - behind) * mix
+                out[y, x, k] = np.uint8(behind + np.float32(0.5))
 
 
 def coverage(shape: tuple[int, int], polygon: np.ndarray, corner: np.ndarray, factor: int = 4) -> np.ndarray:

@@ -29,6 +29,14 @@ _LEAST_LEFT = 0.03  # of a triangle's area in the photo that must be left in eve
 GAIN_RANGE = (0.75, 1.3)  # how much a photo's features may differ in size from the head model's
 
 
+class Spot:
+    """A place of the photo, given by points (N, 3) about it: what the affine fits of every frame have in common."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = points
+        self.solve = np.linalg.pinv(np.concatenate([points[:, :2], np.ones((len(points), 1))], axis=1))  # (3, N)
+
+
 class Geometry:
     """Vertices of one photo. Numbering: 468 landmarks, 36 outline midpoints, the rings of `Body`."""
 
@@ -123,11 +131,9 @@ class Geometry:
         self.face[:, 2] = limited[:FACE_LANDMARKS]
         self.body.rings[:, 2] = limited[FACE_LANDMARKS:]
 
-    def head_affine(self, points: np.ndarray, motion: Motion) -> np.ndarray:
-        """(2, 3) affine of the picture that follows the head alone near `points` (N, 3) of the photo."""
-        moved = self.posed(points, motion)[:, :2]
-        design = np.concatenate([points[:, :2], np.ones((len(points), 1))], axis=1)
-        return np.linalg.lstsq(design, moved, rcond=None)[0].T
+    def head_affine(self, spot: Spot, motion: Motion) -> np.ndarray:
+        """(2, 3) affine of the picture that follows the head alone near a spot of the photo."""
+        return (spot.solve @ self.posed(spot.points, motion)[:, :2]).T
 
 
 _STILL = np.array(

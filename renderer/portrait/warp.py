@@ -11,7 +11,7 @@ from ..face_model import FaceModel
 from .drawing import compose, rasterise
 from .eyes import Eye
 from .framing import frame_photo
-from .geometry import Geometry
+from .geometry import Geometry, Spot
 from .matte import clean_plate, person_matte, with_missed_edges, with_objects, with_strands
 from .motion import Motion, MotionSource, PhotoMotion
 from .mouth import Mouth, shut_lips
@@ -86,8 +86,8 @@ class _Photo:
         self.geometry = Geometry(framed, points, matte, motion.source)
         self.eyes = [Eye(framed, indices) for indices in EYES]
         self.mouth = Mouth(framed, points, is_open)
-        self._eye_points = [points[np.concatenate([e.upper, e.lower, e.crease_upper])] for e in EYES]
-        self._mouth_points = points[[*LIPS_UPPER_INNER, 2, 164, 94]]
+        self._eye_spots = [Spot(points[np.concatenate([e.upper, e.lower, e.crease_upper])]) for e in EYES]
+        self._mouth_spot = Spot(points[[*LIPS_UPPER_INNER, 2, 164, 94]])
         first = len(self.geometry.sources)
         lids = []
         for eye in self.eyes:
@@ -121,10 +121,10 @@ class _Photo:
         frame = np.empty((self.size, self.size, 3), dtype=np.uint8)
         compose(person, self.plate, self.still, map_x, map_y, self.margin, frame)
         geometry = self.geometry
-        affine = geometry.head_affine(self._mouth_points, motion)
+        affine = geometry.head_affine(self._mouth_spot, motion)
         self.mouth.draw(frame, face, affine, self._jaw(motion))
-        for eye, points, closure, gaze in zip(self.eyes, self._eye_points, motion.lids, motion.gaze, strict=True):
-            eye.draw(frame, face, geometry.head_affine(points, motion), gaze, float(closure))
+        for eye, spot, closure, gaze in zip(self.eyes, self._eye_spots, motion.lids, motion.gaze, strict=True):
+            eye.draw(frame, face, geometry.head_affine(spot, motion), gaze, float(closure))
         return frame
 
     def _jaw(self, motion: Motion) -> np.ndarray:
