@@ -10,7 +10,7 @@ from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, ROTATION, WIDTH
 from perfrdiff.features.pose import model_origins, tracked_angles, translations
 from perfrdiff.features.signals import neutral_offset, without_offset
 from perfrdiff.features.steady import SMALLEST_ANGLE, SMALLEST_UNIT, dead_zone, steady
-from perfrdiff.features.units import UNREADABLE, bounded_fit, read_units, shape_of, upright
+from perfrdiff.features.units import UNREADABLE, bounded_fit, pose_terms, read_units, resting, shape_of, upright
 from tools.drawn_faces import Observed, observe
 
 # Channels that the network hardly sees on a drawn face, and some of those that it must not lose.
@@ -118,6 +118,23 @@ def test_shape_does_not_know_where_the_face_is(drawn):
     np.testing.assert_allclose(shape_of(half_turn), shape_of(points), atol=1e-2)
     table = units.response()
     assert upright(points[None], table.reference, table.stability).shape == (1, 478, 3)
+
+
+def test_a_persons_own_way_of_turning_is_no_expression_and_an_expression_is_no_turn():
+    rng = np.random.default_rng(0)
+    time = np.arange(500) / 25
+    angles = 0.35 * np.stack([np.sin(time), np.sin(1.3 * time), np.sin(0.7 * time)], axis=1)
+    terms = pose_terms(angles)
+    own, rest = rng.normal(0, 1, (13, 6)), rng.normal(0, 1, 6)
+    smiles = np.zeros((500, 6))
+    smiles[(time % 4) < 1, 2] = 3.0
+    found_rest, found = resting(rest + terms @ own + smiles + rng.normal(0, 0.05, (500, 6)), terms)
+    left = terms @ (own - found) + rest - found_rest
+    assert np.abs(left).mean() < 0.35 * np.abs(terms @ own).mean()
+    _, calm = resting(rest + 0.05 * terms @ own, 0.05 * terms)
+    assert np.abs(0.05 * terms @ calm).mean() < 0.1 * np.abs(0.05 * terms @ own).mean(), (
+        "too little turning to learn from"
+    )
 
 
 def test_the_fit_stays_within_bounds_and_finds_what_is_there():

@@ -27,7 +27,7 @@ from perfrdiff.features.units import shape_of
 
 __all__ = ["FaceStill", "FaceTrack", "FaceTracker", "quarter_turns_of", "track_image", "track_video"]
 
-REGION_PIXELS = 640  # long side of what the tracker is given
+REGION_PIXELS = 512  # long side of what the tracker is given: it sees a face at 256 px, half as large as the region
 LEAST_TRACKED = 0.5  # share of frames with a face below which a clip is refused
 LOST_FRAMES = 12  # frames without the face before the whole picture is looked at again
 EDGE = 0.04  # share of the region; a face this near its edge makes the region follow

@@ -18,7 +18,7 @@ from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES
 from perfrdiff.features.steady import dead_zone
 
 __all__ = [
-    "SHAPE_WIDTH", "UNREADABLE", "Response", "pose_terms", "read_units", "shape_of",
+    "SHAPE_WIDTH", "UNREADABLE", "Response", "pose_terms", "read_units", "resting", "shape_of",
 ]  # fmt: skip
 
 TABLE = Path(__file__).resolve().parents[2] / "assets" / "tracker" / "units.npz"
@@ -35,8 +35,11 @@ SURE: tuple[str, ...] = (
 )  # fmt: skip
 """Channels that the network alone reads well, on drawn faces (correlation 0.9 and more) as on real ones."""
 
-RESTLESS, RESTLESS_SURE = 0.09, 0.03
-"""Readings well below this are what a channel at rest shows (round trip, column "still"), and are pressed to 0."""
+OWN_TURN = 3.0
+"""Squared radians, summed over a clip's frames, at which half of what turns of the head do to this person beyond what
+they do to all is taken off: 300 frames of ±8 degrees. Where the head hardly turns, the common response stays."""
+ROUNDS = 2  # of the robust fit of it
+FAR = 1.5  # times the median deviation: what is farther off is a movement of the face, and is clipped there
 
 UNREADABLE: tuple[str, ...] = ("cheekSquintLeft", "cheekSquintRight", "jawForward", "tongueOut")
 """Channels that neither the network nor the landmarks show (round trip: correlation below 0.5). Always 0, and no part
@@ -55,6 +58,7 @@ class Response:
     precision: np.ndarray  # (SHAPE_WIDTH + 52, SHAPE_WIDTH + 52): inverse covariance of what is left
     fit_share: np.ndarray  # (52,) 0 … 1: weight of the fit in a channel, the rest is the network's
     fit_scale: np.ndarray  # (52,) brings a full unit's fit to 1, within limits
+    restless: np.ndarray  # (52,) what a channel reads (rms) while it is at rest
     angles: np.ndarray  # (9, 3) from tracked angles and their products to the head's
 
 
@@ -117,25 +121,49 @@ def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offs
         offset: (52,) the person's resting readings of the network (``signals.neutral_offset``).
 
     Returns:
-        (T, 52), 0 … 1. The person's own resting shape is the zero. It is the median over the clip of the shape less
-        what the network's sure channels say is going on (a smile held throughout stays a smile): every other channel
-        is taken to rest in half of the frames or more.
+        (T, 52), 0 … 1. The person's own resting shape is the zero (``resting``): that of the clip, less what the
+        network's sure channels say is going on (a smile held throughout stays a smile). Every other channel is taken to
+        rest in half of the frames or more.
     """
     table = response()
     network = np.asarray(network, np.float64)
-    seen = np.concatenate([shapes, network], axis=1) - pose_terms(angles) @ table.turning
+    terms = pose_terms(angles)
+    seen = np.concatenate([shapes, network], axis=1) - terms @ table.turning
     sure = [CHANNEL[name] for name in SURE]
     explained = _freed(seen[:, SHAPE_WIDTH:], network, offset)[:, sure] @ table.units[sure]
-    rest = np.median(seen - explained, axis=0)
+    rest, own = resting(seen - explained, terms)
+    seen -= terms @ own
     rest[SHAPE_WIDTH:][sure] = offset[sure]
     fitted = bounded_fit(seen - rest, table.units, table.precision) * table.fit_scale
     freed = _freed(seen[:, SHAPE_WIDTH:], network, np.clip(rest[SHAPE_WIDTH:], 0, 1))
     units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * freed, 0, 1)
-    width = RESTLESS * table.fit_scale  # noise is blown up with the reading
-    width[sure] = RESTLESS_SURE
-    units = dead_zone(units, width)
+    units = dead_zone(units, table.restless)
     units[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
     return units
+
+
+def resting(seen: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A person's resting shape, and what turns of the head do to it beyond what they do to everybody.
+
+    A ridge regression on the turns, with movements of the face clipped (Huber 1964) so that they do not pull at it.
+
+    Args:
+        seen: (T, n) shape and network, freed of the common response to turns.
+        terms: (T, 13) of ``pose_terms``.
+
+    Returns:
+        rest (n,) and own turning (13, n): at rest, ``seen`` is about ``rest + terms @ own``.
+    """
+    rest = np.median(seen, axis=0)
+    own = np.zeros((terms.shape[1], seen.shape[1]))
+    solve = np.linalg.solve(terms.T @ terms + OWN_TURN * np.eye(terms.shape[1]), terms.T)
+    for _ in range(ROUNDS):
+        turned = terms @ own
+        left = seen - rest - turned
+        limit = FAR * 1.4826 * np.median(np.abs(left), axis=0)
+        own = solve @ (turned + np.clip(left, -limit, limit))
+        rest = np.median(seen - terms @ own, axis=0)
+    return rest, own
 
 
 def _freed(seen: np.ndarray, network: np.ndarray, rest: np.ndarray) -> np.ndarray:
