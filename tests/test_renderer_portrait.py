@@ -11,6 +11,7 @@ from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coef
 from renderer.portrait import PortraitAnimator, WarpAnimator
 from renderer.portrait.matte import with_missed_edges, with_objects, with_strands
 from renderer.portrait.motion import POSE_LIMIT, ease, residual
+from renderer.portrait.mouth import rounded
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.untangle import signed_areas
 
@@ -340,3 +341,16 @@ def test_a_lit_shoulder_that_the_matte_left_out_is_the_persons():
     noise = np.random.default_rng(0).integers(-70, 70, picture.shape)
     busy = np.where(matte[..., None] > 0, picture, (picture + noise).clip(0, 255)).astype(np.uint8)
     assert (with_missed_edges(matte, busy, inside) - matte).sum() < 0.02 * matte.sum()
+
+
+def test_lips_are_bows_through_their_landmarks():
+    lip = np.array([[0, 0], [1, 2], [3, 4], [5, 4.2], [8, 0]], float)
+    bow = rounded(lip)
+    np.testing.assert_allclose(bow[::4], lip)
+
+    def sharpest(line):
+        ways = np.diff(line, axis=0)
+        angles = np.unwrap(np.arctan2(ways[:, 1], ways[:, 0]))
+        return np.degrees(np.abs(np.diff(angles)).max())
+
+    assert sharpest(bow) < 0.6 * sharpest(lip)

@@ -78,7 +78,8 @@ def _checked(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.n
     height = float(np.linalg.norm(landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]))
     if height < SMALLEST_FACE:
         raise RenderError(
-            f"The face in the photo is {height:.0f} pixels high; at least {SMALLEST_FACE} are needed to animate it."
+            f"The face in the photo is {height:.0f} pixels high; at least {SMALLEST_FACE} are needed to animate it: "
+            "use a larger or closer picture."
         )
     centre = landmarks[OVAL, :2].mean(axis=0)
     if not (0 <= centre[0] <= image.shape[1] and 0 <= centre[1] <= image.shape[0]):

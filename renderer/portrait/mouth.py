@@ -73,7 +73,7 @@ class Mouth:
         gap = np.abs(upper - lower).max()
         if gap < 0.15:
             return
-        contour = np.concatenate([upper, lower[-2:0:-1]])
+        contour = np.concatenate([rounded(upper), rounded(lower)[-2:0:-1]])
         view = window(contour, self.margin, 2, self.size)
         if view is None:
             return
@@ -148,6 +148,19 @@ def _interior(colour, where, inverse, corner, origin, right, down, width, jaw, t
                 g += (tooth[1] * shade * warm - g) * mix
                 b += (tooth[2] * shade * warm * warm - b) * mix
             colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = r, g, b
+
+
+def rounded(line: np.ndarray, between: int = 4) -> np.ndarray:
+    """A smooth line through points (N, 2), `between` pieces from one to the next (Catmull and Rom's spline).
+
+    The landmarks are few: a lower lip that is pulled far down shows every one of them as a corner.
+    """
+    before, after = np.vstack([2 * line[:1] - line[1:2], line[:-2]]), np.vstack([line[2:], 2 * line[-1:] - line[-2:-1]])
+    start, end = line[:-1], line[1:]
+    t = (np.arange(between) / between)[None, :, None]
+    a, b, c, d = (points[:, None] for points in (before, start, end, after))
+    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    return np.vstack([curve.reshape(-1, 2), line[-1:]])
 
 
 def _skin(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
