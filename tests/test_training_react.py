@@ -336,6 +336,10 @@ def test_a_state_of_another_run_is_not_taken_up(trained, data, tmp_path):
     shutil.copytree(trained.folder, tmp_path / "run")
     config = trained.config["generator"]
     refused("is another one .*batch", "generator", config, data, tmp_path / "run", batch_size=4)
+    deeper = tmp_path / "deeper.yaml"
+    deeper.write_text(config.read_text().replace("depth: 1", "depth: 2"))
+    words = r"is another one \(sizes\.prior\.depth: 1 there, 2 here\)"
+    refused(words, "generator", deeper, data, tmp_path / "run")
     refused("is another one .*seed", "generator", config, data, tmp_path / "run", seed=3)
     refused("steps behind it", "generator", config, data, tmp_path / "run", steps=1)
     states = tmp_path / "run" / "states"
@@ -347,8 +351,29 @@ def test_a_state_of_another_run_is_not_taken_up(trained, data, tmp_path):
 
 def test_too_little_disk_is_told_first(configs, data, tmp_path, monkeypatch):
     monkeypatch.setattr(react_files.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    refused("GB free", "autoencoder", configs["render"]["autoencoder"], data, tmp_path / "run")
+    refused(
+        "needs .* MB for what it keeps; .* has 0.00 MB free",
+        "autoencoder",
+        configs["render"]["autoencoder"],
+        data,
+        tmp_path / "run",
+    )
     assert not (tmp_path / "run").exists()
+
+
+def test_stages_that_do_not_belong_together_are_not_assembled(trained, tmp_path):
+    """The style would be read off faces without another mean than the one the encoder knows."""
+    shutil.copytree(trained.folder, tmp_path / "run", ignore=shutil.ignore_patterns(react_files.WEIGHTS))
+    encoder = react_files.load(tmp_path / "run", "style-encoder")
+    react_files.save(tmp_path / "run", "style-encoder", None, encoder.networks, encoder.mean + 0.01, None)
+    with pytest.raises(InputError, match=r"style-encoder\.safetensors was trained with another mean face"):
+        react_files.assemble(tmp_path / "run")
+    react_files.save(tmp_path / "run", "style-encoder", None, encoder.networks, encoder.mean, None)
+    editor = react_files.load(tmp_path / "run", "weight-editor")
+    react_files.save(tmp_path / "run", "weight-editor", "other", editor.networks, editor.mean, None)
+    with pytest.raises(InputError, match="weight-editor is of the other variant"):
+        react_files.assemble(tmp_path / "run")
+    assert not (tmp_path / "run" / react_files.WEIGHTS).exists()
 
 
 def test_a_state_of_other_data_is_not_taken_up(trained, data, tmp_path):

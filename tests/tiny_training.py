@@ -9,7 +9,6 @@ SMALLER = {
     "num_heads: 4": "num_heads: 2", "dim_head: 64": "dim_head: 8", "[128, 128]": "[8, 8]", "layers.6": "layers.1",
     "layers.4": "layers.0", "drop_prob: 0.1": "drop_prob: 0.0", "dropout: 0.1": "dropout: 0.0",
     "window_sliding: 25": "window_sliding: 5", "reaction_delay: 8": "reaction_delay: 3",
-    "max_len: 5000": "max_len: 1000",
 }  # fmt: skip
 
 

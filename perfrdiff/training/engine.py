@@ -329,10 +329,10 @@ def read_state(path: Path) -> tuple[dict, dict[str, Tensor]]:
 
 def check_identity(path: Path, about: dict, wanted: dict) -> None:
     """Raises InputError that names what is different in a state of another run."""
-    there, wanted = about.get("identity", {}), _as_stored(wanted)
-    other = [name for name in sorted(there.keys() | wanted.keys()) if there.get(name) != wanted.get(name)]
+    there, here = _flat(about.get("identity", {})), _flat(_as_stored(wanted))
+    other = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
     if other:
-        told = "; ".join(f"{name}: {_short(there.get(name))} there, {_short(wanted.get(name))} here" for name in other)
+        told = "; ".join(f"{name}: {_short(there.get(name))} there, {_short(here.get(name))} here" for name in other)
         raise InputError(
             f"The run in {path} is another one ({told}). Give another --out, or begin anew with --restart."
         )
@@ -341,6 +341,14 @@ def check_identity(path: Path, about: dict, wanted: dict) -> None:
 def _as_stored(identity: dict) -> dict:
     """As it comes back from JSON: lists for tuples."""
     return json.loads(json.dumps(identity, default=dict))
+
+
+def _flat(identity: dict, within: str = "") -> dict[str, object]:
+    """Nested settings under names such as sizes.weight_editor.rank."""
+    found: dict[str, object] = {}
+    for name, value in identity.items():
+        found |= _flat(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
+    return found
 
 
 def _short(value: object) -> str:

@@ -48,6 +48,9 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
     "denoiser": (Denoiser, DenoiserConfig),
     "weight_editor": (WeightEditor, WeightEditorConfig),
 }
+WITHOUT_WEIGHTS = ("max_frames", "dropout")
+"""What may differ between the files of two stages: the published style encoder's says 5000 frames, those that use it
+1000."""
 AUDIO_WIDTH = 78
 FORMAT = "1"
 WEIGHTS = "weights.safetensors"
@@ -145,7 +148,7 @@ def check_sizes(found: StageFile, wanted: Mapping[str, object], source: str) -> 
         if name not in wanted:
             continue
         there, here = sizes_of(network.config), sizes_of(wanted[name])
-        other = [key for key in here if there.get(key) != here[key]]
+        other = [key for key in here if key not in WITHOUT_WEIGHTS and there.get(key) != here[key]]
         if other:
             told = ", ".join(f"{key} {there.get(key)} there, {here[key]} here" for key in other)
             raise InputError(f"The {name} trained before does not fit {source}: {told}.")
@@ -157,7 +160,10 @@ def check_room(folder: Path, parameters: int, copies: float, extra: int = 0) -> 
     root = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
     free = shutil.disk_usage(root).free
     if needed > free:
-        raise InputError(f"The run needs {needed / 1e9:.2f} GB for its states; {root} has {free / 1e9:.2f} GB free.")
+        unit, name = (1e9, "GB") if needed >= 1e8 else (1e6, "MB")
+        raise InputError(
+            f"The run needs {needed / unit:.2f} {name} for what it keeps; {root} has {free / unit:.2f} {name} free."
+        )
 
 
 def assemble(folder: Path, target: Path | None = None) -> Path:
@@ -165,22 +171,23 @@ def assemble(folder: Path, target: Path | None = None) -> Path:
 
     Without a weight editor every listener gets the generic generator: the editor in the file shifts nothing.
 
-    Raises InputError for a missing stage and for stages of different variants.
+    Raises InputError for a missing stage, for stages of different variants, and for stages of different data.
     """
-    generator, encoder = load(folder, "generator"), load(folder, "style-encoder")
-    made = dict(generator.networks) | dict(encoder.networks) | dict(load(folder, "autoencoder").networks)
-    if place(folder, "coefficient-autoencoder").is_file():
-        made |= load(folder, "coefficient-autoencoder").networks
-    said = f"Trained by python -m perfrdiff train, {generator.variant} variant."
-    if place(folder, "weight-editor").is_file():
-        editor = load(folder, "weight-editor")
-        if editor.variant != generator.variant:
+    optional = [stage for stage in ("coefficient-autoencoder", "weight-editor") if place(folder, stage).is_file()]
+    stages = [load(folder, stage) for stage in ("generator", "style-encoder", "autoencoder", *optional)]
+    generator, made = stages[0], {}
+    for stage in stages:
+        if stage.variant not in (None, generator.variant):
+            raise InputError(f"The {stage.stage} is of the {stage.variant} variant, the generator {generator.variant}.")
+        if not torch.equal(stage.mean, generator.mean):
             raise InputError(
-                f"The weight editor is of the {editor.variant} variant, the generator {generator.variant}."
+                f"{place(folder, stage.stage)} was trained with another mean face than the generator, so on other "
+                f"data; train the stage {stage.stage} again."
             )
-        made |= editor.networks
-    else:
-        made["weight_editor"] = nothing_to_edit(encoder.networks["style_encoder"], made["denoiser"])
+        made |= stage.networks
+    said = f"Trained by python -m perfrdiff train, {generator.variant} variant."
+    if "weight_editor" not in made:
+        made["weight_editor"] = nothing_to_edit(made["style_encoder"], made["denoiser"])
         said += " No weight editor was trained: every listener is the generic one."
     mean = generator.mean
     normalizer = Normalizer(mean, torch.ones(WIDTH), torch.zeros(AUDIO_WIDTH), torch.ones(AUDIO_WIDTH))
