@@ -25,6 +25,7 @@ from perfrdiff.errors import InputError
 LONGEST_LAG = 49  # frames, 2 s
 CCC_EPSILON = 1e-8
 ATTRIBUTES = 25
+COARSE = 15  # frames averaged before the likeliest listener is guessed
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,24 @@ def best_distance(
     prediction: np.ndarray, truth: np.ndarray, neighbour: np.ndarray, threads: int | None = None
 ) -> np.ndarray:
     """FRDist's parts, (N, K): the least weighted warping distance of a sample to an appropriate listener."""
-    columns = _columns(truth)
+    columns, coarse = _columns(truth), _columns(_coarse(truth))
     boxes = np.stack([columns.min(axis=2), columns.max(axis=2)], axis=1)  # (M, 2, D)
     count, samples = prediction.shape[:2]
     appropriate = [np.flatnonzero(row > 0) for row in neighbour]
 
     def of(item: int) -> float:
-        sample = _columns(prediction[item // samples, item % samples, ::-1])
-        return kernels.nearest(sample, columns, boxes, appropriate[item // samples])
+        rows = prediction[item // samples, item % samples, ::-1]
+        among = appropriate[item // samples]
+        return kernels.nearest(_columns(rows), columns, boxes, _columns(_coarse(rows)), coarse, among)
 
     return np.array(_shared(of, count * samples, threads)).reshape(count, samples)
+
+
+def _coarse(rows: np.ndarray) -> np.ndarray:
+    """(…, T, D) -> (…, T / COARSE, D): means of frames."""
+    frames, step = rows.shape[-2], min(COARSE, rows.shape[-2])
+    whole = rows[..., : frames - frames % step, :]
+    return whole.reshape(*rows.shape[:-2], -1, step, rows.shape[-1]).mean(axis=-2, dtype=np.float64)
 
 
 def _columns(rows: np.ndarray) -> np.ndarray:

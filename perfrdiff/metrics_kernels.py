@@ -70,7 +70,7 @@ def warped(a: np.ndarray, b: np.ndarray, group: int, limit: float) -> float:
         _diagonal(a, b, first, last, where, rows[one], rows[two], rows[now])
         if k == 0:
             rows[1, 0] = np.inf
-        if k % 32 == 31 and limit < np.inf:  # every path has a cell on this diagonal or on the one before
+        if k % 16 == 15 and limit < np.inf:  # every path has a cell on this diagonal or on the one before
             cells = slice(begin, end + 2)  # the one before may reach a cell further back
             if min(rows[now, cells].min(), rows[one, cells].min()) >= limit * limit:
                 return np.inf
@@ -78,30 +78,39 @@ def warped(a: np.ndarray, b: np.ndarray, group: int, limit: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def nearest(sample: np.ndarray, truth: np.ndarray, boxes: np.ndarray, among: np.ndarray) -> float:
+def _likeliest(sample: np.ndarray, truth: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """`among` by weighted warping distance of coarse clips (25, ·): a guess at who is near, no bound."""
+    guess = np.zeros(len(among))
+    for i in range(len(among)):
+        for group in range(3):
+            guess[i] += GROUPS[group][2] * warped(sample, truth[among[i]], group, np.inf)
+    return among[np.argsort(guess)]
+
+
+@njit(nogil=True, cache=True)
+def nearest(
+    sample: np.ndarray, truth: np.ndarray, boxes: np.ndarray, coarse_sample: np.ndarray, coarse_truth: np.ndarray,
+    among: np.ndarray,
+) -> float:  # fmt: skip
     """Least weighted warping distance of a sample, transposed and reversed in time (25, S), to truth[among]
     (·, 25, T); boxes (·, 2, 25) hold their least and most values.
 
-    Valence and arousal cost least to compare and weigh most: they say who is likely, and who is out.
+    The same clips coarsely say in which order to look: who comes first is mostly the nearest, and the others are out
+    as soon as they cannot be nearer. Valence and arousal cost least to compare and weigh most, so they come first.
     """
     box = np.empty((2, sample.shape[0]))
     for d in range(sample.shape[0]):
         box[0, d], box[1, d] = sample[d].min(), sample[d].max()
-    affect, units, bounds = np.empty(len(among)), np.empty(len(among)), np.empty(len(among))
-    for i in range(len(among)):
-        real, real_box = truth[among[i]], boxes[among[i]]
-        affect[i] = warped(sample, real, 1, np.inf)
-        units[i] = _least(sample, real, box, real_box, 0) / 15
-        bounds[i] = affect[i] + units[i] + _least(sample, real, box, real_box, 2) / 8
     best = np.inf
-    for i in np.argsort(bounds):
-        if bounds[i] >= best:
-            break
-        real = truth[among[i]]
-        found = affect[i] + warped(sample, real, 2, 8 * (best - affect[i] - units[i])) / 8
-        if found + units[i] < best:
-            found += warped(sample, real, 0, 15 * (best - found)) / 15
-            best = min(best, found)
+    for j in _likeliest(coarse_sample, coarse_truth, among):
+        real, real_box = truth[j], boxes[j]
+        units = _least(sample, real, box, real_box, 0) / 15
+        expressions = _least(sample, real, box, real_box, 2) / 8
+        found = warped(sample, real, 1, best - units - expressions)
+        if found + units + expressions < best:
+            found += warped(sample, real, 2, 8 * (best - found - units)) / 8
+            if found + units < best:
+                best = min(best, found + warped(sample, real, 0, 15 * (best - found)) / 15)
     return best
 
 
