@@ -2,9 +2,9 @@
 
 The plain loop does what the published evaluation does, one pair and one column at a time: concordance by
 `np.corrcoef`, time warping by a compiled textbook loop without any shortcut, correlation at every lag by `np.corrcoef`.
-Both give the same numbers, which is checked. Times are processor time of all threads together, so that a busy machine
-and the number of cores do not count: on several cores the wait is shorter still. Data: simulated listeners; appropriate for a clip are those who hear the
-same talk and, as in REACT 2024, some who hear another one.
+Both give the same numbers, which is checked. Times are processor time of all threads together, so that neither a busy
+machine nor the number of cores counts. Data: simulated listeners; appropriate for a clip are those who hear the same
+talk and, as in REACT 2024, some who hear another one.
 """
 
 import argparse
