@@ -48,7 +48,8 @@ LARGEST_SCALE = 2.0  # a weakly seen unit is not blown up further than this
 SHARES = np.linspace(0, 1, 11)  # of the fit that are tried
 ALIKE = 0.05  # difference in correlation that does not count
 SURE_SHARE = 0.5
-STILL_SHARE = 1.0  # times what a channel reads at rest (rms) is pressed to 0: more stills, and takes small movements
+STILL_SHARE = 1.1  # times what a channel reads at rest (rms) is pressed to 0: more stills, and takes small movements
+WANDERING_SHARE = 1.5  # for the gaze sideways, which wanders slowly on a dark, noisy, still face
 
 
 def look(seed: int) -> dict[str, Observed]:
@@ -216,7 +217,8 @@ def _trust(
     share = np.where(np.isin(EXPRESSION_NAMES, SURE), SURE_SHARE, SHARES[::-1][alike[::-1].argmax(axis=0)])
     read = np.clip(share * scale * fits + (1 - share) * nets, 0, 1)
     still = [np.sqrt(np.square(read[truth[:, c] == 0, c]).mean()) for c in range(UNITS)]
-    return share, scale, STILL_SHARE * np.array(still)
+    wandering = [name.startswith(("eyeLookIn", "eyeLookOut")) for name in EXPRESSION_NAMES]
+    return share, scale, np.where(wandering, WANDERING_SHARE, STILL_SHARE) * np.array(still)
 
 
 def _sides() -> list[int]:
