@@ -1,9 +1,10 @@
-"""Frames per second of the mesh renderer on one core, each way in turn in the same run.
+"""Frames per second of the mesh renderer on one core, for every ready-made person, and OpenGL's in the same run.
 
-    python benchmarks/mesh.py [--frames 200] [--size 256] [--person Alex]
+    python benchmarks/mesh.py [--frames 100] [--size 256] [--person NAME]
 
-OpenGL is measured where EGL is there, on whatever driver it finds; on a GPU its time is not the processor's, so that
-its figures are of the wall clock.
+OpenGL is measured where EGL is there, on whatever driver it finds and by moderngl, this project's own second back end:
+pyrender cannot be installed beside numpy 2 (docs/renderers.md), so there is no line of it here. On a GPU OpenGL's time
+is not the processor's, so that its figures are of the wall clock.
 
 CPU seconds of this process are counted, not the wall clock: the machine may be busy with other things.
 """
@@ -25,7 +26,7 @@ import numpy as np  # noqa: E402
 
 from renderer.backends import SOFTWARE, GLBackend  # noqa: E402
 from renderer.face_model import EXPRESSIONS, load_face_model, neutral_coefficients  # noqa: E402
-from renderer.mesh import LOOKS, MeshRenderer  # noqa: E402
+from renderer.mesh import MeshRenderer  # noqa: E402
 from renderer.studio import PEOPLE  # noqa: E402
 
 ROUNDS = 5  # each way is timed this often, interleaved; the best round counts
@@ -41,40 +42,43 @@ def lively(frames: int) -> np.ndarray:
     return values
 
 
+def frames_per_second(renderer: MeshRenderer, values: np.ndarray, on_gpu: bool) -> float:
+    clock = time.perf_counter if on_gpu else time.process_time
+    start = clock()
+    for _ in renderer.render(values):
+        pass
+    return len(values) / (clock() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--frames", type=int, default=100, help="of each round; OpenGL gets a fifth of them")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--person", choices=tuple(PEOPLE), default="Alex", help="long hair takes longer")
+    parser.add_argument("--person", choices=tuple(PEOPLE), help="only this one; long hair takes longer")
     options = parser.parse_args()
     face, values = load_face_model(), lively(options.frames)
-    renderers = {look: MeshRenderer(face, options.size, look, options.person, backend="cpu") for look in LOOKS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # without EGL the CPU draws: left out below
-        others = {look: MeshRenderer(face, options.size, look, options.person, backend="gl") for look in LOOKS}
-    drivers = [r._backend.renderer for r in others.values() if isinstance(r._backend, GLBackend)]
-    software = all(driver.lower().startswith(SOFTWARE) for driver in drivers)
-    if drivers:
-        renderers |= {f"{look}, OpenGL": renderer for look, renderer in others.items()}
-    for renderer in renderers.values():  # compile
-        list(renderer.render(values[:2]))
-    best = dict.fromkeys(renderers, np.inf)
-    for _ in range(ROUNDS):
-        for look, renderer in renderers.items():
-            clock = time.process_time if look in LOOKS or software else time.perf_counter
-            start = clock()
-            for _ in renderer.render(values):
-                pass
-            best[look] = min(best[look], clock() - start)
-    names = {"studio": "studio: five samples, lit per pixel", "grey": "grey: one sample, flat, jagged"}
-    studio = renderers["studio"]
-    print(f"{options.person}: {len(studio._shape)} vertices, {len(studio._triangles)} triangles, {options.size} px")
-    print(f"one thread, load average {os.getloadavg()[0]:.1f}")
-    print(f"OpenGL: {drivers[0] if drivers else 'no EGL here'}")
-    for look, seconds in best.items():
-        other = best.get(f"{look}, OpenGL")
-        ratio = f"   {other / seconds:5.1f} x OpenGL" if other else ""
-        print(f"{names.get(look, look):36} {options.frames / seconds:7.0f} frames/s{ratio}")
+    cases = [("studio", name) for name in ([options.person] if options.person else PEOPLE)] + [("grey", "Alex")]
+    print(f"{options.size} px, one thread, load average {os.getloadavg()[0]:.1f}", end="; ")
+    for number, (look, name) in enumerate(cases):
+        ours = MeshRenderer(face, options.size, look, name, backend="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # without EGL the CPU draws: left out
+            other = MeshRenderer(face, options.size, look, name, backend="gl")
+        driver = other._backend.renderer if isinstance(other._backend, GLBackend) else None
+        if not number:
+            print(f"OpenGL: {driver or 'no EGL here'}")
+            print(f"{'look':8}{'person':8}{'triangles':>10}{'frames/s':>10}{'OpenGL':>10}{'ratio':>8}")
+        ways = {"cpu": ours} | ({"gl": other} if driver else {})
+        best = dict.fromkeys(ways, 0.0)
+        for renderer in ways.values():  # compile
+            list(renderer.render(values[:2]))
+        for _ in range(ROUNDS):
+            for way, renderer in ways.items():
+                rows = values[: max(1, options.frames // 5)] if way == "gl" else values
+                on_gpu = way == "gl" and not driver.lower().startswith(SOFTWARE)
+                best[way] = max(best[way], frames_per_second(renderer, rows, on_gpu))
+        beside = f"{best['gl']:10.0f}{best['cpu'] / best['gl']:8.1f}" if driver else ""
+        print(f"{look:8}{name:8}{len(ours._triangles):>10}{best['cpu']:>10.0f}{beside}", flush=True)
 
 
 if __name__ == "__main__":

@@ -106,8 +106,8 @@ CUTS: dict[str, tuple[_Locks, ...]] = {
     ),
     "long": (
         _Locks(
-            partial(_above, height=0.05), 52, 1.75, partial(_combed, part=0.12, side=0.9, down=1.2, back=0.55),
-            width=0.22, lift=0.035, segments=10, slack=0.06, blunt=0.5, frames=True, start=0.2,
+            partial(_above, height=0.05), 42, 1.75, partial(_combed, part=0.12, side=0.9, down=1.2, back=0.55),
+            width=0.24, lift=0.035, segments=9, slack=0.06, blunt=0.5, frames=True, start=0.2,
         ),
     ),
 }  # fmt: skip

@@ -107,6 +107,7 @@ def _fill(points, triangles, marks, cull, places, lanes, seen):
     rows = places.shape[0]
     least, most = places.min(), places.max()
     half, one = np.float32(0.5), np.float32(1.0)
+    steps = np.arange(lanes).astype(np.float32)  # a table: turning whole numbers into others takes longer
     for face in range(triangles.shape[0]):
         a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
         ax, ay = points[a, 0], points[a, 1] * np.float32(rows)
@@ -139,8 +140,9 @@ def _fill(points, triangles, marks, cull, places, lanes, seen):
             line = seen[y]
             first = low_x
             while first <= high_x:
+                start = np.float32(first - low_x)
                 for lane in range(lanes):
-                    far = np.float32(first - low_x) + np.float32(lane)
+                    far = start + steps[lane]
                     inside_b, inside_c = wb + far * b_dx, wc + far * c_dx
                     inside = min(one - inside_b - inside_c, min(inside_b, inside_c))
                     here = np.float32(near + far * step)
