@@ -71,9 +71,10 @@ def portrait_sheet(animator: PortraitAnimator, photo: Path) -> np.ndarray:
 
 
 def mesh_sheet(look: str, size: int) -> np.ndarray:
-    """All motions of the built-in head in one look."""
+    """All motions of the first of the ready-made people in one look."""
     rows = np.stack([coefficients(values) for values in MOTIONS.values()])
-    return _laid_out(list(MeshRenderer(load_face_model(), size, look, backend="cpu").render(rows)), tuple(MOTIONS))
+    renderer = MeshRenderer(load_face_model(), size, look, identity="Alex", backend="cpu")
+    return _laid_out(list(renderer.render(rows)), tuple(MOTIONS))
 
 
 def people_sheet(size: int) -> np.ndarray:
