@@ -58,8 +58,7 @@ class Observed:
 def random_person(seed: int) -> Person:
     """Somebody who is none of the named people: identity, skin, hair and wall drawn at random.
 
-    As far from the mean as the named people are, not farther: with every direction at 0.45, noses and lips broke open
-    (and the response measured on such heads followed real heads worse).
+    As far from the mean as the named people are, not farther: with every direction at 0.45, noses and lips broke open.
     """
     rng = np.random.default_rng(seed)
     identity = {name: float(np.clip(rng.normal(0, 0.18), -0.4, 0.4)) for name in load_face_model().identity_names}
