@@ -50,6 +50,7 @@ class SamplingDefaults:
     slide: int = 25  # new frames (tokens, where weights have these) per window
     clamp: float = 1.0  # limit of a predicted x0, network units
     head_smoothing: float = 0.0  # frames: standard deviation of a Gaussian over where the head is; a third over nods
+    solver: str = "ddim"  # (published) or "dpm": `sampling.dpm_solver`
     audio_range: bool = False  # scale the speaker's audio to 0 … 1 over the clip (published render weights)
 
 

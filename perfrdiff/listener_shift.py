@@ -1,4 +1,4 @@
-"""One listener's weight shift by itself: a file of some kilobytes that can be kept, mixed, scaled and taken off again.
+"""One listener's weight shift by itself: a file well under a megabyte that can be kept, mixed, scaled, taken off again.
 
 Edits never touch the generator's own weights, so taking a shift off gives the generic generator back bit for bit.
 """

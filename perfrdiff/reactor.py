@@ -197,7 +197,9 @@ class Reactor:
             affect = affect_attributes(coefficients) if self.checkpoint.published else None
         elif len(_checked(affect, AFFECT_WIDTH, "speaker's affect")) != len(audio):
             raise InputError(f"The speaker has {len(audio)} frames of audio but {len(affect)} of affect.")
-        options = sampling.WindowOptions(steps, guidance, defaults.guidance_over, defaults.slide, defaults.clamp)
+        options = sampling.WindowOptions(
+            steps, guidance, defaults.guidance_over, defaults.slide, defaults.clamp, defaults.solver
+        )
         normalizer = self.checkpoint.normalizer
         with torch.inference_mode():
             sound = normalizer.audio(torch.tensor(audio, device=self.device))

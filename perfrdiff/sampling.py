@@ -1,7 +1,8 @@
-"""From noise to reaction windows: schedule, noise, DDIM and classifier-free guidance, each a pure function."""
+"""From noise to reaction windows: schedule, noise, solvers and classifier-free guidance, each a pure function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from perfrdiff.models.layers import Edits
 from perfrdiff.models.schedule import TRAIN_STEPS, cumulative_alphas
 
 STEP_SEED = 1_000_003  # keeps the seeds of neighbouring samples apart
+SOLVERS = ("ddim", "dpm")
+NOISIEST, CLEANEST = -4.0, 2.5  # log(signal / noise) where `even_timesteps` begins and ends
 
 
 def add_noise(x0: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -26,6 +29,25 @@ def leading_timesteps(steps: int) -> list[int]:
         raise ValueError(f"{steps} denoising steps: expected 2 to {TRAIN_STEPS}")
     ratio = TRAIN_STEPS // steps
     return [i * ratio for i in reversed(range(steps))]
+
+
+def even_timesteps(steps: int) -> list[int]:
+    """`steps` diffusion steps from noisy to clean, evenly spaced in the logarithm of signal over noise.
+
+    The published spacing begins where a window's slow movement has long been decided, and makes reactions too alike.
+    """
+    if not 2 <= steps <= TRAIN_STEPS:
+        raise ValueError(f"{steps} denoising steps: expected 2 to {TRAIN_STEPS}")
+    ratio = _log_ratio()
+    wanted = np.linspace(NOISIEST, CLEANEST, steps)
+    return [int(np.abs(ratio - value).argmin()) for value in wanted]
+
+
+@cache
+def _log_ratio() -> np.ndarray:
+    """log(signal / noise) of every diffusion step, (1000,)."""
+    abar = cumulative_alphas()
+    return 0.5 * np.log(abar / (1 - abar))
 
 
 def start_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Tensor:
@@ -128,6 +150,38 @@ def ddim(
     return x
 
 
+def dpm_solver(
+    predict: Callable[[Tensor, int], Tensor],
+    noise: Tensor,
+    steps: int,
+    *,
+    known: Tensor | None = None,
+    clamp: float = 1.0,
+) -> Tensor:
+    """Denoise as `ddim` does, with the multistep solver of second order (DPM-Solver++ 2M, Lu et al. 2022, algorithm 2).
+
+    It looks at how the prediction changes from step to step, and in ten calls comes as near to the exact solution as
+    DDIM in twenty-five. Steps are those of `even_timesteps`.
+    """
+    abar, ratio = cumulative_alphas(), _log_ratio()
+    x, before = noise, None
+    schedule = even_timesteps(steps)
+    for i, t in enumerate(schedule):
+        x0 = predict(x, t).clamp(-clamp, clamp)
+        if known is not None:
+            x0 = torch.cat([known, x0[:, known.shape[1] :]], dim=1)
+        if i + 1 == len(schedule):
+            return x0
+        there, ahead = schedule[i + 1], x0
+        if before is not None and there != t:
+            last_step, step = ratio[t] - ratio[schedule[i - 1]], ratio[there] - ratio[t]
+            ahead = x0 + float(step / (2 * last_step)) * (x0 - before)
+        noise_left = float(np.sqrt((1 - abar[there]) / (1 - abar[t])))
+        x = noise_left * x + float(np.sqrt(abar[there]) - noise_left * np.sqrt(abar[t])) * ahead
+        before = x0
+    return x
+
+
 @dataclass(frozen=True)
 class WindowOptions:
     """How a long reaction is made window by window."""
@@ -137,6 +191,12 @@ class WindowOptions:
     guidance_over: tuple[str, ...]
     slide: int  # new frames per window
     clamp: float
+    solver: str = "ddim"  # or "dpm"
+
+    def denoised(self, predict: Callable[[Tensor, int], Tensor], noise: Tensor, known: Tensor | None) -> Tensor:
+        """A window (N, W, features) made of its noise; `known`: its first frames where an earlier window gave them."""
+        solve = dpm_solver if self.solver == "dpm" else ddim
+        return solve(predict, noise, self.steps, known=known, clamp=self.clamp)
 
 
 def cut(stream: Tensor, start: int, length: int) -> Tensor:
@@ -181,7 +241,7 @@ def sample_sequence(
             conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
         predict = guided_denoiser(denoiser, conditions, options.guidance, edits, options.guidance_over)
         known = done[:, start:] if start > 0 else None
-        piece = ddim(predict, noise[:, start : start + window], options.steps, known=known, clamp=options.clamp)
+        piece = options.denoised(predict, noise[:, start : start + window], known)
         done = torch.cat([done[:, :start], piece], dim=1)
         if progress is not None:
             progress((i + 1) / len(starts))

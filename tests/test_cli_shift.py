@@ -39,7 +39,7 @@ def coefficients(folder):
 def test_a_saved_listener_reacts_as_before(places, tmp_path):
     folder, base, (first, _) = places
     file = folder / f"{first}.safetensors"
-    assert file.stat().st_size < 300e3 and not list(folder.glob("*.part"))
+    assert file.stat().st_size < 1e6 and not list(folder.glob("*.part"))
     again = run(base, tmp_path / "again", "--shift", file)
     np.testing.assert_allclose(again, coefficients(folder / first), atol=1e-6)
     settings = json.loads((tmp_path / "again" / "settings.json").read_text())

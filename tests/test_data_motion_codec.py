@@ -7,6 +7,7 @@ import torch
 from perfrdiff.data.habits import draw_habits
 from perfrdiff.data.motion_codec import MotionCodec, tracker_noise
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+from perfrdiff.features.coefficients import CHANNEL
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,21 @@ def test_a_listeners_token_knows_nothing_of_what_the_speaker_does_later(clips, c
     before, after = codec.speaker(raw), codec.speaker(changed)
     assert torch.equal(before[:, :21], after[:, :21])
     assert not torch.equal(before[:, 21], after[:, 21])
+
+
+def test_a_made_token_that_is_a_little_off_does_not_become_a_nod(clips, codec):
+    """Five times a second a small error would else be seen as trembling of the head."""
+    raw = torch.full((1, 300, 58), 0.1)
+    still = codec.coefficients(raw + torch.tensor(clips[0]).mean((0, 1)) - 0.1)
+    off = still + 0.15 * torch.randn(still.shape, generator=torch.Generator().manual_seed(0))
+    pitch = codec.raw_coefficients(off)[0, :, CHANNEL["rotationX"]]
+    plain = (off @ codec.listener_out + codec.listener_mean).reshape(300, 58)[:, CHANNEL["rotationX"]]
+    assert pitch.diff().abs().mean() < 0.6 * plain.diff().abs().mean()
+
+
+def test_voice_and_microphone_do_not_matter(clips, codec):
+    sound = torch.tensor(clips[2][:2])
+    other = 3.0 * sound + torch.linspace(-4, 4, 78)
+    assert torch.allclose(codec.audio(sound), codec.audio(other), atol=0.02)
+    silent = codec.audio(torch.zeros(1, 50, 78))
+    assert silent.isfinite().all() and silent.abs().max() < 1e-3

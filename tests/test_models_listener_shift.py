@@ -1,4 +1,4 @@
-"""A listener's shift: kilobytes on disk, mixed, scaled, and taken off again without a trace."""
+"""A listener's shift: small on disk, mixed, scaled, and taken off again without a trace."""
 
 import hashlib
 from dataclasses import replace

@@ -38,6 +38,42 @@ def test_the_schedule_is_the_published_one():
     assert np.all(np.diff(abar) < 0)
 
 
+def test_even_steps_run_from_noise_to_clean():
+    steps = sampling.even_timesteps(10)
+    assert len(steps) == 10 and steps == sorted(steps, reverse=True)
+    assert steps[0] > 950 and steps[-1] < 60
+    with pytest.raises(ValueError, match="expected 2"):
+        sampling.even_timesteps(1)
+
+
+def exact_denoiser(spread):
+    """The best guess for frames that are normal with mean 1 and this spread."""
+
+    def predict(x, t):
+        abar = float(sampling.cumulative_alphas()[t])
+        signal, noise = abar**0.5, (1 - abar) ** 0.5
+        return 1 + (spread**2 * signal / (abar * spread**2 + noise**2)) * (x - signal)
+
+    return predict
+
+
+def test_the_second_order_solver_comes_nearer_to_the_right_spread():
+    """Ten calls: reactions of the right variety are what the solver is for."""
+    noise = torch.randn(4000, 1, 1, generator=torch.Generator().manual_seed(0))
+    predict = exact_denoiser(0.5)
+    quick = sampling.dpm_solver(predict, noise, 10, clamp=10.0)
+    slow = sampling.ddim(predict, noise, 10, clamp=10.0)
+    assert quick.mean() == pytest.approx(1.0, abs=0.03)
+    assert quick.std() == pytest.approx(0.5, rel=0.03)
+    assert abs(quick.std() - 0.5) < 0.5 * abs(slow.std() - 0.5)
+
+
+def test_the_second_order_solver_keeps_what_is_known():
+    noise, known = torch.randn(2, 6, 3), torch.full((2, 2, 3), 7.0)
+    made = sampling.dpm_solver(exact_denoiser(0.5), noise, 6, known=known, clamp=10.0)
+    assert torch.equal(made[:, :2], known) and made[:, 2:].max() < 7.0
+
+
 @pytest.mark.parametrize("frames", [7, 20, 21, 30, 53])
 def test_any_length(denoiser, frames):
     out = sample(denoiser, streams(frames))

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from perfrdiff.checkpoints import SamplingDefaults
 from perfrdiff.data.corpus import Corpus
 from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.errors import InputError
@@ -13,13 +12,12 @@ from perfrdiff.features.coefficients import CHANNEL
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
-from perfrdiff.training.demo_editor import EditorStage
 from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
-from perfrdiff.training.demo_matching import Matching, TunedGeneratorStage
+from perfrdiff.training.demo_personal import CROPS, PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo_style import StyleModel, StyleStage
 from perfrdiff.training.drawn import Schedule, Where, train
 from perfrdiff.training.losses import supervised_contrastive
-from perfrdiff.training.movement import NOD_BANDS, Onlooker, borders, courses, energy_score, person_error
+from perfrdiff.training.movement import NOD_BANDS, Onlooker, courses
 from perfrdiff.training.windows import window_batch
 
 SMALL = DenoiserConfig(
@@ -33,8 +31,8 @@ def tiny_corpus(persons=6, clips=3, frames=80):
     rest = torch.randn(persons, 1, 58, generator=generator).repeat_interleave(clips, 0)
     listener = rest + 0.1 * torch.randn(persons * clips, frames, 58, generator=generator)
     listener[..., 0] = torch.arange(frames)
-    one = torch.ones
     zero, one, same = torch.zeros, torch.ones, torch.eye(58)
+    middle = torch.cat([zero(58, 58), same, zero(58, 58)])
     return Corpus(
         listener.half(),
         torch.arange(persons).repeat_interleave(clips),
@@ -42,7 +40,7 @@ def tiny_corpus(persons=6, clips=3, frames=80):
         rest[::clips, 0, :5],
         torch.randn(4, frames, 58, generator=generator).half(),
         torch.randn(4, frames, 78, generator=generator).half(),
-        MotionCodec(zero(58), same, same, zero(58), same, zero(78), one(78)),
+        MotionCodec(zero(58), same, same, middle, zero(58), same, zero(78), one(78)),
     )
 
 
@@ -97,26 +95,64 @@ def test_the_style_says_how_much_a_person_nods(tmp_path):
     assert torch.corrcoef(torch.stack([said, onlooker.person(corpus.listener)[:, NOD_BANDS.index(1.7)]]))[0, 1] > 0.9
 
 
-def test_generator_and_editor_stages_learn(tmp_path):
-    corpus = tiny_corpus()
+def personal_stage(corpus, config=SMALL, **options):
+    """Generator and editor that know their listeners by where these hold their faces."""
     torch.manual_seed(0)
-    generator = GeneratorStage(Denoiser(SMALL), corpus, windows=24)
-    corpus.listener[..., 0] = 0
-    before = generator.loss(torch.Generator().manual_seed(5)).item()
-    denoiser = generator.denoiser
-    train(denoiser, generator.loss, schedule(60), tmp_path / "g.safetensors", "generator", Where())
-    assert generator.loss(torch.Generator().manual_seed(5)).item() < 0.8 * before
+    model = GeneratorModel(Denoiser(config))
+    editor = WeightEditor(
+        WeightEditorConfig(style=8, hidden=32, rank=2, targets=render_targets(config), shared_factors=True)
+    )
+    encoder = StyleEncoder(
+        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, max_frames=150, dropout=0.0)
+    ).eval()
+    editor.begin_with(torch.randn(5, 8))
+    generator = GeneratorStage(model.denoiser, corpus, model=model)
+    styles = style_table(encoder, corpus)
+    return PersonalStage(PersonalModel(model, editor), generator, styles, people=4, windows_each=6, **options)
 
-    encoder = StyleEncoder(StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8)).eval()
-    editor = WeightEditor(WeightEditorConfig(style=8, hidden=16, rank=2, targets=render_targets(SMALL)))
-    frozen = {name: value.clone() for name, value in denoiser.state_dict().items()}
-    stage = EditorStage(editor, GeneratorStage(denoiser, corpus), encoder, people=4, shortest=20, longest=60)
-    stage.loss(torch.Generator().manual_seed(1)).backward()
-    assert all(left.weight.grad.abs().sum() > 0 for left in editor.left)
-    denoiser.requires_grad_(False)
-    train(editor, stage.loss, schedule(5), tmp_path / "e.safetensors", "editor", Where())
-    assert all(torch.equal(frozen[name], value) for name, value in denoiser.state_dict().items())
-    assert any(left.weight.abs().sum() > 0 for left in editor.left)
+
+def test_generator_and_editor_learn_together(tmp_path):
+    corpus = tiny_corpus(clips=3)
+    corpus.listener[..., 0] = 0
+    stage = personal_stage(corpus)
+    assert stage.styles.shape == (CROPS, 18, 8)
+
+    def error():
+        with torch.no_grad():
+            return stage.loss(torch.Generator().manual_seed(5)).item()
+
+    before = error()
+    train(stage.model, stage.loss, schedule(60), tmp_path / "p.safetensors", "personal", Where())
+    assert error() < 0.8 * before
+    assert all(left.abs().sum() > 0 for left in stage.model.editor.left_factor)
+
+    def change(share):
+        """How far the persons' shifts move what is denoised."""
+        alike = replace(stage, strangers=share, people=6)
+        return alike.loss(torch.Generator().manual_seed(3)).item()
+
+    assert change(0.0) != change(1.0)
+
+
+def test_what_is_not_known_of_a_listener_shifts_nothing():
+    stage = personal_stage(tiny_corpus(clips=3), strangers=1.0)
+    torch.nn.init.normal_(stage.model.editor.left_factor[0])
+    plain = replace(stage, strangers=0.0)
+    torch.nn.init.zeros_(plain.model.editor.left_factor[0])
+    same = plain.loss(torch.Generator().manual_seed(3)).item()
+    torch.nn.init.normal_(stage.model.editor.left_factor[0])
+    assert stage.loss(torch.Generator().manual_seed(3)).item() == same
+    assert plain.loss(torch.Generator().manual_seed(3)).item() != same
+
+
+def random_windows(stage, count=24):
+    """The generator's own loss on windows of random clips."""
+
+    def loss(generator):
+        clips = torch.randint(len(stage.corpus.listener), (count,), generator=generator)
+        return stage.denoising_loss(clips, generator)
+
+    return loss
 
 
 def test_the_context_learns_to_forecast(tmp_path):
@@ -128,15 +164,15 @@ def test_the_context_learns_to_forecast(tmp_path):
     corpus.listener[..., CHANNEL["mouthSmileLeft"]] = 0.1 * (heard > 0).half()
     torch.manual_seed(0)
     model = GeneratorModel(Denoiser(SMALL))
-    stage = GeneratorStage(model.denoiser, corpus, windows=24, model=model, forecast_weight=1.0)
-    alone = GeneratorStage(model.denoiser, corpus, windows=24)
+    stage = GeneratorStage(model.denoiser, corpus, model=model, forecast_weight=1.0)
+    alone = GeneratorStage(model.denoiser, corpus)
 
     def forecast_error():
-        both, diffusion = (part.loss(torch.Generator().manual_seed(9)).item() for part in (stage, alone))
+        both, diffusion = (random_windows(part)(torch.Generator().manual_seed(9)).item() for part in (stage, alone))
         return both - diffusion
 
     before = forecast_error()
-    train(model, stage.loss, schedule(80), tmp_path / "g.safetensors", "generator", Where())
+    train(model, random_windows(stage), schedule(80), tmp_path / "g.safetensors", "generator", Where())
     assert forecast_error() < 0.5 * before
 
 
@@ -144,13 +180,14 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path):
     def run(path, *steps):
         for count in steps:
             torch.manual_seed(0)
-            stage = GeneratorStage(Denoiser(SMALL), tiny_corpus(), windows=4)
+            stage = GeneratorStage(Denoiser(SMALL), tiny_corpus())
+            loss = random_windows(stage, 4)
             how = (schedule(6, save_every=3), path, "run", Where())
             if count < 6:  # killed after its first save
                 with pytest.raises(KeyboardInterrupt):
-                    train(stage.denoiser, killed_after(stage.loss, count), *how)
+                    train(stage.denoiser, killed_after(loss, count), *how)
             else:
-                train(stage.denoiser, stage.loss, *how)
+                train(stage.denoiser, loss, *how)
         return stage.denoiser.state_dict()
 
     whole = run(tmp_path / "whole.safetensors", 6)
@@ -170,10 +207,11 @@ def killed_after(loss, count):
 
 
 def test_another_stage_s_state_is_refused(tmp_path):
-    stage = GeneratorStage(Denoiser(SMALL), tiny_corpus(), windows=4)
-    train(stage.denoiser, stage.loss, schedule(1), tmp_path / "s.safetensors", "generator", Where())
+    stage = GeneratorStage(Denoiser(SMALL), tiny_corpus())
+    loss = random_windows(stage, 4)
+    train(stage.denoiser, loss, schedule(1), tmp_path / "s.safetensors", "generator", Where())
     with pytest.raises(InputError, match=r"another one.*stage"):
-        train(stage.denoiser, stage.loss, schedule(2), tmp_path / "s.safetensors", "editor", Where())
+        train(stage.denoiser, loss, schedule(2), tmp_path / "s.safetensors", "editor", Where())
 
 
 def nodding(hertz, degrees, frames=120):
@@ -183,17 +221,6 @@ def nodding(hertz, degrees, frames=120):
     return clip
 
 
-def plain_onlooker():
-    """Scales of clips with and without movement, on frames as tokens."""
-    generator = torch.Generator().manual_seed(3)
-    clips = torch.cat([nodding(h, d) for h in (1.0, 2.0, 3.0) for d in (0.2, 2.0, 5.0)])
-    clips[..., :52] = 0.3 * torch.rand(9, 120, 52, generator=generator)
-    codec = MotionCodec(
-        torch.zeros(58), torch.eye(58), torch.eye(58), torch.zeros(58), torch.eye(58), torch.zeros(78), torch.ones(78)
-    )
-    return Onlooker.of(codec, clips)
-
-
 @pytest.mark.parametrize("hertz", NOD_BANDS)
 def test_an_onlooker_sees_how_large_and_how_quick_a_nod_is(hertz):
     seen = courses(nodding(hertz, 3.0))[0, 30:90, : len(NOD_BANDS)].mean(0)
@@ -201,57 +228,3 @@ def test_an_onlooker_sees_how_large_and_how_quick_a_nod_is(hertz):
     assert seen.max() == pytest.approx(3.0, rel=0.05)
     nods = courses(nodding(hertz, 0.2))[0, 30:90, len(NOD_BANDS)]
     assert nods.max() < 0.1  # a still head does not nod
-
-
-def test_a_step_between_tokens_is_told_from_movement():
-    steady = torch.zeros(1, 20, 58)
-    jumping = steady + 0.2 * (torch.arange(20) // 5)[None, :, None]
-    between, inside = borders(jumping, 5)[0, :2]
-    assert between == pytest.approx(0.2) and inside == pytest.approx(0)
-    assert borders(steady, 5).abs().max() == 0
-
-
-def test_the_energy_score_is_least_for_the_right_distribution():
-    generator = torch.Generator().manual_seed(0)
-    real = torch.randn(40_000, generator=generator)
-
-    def score(shift, spread):
-        one, other = (shift + spread * torch.randn(40_000, generator=generator) for _ in range(2))
-        return energy_score(one, other, real).mean()
-
-    best = score(0.0, 1.0)
-    assert all(best < score(*wrong) for wrong in ((0.5, 1.0), (0.0, 0.5), (0.0, 1.7)))
-    assert best == pytest.approx(1 / torch.pi**0.5, abs=0.02)  # E|x - y| / 2 of two standard normal numbers
-
-
-def test_a_person_is_right_on_average_however_much_windows_differ():
-    generator = torch.Generator().manual_seed(0)
-    one, other = (torch.randn(500, 4, 20, generator=generator) for _ in range(2))
-    assert person_error(one, other, torch.zeros(500, 20)).abs() < 0.05
-    assert person_error(one, other, torch.ones(500, 20)) == pytest.approx(1.0, abs=0.1)
-
-
-def test_matching_moves_a_generator_towards_how_listeners_move(tmp_path):
-    corpus = tiny_corpus()
-    corpus.listener[..., 0] = 0
-    still, onlooker = torch.full_like(corpus.listener, 0.1), plain_onlooker()
-    still[..., CHANNEL["rotationX"]] = nodding(1.7, 3.0, corpus.tokens)[0, :, CHANNEL["rotationX"]].half()
-    corpus = replace(corpus, listener=still)
-    wide = replace(SMALL, window=40, speaker_window=44)
-    torch.manual_seed(0)
-    model = GeneratorModel(Denoiser(wide))
-    generator = GeneratorStage(model.denoiser, corpus, windows=8, model=model)
-    matching = Matching(generator, model, onlooker, SamplingDefaults(steps=4, guidance=1.0, slide=20, clamp=10.0))
-    tuned = TunedGeneratorStage(generator, matching, windows=8)
-
-    def score():
-        with torch.no_grad():
-            return matching.loss(torch.arange(12), torch.Generator().manual_seed(2)).item()
-
-    before = score()
-    train(generator.denoiser, tuned.loss, schedule(25), tmp_path / "t.safetensors", "tuning", Where())
-    assert score() < 0.7 * before
-
-    people = matching.loss(torch.arange(18)[:12], torch.Generator().manual_seed(2), people=4)
-    people.backward()
-    assert people.isfinite()

@@ -26,7 +26,7 @@ class CorpusConfig:
     clips_per_person: int = 3
     speakers: int = 2400
     seconds: float = 30.0
-    version: int = 2  # of the simulator: raise it when what it makes changes
+    version: int = 4  # of the simulator: raise it when what it makes changes
 
 
 @dataclass(frozen=True)

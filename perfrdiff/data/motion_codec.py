@@ -18,8 +18,11 @@ from perfrdiff.features.coefficients import COEFFICIENT_NAMES, EXPRESSION, ROTAT
 PATCH = 5  # frames in a token, 0.2 s
 KEPT = 1.5  # directions of less variance than this, in units of the tracker's noise, are left out
 QUICK = ("eyeBlink", "eyeLook", "eyeSquint")  # channels that may jump within a frame or two
-EVENT = 0.15  # a step of this size in such a channel is rather a lid or a glance than an error
+EVENT = 0.4  # a step of this size in such a channel is rather a lid or a glance than an error
 FLOOR = 2.0  # added to every variance, so that directions near the noise are not blown up to a spread of 1
+SPEAKER_FLOOR = 50.0  # the same for speakers: real ones move far more in small directions than simulated ones
+QUIETEST = 0.3  # least spread of an audio channel over a clip, by its spread over all clips
+MADE_ERROR = 0.1  # standard deviation of what a made token is off by, in units of a direction's spread
 
 
 def tracker_noise() -> np.ndarray:
@@ -31,7 +34,7 @@ def tracker_noise() -> np.ndarray:
     return noise
 
 
-def _directions(clips: np.ndarray, patch: int) -> tuple[Tensor, Tensor, Tensor]:
+def _directions(clips: np.ndarray, patch: int, floor: float = FLOOR) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (patch * 58,), into tokens (patch * 58, D), out of tokens (D, patch * 58) for clips (N, frames, 58)."""
     size = np.tile(tracker_noise(), patch)
     whole = clips.shape[1] // patch * patch
@@ -43,10 +46,33 @@ def _directions(clips: np.ndarray, patch: int) -> tuple[Tensor, Tensor, Tensor]:
         covariance += units.T @ units
     variance, vectors = np.linalg.eigh(covariance / len(rows))
     kept = np.argsort(-variance)[: int((variance > KEPT).sum())]
-    spread = np.sqrt(variance[kept] + FLOOR)
+    spread = np.sqrt(variance[kept] + floor)
     into = vectors[:, kept] / spread / size[:, None]
     out = (vectors[:, kept] * spread).T * size
     return tuple(torch.tensor(part, dtype=torch.float32) for part in (mean, into, out))
+
+
+def _around(tokens: Tensor) -> Tensor:
+    """Every token between its neighbours, (…, n, D) -> (…, n, 3 D); the first and the last are their own neighbours."""
+    ends = torch.cat([tokens[..., :1, :], tokens, tokens[..., -1:, :]], dim=-2)
+    return torch.cat([ends[..., :-2, :], ends[..., 1:-1, :], ends[..., 2:, :]], dim=-1)
+
+
+def _frames_from_three(clips: np.ndarray, mean: Tensor, into: Tensor) -> Tensor:
+    """The linear map of three neighbouring tokens to the frames of the middle one, (3 D, patch * 58), that is best
+    (Wiener) for tokens that are off by `MADE_ERROR`: where neighbours know better, it believes them."""
+    patch = len(mean) // WIDTH
+    whole = clips.shape[1] // patch * patch
+    size = 3 * into.shape[1]
+    square, product = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, len(mean), dtype=torch.float64)
+    for part in np.array_split(clips[:, :whole], len(clips) // 300 + 1):
+        rows = torch.tensor(part).unflatten(1, (-1, patch)).flatten(2) - mean
+        three = _around(rows @ into).flatten(0, 1).double()
+        square += three.T @ three
+        product += three.T @ rows.flatten(0, 1).double()
+    count = len(clips) * whole // patch
+    square += count * MADE_ERROR**2 * torch.eye(size, dtype=torch.float64)
+    return torch.linalg.solve(square, product).float()
 
 
 @dataclass(frozen=True)
@@ -56,6 +82,7 @@ class MotionCodec:
     listener_mean: Tensor  # (patch * 58,)
     listener_into: Tensor  # (patch * 58, D)
     listener_out: Tensor  # (D, patch * 58)
+    listener_around: Tensor  # (3 D, patch * 58), see `_frames_from_three`
     speaker_mean: Tensor  # (patch * 58,)
     speaker_into: Tensor  # (patch * 58, S)
     audio_mean: Tensor  # (78,)
@@ -65,9 +92,13 @@ class MotionCodec:
     def fit(cls, listener: np.ndarray, speaker: np.ndarray, audio: np.ndarray, patch: int = PATCH) -> "MotionCodec":
         """From clips of listeners and speakers (N, frames, 58) and MFCCs (N, frames, 78)."""
         rows = audio.reshape(-1, audio.shape[-1])
+        mean, into, out = _directions(listener, patch)
         return cls(
-            *_directions(listener, patch),
-            *_directions(speaker, patch)[:2],
+            mean,
+            into,
+            out,
+            _frames_from_three(listener, mean, into),
+            *_directions(speaker, patch, SPEAKER_FLOOR)[:2],
             torch.tensor(rows.mean(0), dtype=torch.float32),
             torch.tensor(np.maximum(rows.std(0), 1e-3), dtype=torch.float32),
         )
@@ -94,8 +125,12 @@ class MotionCodec:
         ) @ self.listener_into
 
     def raw_coefficients(self, tokens: Tensor) -> Tensor:
-        """Tokens (…, n, D) -> frames (…, n * patch, 58), without steps between tokens."""
-        rows = (tokens @ self.listener_out + self.listener_mean).unflatten(-1, (self.patch, WIDTH))
+        """Tokens (…, n, D) -> frames (…, n * patch, 58), without steps between tokens.
+
+        The frames of a token also depend on the next one, and its last two on the one after that, which have heard the
+        speaker a little longer: a frame may know of what comes in the next 0.3 s.
+        """
+        rows = (_around(tokens) @ self.listener_around + self.listener_mean).unflatten(-1, (self.patch, WIDTH))
         return self._joined(rows).flatten(-3, -2)
 
     def _joined(self, rows: Tensor) -> Tensor:
@@ -125,8 +160,14 @@ class MotionCodec:
         return (self._heard(raw) - self.speaker_mean) @ self.speaker_into
 
     def audio(self, raw: Tensor) -> Tensor:
-        """MFCCs (…, frames, 78) -> tokens (…, ceil(frames / patch), patch * 78), see `_heard`."""
-        return self._heard((raw - self.audio_mean) / self.audio_scale)
+        """MFCCs (…, frames, 78) -> tokens (…, ceil(frames / patch), patch * 78), see `_heard`.
+
+        Every channel has mean 0 and spread 1 over the clip, so that neither voice nor microphone nor level matter.
+        These two numbers a channel are all that a frame can know of what is still to be heard.
+        """
+        rows = (raw - self.audio_mean) / self.audio_scale
+        spread = rows.std(-2, correction=0, keepdim=True).clamp(min=QUIETEST)
+        return self._heard((rows - rows.mean(-2, keepdim=True)) / spread)
 
     def _heard(self, raw: Tensor) -> Tensor:
         """Token k ends with the first frame of the listener's token k: no listener frame can see what is still to come.

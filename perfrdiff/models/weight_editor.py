@@ -26,12 +26,15 @@ class WeightEditorConfig:
     rank: int | None = None  # None: a full matrix per weight (published, 1.1 billion parameters); 8: low-rank shifts
     targets: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # denoiser parameter -> (out, in)
     predict: str = "shift"
+    shared_factors: bool = False  # low-rank: all listeners' shifts are of the same factors, more or less of each
 
     def __post_init__(self):
         if self.predict not in PREDICTIONS:
             raise ValueError(f"a weight editor predicts one of {', '.join(PREDICTIONS)}, not {self.predict!r}")
         if self.rank is not None and self.predict != "shift":
             raise ValueError("a low-rank weight editor can only predict shifts")
+        if self.shared_factors and self.rank is None:
+            raise ValueError("only a low-rank weight editor has factors to share")
 
 
 def render_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
@@ -61,7 +64,9 @@ def emotion_targets(
 class WeightEditor(nn.Module):
     """Style (P, style) -> for every target weight a shift: dense (P, out, in), or low-rank factors.
 
-    A low-rank editor starts at a zero shift (left factor 0), so that training starts from the generic generator.
+    A low-rank editor starts at a zero shift (left factor 0), so that training starts from the generic generator. With
+    `shared_factors` a style only says how much of each pair of factors is added: far fewer numbers to learn, each from
+    all listeners.
     """
 
     def __init__(self, config: WeightEditorConfig):
@@ -73,9 +78,16 @@ class WeightEditor(nn.Module):
         self.left = nn.ModuleList()
         self.right = nn.ModuleList()
         self.full = nn.ModuleList()
+        self.amount = nn.ModuleList()
+        self.left_factor = nn.ParameterList()
+        self.right_factor = nn.ParameterList()
         for rows, columns in config.targets.values():
             if config.rank is None:
                 self.full.append(nn.Linear(config.hidden, rows * columns))
+            elif config.shared_factors:
+                self.amount.append(nn.Linear(config.hidden, config.rank))
+                self.left_factor.append(torch.zeros(rows, config.rank))
+                self.right_factor.append(torch.randn(config.rank, columns) * columns**-0.5)
             else:
                 left = nn.Linear(config.hidden, rows * config.rank)
                 nn.init.zeros_(left.weight)
@@ -86,6 +98,26 @@ class WeightEditor(nn.Module):
                 self.left.append(left)
                 self.right.append(right)
 
+    @torch.no_grad()
+    def begin_with(self, readings: Tensor) -> None:
+        """Let an untrained editor with shared factors see a style through `readings` (K, style), 2 K <= hidden.
+
+        Its hidden layers then begin as the readings' positive and negative parts, and the amounts as random mixtures
+        of the readings: whatever a reading says of a listener is there to be used from the first step on.
+        """
+        count = 2 * len(readings)
+        first, second = self.shared[0], self.shared[2]
+        if not self.config.shared_factors or count > self.config.hidden:
+            raise ValueError(f"{len(readings)} readings need shared factors and a hidden width of {count} or more")
+        first.weight[:count], first.bias[:count] = torch.cat([readings, -readings]), 0.0
+        second.weight[:count], second.bias[:count] = 0.0, 0.0
+        second.weight[:count, :count] = torch.eye(count)
+        for amount in self.amount:
+            mixture = torch.randn(self.config.rank, len(readings)) * len(readings) ** -0.5
+            amount.weight.zero_()
+            amount.weight[:, :count] = torch.cat([mixture, -mixture], dim=1)
+            amount.bias.zero_()
+
     def forward(self, style: Tensor) -> Edits:
         """The shifts of P listeners; a dense shift is returned as delta, see `edited`."""
         h = self.shared(style)
@@ -93,6 +125,11 @@ class WeightEditor(nn.Module):
         for i, (name, (rows, columns)) in enumerate(self.config.targets.items()):
             if self.config.rank is None:
                 edits[name] = WeightEdit(dense=self.full[i](h).unflatten(1, (rows, columns)))
+            elif self.config.shared_factors:
+                edits[name] = WeightEdit(
+                    left=self.amount[i](h)[:, None, :] * self.left_factor[i],
+                    right=self.right_factor[i].expand(len(style), -1, -1),
+                )
             else:
                 edits[name] = WeightEdit(
                     left=self.left[i](h).unflatten(1, (rows, self.config.rank)),

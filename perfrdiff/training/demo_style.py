@@ -22,6 +22,15 @@ class StyleModel(nn.Module):
         self.habits = nn.Linear(encoder.config.projection, habits)
         self.movement = nn.Linear(encoder.config.projection, measures)
 
+    def readings(self) -> Tensor:
+        """What the two heads read, as a linear map from a style of unit length, (habits + measures, style)."""
+        return torch.cat([self.habits.weight, self.movement.weight]) * _wide(self.encoder)
+
+
+def _wide(encoder: StyleEncoder) -> float:
+    """By how much a style of unit length is stretched to have numbers of size 1."""
+    return encoder.config.projection**0.5
+
 
 @dataclass
 class StyleStage:
@@ -55,7 +64,7 @@ class StyleStage:
         )
         style = self.model.encoder(crops).float()
         owner = people.repeat_interleave(2).to(style.device)
-        wide = style * style.shape[1] ** 0.5
+        wide = style * _wide(self.model.encoder)
         habits = F.mse_loss(self.model.habits(wide), self.corpus.habits[owner])
         moved = self.onlooker.among_people(self.onlooker.person(crops))
         movement = F.mse_loss(self.model.movement(wide).float(), moved)

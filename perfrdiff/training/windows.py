@@ -46,15 +46,23 @@ def window_batch(
     return cut(corpus.listener, clips, starts, config.window), conditions
 
 
-def direction_weights(codec: MotionCodec, most: float = 6.0) -> Tensor:
-    """How much each direction of a token counts, (D,): 1, and up to `most` for those in which the head pitches.
+QUICK = {("rotationX",): 6.0, ("eyeBlinkLeft", "eyeBlinkRight"): 4.0}
+"""Channels whose quick movement counts for more, and how much for more at most."""
 
-    A nod is rare and small beside all else that a face does, so that when to nod is learnt last, yet it is what a
-    listener is watched for.
+
+def direction_weights(codec: MotionCodec) -> Tensor:
+    """How much each direction of a token counts, (D,): 1, and more for those in which the head pitches or lids close.
+
+    Nods and blinks are rare and small beside all else that a face does, so that when and how often they come is learnt
+    last, yet they are what a listener is watched for.
     """
-    pitch = codec.listener_out.unflatten(1, (codec.patch, WIDTH))[:, :, CHANNEL["rotationX"]]
-    quick = (pitch - pitch.mean(1, keepdim=True)).square().sum(1).sqrt()
-    return 1 + (most - 1) * quick / quick.max().clamp(min=1e-9)
+    frames = codec.listener_out.unflatten(1, (codec.patch, WIDTH))
+    weights = torch.ones(len(frames), device=frames.device)
+    for names, most in QUICK.items():
+        moved = frames[:, :, [CHANNEL[name] for name in names]].mean(-1)
+        quick = (moved - moved.mean(1, keepdim=True)).square().sum(1).sqrt()
+        weights = weights.maximum(1 + (most - 1) * quick / quick.max().clamp(min=1e-9))
+    return weights
 
 
 def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor, directions: Tensor) -> Tensor:

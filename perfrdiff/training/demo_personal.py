@@ -1,0 +1,75 @@
+"""GAFRG and PWSG for the demo weights, trained together: a generator, and the shifts that make it one listener's."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perfrdiff.data.corpus import Corpus
+from perfrdiff.models.layers import Edits
+from perfrdiff.models.style_encoder import StyleEncoder
+from perfrdiff.models.weight_editor import WeightEditor
+from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.windows import draw
+
+CROPS = 2  # styles kept of every clip
+SHORTEST, LONGEST = 75, 150  # tokens they are read from: 15 to 30 s
+
+
+class PersonalModel(nn.Module):
+    """What this stage trains."""
+
+    def __init__(self, generator: GeneratorModel, editor: WeightEditor):
+        super().__init__()
+        self.generator = generator
+        self.editor = editor
+
+
+@torch.no_grad()
+def style_table(encoder: StyleEncoder, corpus: Corpus, seed: int = 0) -> Tensor:
+    """Styles of parts of every clip, (CROPS, clips, style): the style encoder is frozen by now."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for _ in range(CROPS):
+        of_crop = []
+        for clips in corpus.listener.split(100):
+            length = SHORTEST + int(draw(1, LONGEST - SHORTEST + 1, generator))
+            start = int(draw(1, max(1, clips.shape[1] - length + 1), generator))
+            of_crop.append(encoder(clips[:, start : start + length].float()))
+        rows.append(torch.cat(of_crop))
+    return torch.stack(rows)
+
+
+@dataclass
+class PersonalStage:
+    """Windows of persons, denoised with the generator shifted to the person's style; some with the plain generator.
+
+    The style is read from other clips of the same person, so that it must carry the person and not the clip. A frozen
+    generator that was trained to suit everybody leaves the shifts little to take hold of; trained with them it grows
+    what they need. The plain generator is what is left when nothing is known of the listener.
+    """
+
+    model: PersonalModel
+    generator_stage: GeneratorStage
+    styles: Tensor  # as `style_table` gives
+    people: int = 16
+    windows_each: int = 2
+    strangers: float = 0.2  # share of the persons of whom nothing is known
+    two_clips: float = 0.4  # share of the styles that are the mean over two clips, as of a long video
+
+    def loss(self, generator: torch.Generator) -> Tensor:
+        clips_of = self.generator_stage.corpus.clips_of()
+        people = torch.randperm(len(clips_of), generator=generator)[: self.people]
+        order = torch.rand(len(people), clips_of.shape[1], generator=generator).argsort(1)
+        target, one, other = clips_of[people].gather(1, order.to(clips_of.device))[:, [0, 1, 2]].unbind(1)
+        known = torch.rand(len(people), generator=generator) >= self.strangers
+        shifts = self._shifts(one, other, known, generator)
+        return self.generator_stage.denoising_loss(target.repeat_interleave(self.windows_each), generator, shifts)
+
+    def _shifts(self, one: Tensor, other: Tensor, known: Tensor, generator: torch.Generator) -> Edits:
+        crops = draw(2, len(self.styles), generator)
+        both = (torch.rand(len(one), 1, generator=generator) < self.two_clips).to(self.styles)
+        style = F.normalize(self.styles[crops[0], one] + both * self.styles[crops[1], other], dim=-1)
+        share = known.to(style)[:, None, None]
+        return {name: replace(shift, left=shift.left * share) for name, shift in self.model.editor(style).items()}
