@@ -12,7 +12,8 @@ from perfrdiff.features.coefficients import CHANNEL
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
-from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.demo import emphasise
+from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage, disguised
 from perfrdiff.training.demo_personal import CROPS, PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo_style import StyleModel, StyleStage
 from perfrdiff.training.drawn import Schedule, Where, train
@@ -143,6 +144,26 @@ def test_what_is_not_known_of_a_listener_shifts_nothing():
     torch.nn.init.normal_(stage.model.editor.left_factor[0])
     assert stage.loss(torch.Generator().manual_seed(3)).item() == same
     assert plain.loss(torch.Generator().manual_seed(3)).item() != same
+
+
+def test_only_the_rates_are_emphasised():
+    targets = {"output.weight": (58, 24), "layers.0.linear1.weight": (32, 24), "layers.0.linear2.weight": (24, 32)}
+    editor = WeightEditor(WeightEditorConfig(style=8, hidden=16, rank=2, targets=targets, shared_factors=True))
+    for left in editor.left_factor:
+        torch.nn.init.ones_(left)
+    emphasise(editor, 2.0)
+    assert [left.mean().item() for left in editor.left_factor] == [1.0, 2.0, 1.0]
+
+
+def test_speakers_in_training_are_of_all_sorts():
+    """Real speakers are livelier than simulated ones; what was before a clip is still nothing."""
+    tokens = torch.randn(200, 6, 4, generator=torch.Generator().manual_seed(1))
+    tokens[:, :2] = 0
+    other = disguised(tokens, 0.4, 0.1, 0.4, torch.Generator().manual_seed(0))
+    assert other[:, :2].abs().max() == 0
+    louder = other[:, 2:].std((1, 2)) / tokens[:, 2:].std((1, 2))
+    assert louder.min() < 0.8 and louder.max() > 1.7
+    assert torch.equal(disguised(tokens, 0, 0, 0, torch.Generator().manual_seed(0)), tokens)
 
 
 def random_windows(stage, count=24):

@@ -40,7 +40,7 @@ def foreseen(codec: MotionCodec, x0: Tensor) -> Tensor:
 
 OTHER_SPEAKERS = {"audio": (0.25, 0.25, 0.3), "coefficients": (0.4, 0.1, 0.4)}
 """By how much real speakers may differ from simulated ones, in the spread of a token: gain (its logarithm), offset of
-a number, noise. Guesses, from what four real clips look like in tokens: twice as lively, and rougher."""
+a number, noise. Guesses, from what three real clips look like in tokens: twice as lively, and rougher."""
 
 
 def disguised(tokens: Tensor, gain: float, offset: float, noise: float, generator: torch.Generator) -> Tensor:
