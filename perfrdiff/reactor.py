@@ -86,8 +86,10 @@ class Reactor:
         return self._shift
 
     def style_of(self, behaviour: np.ndarray) -> Tensor:
-        """The style vector (projection,), unit length, of a behaviour (frames, 58) at 25 per second.
+        """The style vector (projection,), of length 1 at most, of a behaviour (frames, 58) at 25 per second.
 
+        A behaviour unlike all that the encoder has seen, as of a real face with the demo weights, is not shown to it:
+        its style is that of what is measured in it (perfrdiff.measured_style), where the weights hold such a map.
         A clip longer than the encoder takes is cut into overlapping clips whose styles are averaged. Raises InputError
         for a wrong shape, numbers that are not finite, or less than a second.
         """
@@ -98,6 +100,9 @@ class Reactor:
                 "(one second). Use a longer video, or a photo with a named style."
             )
         rows = self.checkpoint.normalizer.coefficients(torch.tensor(behaviour, device=self.device))
+        known = self.checkpoint.measured_style
+        if known is not None and known.unknown(rows):
+            return known.style(behaviour).to(self.device)
         longest = self.checkpoint.style_encoder.config.max_frames
         hop = STYLE_HOP // self.checkpoint.normalizer.patch
         starts = [0] if len(rows) <= longest else [*range(0, len(rows) - longest, hop), len(rows) - longest]

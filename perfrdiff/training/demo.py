@@ -16,6 +16,7 @@ from perfrdiff import checkpoints
 from perfrdiff.data.corpus import Corpus, CorpusConfig, load_corpus
 from perfrdiff.data.habits import NAMED_STYLES
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+from perfrdiff.measured_style import MeasuredStyle, spread_of
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
@@ -33,6 +34,7 @@ DESCRIPTION = (
 NATIVE_BF16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 """Emulated bf16 is ten times slower than float32."""
 SCALED_BY = 600  # clips from which the scales of movement are taken
+MEASURED = 6000  # clips from which styles are learnt that can be measured
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,15 @@ def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: in
     return styles
 
 
+@torch.no_grad()
+def measured_style(encoder: StyleEncoder, corpus: Corpus) -> MeasuredStyle:
+    """How styles go with what can be measured, over some of the corpus."""
+    tokens = corpus.listener[:: max(1, len(corpus.listener) // MEASURED)].float()
+    styles = torch.cat([encoder(part) for part in tokens.split(100)])
+    clips = np.concatenate([corpus.codec.raw_coefficients(part).numpy() for part in tokens.split(100)])
+    return MeasuredStyle.fit(clips, styles, spread_of(corpus.listener))
+
+
 @dataclass
 class _Networks:
     """What is trained, untrained."""
@@ -155,13 +166,10 @@ def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | Non
         return
     emphasise(nets.editor, config.emphasis)
     styles = named_styles(nets.encoder, corpus)
-    checkpoints.save(
-        checkpoints.Checkpoint(
-            nets.denoiser, nets.encoder, nets.editor, corpus.codec, styles, config.sampling, DESCRIPTION
-        ),
-        out,
-        half=True,
+    made = checkpoints.Checkpoint(
+        nets.denoiser, nets.encoder, nets.editor, corpus.codec, styles, config.sampling, DESCRIPTION
     )
+    checkpoints.save(replace(made, measured_style=measured_style(nets.encoder, corpus)), out, half=True)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
 
 
