@@ -1,9 +1,9 @@
 """A style from what can be counted and measured in a listener's clip, for clips unlike those the style encoder knows.
 
-The demo's style encoder has seen simulated listeners only. Tracked real faces move in far more ways, and what it makes
-of them lies where no simulated listener's style does: they would blink without end. Nods, blinks, smiles, levels and
-the pose are found alike in both. So for a real face the style is the one to be expected of a simulated listener of whom the
-same was measured (least squares), which is shorter than 1 by what they do not tell.
+The demo's style encoder has seen simulated listeners only. Tracked real faces move in far more ways, and what it
+makes of them lies where no simulated listener's style does: they would blink without end. Nods, blinks, smiles,
+levels and the pose are found alike in both. So for a real face the style is the one to be expected of a simulated
+listener of whom the same was measured (least squares), which is shorter than 1 by what they do not tell.
 """
 
 from dataclasses import dataclass
