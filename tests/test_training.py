@@ -13,9 +13,10 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.demo import emphasise
-from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage, disguised
+from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo_personal import CROPS, PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo_style import StyleModel, StyleStage
+from perfrdiff.training.disguise import disguised
 from perfrdiff.training.drawn import Schedule, Where, train
 from perfrdiff.training.losses import supervised_contrastive
 from perfrdiff.training.movement import NOD_BANDS, Onlooker, courses

@@ -23,7 +23,7 @@ class CorpusConfig:
 
     seed: int = 1
     persons: int = 4000
-    clips_per_person: int = 3
+    clips_per_person: int = 4
     speakers: int = 2400
     seconds: float = 30.0
     version: int = 4  # of the simulator: raise it when what it makes changes

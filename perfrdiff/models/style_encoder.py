@@ -21,6 +21,7 @@ class StyleEncoderConfig:
     projection: int = 512  # width of the style vector
     max_frames: int = 999  # longest clip, frames
     dropout: float = 0.1
+    limit: float | None = None  # what is beyond it, in a frame's numbers, is taken for it; None: as published
 
 
 class StyleEncoder(nn.Module):
@@ -51,7 +52,8 @@ class StyleEncoder(nn.Module):
         frames = behaviour.shape[1]
         if frames > self.config.max_frames:
             raise ValueError(f"style clip of {frames} frames: this encoder takes at most {self.config.max_frames}")
-        h = self.embed(behaviour)
+        limit = self.config.limit
+        h = self.embed(behaviour if limit is None else behaviour.clamp(-limit, limit))
         h = torch.cat([self.class_token.expand(h.shape[0], -1, -1), h], dim=1) + self.positions[: frames + 1]
         h = self.dropout(h)
         for layer in self.layers:

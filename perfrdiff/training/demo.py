@@ -1,7 +1,7 @@
 """From nothing to the demo weights: `python -m perfrdiff.training.demo` (or `make demo-weights`).
 
-Simulates a corpus, trains the style encoder, then generator and weight editor together, and writes
-`checkpoints/demo.safetensors`. A killed run goes on where its last state in the work folder was.
+Simulates a corpus, trains the style encoder, then generator and weight editor together, calibrates what styles do, and
+writes `checkpoints/demo.safetensors`. A killed run goes on where its last state in the work folder was.
 """
 
 import argparse
@@ -20,9 +20,11 @@ from perfrdiff.measured_style import MeasuredStyle, spread_of
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
+from perfrdiff.training.calibrate import Calibration, calibrate
 from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo_personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo_style import StyleModel, StyleStage
+from perfrdiff.training.disguise import OtherListeners
 from perfrdiff.training.drawn import Schedule, Where, train
 from perfrdiff.training.movement import Onlooker
 
@@ -44,7 +46,8 @@ class DemoConfig:
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     style_encoder: StyleEncoderConfig = field(
         default_factory=lambda: StyleEncoderConfig(
-            width=160, layers=3, heads=4, feedforward=480, projection=128, max_frames=150, dropout=0.0
+            width=160, layers=3, heads=4, feedforward=480, projection=128, max_frames=150, dropout=0.0,
+            limit=4.0,
         )
     )  # its `coefficients` are the width of the codec's tokens
     denoiser: DenoiserConfig = field(
@@ -56,6 +59,7 @@ class DemoConfig:
     editor_hidden: int = 192
     rank: int = 16
     emphasis: float = 2.0  # see `emphasise`
+    calibration: Calibration = field(default_factory=Calibration)
     # Guided by the speaker's voice and face: they say when to nod and when to smile back.
     sampling: checkpoints.SamplingDefaults = field(
         default_factory=lambda: checkpoints.SamplingDefaults(
@@ -152,12 +156,13 @@ def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | Non
     style = StyleModel(nets.encoder, corpus.habits.shape[1], len(onlooker.floor)).to(device)
     model = GeneratorModel(nets.denoiser).to(device)
     personal = PersonalModel(model, nets.editor)
-    _train("style", style, StyleStage(style, corpus, onlooker), config, work, where)
+    disguise = OtherListeners.of(corpus.codec)
+    _train("style", style, StyleStage(style, corpus, onlooker, disguise), config, work, where)
     if only == "style":
         return
     nets.editor.begin_with(style.readings())
     generator = GeneratorStage(nets.denoiser, corpus, model=model)
-    stage = PersonalStage(personal, generator, style_table(nets.encoder, corpus))
+    stage = PersonalStage(personal, generator, style_table(nets.encoder, corpus, disguise))
     _train("personal", personal, stage, config, work, where)
     for network in (style, model, nets.editor):
         network.cpu().eval().requires_grad_(False)
@@ -169,6 +174,7 @@ def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | Non
     made = checkpoints.Checkpoint(
         nets.denoiser, nets.encoder, nets.editor, corpus.codec, styles, config.sampling, DESCRIPTION
     )
+    calibrate(made, corpus, config.calibration)
     checkpoints.save(replace(made, measured_style=measured_style(nets.encoder, corpus)), out, half=True)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
 

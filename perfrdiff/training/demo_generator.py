@@ -11,6 +11,7 @@ from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.features.coefficients import CHANNEL, WIDTH
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.sampling import TRAIN_STEPS, add_noise
+from perfrdiff.training.disguise import OTHER_SPEAKERS, disguised
 from perfrdiff.training.windows import direction_weights, draw, noise_like, weighted_error, window_batch
 
 
@@ -36,20 +37,6 @@ def foreseen(codec: MotionCodec, x0: Tensor) -> Tensor:
     raw = codec.raw_coefficients(x0).unflatten(-2, (-1, codec.patch)).mean(-2)
     levels = [raw[..., CHANNEL[name]] * 10 for name in FORESEEN[1:]]
     return torch.stack([torch.rad2deg(pitch).clamp(max=3) * 2, *levels], dim=-1)
-
-
-OTHER_SPEAKERS = {"audio": (0.25, 0.25, 0.3), "coefficients": (0.4, 0.1, 0.4)}
-"""By how much real speakers may differ from simulated ones, in the spread of a token: gain (its logarithm), offset of
-a number, noise. Guesses, from what three real clips look like in tokens: twice as lively, and rougher."""
-
-
-def disguised(tokens: Tensor, gain: float, offset: float, noise: float, generator: torch.Generator) -> Tensor:
-    """Speakers' tokens (N, L, S) as of livelier or duller, otherwise recorded people; zeros before a clip stay."""
-    count, _, width = tokens.shape
-    louder = torch.exp(gain * torch.randn(count, 1, 1, generator=generator)).to(tokens.device)
-    moved = offset * torch.randn(count, 1, width, generator=generator).to(tokens.device)
-    rough = noise * torch.rand(count, 1, 1, generator=generator).to(tokens.device) * noise_like(tokens, generator)
-    return torch.where(tokens == 0, tokens, louder * tokens + moved + rough)
 
 
 @dataclass

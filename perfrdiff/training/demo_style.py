@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from perfrdiff.data.corpus import Corpus
 from perfrdiff.models.style_encoder import StyleEncoder
+from perfrdiff.training.disguise import OtherListeners
 from perfrdiff.training.losses import supervised_contrastive
 from perfrdiff.training.movement import Onlooker
 from perfrdiff.training.windows import draw
@@ -38,12 +39,14 @@ class StyleStage:
 
     Beside the paper's contrastive loss, the habits the person was drawn with and the movement of the clip have to be
     readable from the style: told apart by their rest faces alone, people get styles that do not say how often they nod
-    or smile.
+    or smile. They must be readable from the mean over a person's two clips too, which is what a long video's style is.
+    The encoder sees some of the clips in disguise, so that tracked real faces mean something to it.
     """
 
     model: StyleModel
     corpus: Corpus
     onlooker: Onlooker
+    disguise: OtherListeners | None = None
     people: int = 32
     shortest: int = 50  # tokens of a crop: 10 to 30 s
     longest: int = 150
@@ -62,10 +65,13 @@ class StyleStage:
                 for clip, start in zip(clips, draw(len(clips), last_start + 1, generator), strict=True)
             ]
         )
-        style = self.model.encoder(crops).float()
+        seen = crops if self.disguise is None else self.disguise(crops, generator)
+        style = self.model.encoder(seen).float()
         owner = people.repeat_interleave(2).to(style.device)
         wide = style * _wide(self.model.encoder)
-        habits = F.mse_loss(self.model.habits(wide), self.corpus.habits[owner])
+        both = F.normalize(style.unflatten(0, (-1, 2)).mean(1), dim=-1) * _wide(self.model.encoder)
+        habits = F.mse_loss(self.model.habits(wide), self.corpus.habits[owner]) / 2
+        habits = habits + F.mse_loss(self.model.habits(both), self.corpus.habits[owner[::2]]) / 2
         moved = self.onlooker.among_people(self.onlooker.person(crops))
         movement = F.mse_loss(self.model.movement(wide).float(), moved)
         return supervised_contrastive(style, owner) + self.habit_weight * habits + self.movement_weight * movement

@@ -48,6 +48,8 @@ def window_batch(
 
 QUICK = {("rotationX",): 6.0, ("eyeBlinkLeft", "eyeBlinkRight"): 4.0}
 """Channels whose quick movement counts for more, and how much for more at most."""
+HELD = {("browInnerUp",): 3.0, ("browDownLeft", "browDownRight"): 3.0, ("mouthSmileLeft", "mouthSmileRight"): 2.0}
+"""The same of channels for where they are held."""
 
 
 def direction_weights(codec: MotionCodec) -> Tensor:
@@ -62,6 +64,9 @@ def direction_weights(codec: MotionCodec) -> Tensor:
         moved = frames[:, :, [CHANNEL[name] for name in names]].mean(-1)
         quick = (moved - moved.mean(1, keepdim=True)).square().sum(1).sqrt()
         weights = weights.maximum(1 + (most - 1) * quick / quick.max().clamp(min=1e-9))
+    for names, most in HELD.items():
+        held = frames[:, :, [CHANNEL[name] for name in names]].mean((1, 2)).abs()
+        weights = weights.maximum(1 + (most - 1) * held / held.max().clamp(min=1e-9))
     return weights
 
 
