@@ -10,7 +10,17 @@ from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, ROTATION, WIDTH
 from perfrdiff.features.pose import model_origins, tracked_angles, translations
 from perfrdiff.features.signals import neutral_offset, without_offset
 from perfrdiff.features.steady import SMALLEST_ANGLE, SMALLEST_UNIT, dead_zone, steady
-from perfrdiff.features.units import UNREADABLE, bounded_fit, pose_terms, read_units, resting, shape_of, upright
+from perfrdiff.features.units import (
+    STRAIGHT,
+    UNREADABLE,
+    bounded_fit,
+    pose_terms,
+    read_units,
+    resting,
+    shape_of,
+    upright,
+    with_straight,
+)
 from tools.drawn_faces import Observed, observe
 
 # Channels that the network hardly sees on a drawn face, and some of those that it must not lose.
@@ -145,6 +155,23 @@ def test_the_fit_stays_within_bounds_and_finds_what_is_there():
     assert found.min() >= 0
     assert found.max() <= 1.2
     assert np.abs(found - true).mean() < 0.02
+
+
+def test_smiles_are_read_by_the_regression_too_and_it_is_alike_on_both_sides(drawn, readings):
+    fitted = np.full((1, 52), 0.2)
+    table = units.response()
+    both = with_straight(fitted, 100 * table.straight.T[:1] / np.square(table.straight[:, 0]).sum(), table.straight)
+    smiles = [CHANNEL[name] for name in STRAIGHT]
+    np.testing.assert_allclose(both[0, smiles[0]], (0.2 + 1.2) / 2, err_msg="the mean of fit and regression, bounded")
+    np.testing.assert_array_equal(np.delete(both, smiles), np.delete(fitted, smiles))
+    # A full smile alone, and the prototype that smiles with both sides: both corners are read, and about as high.
+    first = len(drawn.units) - 18 - len(POSES)
+    happy = readings[0][first + list(POSES).index("Happy"), smiles]
+    assert happy.min() > 0.7
+    assert abs(happy[0] - happy[1]) < 0.15
+    alone = readings[0][READ.index("mouthSmileLeft") * len(STEPS) + 2, smiles]
+    assert alone[0] > 0.7
+    assert alone[1] < 0.2
 
 
 def test_jitter_goes_and_blinks_and_nods_stay():

@@ -9,6 +9,7 @@ the mirror. None of them is one of the named people on whom `python -m benchmark
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from perfrdiff.features.coefficients import EXPRESSION_NAMES, ROTATION, TRANSLATION
+from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION
 from perfrdiff.features.units import (
     PRIOR,
     SHAPE_SCALE,
     SHAPE_WIDTH,
+    STRAIGHT,
     SURE,
     TABLE,
     UNITS,
@@ -28,6 +30,7 @@ from perfrdiff.features.units import (
     pose_terms,
     resting,
     upright,
+    with_straight,
 )  # fmt: skip
 from renderer.face_model import load_face_model, neutral_coefficients
 from tools.drawn_faces import Observed, observe, random_person, rows
@@ -48,6 +51,8 @@ LARGEST_SCALE = 2.0  # a weakly seen unit is not blown up further than this
 SHARES = np.linspace(0, 1, 11)  # of the fit that are tried
 ALIKE = 0.05  # difference in correlation that does not count
 SURE_SHARE = 0.5
+STRAIGHT_SHARE = 2 / 3  # where network, fit and regression read a channel: each a third
+STRAIGHT_NOISE = 2.0  # standard deviations of each direction that the regression takes for noise, see above
 STILL_SHARE = 1.1  # times what a channel reads at rest (rms) is pressed to 0: more stills, and takes small movements
 WANDERING_SHARE = 1.5  # for the gaze sideways, which wanders slowly on a dark, noisy, still face
 
@@ -110,7 +115,7 @@ def angle_terms(angles: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # the cores that this process may use
         people = list(pool.map(look, PEOPLE))
     calibrate(people)
 
@@ -156,8 +161,9 @@ def calibrate(people: list[dict[str, Observed]]) -> None:
     noise += np.diag(NOISE_FLOOR * np.diag(noise) + STRANGENESS)
     precision = np.linalg.inv(noise)
 
+    straight = _straight(change[:, :SHAPE_WIDTH], truth[:, [CHANNEL[name] for name in STRAIGHT]])
     share, scale, restless = _trust(
-        [Reading(one.units, along(one.change)) for one in readings[-judges:]], units, precision
+        [Reading(one.units, along(one.change)) for one in readings[-judges:]], units, precision, straight
     )
     np.savez_compressed(
         TABLE,
@@ -167,6 +173,7 @@ def calibrate(people: list[dict[str, Observed]]) -> None:
         turning=along(turning).astype(np.float32),
         units=units.astype(np.float32),
         precision=precision.astype(np.float32),
+        straight=straight.astype(np.float32),
         fit_share=share.astype(np.float32),
         fit_scale=scale.astype(np.float32),
         restless=restless.astype(np.float32),
@@ -192,8 +199,18 @@ def _reading(person: dict[str, Observed], seen: dict[str, np.ndarray], turning: 
     return Reading(units, change - rest - terms @ own)
 
 
+def _straight(shapes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(T, SHAPE_WIDTH) and (T, n) -> (SHAPE_WIDTH, n): ridge regression, its gain brought to 1."""
+    width = shapes.std(axis=0)
+    centred, shapes = truth - truth.mean(axis=0), shapes / width
+    pull = STRAIGHT_NOISE**2 * len(shapes) * np.eye(SHAPE_WIDTH)
+    weights = np.linalg.solve(shapes.T @ shapes + pull, shapes.T @ centred)
+    gain = (centred * (shapes @ weights)).sum(axis=0) / np.square(centred).sum(axis=0)
+    return weights / width[:, None] / gain
+
+
 def _trust(
-    judges: list[Reading], units: np.ndarray, precision: np.ndarray
+    judges: list[Reading], units: np.ndarray, precision: np.ndarray, straight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weight of the fit against the network, the fit's scale, and what is to be pressed to 0.
 
@@ -208,14 +225,18 @@ def _trust(
     power = np.square(centred).sum(axis=0)
     scale = np.clip(power / np.maximum((centred * fits).sum(axis=0), 1e-3 * power), 0.7, LARGEST_SCALE)
 
+    shapes = np.concatenate([one.change[:, :SHAPE_WIDTH] for one in judges])
+    fits = with_straight(scale * fits, shapes, straight)
+
     def followed(share: float) -> np.ndarray:
-        read = np.clip(share * scale * fits + (1 - share) * nets, 0, 1)
+        read = np.clip(share * fits + (1 - share) * nets, 0, 1)
         return (centred * read).sum(axis=0) / np.sqrt(power * read.var(axis=0) * len(read) + 1e-12)
 
     quality = np.array([followed(one) for one in SHARES])
     alike = quality >= quality.max(axis=0) - ALIKE
     share = np.where(np.isin(EXPRESSION_NAMES, SURE), SURE_SHARE, SHARES[::-1][alike[::-1].argmax(axis=0)])
-    read = np.clip(share * scale * fits + (1 - share) * nets, 0, 1)
+    share = np.where(np.isin(EXPRESSION_NAMES, STRAIGHT), STRAIGHT_SHARE, share)
+    read = np.clip(share * fits + (1 - share) * nets, 0, 1)
     still = [np.sqrt(np.square(read[truth[:, c] == 0, c]).mean()) for c in range(UNITS)]
     wandering = [name.startswith(("eyeLookIn", "eyeLookOut")) for name in EXPRESSION_NAMES]
     return share, scale, np.where(wandering, WANDERING_SHARE, STILL_SHARE) * np.array(still)

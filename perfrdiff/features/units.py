@@ -18,7 +18,7 @@ from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES
 from perfrdiff.features.steady import dead_zone
 
 __all__ = [
-    "SHAPE_WIDTH", "UNREADABLE", "Response", "pose_terms", "read_units", "resting", "shape_of",
+    "SHAPE_WIDTH", "STRAIGHT", "UNREADABLE", "Response", "pose_terms", "read_units", "resting", "shape_of",
 ]  # fmt: skip
 
 TABLE = Path(__file__).resolve().parents[2] / "assets" / "tracker" / "units.npz"
@@ -28,12 +28,18 @@ SHAPE_SCALE = 30.0  # brings head-sized shape changes to the size of the network
 FURTHEST = 0.6  # radians; the pose correction is a cubic and is not followed beyond what it was measured on
 PRIOR = 8.0  # pull of every unit towards 0, in units of the measured noise
 ITERATIONS = 150
+HIGHEST = 1.2  # of a unit that is fitted
 
 SURE: tuple[str, ...] = (
     "eyeBlinkLeft", "eyeBlinkRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "jawOpen",
     "mouthSmileLeft", "mouthSmileRight",
 )  # fmt: skip
 """Channels that the network alone reads well, on drawn faces (correlation 0.9 and more) as on real ones."""
+
+STRAIGHT: tuple[str, ...] = ("mouthSmileLeft", "mouthSmileRight")
+"""Channels that are read from the shape by a plain regression, too. The fit gives part of a smile to its neighbours
+(dimples, pressed and stretched lips), to each person's in another way: the same smile is read 0.6 times as large on one
+and 1.6 times on another. The regression is alike on all."""
 
 OWN_TURN = 3.0
 """Squared radians, summed over a clip's frames, at which half of what turns of the head do to this person beyond what
@@ -56,6 +62,7 @@ class Response:
     turning: np.ndarray  # (13, SHAPE_WIDTH + 52): what a turn of the head does to shape and network at rest
     units: np.ndarray  # (52, SHAPE_WIDTH + 52): what a full unit does to them
     precision: np.ndarray  # (SHAPE_WIDTH + 52, SHAPE_WIDTH + 52): inverse covariance of what is left
+    straight: np.ndarray  # (SHAPE_WIDTH, len(STRAIGHT)): the regression, a full unit is read as 1
     fit_share: np.ndarray  # (52,) 0 … 1: weight of the fit in a channel, the rest is the network's
     fit_scale: np.ndarray  # (52,) brings a full unit's fit to 1, within limits
     restless: np.ndarray  # (52,) what a channel reads (rms) while it is at rest
@@ -135,11 +142,20 @@ def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offs
     seen -= terms @ own
     rest[SHAPE_WIDTH:][sure] = offset[sure]
     fitted = bounded_fit(seen - rest, table.units, table.precision) * table.fit_scale
+    fitted = with_straight(fitted, (seen - rest)[:, :SHAPE_WIDTH], table.straight)
     freed = _freed(seen[:, SHAPE_WIDTH:], network, np.clip(rest[SHAPE_WIDTH:], 0, 1))
     units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * freed, 0, 1)
     units = dead_zone(units, table.restless)
     units[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
     return units
+
+
+def with_straight(fitted: np.ndarray, shapes: np.ndarray, straight: np.ndarray) -> np.ndarray:
+    """(T, 52) units of the fit, in the ``STRAIGHT`` ones the mean of it and of the regression on (T, SHAPE_WIDTH)."""
+    fitted = fitted.copy()
+    channels = [CHANNEL[name] for name in STRAIGHT]
+    fitted[:, channels] = (fitted[:, channels] + np.clip(shapes @ straight, 0, HIGHEST)) / 2
+    return fitted
 
 
 def resting(seen: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +189,7 @@ def _freed(seen: np.ndarray, network: np.ndarray, rest: np.ndarray) -> np.ndarra
 
 
 def bounded_fit(change: np.ndarray, units: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Units between 0 and 1.2 whose sum explains a change best, all frames at once.
+    """Units between 0 and ``HIGHEST`` whose sum explains a change best, all frames at once.
 
     Minimises (c - x U)' P (c - x U) + PRIOR |x|² by accelerated projected gradients (Beck & Teboulle 2009).
 
@@ -190,7 +206,7 @@ def bounded_fit(change: np.ndarray, units: np.ndarray, precision: np.ndarray) ->
     x = np.zeros_like(target)
     ahead, pace = x, 1.0
     for _ in range(ITERATIONS):
-        after = np.clip(ahead - step * (ahead @ normal - target), 0.0, 1.2)
+        after = np.clip(ahead - step * (ahead @ normal - target), 0.0, HIGHEST)
         faster = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
         ahead = after + (pace - 1) / faster * (after - x)
         x, pace = after, faster
