@@ -14,8 +14,15 @@ MOST_SPANS = 4  # parts that a note lists
 COARSE_NOTED = 0.1  # share of a clip turned far away, or dark, from which on a note says so
 
 
-def notes_on(info: VideoInfo, people: list[Person], track: RawTrack, quality: np.ndarray, followed: int) -> list[str]:
-    """What was found in a clip, one sentence each; ``followed`` is the index of the person."""
+def notes_on(
+    info: VideoInfo, people: list[Person], track: RawTrack, quality: np.ndarray, followed: int, covered: np.ndarray
+) -> list[str]:
+    """What was found in a clip, one sentence each.
+
+    Args:
+        followed: the index of the person.
+        covered: (T,) bool, something stands before the face.
+    """
     notes = []
     if info.promised_seconds is not None:
         notes.append(
@@ -29,7 +36,12 @@ def notes_on(info: VideoInfo, people: list[Person], track: RawTrack, quality: np
     if people[followed].size < SMALL_FACE:
         size = people[followed].size
         notes.append(f"The face in {info.name} is only {size:.0f} px high; fine movements cannot be read.")
-    filled = quality == QUALITIES.index("filled")
+    if covered.any():
+        notes.append(
+            f"Something, perhaps a hand, covers the face for {covered.sum() / FPS:.1f} s of {info.name} "
+            f"({times_of(covered)}); what it does there was filled in."
+        )
+    filled = (quality == QUALITIES.index("filled")) & ~covered
     if filled.any():
         notes.append(
             f"The face was out of sight for {filled.sum() / FPS:.1f} s of {info.name} ({times_of(filled)}); "

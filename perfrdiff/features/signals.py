@@ -24,7 +24,8 @@ constant expression. The mouth is left alone: a smile that is held is an express
 
 QUALITIES = ("seen", "coarse", "bridged", "filled")
 """What a frame's numbers rest on: the face; a face too small, too dark or turned too far to be read finely; the frames
-before and after a gap of at most 0.4 s; nothing, the person's median stands there."""
+before and after a gap of at most 0.4 s; nothing, the person's median stands there. A gap is where no face was found, or
+where something covers it (``hidden.py``)."""
 COARSE_PIXELS = 48  # of the face's longer side
 COARSE_TURN = np.radians(45)
 COARSE_LIGHT = 40.0  # of 255, 95th percentile over the face; at 32, noise of 2 halves what is read of small movements
@@ -43,6 +44,7 @@ class RawTrack:
     sizes: list[float] = field(default_factory=list)  # longer side of the face, the file's pixels; 0 where not seen
     lights: list[float] = field(default_factory=list)  # 95th percentile of the face's grey, 0 … 255; 255 where not seen
     affects: list[np.ndarray | None] = field(default_factory=list)  # (10,) of an AffectNetwork, where there is one
+    looks: list[np.ndarray | None] = field(default_factory=list)  # of hidden.look_of
 
     def add(
         self,
@@ -55,6 +57,7 @@ class RawTrack:
         size=0.0,
         light=255.0,
         affect=None,
+        look=None,
     ) -> None:
         """Append one frame; pass None for the arrays where no face was seen."""
         self.expressions.append(expressions)
@@ -66,6 +69,13 @@ class RawTrack:
         self.sizes.append(size)
         self.lights.append(light)
         self.affects.append(affect)
+        self.looks.append(look)
+
+    def forget(self, frames: np.ndarray) -> None:
+        """Make (T,) flagged frames ones in which no face was seen."""
+        for frame in np.flatnonzero(frames):
+            for column in (self.expressions, self.rotations, self.positions, self.shapes, self.affects, self.looks):
+                column[frame] = None
 
     @property
     def tracked(self) -> np.ndarray:

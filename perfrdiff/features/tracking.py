@@ -2,7 +2,7 @@
 
 A first look over the video decides who is followed and in which part of the picture (``search.py``); then only that
 part is converted and tracked, so that a small face in a tall picture is seen as large as it is, and time goes into
-faces instead of backgrounds. Memory does not grow with the clip beyond 0.7 kB a frame.
+faces instead of backgrounds. Memory does not grow with the clip beyond 2.8 kB a frame.
 """
 
 import os
@@ -17,6 +17,7 @@ from perfrdiff.features.affect_network import AffectNetwork
 from perfrdiff.features.ahead import Part, ReadAhead
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.features.convert import Converter
+from perfrdiff.features.hidden import hidden_frames, look_of
 from perfrdiff.features.landmarker import Face, FaceTracker
 from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
 from perfrdiff.features.notes import notes_on, times_of
@@ -48,7 +49,7 @@ class FaceTrack:
     """A face followed through a clip at 25 frames per second."""
 
     coefficients: np.ndarray  # (T, 58) float32
-    tracked: np.ndarray  # (T,) bool: seen, as opposed to filled in
+    tracked: np.ndarray  # (T,) bool: seen and not covered, as opposed to filled in
     quality: np.ndarray  # (T,) uint8, index into signals.QUALITIES
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
     affect: np.ndarray | None = None  # (T, 10) float32 of an AffectNetwork: valence, arousal, 8 probabilities
@@ -97,9 +98,12 @@ def track_video(
             f"{LEAST_TRACKED:.0%} is needed, cut the part that shows the face."
         )
     turns = _stand_upright(track)
+    covered = hidden_frames(track.looks, track.takes)
+    track.forget(covered)
+    tracked = track.tracked
     coefficients, _ = clean(track)
     quality = quality_of(coefficients, tracked, np.array(track.sizes), np.array(track.lights))
-    notes = notes_on(info, people, track, quality, (person or 1) - 1)
+    notes = notes_on(info, people, track, quality, (person or 1) - 1, covered)
     if turns:
         notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
     result = FaceTrack(coefficients, tracked, quality, notes, _bridged(track.affects) if affect else None)
@@ -173,7 +177,7 @@ class _Follower:
                 else:
                     self._lost = 0
                     self._centre, self._size = _shown(face, part)
-                    sharpness, light = _sharpness_and_light(part.picture, face)
+                    sharpness, light, look = _looked_at(part.picture, face)
                     track.add(
                         face.expressions,
                         face.rotation,
@@ -184,6 +188,7 @@ class _Follower:
                         self._size,
                         light,
                         self._affect.read(part.picture, face) if self._affect else None,
+                        look,
                     )
                     self._keep_inside(face, part)
                 parts.ask(self._region)
@@ -249,15 +254,16 @@ def _bridged(rows: list[np.ndarray | None]) -> np.ndarray:
     return np.stack([np.interp(np.arange(len(rows)), seen, one) for one in columns], axis=1).astype(np.float32)
 
 
-def _sharpness_and_light(picture: np.ndarray, face: Face) -> tuple[float, float]:
-    """Variance of the Laplacian over the face at a fixed size, and the 95th percentile of its grey, 0 … 255."""
+def _looked_at(picture: np.ndarray, face: Face) -> tuple[float, float, np.ndarray | None]:
+    """Of a face at a fixed size: variance of its Laplacian, 95th percentile of its grey (0 … 255), its ``look_of``."""
     height, width = picture.shape[:2]
     left, top, right, bottom = np.clip(face.box, 0, [width, height, width, height]).astype(int)
     if right - left < 8 or bottom - top < 8:
-        return 0.0, 255.0
+        return 0.0, 255.0, None
     grey = cv2.cvtColor(picture[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
     grey = cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var()), float(np.partition(grey, _BRIGHT, axis=None)[_BRIGHT])
+    sharpness, light = cv2.Laplacian(grey, cv2.CV_32F).var(), np.partition(grey, _BRIGHT, axis=None)[_BRIGHT]
+    return float(sharpness), float(light), look_of(grey, (left, top, right, bottom), face.landmarks)
 
 
 def quarter_turns_of(coefficients: np.ndarray) -> int:
