@@ -108,5 +108,8 @@ def test_a_side_that_is_turned_away_does_not_count():
     rng = np.random.default_rng(0)
     clip = looks(100, rng, {k: np.s_[10:26, 5:14] for k in range(40, 60)})
     assert strange_share(clip)[40:60].min() > LEAST_SHARE
-    clip[40:60, 1, :, :18] = 0
-    assert strange_share(clip)[40:60].max() < LEAST_SHARE
+    aside = clip.copy()
+    aside[40:60, 1, 10:26, 5:12] = 0
+    assert strange_share(aside)[40:60].max() < LEAST_SHARE
+    clip[40:60, 1, :, 20:] = 0
+    assert not strange_share(clip)[40:60].any(), "a face turned far away is not judged"

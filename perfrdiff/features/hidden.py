@@ -36,6 +36,7 @@ BLUR = 0.6
 MARGIN = 4  # points at the face's outline that are not looked at: hair, wall and collar show there
 FOREHEAD = 5  # rows that are not looked at: a fringe moves
 TURNED, FACING = 0.4, 0.6  # size of a patch against its size from the front: not looked at below, fully above
+LEAST_FACING = 0.88  # of what is looked at: a face turned farther (some 20°) shows its outline, and is not judged
 
 # Variance (of log grey) that is nobody's hand: noise, what landmarks that are off by half a point make of an edge, and
 # a share of the contrast that the face has there itself, for eyes and mouths open and close. All these were chosen on
@@ -148,6 +149,7 @@ def strange_share(looks: np.ndarray) -> np.ndarray:
         sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
         first = np.array([piece[0].start for piece in find_objects(parts)])
         np.maximum.at(share, first, sizes / looked_at.sum())
+    share[looks[:, 1, looked_at].mean(axis=1) < LEAST_FACING * 255] = 0
     return share
 
 
