@@ -84,6 +84,13 @@ def test_a_live_link_recording_at_60_becomes_25_a_second(tmp_path):
     assert any("Live Link Face" in note for note in back.notes)
 
 
+def test_a_clip_without_sound_has_none_when_it_is_read_back(tmp_path):
+    (tmp_path / "take.csv").write_text(text(live_link()))
+    for end in ("npz", "csv"):
+        write_table(tmp_path / f"clip.{end}", read_table(tmp_path / "take.csv"))
+        assert not read_table(tmp_path / f"clip.{end}").has_audio
+
+
 def open_face(frames: int = 60, **changes) -> dict[str, list]:
     columns: dict[str, list] = {
         "frame": list(range(1, frames + 1)),

@@ -38,6 +38,7 @@ AUDIO_NAMES: tuple[str, ...] = tuple(
 )
 LARGEST = 200_000_000  # bytes of a table; two minutes take 3 MB
 LONGEST = 30 * 60 * FPS  # frames
+SILENCE = 1e-3  # range of the log energies (the first SUBFRAMES columns) of a clip without sound
 SNIFFED = 65_536  # bytes that are looked at to tell what a file is
 
 
@@ -234,9 +235,14 @@ def _completed(coefficients, affect, audio, quality, notes: list[str]) -> Featur
         affect=affect_attributes(rows) if affect is None else np.asarray(affect, np.float32),
         audio=mfcc(np.zeros(0, np.float32), RATE, frames) if audio is None else np.asarray(audio, np.float32),
         quality=np.zeros(frames, np.uint8) if quality is None else np.asarray(quality, np.uint8),
-        has_audio=audio is not None,
+        has_audio=audio is not None and _varies(np.asarray(audio)),
         notes=notes,
     )
+
+
+def _varies(audio: np.ndarray) -> bool:
+    """Whether MFCCs are other than those of a clip that had no sound; what has another shape is refused later."""
+    return audio.ndim != 2 or audio.size == 0 or float(np.ptp(audio[:, :SUBFRAMES])) > SILENCE
 
 
 def _check(table: FeatureTable, name: str) -> None:
