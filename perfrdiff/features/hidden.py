@@ -55,6 +55,8 @@ LEAST_SHARE = 0.05  # of the points looked at, connected, that must be strange
 SHORTEST_CLIP = 3 * FPS  # frames of one take from which its usual look can be told
 LIKE_MOST = 3  # a third of the frames, those most alike, say what is usual
 LARGEST_SHARE = 2 / 3  # of a take: where more is strange than that, what was taken for usual is not
+ENOUGH = 500  # frames, spread over a take, that say what is usual
+AT_ONCE = 250  # frames that are compared at once
 SHORTEST, BRIDGED, AROUND = 4, 12, 2  # frames: of a cover, of a pause in one, and at either end
 
 
@@ -130,12 +132,22 @@ def hidden_frames(looks: list[np.ndarray | None], takes: list[int]) -> np.ndarra
 
 def strange_share(looks: np.ndarray) -> np.ndarray:
     """(T, 2, SIDE, SIDE) looks of one take -> (T,) share of the points that is strange and of one piece, 0 … 1."""
-    _, _, _, face, looked_at = _grid()
-    contrast = np.log(looks[:, 0].astype(np.float32) + DARKEST)
-    contrast = gaussian_filter(contrast, (0, BLUR, BLUR))
-    around = gaussian_filter(contrast * face, (0, SURROUNDINGS, SURROUNDINGS))
-    contrast = (contrast - around / (gaussian_filter(face.astype(np.float32), SURROUNDINGS) + 1e-6)) * face
-    usual = _usual(contrast)
+    usual = _usual(_contrast(looks[:: max(2, len(looks) // ENOUGH), 0]))
+    parts = [_strange_share(looks[start : start + AT_ONCE], usual) for start in range(0, len(looks), AT_ONCE)]
+    return np.concatenate(parts)
+
+
+def _contrast(grey: np.ndarray) -> np.ndarray:
+    """(T, SIDE, SIDE) grey -> logarithms less those of the surroundings, 0 beside the face."""
+    face = _grid()[3].astype(np.float32)
+    values = gaussian_filter(np.log(grey.astype(np.float32) + DARKEST), (0, BLUR, BLUR))
+    around = gaussian_filter(values * face, (0, SURROUNDINGS, SURROUNDINGS))
+    return (values - around / (gaussian_filter(face, SURROUNDINGS) + 1e-6)) * face
+
+
+def _strange_share(looks: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    looked_at = _grid()[4]
+    contrast = _contrast(looks[:, 0])
     steep = np.square(np.stack(np.gradient(usual))).sum(axis=0)
     expected = NOISE + EDGES * gaussian_filter(steep, 1) + CONTRAST * gaussian_filter(np.square(usual), 1.5)
     off = np.minimum(np.square(contrast - usual) * (looks[:, 1] / np.float32(255)) / expected, MOST) * looked_at
@@ -167,7 +179,7 @@ def _usual(contrast: np.ndarray) -> np.ndarray:
     The half-sample mode's idea (Bickel & Frühwirth 2006), in one step: a hand that covers a point for more than half of
     the clip moves, the face under it does not.
     """
-    ordered = np.sort(contrast[::2], axis=0)
+    ordered = np.sort(contrast, axis=0)
     count = max(1, len(ordered) // LIKE_MOST)
     first = (ordered[count:] - ordered[:-count]).argmin(axis=0)
     sums = np.concatenate([np.zeros((1, SIDE, SIDE)), np.cumsum(ordered, axis=0, dtype=np.float64)])
