@@ -1,7 +1,7 @@
 # make run    the page, on http://127.0.0.1:7860
 # make test   the tests
 # make lint   the style checks
-# make demo-weights   the demo weights from nothing, in about an hour and a half on one core; goes on where it was stopped
+# make demo-weights   the demo weights from nothing, in under two hours on one core; goes on where it was stopped
 # Both first make .venv, once, and again when a requirements file changes.
 
 PYTHON ?= python3

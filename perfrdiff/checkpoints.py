@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
-from perfrdiff.measured_style import MeasuredStyle
 from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.prior import Prior, PriorConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
+from perfrdiff.style_reading import StyleReading
 
 FOLDER = Path(os.environ.get("PERFRDIFF_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
 FORMAT = 1
@@ -71,7 +71,7 @@ class Checkpoint:
     autoencoder: WindowAutoencoder | None = None
     coefficient_autoencoder: WindowAutoencoder | None = None
     prior: Prior | None = None
-    measured_style: MeasuredStyle | None = None  # for listeners that the style encoder cannot know
+    style_reading: StyleReading | None = None  # by which a style is told what was counted
 
     @property
     def window_frames(self) -> tuple[int, int]:
@@ -100,8 +100,8 @@ def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
             tensors[f"{name}.{key}"] = (value.half() if half else value).contiguous()
     tensors |= {f"normalizer.{key}": value.contiguous() for key, value in checkpoint.normalizer.tensors().items()}
     tensors |= {f"styles.{key}": value for key, value in checkpoint.styles.items()}
-    if checkpoint.measured_style is not None:
-        tensors |= {f"measured_style.{key}": value for key, value in checkpoint.measured_style.tensors().items()}
+    if checkpoint.style_reading is not None:
+        tensors |= {f"style_reading.{key}": value for key, value in checkpoint.style_reading.tensors().items()}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=header(sizes, checkpoint.sampling, checkpoint.description))
     part.rename(path)
@@ -173,7 +173,7 @@ def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         networks[part] = built.eval().requires_grad_(False)
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
-    measured = _under(tensors, "measured_style")
+    reading = _under(tensors, "style_reading")
     return Checkpoint(
         **networks,
         normalizer=_normalizer(_under(tensors, "normalizer")),
@@ -182,7 +182,7 @@ def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         description=about.get("description", ""),
         name=path.stem,
         sha256=_sha256(path),
-        measured_style=MeasuredStyle(**measured) if measured else None,
+        style_reading=StyleReading(**reading) if reading else None,
     )
 
 

@@ -51,7 +51,7 @@ class Reactor:
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
-        parts = ("denoiser", "style_encoder", "weight_editor", "normalizer", *checkpoints.PUBLISHED_ONLY)
+        parts = *checkpoints.NETWORKS, "normalizer", "style_reading", *checkpoints.PUBLISHED_ONLY
         present = {name: getattr(checkpoint, name) for name in parts if getattr(checkpoint, name) is not None}
         self.checkpoint = replace(checkpoint, **{name: part.to(self.device) for name, part in present.items()})
         self._edits: Edits | None = None
@@ -86,10 +86,10 @@ class Reactor:
         return self._shift
 
     def style_of(self, behaviour: np.ndarray) -> Tensor:
-        """The style vector (projection,), of length 1 at most, of a behaviour (frames, 58) at 25 per second.
+        """The style vector (projection,), of length 1 or near it, of a behaviour (frames, 58) at 25 per second.
 
-        A behaviour unlike all that the encoder has seen, as of a real face with the demo weights, is not shown to it:
-        its style is that of what is measured in it (perfrdiff.measured_style), where the weights hold such a map.
+        The style of a behaviour unlike all that the encoder has seen, as of a real face with the demo weights, is moved
+        to what is counted in it (perfrdiff.style_reading).
         A clip longer than the encoder takes is cut into overlapping clips whose styles are averaged. Raises InputError
         for a wrong shape, numbers that are not finite, or less than a second.
         """
@@ -100,16 +100,15 @@ class Reactor:
                 "(one second). Use a longer video, or a photo with a named style."
             )
         rows = self.checkpoint.normalizer.coefficients(torch.tensor(behaviour, device=self.device))
-        known = self.checkpoint.measured_style
-        if known is not None and known.unknown(rows):
-            return known.style(behaviour).to(self.device)
         longest = self.checkpoint.style_encoder.config.max_frames
         hop = STYLE_HOP // self.checkpoint.normalizer.patch
         starts = [0] if len(rows) <= longest else [*range(0, len(rows) - longest, hop), len(rows) - longest]
         with torch.inference_mode():
             clips = torch.stack([rows[start : start + longest] for start in starts])
             style = self.checkpoint.style_encoder(clips).mean(0)
-        return torch.nn.functional.normalize(style, dim=0)
+        style = torch.nn.functional.normalize(style, dim=0)
+        reading = self.checkpoint.style_reading
+        return reading.told(style, behaviour) if reading is not None and reading.unknown(rows) else style
 
     def set_listener(self, listener: np.ndarray | str | ListenerShift | None, strength: float = 1.0) -> None:
         """Shift the generator's weights towards one listener; the weight editor runs here, once.

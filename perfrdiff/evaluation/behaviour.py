@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from perfrdiff.counted_habits import HABITS, QUANTITIES, read_habits
 from perfrdiff.evaluation import intervals
-from perfrdiff.evaluation.habits import HABITS, QUANTITIES, read_habits
 from perfrdiff.evaluation.intervals import Estimate
 from perfrdiff.evaluation.observe import Record
 from perfrdiff.evaluation.ranges import RANGES

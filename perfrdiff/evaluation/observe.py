@@ -7,9 +7,10 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from perfrdiff import metrics
+from perfrdiff.counted_habits import quantities
 from perfrdiff.data.simulated import SimulatedSpeaker
 from perfrdiff.evaluation.dyads import DRIFT_EVERY, GALLERY, Dyad, World, after, draw_dyad, style_of_person
-from perfrdiff.evaluation.habits import quantities, signature
+from perfrdiff.evaluation.habits import signature
 from perfrdiff.features import events
 from perfrdiff.features.affect import affect_attributes
 from perfrdiff.features.coefficients import CHANNEL, FPS, ROTATION

@@ -1,7 +1,7 @@
 """From nothing to the demo weights: `python -m perfrdiff.training.demo` (or `make demo-weights`).
 
-Simulates a corpus, trains the style encoder, then generator and weight editor together, calibrates what styles do, and
-writes `checkpoints/demo.safetensors`. A killed run goes on where its last state in the work folder was.
+Simulates a corpus, trains the style encoder, then generator and weight editor together, and writes
+`checkpoints/demo.safetensors`. A killed run goes on where its last state in the work folder was.
 """
 
 import argparse
@@ -16,13 +16,12 @@ from perfrdiff import checkpoints
 from perfrdiff.data.corpus import Corpus, CorpusConfig, load_corpus
 from perfrdiff.data.habits import NAMED_STYLES
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
-from perfrdiff.measured_style import MeasuredStyle, spread_of
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
-from perfrdiff.training.calibrate import Calibration, calibrate
 from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo_personal import PersonalModel, PersonalStage, style_table
+from perfrdiff.training.demo_reading import read_styles
 from perfrdiff.training.demo_style import StyleModel, StyleStage
 from perfrdiff.training.disguise import OtherListeners
 from perfrdiff.training.drawn import Schedule, Where, train
@@ -36,7 +35,6 @@ DESCRIPTION = (
 NATIVE_BF16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 """Emulated bf16 is ten times slower than float32."""
 SCALED_BY = 600  # clips from which the scales of movement are taken
-MEASURED = 6000  # clips from which styles are learnt that can be measured
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ class DemoConfig:
     )  # fmt: skip
     editor_hidden: int = 192
     rank: int = 16
-    emphasis: float = 2.0  # see `emphasise`
-    calibration: Calibration = field(default_factory=Calibration)
+    emphasis: float = 2.25  # see `emphasise`
     # Guided by the speaker's voice and face: they say when to nod and when to smile back.
     sampling: checkpoints.SamplingDefaults = field(
         default_factory=lambda: checkpoints.SamplingDefaults(
@@ -89,9 +86,9 @@ def demo_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
 def emphasise(editor: WeightEditor, factor: float) -> None:
     """Enlarge what the trained editor shifts in the first half of every feed-forward block.
 
-    The diffusion loss hardly pays for how often a person nods or blinks, so that these come out at a third of what sets
-    the person apart, where the resting pose comes out whole. The rates, but not the pose, hang on these weights. The
-    factor was chosen by the rates' slopes over 36 held-out persons who are not those of the table.
+    The diffusion loss hardly pays for how often a person nods or blinks or moves the brows, so that these come out at a
+    third of what sets the person apart, where the resting pose comes out whole. The rates, but not the pose, hang on
+    these weights. The factor was chosen by the rates' correlations over 60 held-out persons who are not in the table.
     """
     for name, left in zip(editor.config.targets, editor.left_factor, strict=True):
         if name.endswith("linear1.weight"):
@@ -108,15 +105,6 @@ def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: in
             style = encoder(corpus.codec.coefficients(torch.tensor(behaviour)))
         styles[name] = torch.nn.functional.normalize(style.mean(0), dim=0)
     return styles
-
-
-@torch.no_grad()
-def measured_style(encoder: StyleEncoder, corpus: Corpus) -> MeasuredStyle:
-    """How styles go with what can be measured, over some of the corpus."""
-    tokens = corpus.listener[:: max(1, len(corpus.listener) // MEASURED)].float()
-    styles = torch.cat([encoder(part) for part in tokens.split(100)])
-    clips = np.concatenate([corpus.codec.raw_coefficients(part).numpy() for part in tokens.split(100)])
-    return MeasuredStyle.fit(clips, styles, spread_of(corpus.listener))
 
 
 @dataclass
@@ -174,8 +162,7 @@ def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | Non
     made = checkpoints.Checkpoint(
         nets.denoiser, nets.encoder, nets.editor, corpus.codec, styles, config.sampling, DESCRIPTION
     )
-    calibrate(made, corpus, config.calibration)
-    checkpoints.save(replace(made, measured_style=measured_style(nets.encoder, corpus)), out, half=True)
+    checkpoints.save(replace(made, style_reading=read_styles(nets.encoder, corpus)), out, half=True)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
 
 
