@@ -19,6 +19,7 @@ from perfrdiff.features.coefficients import FPS
 
 LENGTHS = 10.0, 30.0, 90.0  # seconds of listening for which the trust is fitted
 EXTREME = 2.5  # spreads over persons from the usual, beyond which a count is taken for this
+KEPT = 0.5  # share of what a style holds beside the habits: of a face it does not know, that is hardly to be believed
 RIDGE = 0.05
 UNHEARD_OF = 0.001  # share of the simulated clips that are livelier than what the style encoder is believed on
 
@@ -93,7 +94,8 @@ class StyleReading:
         before = min(int(place), len(LENGTHS) - 2)
         in_style, in_count = torch.lerp(self.trust[before], self.trust[before + 1], float(place - before))
         expected = in_style * said + in_count * counted.nan_to_num(0.0)  # nan: no nod, and so no size of nods
-        return style + (expected - said) @ self.moves
+        unsaid = style - self.mean - said @ self.moves
+        return self.mean + KEPT * unsaid + expected @ self.moves
 
     def to(self, device: torch.device) -> "StyleReading":
         return StyleReading(**{name: value.to(device) for name, value in self.tensors().items()})
