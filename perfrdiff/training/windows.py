@@ -53,7 +53,8 @@ HELD = {("browInnerUp",): 3.0, ("browDownLeft", "browDownRight"): 3.0, ("mouthSm
 
 
 def direction_weights(codec: MotionCodec) -> Tensor:
-    """How much each direction of a token counts, (D,): 1, and more for those in which the head pitches or lids close.
+    """How much each direction of a token counts, (D,): 1, and more for those in which the head pitches, lids close, or
+    brows and smiles are held.
 
     Nods and blinks are rare and small beside all else that a face does, so that when and how often they come is learnt
     last, yet they are what a listener is watched for.
