@@ -48,7 +48,10 @@ HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE / "assets" / "examples"
 PAGE = HERE / "assets" / "page"
 KEPT = Path(os.environ["GRADIO_TEMP_DIR"])  # uploads and results, nothing else
-KEPT_SECONDS = 30 * 60  # an upload or a result is deleted after this time even if its tab stays open
+KEPT_SECONDS = 30 * 60  # an upload or a result is deleted after this time even if its tab stays open,
+SWEEP_SECONDS = 5 * 60  # when it is next looked for
+LATEST_MINUTES = (KEPT_SECONDS + SWEEP_SECONDS) // 60
+SWEPT = (SWEEP_SECONDS, KEPT_SECONDS)  # as gradio takes it
 LARGEST_UPLOAD = "300mb"
 WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
 
@@ -62,7 +65,7 @@ def build(weights: str = "demo") -> gr.Blocks:
     """The whole page, for the weights of that name."""
     reactor = pipeline.load_reactor(weights)
     styles = pipeline.styles(reactor)
-    with gr.Blocks(title="How would they react?", analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)) as page:
+    with gr.Blocks(title="How would they react?", analytics_enabled=False, delete_cache=SWEPT) as page:
         gr.HTML(
             "<h1>How would they react?</h1><p>Give a video of somebody talking and a picture of a listener, and see "
             "several ways in which that listener might react: nods, smiles, glances, in step with the talk.</p>",
@@ -181,7 +184,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                                     )
                                 )
                     cards.append(card)
-        about = gr.Markdown(notice(reactor, KEPT_SECONDS // 60), elem_classes="fine", elem_id="about")
+        about = gr.Markdown(notice(reactor, LATEST_MINUTES), elem_classes="fine", elem_id="about")
 
         def run(
             speaker_file, kind, photo_file, video_file, samples, look, style, seed, strength, guidance, size, longest,
@@ -307,7 +310,7 @@ def build(weights: str = "demo") -> gr.Blocks:
                 status: "",
                 style: gr.Dropdown(choices=list(names), value=names[0]),
                 guidance: chosen.checkpoint.sampling.guidance,
-                about: notice(chosen, KEPT_SECONDS // 60),
+                about: notice(chosen, LATEST_MINUTES),
             }
 
         choice.change(other_weights, choice, [status, style, guidance, about], api_visibility="private")
