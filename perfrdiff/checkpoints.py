@@ -24,6 +24,7 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.prior import Prior, PriorConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
+from perfrdiff.rehearsal import Rehearsal
 from perfrdiff.style_reading import StyleReading
 
 FOLDER = Path(os.environ.get("PERFRDIFF_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
@@ -72,6 +73,7 @@ class Checkpoint:
     coefficient_autoencoder: WindowAutoencoder | None = None
     prior: Prior | None = None
     style_reading: StyleReading | None = None  # by which a style is told what was counted
+    rehearsal: Rehearsal | None = None  # by which reactions are brought to a listener's habits; with a style_reading
 
     @property
     def window_frames(self) -> tuple[int, int]:
@@ -100,8 +102,10 @@ def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
             tensors[f"{name}.{key}"] = (value.half() if half else value).contiguous()
     tensors |= {f"normalizer.{key}": value.contiguous() for key, value in checkpoint.normalizer.tensors().items()}
     tensors |= {f"styles.{key}": value for key, value in checkpoint.styles.items()}
-    if checkpoint.style_reading is not None:
-        tensors |= {f"style_reading.{key}": value for key, value in checkpoint.style_reading.tensors().items()}
+    for name in ("style_reading", "rehearsal"):
+        part = getattr(checkpoint, name)
+        if part is not None:
+            tensors |= {f"{name}.{key}": value.contiguous() for key, value in part.tensors().items()}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=header(sizes, checkpoint.sampling, checkpoint.description))
     part.rename(path)
@@ -173,7 +177,7 @@ def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         networks[part] = built.eval().requires_grad_(False)
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
-    reading = _under(tensors, "style_reading")
+    reading, rehearsal = _under(tensors, "style_reading"), _under(tensors, "rehearsal")
     return Checkpoint(
         **networks,
         normalizer=_normalizer(_under(tensors, "normalizer")),
@@ -183,6 +187,7 @@ def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         name=path.stem,
         sha256=_sha256(path),
         style_reading=StyleReading(**reading) if reading else None,
+        rehearsal=Rehearsal(**rehearsal) if rehearsal else None,
     )
 
 

@@ -5,7 +5,8 @@ Edits never touch the generator's own weights, so taking a shift off gives the g
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from perfrdiff.errors import InputError
+from perfrdiff.manner import Manner, manners_together
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits, WeightEdit
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
@@ -30,6 +32,7 @@ class ListenerShift:
     weights: str  # name of the weights it was made for
     weights_sha256: str  # and what is in them: a shift fits no others
     listener: str = "personal"
+    manner: Manner = field(default_factory=Manner)  # what is done to the reactions afterwards
 
     @property
     def size(self) -> int:
@@ -74,7 +77,10 @@ class ListenerShift:
             for name, shift in self.shifts.items()
             for part, value in _parts(shift).items()
         }
-        about = {"format": FORMAT, "weights": self.weights, "sha256": self.weights_sha256, "listener": self.listener}
+        about = {
+            "format": FORMAT, "weights": self.weights, "sha256": self.weights_sha256, "listener": self.listener,
+            "manner": asdict(self.manner),
+        }  # fmt: skip
         part = path.with_name(path.name + ".part")
         try:
             save_file(tensors, part, metadata={"listener_shift": json.dumps(about)})
@@ -105,7 +111,8 @@ class ListenerShift:
         if not grouped or not all(_is_edit(parts) for parts in grouped.values()):
             raise InputError(f"{path.name} is damaged: its tensors are no weight shifts; save the shift again.")
         shifts = {name: WeightEdit(**parts) for name, parts in grouped.items()}
-        return cls(shifts, *(str(about.get(key, "")) for key in ("weights", "sha256", "listener")))
+        manner = _manner_in(about, path)
+        return cls(shifts, *(str(about.get(key, "")) for key in ("weights", "sha256", "listener")), manner)
 
 
 @torch.no_grad()
@@ -142,7 +149,18 @@ def mixed(parts: Sequence[tuple[ListenerShift, float]]) -> ListenerShift:
                 right=torch.cat([shift.right for shift, _ in each], dim=1),
             )
     label = " + ".join(f"{weight:g} {shift.listener}" for shift, weight in parts)
-    return replace(first, shifts=together, listener=label)
+    manner = manners_together([(shift.manner, weight) for shift, weight in parts])
+    return replace(first, shifts=together, listener=label, manner=manner)
+
+
+def _manner_in(about: Mapping[str, object], path: Path) -> Manner:
+    """The manner a file says, none in files from before there were any."""
+    said = about.get("manner", {})
+    known = {one.name for one in fields(Manner)}
+    numbers = isinstance(said, dict) and said.keys() <= known and all(isinstance(v, int | float) for v in said.values())
+    if not numbers or not all(isfinite(value) for value in said.values()):
+        raise InputError(f"{path.name} is damaged: its manner is none; save the shift again.")
+    return Manner(**said)
 
 
 def _parts(shift: WeightEdit) -> dict[str, Tensor]:

@@ -18,9 +18,11 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.affect import AFFECT_WIDTH, affect_attributes
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.listener_shift import ListenerShift, listener_shift
+from perfrdiff.manner import Manner
 from perfrdiff.models.layers import Edits
 from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
+from perfrdiff.rehearsal import SEED, Rehearsal
 
 AUDIO_WIDTH = 78
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
@@ -51,7 +53,7 @@ class Reactor:
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
-        parts = *checkpoints.NETWORKS, "normalizer", "style_reading", *checkpoints.PUBLISHED_ONLY
+        parts = *checkpoints.NETWORKS, "normalizer", "style_reading", "rehearsal", *checkpoints.PUBLISHED_ONLY
         present = {name: getattr(checkpoint, name) for name in parts if getattr(checkpoint, name) is not None}
         self.checkpoint = replace(checkpoint, **{name: part.to(self.device) for name, part in present.items()})
         self._edits: Edits | None = None
@@ -93,6 +95,10 @@ class Reactor:
         A clip longer than the encoder takes is cut into overlapping clips whose styles are averaged. Raises InputError
         for a wrong shape, numbers that are not finite, or less than a second.
         """
+        return self._read(behaviour)[0]
+
+    def _read(self, behaviour: np.ndarray) -> tuple[Tensor, np.ndarray | None]:
+        """The style of a behaviour, see `style_of`, and the habits to expect of the listener, where these are read."""
         behaviour = _checked(behaviour, WIDTH, "listener behaviour")
         if len(behaviour) < SHORTEST_STYLE:
             raise InputError(
@@ -108,7 +114,33 @@ class Reactor:
             style = self.checkpoint.style_encoder(clips).mean(0)
         style = torch.nn.functional.normalize(style, dim=0)
         reading = self.checkpoint.style_reading
-        return reading.told(style, behaviour) if reading is not None and reading.unknown(rows) else style
+        if reading is None:
+            return style, None
+        known = not reading.unknown(rows)
+        expected = reading.expected(style, behaviour, known)[1].double().cpu().numpy()
+        return style if known else reading.told(style, behaviour), expected
+
+    def _rehearsed(self, style: Tensor, expected: np.ndarray | None) -> tuple[Tensor, Manner]:
+        """The style and the manner in which reactions have the habits that are expected (perfrdiff.rehearsal)."""
+        rehearsal, reading = self.checkpoint.rehearsal, self.checkpoint.style_reading
+        if rehearsal is None or expected is None:
+            return style, Manner()
+        return rehearsal.settled(style, expected, reading, self.rehearse)
+
+    def rehearse(self, style: Tensor, audience: Rehearsal | None = None, seed: int = SEED) -> np.ndarray:
+        """Reactions (K, frames, 58) of a style (style,) to K speakers, those of the checkpoint if none are given.
+
+        Raises InputError for weights that have none.
+        """
+        audience = audience or self.checkpoint.rehearsal
+        if audience is None:
+            raise InputError(f"The weights '{self.checkpoint.name}' have no audience to rehearse before.")
+        streams = {"audio": audience.audio.float(), "coefficients": audience.coefficients.float()}
+        options = self._options(self.checkpoint.sampling.steps, self.checkpoint.sampling.guidance)
+        denoiser, edits = self.checkpoint.denoiser, self._edited(style, "personal").edits(self.checkpoint.denoiser)
+        with torch.inference_mode():
+            made = sampling.sample_sequence(denoiser, streams, len(audience.audio), seed, options, edits)
+            return _within(self.checkpoint.normalizer.raw_coefficients(made).cpu().numpy())
 
     def set_listener(self, listener: np.ndarray | str | ListenerShift | None, strength: float = 1.0) -> None:
         """Shift the generator's weights towards one listener; the weight editor runs here, once.
@@ -144,11 +176,20 @@ class Reactor:
         if isinstance(listener, str):
             if listener not in self.checkpoint.styles:
                 raise InputError(f"There is no listening style '{listener}'. Present: {', '.join(self.styles)}.")
-            style, name = self.checkpoint.styles[listener].to(self.device), listener
-        else:
-            style, name = self.style_of(listener), "personal"
+            return self._edited(self.checkpoint.styles[listener].to(self.device), listener)
+        style, manner = self._rehearsed(*self._read(listener))
+        return replace(self._edited(style, "personal"), manner=manner)
+
+    def _edited(self, style: Tensor, name: str) -> ListenerShift:
+        """What the weight editor makes of a style."""
         networks = self.checkpoint.weight_editor, self.checkpoint.denoiser
         return listener_shift(*networks, style, self.checkpoint.name, self.checkpoint.sha256, name)
+
+    def _options(self, steps: int, guidance: float) -> sampling.WindowOptions:
+        defaults = self.checkpoint.sampling
+        return sampling.WindowOptions(
+            steps, guidance, defaults.guidance_over, defaults.slide, defaults.clamp, defaults.solver
+        )
 
     def react(
         self,
@@ -201,9 +242,7 @@ class Reactor:
             affect = affect_attributes(coefficients) if self.checkpoint.published else None
         elif len(_checked(affect, AFFECT_WIDTH, "speaker's affect")) != len(audio):
             raise InputError(f"The speaker has {len(audio)} frames of audio but {len(affect)} of affect.")
-        options = sampling.WindowOptions(
-            steps, guidance, defaults.guidance_over, defaults.slide, defaults.clamp, defaults.solver
-        )
+        options = self._options(steps, guidance)
         normalizer = self.checkpoint.normalizer
         with torch.inference_mode():
             sound = normalizer.audio(torch.tensor(audio, device=self.device))
@@ -223,7 +262,9 @@ class Reactor:
             raw = normalizer.raw_coefficients(made)[:, : len(audio)].cpu().numpy()
         if defaults.head_smoothing:
             raw = _steadied(raw, defaults.head_smoothing)
-        raw[..., EXPRESSION] = np.clip(raw[..., EXPRESSION], 0.0, 1.0)
+        raw = _within(raw)
+        if self._shift is not None:
+            raw = self._shift.manner.times(self._strength).applied(raw)
         return Reactions(
             raw,
             seed,
@@ -255,6 +296,13 @@ class Reactor:
         how = inference.Options(options.steps, options.guidance, slide=options.slide, clamp=options.clamp)
         noise = inference.seeded_noise(model, speaker, samples, how, seed)
         return inference.infer(model, speaker, noise, how, self._edits, faults, progress).reactions[0]
+
+
+def _within(raw: np.ndarray) -> np.ndarray:
+    """Reactions (…, frames, 58) whose expressions stay within 0 … 1."""
+    out = raw.copy()
+    out[..., EXPRESSION] = np.clip(raw[..., EXPRESSION], 0.0, 1.0)
+    return out
 
 
 def _steadied(raw: np.ndarray, frames: float) -> np.ndarray:

@@ -200,11 +200,11 @@ class WindowOptions:
 
 
 def cut(stream: Tensor, start: int, length: int) -> Tensor:
-    """Frames start … start + length of (frames, channels), zeros where there are none."""
-    frames = stream.shape[0]
-    inside = stream[max(start, 0) : min(max(start + length, 0), frames)]
+    """Frames start … start + length of (…, frames, channels), zeros where there are none."""
+    frames = stream.shape[-2]
+    inside = stream[..., max(start, 0) : min(max(start + length, 0), frames), :]
     before = min(max(-start, 0), length)
-    return torch.nn.functional.pad(inside, (0, 0, before, length - before - len(inside)))
+    return torch.nn.functional.pad(inside, (0, 0, before, length - before - inside.shape[-2]))
 
 
 def sample_sequence(
@@ -216,7 +216,8 @@ def sample_sequence(
     edits: Edits | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units.
+    """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units; or to
+    streams (samples, frames, channels), each to its own.
 
     Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
     so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
@@ -224,7 +225,7 @@ def sample_sequence(
     frames, which keep the values the earlier one gave them: there is no seam.
     """
     config = denoiser.config
-    frames = next(iter(streams.values())).shape[0]
+    frames = next(iter(streams.values())).shape[-2]
     device = next(iter(streams.values())).device
     window, slide = config.window, options.slide
     starts = list(range(0, max(frames - window, 0) + slide, slide))

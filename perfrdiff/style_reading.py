@@ -21,6 +21,7 @@ LENGTHS = 10.0, 30.0, 90.0  # seconds of listening for which the trust is fitted
 EXTREME = 2.5  # spreads over persons from the usual, beyond which a count is taken for this
 KEPT = 0.5  # share of what a style holds beside the habits: of a face it does not know, that is hardly to be believed
 RIDGE = 0.05
+LEAST_REACH = 0.1
 UNHEARD_OF = 0.001  # share of the simulated clips that are livelier than what the style encoder is believed on
 
 
@@ -35,6 +36,9 @@ class StyleReading:
     spread: Tensor  # (H,) between persons
     liveliest: Tensor  # (): the most that the tokens of a clip vary for which the style encoder is believed
     trust: Tensor  # (3, 2, H): after LENGTHS of listening, in what the style says and in what was counted
+    reach: Tensor  # (3, H): spread over persons of the habits that so trusted are expected: less than 1
+    trust_known: Tensor  # (3, 2, H), the same for clips that the style encoder knows
+    reach_known: Tensor  # (3, H)
 
     @classmethod
     def fit(
@@ -42,6 +46,7 @@ class StyleReading:
         styles: Tensor,
         counted: np.ndarray,
         told_by: Sequence[tuple[Tensor, np.ndarray]],
+        known_by: Sequence[tuple[Tensor, np.ndarray]],
         later: np.ndarray,
         spreads: Tensor,
     ) -> "StyleReading":
@@ -50,7 +55,9 @@ class StyleReading:
         Args:
             styles: (P, style), each of all clips of a person.
             counted: (P, C, Q), the `quantities` of these clips.
-            told_by: for each of LENGTHS, styles (P, style) of so long a part, and what was counted in it (P, c, Q).
+            told_by: for each of LENGTHS, styles (P, style) of so long a part, as of a face that the encoder does not
+                know, and what was counted in it (P, c, Q).
+            known_by: the same as of faces that it knows.
             later: (P, 1, Q), what was counted in a clip that none of these parts has: by it they are judged.
             spreads: (N,), `spread_of` clips that the style encoder knows.
         """
@@ -66,13 +73,19 @@ class StyleReading:
         eye = RIDGE * torch.eye(about.shape[1], dtype=torch.float64)
         weights = torch.linalg.solve(about.T @ about + eye, about.T @ habits)
         moves = torch.linalg.lstsq(about @ weights, about, driver="gelsd").solution
-        trust = [
-            [_trust(*columns) for columns in zip(said.T, even(seen).T, even(later).T, strict=True)]
-            for said, seen in ((((part.double() - mean) @ weights).numpy(), seen) for part, seen in told_by)
-        ]
-        usual, spread, trust = (torch.tensor(np.array(part)) for part in (usual, spread, trust))
+
+        def trusted(parts: Sequence[tuple[Tensor, np.ndarray]]) -> tuple[Tensor, Tensor]:
+            trust, reach = [], []
+            for part, seen in parts:
+                said, count = ((part.double() - mean) @ weights).numpy(), even(seen)
+                each = [_trust(*columns) for columns in zip(said.T, count.T, even(later).T, strict=True)]
+                trust.append(np.transpose(each))
+                reach.append((trust[-1][0] * said + trust[-1][1] * count).std(axis=0).clip(min=LEAST_REACH))
+            return torch.tensor(np.array(trust)), torch.tensor(np.array(reach))
+
         liveliest = spreads.float().cpu().quantile(1 - UNHEARD_OF)
-        numbers = mean, weights, moves, usual, spread, liveliest, trust.mT
+        scale = torch.tensor(usual), torch.tensor(spread)
+        numbers = mean, weights, moves, *scale, liveliest, *trusted(told_by), *trusted(known_by)
         return cls(*(part.float().contiguous() for part in numbers))
 
     def habits(self, style: Tensor) -> Tensor:
@@ -84,18 +97,30 @@ class StyleReading:
         return bool(spread_of(tokens) > self.liveliest)
 
     def told(self, style: Tensor, clip: np.ndarray) -> Tensor:
-        """The style (style,) of a clip (frames, 58), moved to what it and what is counted in the clip let expect."""
+        """The style (style,) of a clip (frames, 58) that the encoder does not know, moved to the habits to expect."""
+        said = self.habits(style)
+        unsaid = style - self.mean - said @ self.moves
+        return self.mean + KEPT * unsaid + self.expected(style, clip, known=False)[0] @ self.moves
+
+    def expected(self, style: Tensor, clip: np.ndarray, known: bool) -> tuple[Tensor, Tensor]:
+        """The habits (H,) that the style (style,) of a clip (frames, 58) and what is counted in it let expect.
+
+        The first are nearest to what the listener will do; of a short clip that is never far from the usual. The second
+        are as far apart between persons as persons are, of clips under ten seconds so much less. `known`: whether the
+        encoder knows such clips.
+        """
         said = self.habits(style)
         seconds = len(clip) / FPS
         seen = quantities(clip)[None]
-        known = np.array([float(habit.even(habit.read(seen))) for habit in HABITS.values()])
-        counted = ((torch.tensor(known).to(said) - self.usual) / self.spread).clamp(-EXTREME, EXTREME)
+        habits = np.array([float(habit.even(habit.read(seen))) for habit in HABITS.values()])
+        counted = ((torch.tensor(habits).to(said) - self.usual) / self.spread).clamp(-EXTREME, EXTREME)
         place = np.interp(np.log(seconds), np.log(LENGTHS), range(len(LENGTHS)))
         before = min(int(place), len(LENGTHS) - 2)
-        in_style, in_count = torch.lerp(self.trust[before], self.trust[before + 1], float(place - before))
-        expected = in_style * said + in_count * counted.nan_to_num(0.0)  # nan: no nod, and so no size of nods
-        unsaid = style - self.mean - said @ self.moves
-        return self.mean + KEPT * unsaid + expected @ self.moves
+        trust, reach = (self.trust_known, self.reach_known) if known else (self.trust, self.reach)
+        in_style, in_count = torch.lerp(trust[before], trust[before + 1], float(place - before))
+        nearest = in_style * said + in_count * counted.nan_to_num(0.0)  # nan: no nod, and so no size of nods
+        enough = min(1.0, seconds / LENGTHS[0])
+        return nearest, enough * nearest / torch.lerp(reach[before], reach[before + 1], float(place - before))
 
     def to(self, device: torch.device) -> "StyleReading":
         return StyleReading(**{name: value.to(device) for name, value in self.tensors().items()})

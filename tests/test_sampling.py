@@ -88,6 +88,13 @@ def test_a_sample_does_not_depend_on_how_many_are_asked_for(denoiser):
     assert not torch.allclose(many[1], many[2], atol=1e-2)
 
 
+def test_every_sample_may_have_a_speaker_of_its_own(denoiser):
+    speakers = streams(47), streams(47, seed=1)
+    both = sample(denoiser, {name: torch.stack([one[name] for one in speakers]) for name in speakers[0]})
+    for i, speaker in enumerate(speakers):
+        assert torch.allclose(both[i], sample(denoiser, speaker)[i], atol=1e-5)
+
+
 def test_the_future_of_the_speaker_is_not_seen(denoiser):
     """Frame i of a reaction may depend on the speaker up to frame i only."""
     speaker = streams(60)

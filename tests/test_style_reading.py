@@ -45,7 +45,7 @@ def read(counted, error):
     parts = counted[:, :1], counted[:, :1], counted[:, :3]
     told_by = [(styles(part, seed), part) for seed, part in enumerate(parts)]
     return told_by[1][0], StyleReading.fit(
-        styles(counted, 3), counted, told_by, counted[:, 3:], torch.tensor([0.5, 1.0, 0.7])
+        styles(counted, 3), counted, told_by, told_by, counted[:, 3:], torch.tensor([0.5, 1.0, 0.7])
     )
 
 
@@ -88,6 +88,19 @@ def test_whoever_never_nods_tells_nothing_of_the_size_of_nods(people):
     assert told.isfinite().all()
     alone = replace(reading, moves=torch.eye(len(HABITS), STYLE))
     assert alone.told(reading.mean, still)[NOD_SIZE] == pytest.approx(float(reading.mean[NOD_SIZE]), abs=1e-5)
+
+
+def test_expected_habits_are_as_far_apart_as_persons_are(people):
+    counted, clips = people
+    styles, reading = read(counted, 1.0)
+    said = reading.habits(styles).numpy()
+    own = ((read_habits(counted[:, :1]) - reading.usual.numpy()) / reading.spread.numpy()).clip(-2.5, 2.5)
+    trust = reading.trust_known[1].numpy()
+    nearest = trust[0] * said + trust[1] * own
+    assert np.allclose(nearest.std(axis=0), reading.reach_known[1], rtol=1e-3)
+    assert (reading.reach_known[1] < 1).all()
+    first, apart = reading.expected(styles[0], clips[0], known=True)
+    assert torch.allclose(apart, first / reading.reach_known[1], atol=1e-4)
 
 
 def test_only_what_the_encoder_cannot_know_is_moved(people):

@@ -22,6 +22,7 @@ from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo_personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo_reading import read_styles
+from perfrdiff.training.demo_rehearsal import make_rehearsal
 from perfrdiff.training.demo_style import StyleModel, StyleStage
 from perfrdiff.training.disguise import OtherListeners
 from perfrdiff.training.drawn import Schedule, Where, train
@@ -162,7 +163,8 @@ def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | Non
     made = checkpoints.Checkpoint(
         nets.denoiser, nets.encoder, nets.editor, corpus.codec, styles, config.sampling, DESCRIPTION
     )
-    checkpoints.save(replace(made, style_reading=read_styles(nets.encoder, corpus)), out, half=True)
+    made = replace(made, style_reading=read_styles(nets.encoder, corpus))
+    checkpoints.save(replace(made, rehearsal=make_rehearsal(made, corpus)), out, half=True)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
 
 

@@ -23,21 +23,22 @@ def read_styles(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS, s
     """
     disguise, generator = OtherListeners.of(corpus.codec), torch.Generator().manual_seed(seed)
     short = round(LENGTHS[0] * FPS)
-    styles, disguised, counted, begun = [], [], [], []
+    styles, disguised, undisguised, counted, begun = [], [], [], [], []
     for clips in corpus.clips_of()[:persons]:
         tokens = corpus.listener[clips].float()
         frames = corpus.codec.raw_coefficients(tokens).numpy()
         hidden = disguise(tokens, generator)
         styles.append(_style(encoder, tokens))
-        parts = hidden[:1, : short // corpus.codec.patch], hidden[:1], hidden[:-1]
-        disguised.append(torch.stack([_style(encoder, part) for part in parts]))
+        for seen, rows in ((hidden, disguised), (tokens, undisguised)):
+            parts = seen[:1, : short // corpus.codec.patch], seen[:1], seen[:-1]
+            rows.append(torch.stack([_style(encoder, part) for part in parts]))
         counted.append([quantities(clip) for clip in frames])
         begun.append(quantities(frames[0, :short]))
     counted = np.array(counted)
     seen = np.array(begun)[:, None], counted[:, :1], counted[:, :-1]
     of_persons = torch.stack(styles)
-    told_by = list(zip(torch.stack(disguised, dim=1), seen, strict=True))
-    return StyleReading.fit(of_persons, counted, told_by, counted[:, -1:], spread_of(corpus.listener))
+    told_by, known_by = (list(zip(torch.stack(rows, dim=1), seen, strict=True)) for rows in (disguised, undisguised))
+    return StyleReading.fit(of_persons, counted, told_by, known_by, counted[:, -1:], spread_of(corpus.listener))
 
 
 def _style(encoder: StyleEncoder, clips: Tensor) -> Tensor:

@@ -1,0 +1,186 @@
+"""A listener's manner, and the rehearsal that finds it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from perfrdiff import checkpoints
+from perfrdiff.counted_habits import HABITS
+from perfrdiff.data.habits import Habits
+from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+from perfrdiff.features import events
+from perfrdiff.features.coefficients import CHANNEL, FPS
+from perfrdiff.listener_shift import ListenerShift, mixed
+from perfrdiff.manner import Manner, manners_together
+from perfrdiff.reactor import Reactor
+from perfrdiff.rehearsal import FOLLOWED, NAMES, RATES, Rehearsal, habits_of, manner_for
+
+PITCH, YAW = CHANNEL["rotationX"], CHANNEL["rotationY"]
+
+
+def nodding(degrees, wander=0.0, seconds=12):
+    """A clip of half a second of nodding at 2 Hz every 3 s, over a head that slowly wanders by so much."""
+    time = np.arange(seconds * FPS) / FPS
+    clip = np.zeros((len(time), 58), np.float32)
+    wave = np.where(time % 3 < 1, np.sin(2 * np.pi * 2 * time), 0.0) * degrees / 2
+    clip[:, PITCH] = np.radians(wave + wander * np.sin(2 * np.pi * time / 6))
+    return clip
+
+
+@pytest.fixture(scope="module")
+def clips():
+    rng = np.random.default_rng(3)
+    person = replace(Habits(), nod_rate=9.0, smile_rate=4.0, brow_rate=8.0)
+    return np.stack([simulate_listener(simulate_speaker(rng, 20.0), person, rng) for _ in range(4)])
+
+
+def test_no_manner_changes_nothing(clips):
+    assert Manner().applied(clips) is clips
+    assert Manner(1.5, 0.5, 2.0, 0.1, 0.1, 0.1).times(0.0) == Manner()
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.8])
+def test_nods_grow_and_the_head_goes_where_it_went(factor):
+    clip = nodding(6.0, wander=10.0)
+    made = Manner(nods=factor).applied(clip)
+    before, after = events.nods(clip), events.nods(made)
+    assert len(after.start) == len(before.start) == 4
+    assert after.size.mean() / before.size.mean() == pytest.approx(factor, rel=0.2)
+    still = np.arange(len(clip)) / FPS % 3 > 2
+    assert np.degrees(np.abs(made - clip)[still, PITCH]).max() < 0.1
+
+
+def test_small_movement_between_nods_does_not_become_a_nod():
+    clip = nodding(6.0)
+    clip[:, PITCH] += np.radians(0.6 * np.sin(2 * np.pi * 2 * np.arange(len(clip)) / FPS))
+    assert len(events.nods(Manner(nods=2.5).applied(clip)).start) == len(events.nods(clip).start)
+
+
+def test_levels_and_pose(clips):
+    made = Manner(smile=0.5, brows=3.0, yaw=0.2).applied(clips)
+    smile, brow = CHANNEL["mouthSmileLeft"], CHANNEL["browInnerUp"]
+    assert np.allclose(made[..., smile], 0.5 * clips[..., smile])
+    assert np.allclose(made[..., brow], np.minimum(3 * clips[..., brow], 1))
+    assert np.allclose(made[..., YAW] - clips[..., YAW], 0.2, atol=1e-6)
+    assert np.array_equal(made[..., PITCH], clips[..., PITCH])
+
+
+def test_manners_mix():
+    mix = manners_together([(Manner(nods=4.0, yaw=0.2), 0.5), (Manner(nods=1.0, yaw=-0.1), 0.5)])
+    assert mix.nods == pytest.approx(2.0) and mix.yaw == pytest.approx(0.05)
+
+
+def test_the_manner_brings_reactions_to_the_goal(clips):
+    goal = habits_of(clips)
+    for name, change in (("nod size", 0.4), ("smile level", 0.1), ("brow activity", -0.1), ("rest tilt", 5.0)):
+        goal[NAMES.index(name)] += change
+    got = habits_of(manner_for(clips, goal).applied(clips))
+    for name in FOLLOWED:
+        if NAMES.index(name) not in RATES:
+            off = abs(got - goal)[NAMES.index(name)]
+            assert off < (0.3 if name.startswith("rest") else 0.06), name
+
+
+def test_who_never_nods_is_left_to_it():
+    still = np.zeros((2, 250, 58), np.float32)
+    goal = np.zeros(len(HABITS))
+    assert manner_for(still, goal).nods == 1.0
+
+
+class Reading:
+    """Two axes of a style say how often somebody nods and blinks, and nothing else matters."""
+
+    usual, spread = torch.zeros(len(NAMES)), torch.ones(len(NAMES))
+    moves = torch.zeros(len(NAMES), 2)
+
+
+Reading.moves[RATES] = torch.eye(2)
+
+
+class Goal(Manner):
+    """A manner that leaves reactions as they are, and remembers what it was for."""
+
+    def __init__(self, goal):
+        super().__init__()
+        object.__setattr__(self, "goal", goal)
+
+    def applied(self, made):
+        return made
+
+
+def test_rates_are_brought_nearer_by_the_style(clips, monkeypatch):
+    """Reactions that answer a style's axes by half, and come with too many blinks."""
+    response = 0.5 * torch.eye(2)
+    start = habits_of(clips)
+
+    def counted(shown):
+        habits = start.copy()
+        habits[RATES] = 0.5 * shown.numpy() + (0.0, 0.8)
+        return habits
+
+    monkeypatch.setattr("perfrdiff.rehearsal.habits_of", lambda made: made if made.ndim == 1 else habits_of(made))
+    monkeypatch.setattr("perfrdiff.rehearsal.manner_for", lambda made, goal: Goal(goal))
+    audience = Rehearsal(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), response, torch.zeros(len(NAMES)))
+    expected = np.ones(len(NAMES))
+    style, manner = audience.settled(torch.zeros(2), expected, Reading, counted)
+    reached = counted(style)[RATES]
+    followed = np.array([FOLLOWED[NAMES[rate]] for rate in RATES])
+    assert np.allclose(reached, np.array([0.0, 0.8]) + followed * (1 - np.array([0.0, 0.8])))
+    assert np.allclose(manner.goal[RATES], reached)
+    # An audience that makes everybody blink more tells no more of the listener.
+    shift = torch.zeros(len(NAMES))
+    shift[RATES[1]] = 0.8
+    style, _ = replace(audience, chance=shift).settled(torch.zeros(2), expected, Reading, counted)
+    assert counted(style)[RATES[1]] == pytest.approx(0.8 + followed[1] * 1.0)
+
+
+@pytest.fixture(scope="module")
+def reactor():
+    return Reactor.load("demo", "cpu")
+
+
+def test_the_demo_listener_has_a_manner_and_keeps_it(reactor, clips, tmp_path):
+    speaker = simulate_speaker(np.random.default_rng(8), 8.0)
+
+    def made():
+        return reactor.react(speaker.audio, speaker.coefficients, samples=2).coefficients
+
+    reactor.set_listener(clips[0])
+    shift, personal = reactor.shift, made()
+    assert shift.manner != Manner()
+    shift.save(tmp_path / "me.safetensors")
+    reactor.set_listener(ListenerShift.load(tmp_path / "me.safetensors"))
+    assert np.array_equal(made(), personal)
+    reactor.set_listener(replace(shift, manner=Manner()))
+    plain = made()
+    assert np.allclose(shift.manner.applied(plain), personal, atol=1e-6)
+    assert mixed([(shift, 0.5)]).manner == shift.manner.times(0.5)
+    reactor.set_listener(shift, 0.0)
+    weak = made()
+    reactor.set_listener(None)
+    assert np.allclose(made(), weak, atol=1e-5)
+    reactor.set_listener("Warm")
+    assert reactor.shift.manner == Manner()
+
+
+def test_a_rehearsal_travels_in_the_checkpoint(reactor, tmp_path):
+    checkpoints.save(reactor.checkpoint, tmp_path / "copy.safetensors")
+    again = checkpoints.load("copy", tmp_path).rehearsal
+    kept = reactor.checkpoint.rehearsal.tensors()
+    assert all(torch.equal(value, again.tensors()[name]) for name, value in kept.items())
+
+
+def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):
+    """Two listeners who differ in nothing but the size of their nods."""
+    speakers = [simulate_speaker(np.random.default_rng(20 + i), 30.0) for i in range(2)]
+    sizes = []
+    for size in (2.6, 7.5):
+        person = replace(Habits(), nod_rate=12.0, nod_size=size)
+        reactor.set_listener(simulate_listener(speakers[0], person, np.random.default_rng(5)))
+        answers = reactor.react(speakers[1].audio, speakers[1].coefficients, samples=6).coefficients
+        found = [events.nods(clip) for clip in answers]
+        strokes = np.concatenate([nods.strokes for nods in found])
+        sizes.append(np.average(np.concatenate([nods.size for nods in found]), weights=strokes))
+    assert sizes[1] > 1.4 * sizes[0]
