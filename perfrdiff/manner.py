@@ -45,9 +45,8 @@ class Manner:
         return out
 
     def times(self, strength: float) -> "Manner":
-        """This much of it: 0 is none, 1 all."""
-        return Manner(self.nods**strength, self.smile**strength, self.brows**strength,
-                      self.pitch * strength, self.yaw * strength, self.tilt * strength)  # fmt: skip
+        """This much of it: 0 is none, 1 all, 2 twice as much; no factor leaves `LEAST` … `MOST`."""
+        return manners_together([(self, strength)])
 
 
 def nodding(clips: np.ndarray) -> np.ndarray:
@@ -63,6 +62,11 @@ def nodding(clips: np.ndarray) -> np.ndarray:
 
 def manners_together(parts: list[tuple[Manner, float]]) -> Manner:
     """Several listeners' manners, each so much of it: factors are multiplied, angles added."""
-    scaled = [manner.times(share) for manner, share in parts]
-    factors = [float(np.prod([getattr(one, name) for one in scaled])) for name in ("nods", "smile", "brows")]
-    return Manner(*factors, *(sum(getattr(one, name) for one in scaled) for name in ("pitch", "yaw", "tilt")))
+
+    def product(name: str) -> float:
+        return float(np.clip(np.prod([getattr(manner, name) ** share for manner, share in parts]), LEAST, MOST))
+
+    def total(name: str) -> float:
+        return float(sum(getattr(manner, name) * share for manner, share in parts))
+
+    return Manner(*map(product, ("nods", "smile", "brows")), *map(total, ("pitch", "yaw", "tilt")))

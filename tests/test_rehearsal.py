@@ -13,7 +13,7 @@ from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 from perfrdiff.features import events
 from perfrdiff.features.coefficients import CHANNEL, FPS
 from perfrdiff.listener_shift import ListenerShift, mixed
-from perfrdiff.manner import Manner, manners_together
+from perfrdiff.manner import LEAST, MOST, Manner, manners_together
 from perfrdiff.reactor import Reactor
 from perfrdiff.rehearsal import FOLLOWED, NAMES, RATES, Rehearsal, habits_of, manner_for
 
@@ -68,8 +68,9 @@ def test_levels_and_pose(clips):
 
 
 def test_manners_mix():
-    mix = manners_together([(Manner(nods=4.0, yaw=0.2), 0.5), (Manner(nods=1.0, yaw=-0.1), 0.5)])
-    assert mix.nods == pytest.approx(2.0) and mix.yaw == pytest.approx(0.05)
+    mix = manners_together([(Manner(nods=2.25, yaw=0.2), 0.5), (Manner(nods=1.0, yaw=-0.1), 0.5)])
+    assert mix.nods == pytest.approx(1.5) and mix.yaw == pytest.approx(0.05)
+    assert Manner(nods=2.0, brows=0.5).times(2.0) == Manner(nods=MOST, brows=LEAST), "nobody nods four times as far"
 
 
 def test_the_manner_brings_reactions_to_the_goal(clips):
