@@ -97,8 +97,9 @@ class Reactor:
         """
         return self._read(behaviour)[0]
 
-    def _read(self, behaviour: np.ndarray) -> tuple[Tensor, np.ndarray | None]:
-        """The style of a behaviour, see `style_of`, and the habits to expect of the listener, where these are read."""
+    def _read(self, behaviour: np.ndarray) -> tuple[Tensor, np.ndarray | None, bool]:
+        """The style of a behaviour, see `style_of`, the habits to expect of the listener, where these are read, and
+        whether the style encoder knows such behaviours."""
         behaviour = _checked(behaviour, WIDTH, "listener behaviour")
         if len(behaviour) < SHORTEST_STYLE:
             raise InputError(
@@ -115,17 +116,17 @@ class Reactor:
         style = torch.nn.functional.normalize(style, dim=0)
         reading = self.checkpoint.style_reading
         if reading is None:
-            return style, None
+            return style, None, True
         known = not reading.unknown(rows)
         expected = reading.expected(style, behaviour, known)[1].double().cpu().numpy()
-        return style if known else reading.told(style, behaviour), expected
+        return style if known else reading.told(style, behaviour), expected, known
 
-    def _rehearsed(self, style: Tensor, expected: np.ndarray | None) -> tuple[Tensor, Manner]:
+    def _rehearsed(self, style: Tensor, expected: np.ndarray | None, known: bool) -> tuple[Tensor, Manner]:
         """The style and the manner in which reactions have the habits that are expected (perfrdiff.rehearsal)."""
         rehearsal, reading = self.checkpoint.rehearsal, self.checkpoint.style_reading
         if rehearsal is None or expected is None:
             return style, Manner()
-        return rehearsal.settled(style, expected, reading, self.rehearse)
+        return rehearsal.settled(style, expected, known, reading, self.rehearse)
 
     def rehearse(self, style: Tensor, audience: Rehearsal | None = None, seed: int = SEED) -> np.ndarray:
         """Reactions (K, frames, 58) of a style (style,) to K speakers, those of the checkpoint if none are given.

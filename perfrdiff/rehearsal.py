@@ -25,7 +25,8 @@ FOLLOWED = {
     "rest tilt": 1.0, "brow activity": 0.8,
 }  # fmt: skip
 """How far a habit is brought to what is expected. The reactions themselves show more of a style than its reading does;
-of a smile that is half of all that is known. Chosen on 60 held-out persons who are not in the table."""
+of a smile that is half of all that is known. (Of a face that the encoder does not know, all are followed whole.) Chosen
+on 60 held-out persons who are not in the table."""
 APART = 1.25  # times as far apart as those of persons are sizes of nods: of a few nods the mean says little else
 FURTHEST = 2.0  # spreads over persons by which a style is moved at most
 STEPS = 1.0, 0.7  # shares of what is missing in the rates that are made up for, one after the other
@@ -45,12 +46,15 @@ class Rehearsal:
     response: Tensor  # (2, 2): by how much RATES go up (columns) when the style says more of one (rows)
     chance: Tensor  # (H,): by how much this audience and chance make all listeners do more than others would
 
-    def settled(self, style: Tensor, expected: np.ndarray, reading: StyleReading, made: Made) -> tuple[Tensor, Manner]:
+    def settled(
+        self, style: Tensor, expected: np.ndarray, known: bool, reading: StyleReading, made: Made
+    ) -> tuple[Tensor, Manner]:
         """The style (style,) and the manner whose reactions show the expected habits (H,), in spreads from the usual.
 
         Args:
             style: as read from the listener's clip.
             expected: as `reading.expected` gives them, as far apart as persons are.
+            known: whether the style encoder knows such clips.
             reading: says what moves a style towards a habit.
             made: lets the generator react to the audience.
         """
@@ -60,7 +64,7 @@ class Rehearsal:
         clips = made(style)
         got = habits_of(clips)
         got = np.where(np.isnan(got), wanted, got)
-        goal = got + np.array([FOLLOWED[name] for name in NAMES]) * (wanted - got)
+        goal = got + np.array([FOLLOWED[name] if known else 1.0 for name in NAMES]) * (wanted - got)
         back = np.linalg.inv(self.response.double().cpu().numpy())
         moved = np.zeros(len(RATES))
         for turn, step in enumerate(STEPS):

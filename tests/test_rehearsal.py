@@ -125,15 +125,18 @@ def test_rates_are_brought_nearer_by_the_style(clips, monkeypatch):
     monkeypatch.setattr("perfrdiff.rehearsal.manner_for", lambda made, goal: Goal(goal))
     audience = Rehearsal(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), response, torch.zeros(len(NAMES)))
     expected = np.ones(len(NAMES))
-    style, manner = audience.settled(torch.zeros(2), expected, Reading, counted)
+    style, manner = audience.settled(torch.zeros(2), expected, True, Reading, counted)
     reached = counted(style)[RATES]
     followed = np.array([FOLLOWED[NAMES[rate]] for rate in RATES])
     assert np.allclose(reached, np.array([0.0, 0.8]) + followed * (1 - np.array([0.0, 0.8])))
     assert np.allclose(manner.goal[RATES], reached)
+    # Of a face that the encoder does not know, nothing else is known.
+    style, _ = audience.settled(torch.zeros(2), expected, False, Reading, counted)
+    assert np.allclose(counted(style)[RATES], 1.0)
     # An audience that makes everybody blink more tells no more of the listener.
     shift = torch.zeros(len(NAMES))
     shift[RATES[1]] = 0.8
-    style, _ = replace(audience, chance=shift).settled(torch.zeros(2), expected, Reading, counted)
+    style, _ = replace(audience, chance=shift).settled(torch.zeros(2), expected, True, Reading, counted)
     assert counted(style)[RATES[1]] == pytest.approx(0.8 + followed[1] * 1.0)
 
 
