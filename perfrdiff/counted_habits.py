@@ -72,6 +72,12 @@ HABITS = {
 }
 
 
+def habits_of(clips: np.ndarray) -> np.ndarray:
+    """Habits (H,) counted in clips (K, frames, 58) together, on their even scale; not a number: no nod, so no size."""
+    counted = np.stack([quantities(clip) for clip in clips])[None]
+    return np.array([float(habit.even(habit.read(counted))[0]) for habit in HABITS.values()])
+
+
 def read_habits(counted: np.ndarray) -> np.ndarray:
     """Habits (persons, habits) from (persons, clips, quantities), on the scale in which they are compared.
 

@@ -158,7 +158,7 @@ def _manner_in(about: Mapping[str, object], path: Path) -> Manner:
     said = about.get("manner", {})
     known = {one.name for one in fields(Manner)}
     numbers = isinstance(said, dict) and said.keys() <= known and all(isinstance(v, int | float) for v in said.values())
-    if not numbers or not all(isfinite(value) for value in said.values()):
+    if not numbers or not all(isfinite(value) for value in said.values()) or not Manner(**said).sound:
         raise InputError(f"{path.name} is damaged: its manner is none; save the shift again.")
     return Manner(**said)
 

@@ -44,6 +44,11 @@ class Manner:
         out[..., EXPRESSION] = np.clip(out[..., EXPRESSION], 0.0, 1.0)
         return out
 
+    @property
+    def sound(self) -> bool:
+        """Whether all factors are within `LEAST` … `MOST`."""
+        return all(LEAST <= factor <= MOST for factor in (self.nods, self.smile, self.brows))
+
     def times(self, strength: float) -> "Manner":
         """This much of it: 0 is none, 1 all, 2 twice as much; no factor leaves `LEAST` … `MOST`."""
         return manners_together([(self, strength)])

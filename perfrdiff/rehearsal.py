@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perfrdiff.counted_habits import HABITS, quantities
-from perfrdiff.features import events
+from perfrdiff.counted_habits import HABITS, habits_of
 from perfrdiff.manner import LEAST, MOST, Manner
 from perfrdiff.style_reading import StyleReading
 
@@ -82,12 +81,6 @@ class Rehearsal:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def habits_of(clips: np.ndarray) -> np.ndarray:
-    """Habits (H,) counted in clips (K, frames, 58) together, on their even scale; not a number: no nod, so no size."""
-    counted = np.stack([quantities(clip) for clip in clips])[None]
-    return np.array([float(habit.even(habit.read(counted))[0]) for habit in HABITS.values()])
-
-
 def manner_for(clips: np.ndarray, goal: np.ndarray) -> Manner:
     """The manner in which clips (K, frames, 58) come nearest to habits (H,) on their even scale."""
     want, got = dict(zip(NAMES, goal, strict=True)), dict(zip(NAMES, habits_of(clips), strict=True))
@@ -102,15 +95,10 @@ def manner_for(clips: np.ndarray, goal: np.ndarray) -> Manner:
 
 def _nod_factor(clips: np.ndarray, wanted: float) -> float:
     """By how much to enlarge nods for their mean size to be exp(wanted) degrees; larger ones also count more often."""
-    sizes = np.array([_nod_size(Manner(nods=factor).applied(clips)) for factor in NOD_FACTORS])
+    at = NAMES.index("nod size")
+    sizes = np.array([habits_of(Manner(nods=factor).applied(clips))[at] for factor in NOD_FACTORS])
     known = np.isfinite(sizes)
     if not known.any():
         return 1.0
     rising = np.maximum.accumulate(sizes[known])
     return float(np.interp(wanted, rising, np.array(NOD_FACTORS)[known]))
-
-
-def _nod_size(clips: np.ndarray) -> float:
-    found = [events.nods(clip) for clip in clips]
-    strokes = sum(nods.strokes.sum() for nods in found)
-    return float(np.log(sum((nods.size * nods.strokes).sum() for nods in found) / strokes)) if strokes else np.nan

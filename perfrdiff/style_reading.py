@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from perfrdiff.counted_habits import HABITS, quantities, read_habits
+from perfrdiff.counted_habits import habits_of, read_habits
 from perfrdiff.features.coefficients import FPS
 
 LENGTHS = 10.0, 30.0, 90.0  # seconds of listening for which the trust is fitted
@@ -111,9 +111,7 @@ class StyleReading:
         """
         said = self.habits(style)
         seconds = len(clip) / FPS
-        seen = quantities(clip)[None]
-        habits = np.array([float(habit.even(habit.read(seen))) for habit in HABITS.values()])
-        counted = ((torch.tensor(habits).to(said) - self.usual) / self.spread).clamp(-EXTREME, EXTREME)
+        counted = ((torch.tensor(habits_of(clip[None])).to(said) - self.usual) / self.spread).clamp(-EXTREME, EXTREME)
         place = np.interp(np.log(seconds), np.log(LENGTHS), range(len(LENGTHS)))
         before = min(int(place), len(LENGTHS) - 2)
         trust, reach = (self.trust_known, self.reach_known) if known else (self.trust, self.reach)

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.counted_habits import HABITS
+from perfrdiff.counted_habits import HABITS, habits_of
 from perfrdiff.data.habits import Habits
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+from perfrdiff.errors import InputError
 from perfrdiff.features import events
 from perfrdiff.features.coefficients import CHANNEL, FPS
 from perfrdiff.listener_shift import ListenerShift, mixed
 from perfrdiff.manner import LEAST, MOST, Manner, manners_together
 from perfrdiff.reactor import Reactor
-from perfrdiff.rehearsal import FOLLOWED, NAMES, RATES, Rehearsal, habits_of, manner_for
+from perfrdiff.rehearsal import FOLLOWED, NAMES, RATES, Rehearsal, manner_for
 
 PITCH, YAW = CHANNEL["rotationX"], CHANNEL["rotationY"]
 
@@ -157,6 +158,10 @@ def test_the_demo_listener_has_a_manner_and_keeps_it(reactor, clips, tmp_path):
     shift.save(tmp_path / "me.safetensors")
     reactor.set_listener(ListenerShift.load(tmp_path / "me.safetensors"))
     assert np.array_equal(made(), personal)
+    for wrong in (Manner(nods=-2.0), Manner(yaw=float("nan"))):
+        replace(shift, manner=wrong).save(tmp_path / "damaged.safetensors")
+        with pytest.raises(InputError, match=r"damaged\.safetensors is damaged"):
+            ListenerShift.load(tmp_path / "damaged.safetensors")
     reactor.set_listener(replace(shift, manner=Manner()))
     plain = made()
     assert np.allclose(shift.manner.applied(plain), personal, atol=1e-6)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from perfrdiff.checkpoints import Checkpoint
-from perfrdiff.counted_habits import HABITS
+from perfrdiff.counted_habits import HABITS, habits_of
 from perfrdiff.data.corpus import Corpus
 from perfrdiff.reactor import Reactor
-from perfrdiff.rehearsal import RATES, SEED, Rehearsal, habits_of
+from perfrdiff.rehearsal import RATES, SEED, Rehearsal
 
 AUDIENCE = 8  # speakers
 PERSONS = 32  # whose styles are moved
