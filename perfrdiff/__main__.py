@@ -14,7 +14,6 @@ from perfrdiff.evaluation import command as evaluation
 from perfrdiff.features import command as features
 from perfrdiff.request import (
     ANIMATORS,
-    COMPAT,
     HIGHEST_GUIDANCE,
     LONGEST_SECONDS,
     LOOKS,
@@ -135,8 +134,9 @@ def _add_react(commands) -> None:
     )
     reactions.add_argument(
         "--compat",
-        choices=COMPAT,
-        help="'published' repeats the faults of the published code, for the paper's weights ('compat' lists them)"
+        metavar="WAY",
+        help="'published' repeats the faults of the published code, for the paper's weights; or the names of some of "
+        "them with commas between ('compat' lists them)"
         f"{_default('compat')}",
     )
     reactions.add_argument("--weights", metavar="NAME", help=f"name of the weights{_default('weights')}")
@@ -264,7 +264,7 @@ def _add_compat(commands) -> None:
         "compat",
         help="list the published code's faults",
         description="List what --compat published of 'react' repeats: each fault of the published code, why it is one, "
-        "and what is done here by default. In Python each can be chosen by itself (perfrdiff.published.compat).",
+        "and what is done here by default. Each can be chosen by itself: --compat NAME,NAME.",
     )
     command.set_defaults(run=_compat)
 

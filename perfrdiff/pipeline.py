@@ -17,11 +17,10 @@ import numpy as np
 import torch
 
 from perfrdiff import __version__, checkpoints, results
-from perfrdiff.data.simulated import BLIND
 from perfrdiff.errors import InputError
 from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
-from perfrdiff.features.coefficients import CHANNEL, FPS, WIDTH
+from perfrdiff.features.coefficients import FPS, WIDTH
 from perfrdiff.features.local_file import shown_name
 from perfrdiff.features.table import is_table
 from perfrdiff.listener_shift import ListenerShift, mixed
@@ -103,8 +102,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         clock.enter("Reading the speaker")
         _check_shift_file(request)
         reactor = load_reactor(request.weights, request.device)
-        if request.compat == "published" and not reactor.checkpoint.published:
-            raise InputError(f"The weights '{request.weights}' are not the paper's; they know no 'published' way.")
+        if request.compat != "corrected" and not reactor.checkpoint.published:
+            raise InputError(f"'{request.weights}' are not the paper's weights; they know no '{request.compat}' way.")
         info = None if is_table(request.speaker) else media.probe(request.speaker, request.max_seconds)
         mesh = _mesh(request.mesh_look, request.person, request.size)
         animator = portrait_animator(_face(), request.size, request.animator, checkpoints.FOLDER, request.device)
@@ -122,7 +121,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         with _threads_for(reactor):
             reactions = reactor.react(
                 speaker.audio,
-                _known(reactor, speaker.coefficients),
+                speaker.coefficients,
                 affect=speaker.affect,
                 samples=request.samples,
                 seed=request.seed,
@@ -181,16 +180,6 @@ def _threads_for(reactor: Reactor) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _known(reactor: Reactor, coefficients: np.ndarray) -> np.ndarray:
-    """Coefficients with the channels at rest that the demo weights never saw move: their simulator leaves them still,
-    and what varies by a hundredth there would be blown up to a storm here."""
-    if reactor.checkpoint.published:
-        return coefficients
-    rows = coefficients.copy()
-    rows[:, [CHANNEL[name] for name in BLIND]] = 0.0
-    return rows
-
-
 def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
     """Give the generator the listener's style; the style in words."""
     if request.shifts:
@@ -198,7 +187,7 @@ def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -
         reactor.set_listener(saved[0][0] if saved[0][1] == 1 == len(saved) else mixed(saved), request.strength)
         return f"saved: {reactor.listener}"
     if request.style is None and listener.behaviour is not None:
-        reactor.set_listener(_known(reactor, listener.behaviour), strength=request.strength)
+        reactor.set_listener(listener.behaviour, strength=request.strength)
         return "the listener's own"
     name = request.style or styles(reactor)[0]
     reactor.set_listener(None if name == GENERIC else name, strength=request.strength)

@@ -202,7 +202,7 @@ class Reactor:
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
-        compat: str = "sound",
+        compat: str = "corrected",
         progress: Callable[[float], None] | None = None,
     ) -> Reactions:
         """Several reactions of the listener to one speaker.
@@ -216,7 +216,8 @@ class Reactor:
             seed: the same seed, settings and weights give the same reactions.
             steps: denoising network calls per window, 2 … 1000; None: what the weights were made for.
             guidance: classifier-free guidance scale; None: what the weights were made for.
-            compat: "published" repeats the faults of the published code (published.compat), for weights of the paper.
+            compat: "published" repeats the faults of the published code, or the names of some with commas between
+                (published.compat), for weights of the paper.
             progress: called with the done share, 0 … 1.
 
         Raises InputError for shapes, lengths or numbers that do not fit.
@@ -236,9 +237,9 @@ class Reactor:
         guidance = defaults.guidance if guidance is None else guidance
         if not 2 <= steps <= sampling.TRAIN_STEPS:
             raise InputError(f"{steps} denoising steps asked for; expected 2 to {sampling.TRAIN_STEPS}.")
-        faults = Compat.named(compat)
-        if compat == "published" and not self.checkpoint.published:
-            raise InputError(f"The weights '{self.checkpoint.name}' are not the paper's; they know no 'published' way.")
+        faults = Compat.parse(compat)
+        if faults != Compat() and not self.checkpoint.published:
+            raise InputError(f"'{self.checkpoint.name}' are not the paper's weights; they know no '{compat}' way.")
         if affect is None:
             affect = affect_attributes(coefficients) if self.checkpoint.published else None
         elif len(_checked(affect, AFFECT_WIDTH, "speaker's affect")) != len(audio):
@@ -249,17 +250,19 @@ class Reactor:
             sound = normalizer.audio(torch.tensor(audio, device=self.device))
             face = normalizer.speaker(torch.tensor(coefficients, device=self.device))
             attributes = None
-            if self.checkpoint.denoiser.config.variant == "emotion" or compat == "published":
+            if self.checkpoint.denoiser.config.variant == "emotion" or faults.isolated_windows:
                 made = self._isolated(sound, face, affect, samples, seed, options, faults, progress)
                 if self.checkpoint.denoiser.config.variant == "emotion":
                     attributes, made = made.cpu().numpy(), self.checkpoint.autoencoder.regress(made)
             else:
                 streams = {"audio": sound, "coefficients": face}
                 if defaults.audio_range:
-                    streams["audio"] = inference.unit_range(sound)
+                    heard = sampling.cut(sound, -self.checkpoint.denoiser.config.reaction_delay, len(sound))
+                    streams["audio"] = inference.unit_range(sound, heard if faults.audio_range_over_call else sound)
                 made = sampling.sample_sequence(
-                    self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress
-                )
+                    self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress,
+                    faults.discard_last_call,
+                )  # fmt: skip
             raw = normalizer.raw_coefficients(made)[:, : len(audio)].cpu().numpy()
         if defaults.head_smoothing:
             raw = _steadied(raw, defaults.head_smoothing)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from perfrdiff.errors import InputError
+from perfrdiff.published.compat import Compat
 
 LOOKS = ("mesh", "photo")
 SIZES = (256, 512, 224)  # the usual one first; 224 is what the REACT challenge's own videos have
@@ -17,7 +18,6 @@ LONGEST_SECONDS = 120.0  # a speaker clip; two minutes take some minutes to draw
 STRONGEST = 2.0
 HIGHEST_GUIDANCE = 10.0
 HIGHEST_SHARE = 2.0  # of a saved shift in a mixture, to either side
-COMPAT = ("sound", "published")
 MOST_STEPS = 1000
 
 
@@ -40,7 +40,7 @@ class ReactRequest:
     strength: float = 1.0  # of the personal style: 0 generic, 1 as learnt, up to 2
     guidance: float | None = None  # classifier-free guidance scale, 0 … 10; None: what the weights were tuned for
     steps: int | None = None  # denoising steps; None: what the weights were tuned for
-    compat: str = "sound"  # "published" repeats the faults of the published code (published.compat), for its weights
+    compat: str = "corrected"  # "published" or names of faults of the published code (published.compat) to repeat
     shifts: tuple[tuple[Path, float], ...] = ()  # saved listener's shifts and their shares, in place of a style
     save_shift: Path | None = None  # file to keep the listener's shift in
     size: int = 256  # edge of a reaction's square in pixels: 256, 512 or 224
@@ -64,8 +64,7 @@ class ReactRequest:
             _within("guidance", self.guidance, 0, HIGHEST_GUIDANCE)
         if self.steps is not None:
             _within("steps", self.steps, 2, MOST_STEPS)
-        if self.compat not in COMPAT:
-            raise InputError(f"compat must be {' or '.join(COMPAT)}; it is {self.compat}.")
+        Compat.parse(self.compat)
         for path, share in self.shifts:
             _within(f"the share of {path.name}", share, -HIGHEST_SHARE, HIGHEST_SHARE)
         if self.shifts and self.style is not None:

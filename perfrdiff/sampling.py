@@ -126,15 +126,15 @@ def ddim(
     *,
     known: Tensor | None = None,
     clamp: float = 1.0,
-    compat: str = "sound",
+    discard_last_call: bool = False,
     eta: float = 0.0,
     step_noise: Tensor | None = None,
 ) -> Tensor:
     """Denoise `noise` (N, W, features) in `steps` network calls -> (N, W, features).
 
     The prediction is clamped to ±`clamp` at every step (published: 1). `known` (N, F, features) holds the first F
-    frames at values decided before, the continuation of an earlier window. `compat="published"` also takes the last
-    step 0 -> 0, which mixes a little noise back in (spec section 14, quirk 2); "sound" returns the last prediction.
+    frames at values decided before, the continuation of an earlier window. The last prediction is the result;
+    `discard_last_call` takes one more step 0 -> 0, which mixes a little noise back in (spec section 14, quirk 2).
     `eta` above 0 adds `step_noise` (steps, N, W, features) on the way.
     """
     x = noise
@@ -144,7 +144,7 @@ def ddim(
         if known is not None:
             x0 = torch.cat([known, x0[:, known.shape[1] :]], dim=1)
         last = i + 1 == len(schedule)
-        if last and compat == "sound":
+        if last and not discard_last_call:
             return x0
         x = ddim_step(x, x0, t, 0 if last else schedule[i + 1], eta, None if step_noise is None else step_noise[i])
     return x
@@ -193,10 +193,20 @@ class WindowOptions:
     clamp: float
     solver: str = "ddim"  # or "dpm"
 
-    def denoised(self, predict: Callable[[Tensor, int], Tensor], noise: Tensor, known: Tensor | None) -> Tensor:
-        """A window (N, W, features) made of its noise; `known`: its first frames where an earlier window gave them."""
-        solve = dpm_solver if self.solver == "dpm" else ddim
-        return solve(predict, noise, self.steps, known=known, clamp=self.clamp)
+    def denoised(
+        self,
+        predict: Callable[[Tensor, int], Tensor],
+        noise: Tensor,
+        known: Tensor | None,
+        discard_last_call: bool = False,
+    ) -> Tensor:
+        """A window (N, W, features) made of its noise; `known`: its first frames where an earlier window gave them.
+
+        `discard_last_call`: see `ddim`; the other solver has no such fault to repeat.
+        """
+        if self.solver == "dpm":
+            return dpm_solver(predict, noise, self.steps, known=known, clamp=self.clamp)
+        return ddim(predict, noise, self.steps, known=known, clamp=self.clamp, discard_last_call=discard_last_call)
 
 
 def cut(stream: Tensor, start: int, length: int) -> Tensor:
@@ -215,6 +225,7 @@ def sample_sequence(
     options: WindowOptions,
     edits: Edits | None = None,
     progress: Callable[[float], None] | None = None,
+    discard_last_call: bool = False,
 ) -> Tensor:
     """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units; or to
     streams (samples, frames, channels), each to its own.
@@ -222,7 +233,7 @@ def sample_sequence(
     Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
     so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
     published code knows nothing at test time, spec section 14, quirk 9). Neighbouring windows share window - slide
-    frames, which keep the values the earlier one gave them: there is no seam.
+    frames, which keep the values the earlier one gave them: there is no seam. `discard_last_call`: see `ddim`.
     """
     config = denoiser.config
     frames = next(iter(streams.values())).shape[-2]
@@ -242,7 +253,7 @@ def sample_sequence(
             conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
         predict = guided_denoiser(denoiser, conditions, options.guidance, edits, options.guidance_over)
         known = done[:, start:] if start > 0 else None
-        piece = options.denoised(predict, noise[:, start : start + window], known)
+        piece = options.denoised(predict, noise[:, start : start + window], known, discard_last_call)
         done = torch.cat([done[:, :start], piece], dim=1)
         if progress is not None:
             progress((i + 1) / len(starts))

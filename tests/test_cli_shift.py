@@ -104,7 +104,7 @@ def test_wrong_uses_are_one_sentence(places, tmp_path, capsys, weights):
         ("There is no folder", "--save-shift", tmp_path / "nowhere" / "x.safetensors"),
         ("The generic listener has no shift to save", "--style", "Generic", "--save-shift", tmp_path / "x.safetensors"),
         ("strength must lie between 0 and 2", "--shift", file, "--strength", 2.5),
-        ("are not the paper's; they know no 'published' way", "--compat", "published"),
+        ("are not the paper's weights; they know no 'published' way", "--compat", "published"),
     ):
         refused(base, tmp_path, capsys, words, *more)
     assert list(tmp_path.iterdir()) == []

@@ -15,8 +15,11 @@ from perfrdiff import checkpoints
 from perfrdiff.__main__ import main
 from perfrdiff.data.simulated import simulate_speaker
 from perfrdiff.errors import InputError
+from perfrdiff.features.affect import affect_attributes
 from perfrdiff.features.coefficients import EXPRESSION, react_mean
+from perfrdiff.features.table import FeatureTable, write_table
 from perfrdiff.published import convert, inference
+from perfrdiff.published.compat import reasons
 from perfrdiff.reactor import Reactor
 
 
@@ -61,7 +64,7 @@ def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
     place = weights / f"paper-{variant}.safetensors"
     options = ["--speaker", clip, "--listener", portrait, "--samples", 1, "--steps", 4, "--weights", place]
     made = {}
-    for compat, looks in (("sound", ("mesh", "photo")), ("published", ("mesh",))):
+    for compat, looks in (("corrected", ("mesh", "photo")), ("published", ("mesh",))):
         more = ["--out", tmp_path / compat, "--compat", compat, "--looks", *looks]
         more += ["--save-shift", tmp_path / f"{compat}.safetensors"]
         assert main(["react", *map(str, options + more)]) == 0
@@ -73,11 +76,59 @@ def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
             assert len(frames) == 50 and frames[0].std() > 10, f"{name} is empty"
         with np.load(tmp_path / compat / "coefficients.npz") as file:
             made[compat] = file["coefficients"]
-    assert made["sound"].shape == (1, 50, 58) and not np.allclose(made["sound"], made["published"], atol=1e-3)
-    more = ["--out", tmp_path / "again", "--shift", tmp_path / "sound.safetensors", "--looks", "mesh"]
+    assert made["corrected"].shape == (1, 50, 58) and not np.allclose(made["corrected"], made["published"], atol=1e-3)
+    more = ["--out", tmp_path / "again", "--shift", tmp_path / "corrected.safetensors", "--looks", "mesh"]
     assert main(["react", *map(str, options + more)]) == 0
     with np.load(tmp_path / "again" / "coefficients.npz") as file:
-        np.testing.assert_allclose(file["coefficients"], made["sound"], atol=1e-6)
+        np.testing.assert_allclose(file["coefficients"], made["corrected"], atol=1e-6)
+
+
+QUIRKS = {
+    "discard_last_call": ("emotion", "render"),
+    "audio_range_over_call": ("render",),
+    "isolated_windows": ("render",),
+    "out_of_range": ("emotion",),
+}
+"""Fault of the published code -> the variants that have it."""
+
+
+def louder_at_the_end(audio):
+    """The range of the whole clip and that of what the windows hear, which ends a little earlier, differ."""
+    return np.concatenate([audio[:-3], 2 * audio[-3:] + 5])
+
+
+@pytest.mark.parametrize("quirk", reasons())
+def test_every_quirk_can_be_chosen_in_python_and_changes_something(imported, reactor, speaker, quirk):
+    """Whoever asks which fault explains a difference to the published code turns them on one by one."""
+    audio = louder_at_the_end(speaker.audio)
+    plain, faulty = (
+        reactor.react(audio, speaker.coefficients, samples=1, steps=4, compat=compat)
+        for compat in ("corrected", quirk)
+    )
+    rows = [made.attributes if quirk == "out_of_range" else made.coefficients for made in (plain, faulty)]
+    if imported[0] in QUIRKS[quirk]:
+        assert not np.allclose(*rows, atol=1e-6)
+    else:
+        np.testing.assert_allclose(plain.coefficients, faulty.coefficients, atol=1e-6)
+
+
+@pytest.mark.parametrize("quirk", reasons())
+def test_every_quirk_can_be_chosen_at_the_shell(imported, tmp_path, portrait, speaker, quirk):
+    variant, weights, _ = imported
+    if variant not in QUIRKS[quirk]:
+        pytest.skip(f"the {variant} variant does not have this fault")
+    rows, audio = speaker.coefficients, louder_at_the_end(speaker.audio)
+    quality = np.zeros(len(rows), np.uint8)
+    write_table(tmp_path / "talk.npz", FeatureTable(rows, affect_attributes(rows), audio, quality))
+    base = ["react", "--speaker", tmp_path / "talk.npz", "--listener", portrait, "--samples", 1, "--steps", 4]
+    base += ["--looks", "mesh"]
+    base += ["--weights", weights / f"paper-{variant}.safetensors"]
+    made = []
+    for compat in ("corrected", quirk):
+        assert main([*map(str, base), "--out", str(tmp_path / compat), "--compat", compat]) == 0
+        with np.load(tmp_path / compat / "coefficients.npz") as file:
+            made.append(file["coefficients"])
+    assert not np.allclose(*made, atol=1e-6)
 
 
 def test_the_imported_networks_are_the_files(imported, reactor):
@@ -106,14 +157,14 @@ def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
     streams = inference.Speaker(*(torch.tensor(row, dtype=torch.float32)[None] for row in rows))
     options = inference.Options(steps=4, slide=5)
     noise = inference.seeded_noise(model, streams, 2, options, 0)
-    out = inference.infer(model, streams, noise, options, compat=inference.Compat.named("published")).reactions[0]
+    out = inference.infer(model, streams, noise, options, compat=inference.Compat.parse("published")).reactions[0]
     if variant == "emotion":
         torch.testing.assert_close(torch.tensor(made.attributes), out)
         out = checkpoint.autoencoder.regress(out)
     wanted = (out + torch.tensor(react_mean())).detach().numpy()
     np.testing.assert_allclose(made.coefficients[..., 52:], wanted[..., 52:], atol=1e-5)
-    sound = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
-    assert not np.allclose(sound.coefficients, made.coefficients, atol=1e-3)
+    corrected = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
+    assert not np.allclose(corrected.coefficients, made.coefficients, atol=1e-3)
 
 
 def test_named_styles_serve_a_listener_of_whom_there_is_a_photo(reactor, speaker):

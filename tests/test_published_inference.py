@@ -10,7 +10,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.models.layers import WeightEdit
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
 from perfrdiff.published import inference, variants
-from perfrdiff.published.compat import PUBLISHED, SOUND, Compat, reasons
+from perfrdiff.published.compat import CORRECTED, PUBLISHED, Compat, reasons
 from perfrdiff.published.inference import Options, PublishedModel, Speaker
 from perfrdiff.published.names import filled
 
@@ -39,7 +39,7 @@ def speakers(clips, frames, seed=0):
     return Speaker(*(torch.randn(clips, frames, width, generator=generator) for width in (78, 58, 25)))
 
 
-def react(model, speaker, samples=1, edits=None, compat=SOUND, options=OPTIONS, seed=0):
+def react(model, speaker, samples=1, edits=None, compat=CORRECTED, options=OPTIONS, seed=0):
     noise = inference.seeded_noise(model, speaker, samples, options, seed)
     return inference.infer(model, speaker, noise, options, edits, compat).reactions
 
@@ -86,21 +86,24 @@ def test_samples_do_not_depend_on_their_number(model):
 
 
 def test_the_prior_changes_nothing(model):
-    """It is skipped by default; running it gives the same reactions to the bit."""
+    """It runs only where noise for it is given, and gives the same reactions to the bit."""
     speaker = speakers(2, 30)
     generator = torch.Generator().manual_seed(1)
     noise = inference.draw_noise(model, speaker, 1, OPTIONS, generator)
-    without = inference.infer(model, speaker, noise, OPTIONS)
-    with_prior = inference.infer(model, speaker, noise, OPTIONS, compat=replace(SOUND, run_prior=True))
+    without = inference.infer(model, speaker, replace(noise, prior=None), OPTIONS)
+    with_prior = inference.infer(model, speaker, noise, OPTIONS)
     assert without.prior is None and with_prior.prior.shape[-1] == 32
     assert torch.equal(without.reactions, with_prior.reactions)
 
 
 def test_every_fault_is_an_option_with_a_reason():
     assert set(reasons()) == {quirk.name for quirk in fields(Compat)}
-    assert all("sound:" in reason for reason in reasons().values())
-    with pytest.raises(InputError, match="'published' or 'sound'"):
-        Compat.named("exact")
+    assert all("corrected:" in reason for reason in reasons().values())
+    for name in reasons():
+        assert Compat.parse(name) == replace(CORRECTED, **{name: True})
+    assert Compat.parse(",".join(reasons())) == PUBLISHED
+    with pytest.raises(InputError, match="'corrected', 'published' or some of discard_last_call"):
+        Compat.parse("exact")
 
 
 @pytest.mark.parametrize(
@@ -111,29 +114,29 @@ def test_every_fault_is_an_option_with_a_reason():
 def test_each_fault_by_itself(variant, option):
     """An option does something where its variant has the fault."""
     model, speaker = small_model(variant), speakers(2, 30)
-    faulty = react(model, speaker, 2, compat=replace(SOUND, **{option: True}))
+    faulty = react(model, speaker, 2, compat=replace(CORRECTED, **{option: True}))
     assert not torch.allclose(react(model, speaker, 2), faulty, atol=1e-6)
 
 
-def test_sound_attributes_are_in_their_ranges():
+def test_corrected_attributes_are_in_their_ranges():
     model = small_model("emotion")
     published = react(model, speakers(2, 30), 2, compat=PUBLISHED)
-    sound = react(model, speakers(2, 30), 2)
-    assert published.min() < 0 and sound[..., :15].min() >= 0 and sound[..., 17:].min() >= 0
-    assert sound[..., 15:17].min() < 0, "valence and arousal may be negative"
+    corrected = react(model, speakers(2, 30), 2)
+    assert published.min() < 0 and corrected[..., :15].min() >= 0 and corrected[..., 17:].min() >= 0
+    assert corrected[..., 15:17].min() < 0, "valence and arousal may be negative"
 
 
 def test_whole_weights_for_keys_and_values_keep_the_query():
-    """Published: the query's rows become 0 (spec section 7). Sound: they stay."""
+    """Published: the query's rows become 0 (spec section 7). Corrected: they stay."""
     denoiser = small_model("emotion").denoiser
     name = "layers.4.multihead_attn.in_proj_weight"
     weight = dict(denoiser.named_parameters())[name]
     width = denoiser.config.width
     shift = {name: WeightEdit(dense=torch.ones(1, 2 * width, width))}
-    published = edited_weights(denoiser, shift, predict="weight", compat="published")[name].dense[0]
-    sound = edited_weights(denoiser, shift, predict="weight")[name].dense[0]
-    assert not published[:width].any() and torch.equal(sound[:width], weight[:width])
-    assert (sound[width:] == 1).all() and (published[width:] == 1).all()
+    published = edited_weights(denoiser, shift, predict="weight", zero_query_rows=True)[name].dense[0]
+    corrected = edited_weights(denoiser, shift, predict="weight")[name].dense[0]
+    assert not published[:width].any() and torch.equal(corrected[:width], weight[:width])
+    assert (corrected[width:] == 1).all() and (published[width:] == 1).all()
 
 
 def test_the_emotion_variant_says_what_it_misses(model):

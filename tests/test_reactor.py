@@ -8,7 +8,7 @@ from perfrdiff import checkpoints
 from perfrdiff.data.habits import NAMED_STYLES, Habits
 from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.data.normalizer import Normalizer
-from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+from perfrdiff.data.simulated import BLIND, simulate_listener, simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, neutral
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
@@ -205,6 +205,25 @@ def shipped():
 def test_shipped_weights_are_small_and_have_styles(shipped):
     assert (checkpoints.FOLDER / "demo.safetensors").stat().st_size < 40e6
     assert set(shipped.styles) == set(NAMED_STYLES)
+
+
+def test_channels_that_the_simulator_leaves_still_are_dropped_by_the_codec(shipped):
+    """Trackers read movement in channels that no simulated speaker ever moved. Where the codec did not drop these,
+    every real speaker would have to be silenced there before the generator sees them."""
+    speaker = simulate_speaker(np.random.default_rng(8), 6.0)
+    still = [CHANNEL[name] for name in BLIND]
+
+    def reaction(channels, seed):
+        rows = speaker.coefficients.copy()
+        wander = np.cumsum(np.random.default_rng(1).normal(0, 0.02, (len(rows), len(channels))), axis=0)
+        rows[:, channels] = np.clip(np.abs(rows[:, channels] + wander), 0, 1)
+        return shipped.react(speaker.audio, rows, samples=1, seed=seed).coefficients
+
+    shipped.set_listener(None)
+    for seed in (0, 1):
+        plain = shipped.react(speaker.audio, speaker.coefficients, samples=1, seed=seed).coefficients
+        unmoved, moved = (np.abs(reaction(names, seed) - plain).max() for names in (still, [CHANNEL["jawOpen"]]))
+        assert unmoved < 5e-3 and moved > 10 * unmoved
 
 
 def test_shipped_styles_are_heard(shipped):

@@ -139,13 +139,13 @@ class WeightEditor(nn.Module):
 
 
 def edited_weights(
-    denoiser: Denoiser, shifts: Edits, strength: float = 1.0, predict: str = "shift", compat: str = "sound"
+    denoiser: Denoiser, shifts: Edits, strength: float = 1.0, predict: str = "shift", zero_query_rows: bool = False
 ) -> Edits:
     """Shifts -> edits ready for the denoiser. The denoiser itself is left as it is.
 
     `strength` 0 gives the generic generator, 1 the listener as learnt, up to 2 exaggerates. `predict`: see
-    `WeightEditorConfig`. A shift without rows for the query leaves the query as it is; `compat="published"` does so
-    too, except that predicting "weight" then sets the query's rows to zero, as the published code does (spec 7).
+    `WeightEditorConfig`. A shift without rows for the query leaves the query as it is, except that with
+    `zero_query_rows` predicting "weight" sets these rows to zero, as the published code does (spec 7).
     """
     parameters = dict(denoiser.named_parameters())
     edits = {}
@@ -153,7 +153,7 @@ def edited_weights(
         delta = shift.dense if shift.dense is not None else shift.left @ shift.right
         weight = parameters[name].detach()
         missing = weight.shape[0] - delta.shape[1]  # the query's rows, on top
-        if predict == "weight" and missing and compat == "sound":
+        if predict == "weight" and missing and not zero_query_rows:
             delta = torch.cat([weight[:missing].expand(delta.shape[0], -1, -1), delta], dim=1)
         elif missing:
             delta = torch.nn.functional.pad(delta, (0, 0, missing, 0))

@@ -1,7 +1,7 @@
-"""Where the published code does something that is a defect, each as one named option; False is the sound behaviour.
+"""Where the published code does something that is a defect, each as one named option; False is the corrected way.
 
-The numbers are those of the spec's list of quirks (section 14). Metrics have their own two columns, see
-`perfrdiff.metrics`.
+The numbers are those of the list of quirks in docs/method.md. Metrics have their own two columns, see
+`perfrdiff.metrics`. Light to import: the shell's --help stands on it.
 """
 
 from dataclasses import dataclass, field, fields
@@ -19,41 +19,44 @@ class Compat:
 
     discard_last_call: bool = _quirk(
         "The last denoising step goes from 0 to 0, so the 50th network call is thrown away and a little noise is mixed "
-        "back in; sound: its prediction is the result (quirk 2)."
+        "back in; corrected: its prediction is the result (quirk 2)."
     )
     audio_range_over_call: bool = _quirk(
         "The render variant scales audio by the extremes of everything in the call, other clips and zero padding "
-        "included; sound: by those of the clip (quirk 15)."
+        "included; corrected: by those of the clip (quirk 15)."
     )
     isolated_windows: bool = _quirk(
         "The render variant is trained with a delay of 8 frames and the listener's own past frames, and tested with a "
-        "delay of 25 and no past; sound: test as trained, each window continues the one before (quirks 9, 10)."
+        "delay of 25 and no past; corrected: test as trained, each window continues the one before (quirks 9, 10)."
     )
     out_of_range: bool = _quirk(
-        "Attributes are clamped to -1 … 1 although action units and probabilities live in 0 … 1; sound: every column "
-        "ends in its own range (quirk 2)."
-    )
-    run_prior: bool = _quirk(
-        "The diffusion prior runs, although its output goes into a condition that is switched off; sound: it does not "
-        "run, the result is the same to the bit (quirk 1)."
-    )
-    zero_query_rows: bool = _quirk(
-        "An editor that predicts whole weights for key and value sets the query's rows to zero; sound: they stay as "
-        "they are (spec section 7)."
+        "Attributes are clamped to -1 … 1 although action units and probabilities live in 0 … 1; corrected: every "
+        "column ends in its own range (quirk 2)."
     )
 
     @classmethod
-    def named(cls, name: str) -> "Compat":
-        """`"published"`: every fault, `"sound"`: none. Raises InputError for another name."""
-        if name not in ("published", "sound"):
-            raise InputError(f"There is no compatibility '{name}'; it is 'published' or 'sound'.")
-        return cls(**{quirk.name: name == "published" for quirk in fields(cls)})
+    def parse(cls, text: str) -> "Compat":
+        """`"corrected"`: no fault, `"published"`: every fault, or the names of some, with commas between.
+
+        Raises InputError for another name.
+        """
+        known = [quirk.name for quirk in fields(cls)]
+        if text == "published":
+            return cls(**dict.fromkeys(known, True))
+        chosen = [] if text == "corrected" else [name.strip() for name in text.split(",")]
+        for name in chosen:
+            if name not in known:
+                raise InputError(
+                    f"compat must be 'corrected', 'published' or some of {', '.join(known)}, with commas between; "
+                    f"it is '{text}'."
+                )
+        return cls(**dict.fromkeys(chosen, True))
 
 
 def reasons() -> dict[str, str]:
-    """Name of every option -> what the published code does, and what the sound behaviour is."""
+    """Name of every option -> what the published code does, and what the corrected behaviour is."""
     return {quirk.name: quirk.metadata["reason"] for quirk in fields(Compat)}
 
 
-SOUND = Compat.named("sound")
-PUBLISHED = Compat.named("published")
+CORRECTED = Compat()
+PUBLISHED = Compat.parse("published")

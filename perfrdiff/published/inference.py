@@ -20,7 +20,7 @@ from perfrdiff.models.layers import Edits, WeightEdit
 from perfrdiff.models.prior import Prior, PriorMemory
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
-from perfrdiff.published.compat import SOUND, Compat
+from perfrdiff.published.compat import CORRECTED, Compat
 
 ROWS_AT_ONCE = 96  # windows x samples denoised together: bounds the memory, does not change the numbers
 ATTRIBUTE_RANGE = ((0.0, 1.0, 15), (-1.0, 1.0, 2), (0.0, 1.0, 8))  # low, high, columns
@@ -68,7 +68,7 @@ class Noise:
 
     decoder: Tensor  # (C, n or 1, K, window, features); 1: all windows of a sample start from the same noise
     decoder_steps: Tensor | None = None  # (steps, C, n, K, window, features), only used with eta > 0
-    prior: Tensor | None = None  # (C, n, K, 1, width)
+    prior: Tensor | None = None  # (C, n, K, 1, width); where it is given, the prior runs, which changes no reaction
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,16 @@ def layout(model: PublishedModel, frames: int, options: Options) -> Layout:
     return Layout(frames, window, slide, slide)
 
 
-def personal_edits(model: PublishedModel, behaviour: Tensor, strength: float = 1.0, compat: Compat = SOUND) -> Edits:
-    """Edits of P listeners from their behaviour (P, frames, 58) minus the mean face; the editor runs once for all."""
+def personal_edits(
+    model: PublishedModel, behaviour: Tensor, strength: float = 1.0, zero_query_rows: bool = False
+) -> Edits:
+    """Edits of P listeners from their behaviour (P, frames, 58) minus the mean face; the editor runs once for all.
+
+    `zero_query_rows`: see `edited_weights`.
+    """
     with torch.no_grad():
         shifts = model.weight_editor(model.style_encoder(behaviour))
-        kind = "published" if compat.zero_query_rows else "sound"
-        return edited_weights(model.denoiser, shifts, strength, model.weight_editor.config.predict, kind)
+        return edited_weights(model.denoiser, shifts, strength, model.weight_editor.config.predict, zero_query_rows)
 
 
 def draw_noise(
@@ -173,14 +177,14 @@ def infer(
     noise: Noise,
     options: Options | None = None,
     edits: Edits | None = None,
-    compat: Compat = SOUND,
+    compat: Compat = CORRECTED,
     progress: Callable[[float], None] | None = None,
 ) -> Prediction:
     """Reactions (C, K, L, features) to C clips, K samples each, in windows that do not know of one another.
 
     `edits` of one listener serve all clips; edits of C listeners pair listener i with clip i. To pair one clip with
-    many listeners, repeat the clip (`repeated`). The render variant's sound way, in which windows continue one another,
-    is `sampling.sample_sequence`; this function always makes isolated windows.
+    many listeners, repeat the clip (`repeated`). The render variant's corrected way, in which windows continue one
+    another, is `sampling.sample_sequence`; this function always makes isolated windows (`compat.isolated_windows`).
     """
     options = options or Options()
     windows = window_conditions(model, speaker, options, compat)
@@ -191,9 +195,8 @@ def infer(
         raise ValueError(f"edits of {people} listeners for {clips} clips: expected 1 or {clips}")
     start = noise.decoder.expand(-1, plan.count, -1, -1, -1)
     prior = None
-    if compat.run_prior and model.prior is not None and noise.prior is not None:
+    if model.prior is not None and noise.prior is not None:
         prior = prior_latents(model.prior, windows, noise.prior, options)
-    kind = "published" if compat.discard_last_call else "sound"
     out = torch.empty_like(start)
     done = 0
     for clip, window in _pieces(clips, plan.count, samples):
@@ -210,7 +213,7 @@ def infer(
             start[clip, window].flatten(0, 2),
             options.steps,
             clamp=options.clamp,
-            compat=kind,
+            discard_last_call=compat.discard_last_call,
             eta=options.eta,
             step_noise=None if steps is None else steps[:, clip, window].flatten(1, 3),
         )
@@ -225,7 +228,7 @@ def infer(
 
 
 def window_conditions(
-    model: PublishedModel, speaker: Speaker, options: Options, compat: Compat = SOUND
+    model: PublishedModel, speaker: Speaker, options: Options, compat: Compat = CORRECTED
 ) -> dict[str, Tensor]:
     """Conditions of every window, name -> (C, n, frames, channels), audio scaled as the variant wants it."""
     plan = layout(model, speaker.audio.shape[1], options)
@@ -251,7 +254,7 @@ def prior_latents(prior: Prior, windows: Mapping[str, Tensor], noise: Tensor, op
     """The prior's latents (C, n, K, 1, width), denoised from `noise` of that shape, every step clamped."""
     conditions = {name: windows[name].flatten(0, 1) for name in ("audio", "speaker_latent", "coefficients")}
     predict = guided_prior(prior, conditions, options.prior_guidance, noise.shape[2])
-    latents = sampling.ddim(predict, noise.flatten(0, 2), options.steps, clamp=1.0, compat="published")
+    latents = sampling.ddim(predict, noise.flatten(0, 2), options.steps, clamp=1.0, discard_last_call=True)
     return latents.unflatten(0, noise.shape[:3])
 
 
@@ -280,9 +283,10 @@ def guided_prior(
     return predict
 
 
-def unit_range(x: Tensor) -> Tensor:
-    """(x - min) / (max - min) over the whole tensor; a constant one becomes zeros."""
-    low, high = x.min(), x.max()
+def unit_range(x: Tensor, over: Tensor | None = None) -> Tensor:
+    """(x - min) / (max - min), extremes over the whole of `over` (default: x); a constant one becomes zeros."""
+    over = x if over is None else over
+    low, high = over.min(), over.max()
     return (x - low) / (high - low).clamp(min=1e-12)
 
 
