@@ -29,17 +29,7 @@ from page.visits import Visits
 from page.words import TROUBLE, notice, outcome, stages, trouble
 from perfrdiff import checkpoints, pipeline
 from perfrdiff.errors import InputError
-from perfrdiff.request import (
-    ANIMATORS,
-    HIGHEST_GUIDANCE,
-    LONGEST_NAME,
-    LONGEST_SECONDS,
-    MESH_LOOKS,
-    MOST_SAMPLES,
-    SIZES,
-    STRONGEST,
-    ReactRequest,
-)
+from perfrdiff.request import LONGEST_NAME, SETTINGS, ReactRequest
 from renderer.errors import RenderError
 from renderer.portrait import pirender_weights
 from renderer.studio import PEOPLE
@@ -56,6 +46,11 @@ LARGEST_UPLOAD = "300mb"
 WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
 
 VISITS = Visits(KEPT)
+
+ANIMATORS, SIZES, MESH_LOOKS = (SETTINGS[name].choices for name in ("animator", "size", "mesh_style"))
+MOST_SAMPLES, STRONGEST, HIGHEST_GUIDANCE, LONGEST_SECONDS = (
+    SETTINGS[name].high for name in ("samples", "strength", "guidance_scale", "max_seconds")
+)
 
 PHOTO, VIDEO = "photo", "video"
 LOOKS = {"both": ("mesh", "photo"), "mesh": ("mesh",), "photo": ("photo",)}
@@ -201,21 +196,21 @@ def build(weights: str = "demo") -> gr.Blocks:
                 request = ReactRequest(
                     speaker=Path(speaker_file),
                     listener=Path(listener_file),
-                    speaker_person=speaker_person,
-                    listener_person=listener_person if kind == VIDEO else None,
+                    speaker_face_number=speaker_person,
+                    listener_face_number=listener_person if kind == VIDEO else None,
                     out=VISITS.new_folder(visit.session_hash),
                     samples=int(samples),
                     seed=int(seed or 0),
-                    looks=LOOKS[look],
+                    views=LOOKS[look],
                     style=style if kind == PHOTO else None,
                     strength=strength,
-                    guidance=guidance,
+                    guidance_scale=guidance,
                     size=int(size),
                     label=label,
                     max_seconds=longest,
                     weights=weights,
-                    mesh_look=mesh_look,
-                    person=person,
+                    mesh_style=mesh_look,
+                    mesh_identity=person,
                     name=called.strip() or "Listener",
                     transparent=transparent,
                     animator=animator,

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 
 from perfrdiff import pipeline
-from perfrdiff.request import ReactRequest, ReactResult
+from perfrdiff.output_folder import ReactResult
+from perfrdiff.request import ReactRequest
 
 
 def followed(request: ReactRequest) -> Iterator[tuple[str, float, ReactResult | None]]:

@@ -3,7 +3,7 @@
 from html import escape
 
 from perfrdiff import pipeline
-from perfrdiff.request import ReactResult
+from perfrdiff.output_folder import ReactResult
 
 TROUBLE = "Something went wrong on our side. Nothing was kept; please try again."
 

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import MISSING, fields
-from pathlib import Path
 
-from perfrdiff import __version__, config, conformance, download, import_weights
+from perfrdiff import __version__, config, conformance, download, import_weights, react_command
 from perfrdiff.data import command as data
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import command as evaluation
 from perfrdiff.features import command as features
-from perfrdiff.request import (
-    ANIMATORS,
-    HIGHEST_GUIDANCE,
-    LONGEST_SECONDS,
-    LOOKS,
-    MESH_LOOKS,
-    MOST_SAMPLES,
-    SIZES,
-    STRONGEST,
-    ReactRequest,
-)
+from perfrdiff.request import DEFAULTS
 from perfrdiff.training import command as training
 from renderer.errors import RenderError
-
-DEFAULT = {field.name: field.default for field in fields(ReactRequest) if field.default is not MISSING}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if it worked, 2 for input that cannot be used (one sentence on stderr), 130 for Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(react_command.current_names(arguments) if arguments[:1] == ["react"] else arguments)
     try:
         return options.run(options)
     except (InputError, RenderError) as error:
@@ -71,173 +58,8 @@ def _add_react(commands) -> None:
         description="Make several different reactions of one listener to a talking person. Writes a mesh and a photo "
         "video of each, all of them beside the speaker, the coefficients (.npz, .csv), the settings, and one zip.",
     )
-    command.set_defaults(run=_react)
-    files = command.add_argument_group("files")
-    files.add_argument(
-        "--speaker", type=Path, required=True, metavar="FILE", help="video of somebody talking, or a features file"
-    )
-    files.add_argument(
-        "--listener", type=Path, required=True, metavar="FILE", help="photo, video or features file of who reacts"
-    )
-    for who in ("speaker", "listener"):
-        files.add_argument(
-            f"--{who}-person",
-            type=int,
-            metavar="N",
-            help=f"whom of the {who}'s video to follow ('people' numbers them; default: the largest steady face)",
-        )
-    files.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    files.add_argument("--overwrite", action="store_true", help="allow a folder that is not empty")
-
-    reactions = command.add_argument_group("reactions")
-    reactions.add_argument(
-        "--samples",
-        type=int,
-        metavar="K",
-        help=f"number of different reactions, 1 to {MOST_SAMPLES}{_default('samples')}",
-    )
-    reactions.add_argument(
-        "--seed", type=int, metavar="N", help=f"same seed and settings, same reactions{_default('seed')}"
-    )
-    reactions.add_argument(
-        "--style",
-        metavar="NAME",
-        help="a named listening style ('styles' lists them); default: a listener video's own habits, "
-        "the first named style for a photo",
-    )
-    reactions.add_argument(
-        "--strength",
-        type=float,
-        metavar="X",
-        help=f"how strong the style is: 0 generic, 1 as learnt, at most {STRONGEST:g}{_default('strength')}",
-    )
-    reactions.add_argument(
-        "--guidance",
-        type=float,
-        metavar="X",
-        help=f"classifier-free guidance scale, 0 to {HIGHEST_GUIDANCE:g} (default: what the weights were tuned for)",
-    )
-    reactions.add_argument(
-        "--steps", type=int, metavar="N", help="denoising steps (default: what the weights were tuned for)"
-    )
-    reactions.add_argument(
-        "--shift",
-        dest="shifts",
-        nargs="+",
-        action="append",
-        metavar=("FILE", "SHARE"),
-        help="a listener's shift kept by --save-shift, in place of a style; several are mixed, each with its share "
-        "(default: 1)",
-    )
-    reactions.add_argument(
-        "--save-shift", type=Path, metavar="FILE", help="keep what this listener adds to the generator's weights"
-    )
-    reactions.add_argument(
-        "--compat",
-        metavar="WAY",
-        help="'published' repeats the faults of the published code, for the paper's weights; or the names of some of "
-        "them with commas between ('compat' lists them)"
-        f"{_default('compat')}",
-    )
-    reactions.add_argument("--weights", metavar="NAME", help=f"name of the weights{_default('weights')}")
-    reactions.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda if there is one)")
-
-    pictures = command.add_argument_group("pictures")
-    pictures.add_argument(
-        "--looks", nargs="+", choices=LOOKS, help=f"what to draw{_default('looks', ' and '.join(LOOKS))}"
-    )
-    pictures.add_argument(
-        "--size", type=int, choices=SIZES, help=f"edge of a reaction's picture in pixels{_default('size')}"
-    )
-    pictures.add_argument(
-        "--mesh-look",
-        choices=MESH_LOOKS,
-        help=f"the drawn head: studio, or grey as in the REACT challenge's videos (224 pixels){_default('mesh_look')}",
-    )
-    pictures.add_argument(
-        "--person",
-        metavar="NAME",
-        help=f"who the mesh shows: Alex, Mara, Kofi, Yuna, Omar or Edda{_default('person')}",
-    )
-    pictures.add_argument(
-        "--transparent",
-        action="store_true",
-        help="also write each mesh without a ground (WebM, VP9 with alpha, silent)",
-    )
-    pictures.add_argument(
-        "--animator",
-        choices=ANIMATORS,
-        help=f"what moves the photo; auto takes PIRender where its weights are present{_default('animator')}",
-    )
-    pictures.add_argument("--name", help=f"what the captions call the listener{_default('name')}")
-    pictures.add_argument(
-        "--no-label",
-        dest="label",
-        action="store_false",
-        help="leave out the visible words 'AI-generated' (the files' metadata keep them)",
-    )
-    pictures.add_argument(
-        "--max-seconds",
-        type=float,
-        metavar="S",
-        help=f"refuse longer speaker videos, at most {LONGEST_SECONDS:g}{_default('max_seconds')}",
-    )
-    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    command.set_defaults(**DEFAULT | {"shifts": None})
-
-
-def _default(name: str, words: str | None = None) -> str:
-    value = DEFAULT[name]
-    return f" (default: {words or (f'{value:g}' if isinstance(value, float) else value)})"
-
-
-def _react(options: argparse.Namespace) -> int:
-    names = {field.name for field in fields(ReactRequest)}
-    request = ReactRequest(
-        **{name: getattr(options, name) for name in names - {"looks", "shifts"}},
-        looks=tuple(options.looks),
-        shifts=tuple(_shift(given) for given in options.shifts or ()),
-    )
-    from perfrdiff import pipeline  # torch and the tracker take seconds to import: not before --help or a bad option
-
-    result = pipeline.react(request, None if options.quiet else _Printer().show)
-    if not options.quiet:
-        for note in result.notes:
-            print(f"Note: {note}")
-        for name, value in result.habits:
-            print(f"Listener: {name.lower()} {value}")
-        took = sum(result.stage_seconds.values())
-        if request.save_shift is not None:
-            print(f"The listener's shift: {request.save_shift} ({request.save_shift.stat().st_size / 1e3:.0f} kB)")
-        print(f"{len(result.reactions)} reactions of {result.frames / 25:.1f} s in {took:.1f} s: {result.folder}")
-    return 0
-
-
-def _shift(given: list[str]) -> tuple[Path, float]:
-    """FILE, or FILE and SHARE."""
-    try:
-        path, share = given if len(given) > 1 else (given[0], "1")
-        return Path(path), float(share)
-    except ValueError:
-        raise InputError(
-            f"--shift takes a file and at most one number behind it; it is '{' '.join(given)}'. "
-            "For several files, give --shift several times."
-        ) from None
-
-
-class _Printer:
-    """One line per stage on stdout, with its percentage where a terminal can show it move."""
-
-    def __init__(self) -> None:
-        self._stage = ""
-
-    def show(self, stage: str, fraction: float) -> None:
-        if sys.stdout.isatty():
-            end = "\n" if fraction >= 1 else ""
-            print(f"\r\033[K{fraction:4.0%}  {stage}", end=end, flush=True)
-        elif stage != self._stage:
-            print(stage, flush=True)
-        self._stage = stage
+    react_command.add_arguments(command)
+    command.set_defaults(run=react_command.run)
 
 
 def _add_styles(commands) -> None:
@@ -246,9 +68,8 @@ def _add_styles(commands) -> None:
         help="list the named listening styles",
         description="List the listening styles that --style of 'react' takes.",
     )
-    command.add_argument(
-        "--weights", metavar="NAME", default=DEFAULT["weights"], help=f"name of the weights{_default('weights')}"
-    )
+    weights = DEFAULTS["weights"]
+    command.add_argument("--weights", metavar="NAME", default=weights, help=f"name of the weights (default: {weights})")
     command.set_defaults(run=_styles)
 
 

@@ -1,22 +1,20 @@
 """The whole way: a speaker's video and a listener in, a folder of reaction videos out.
 
-The only file of this package that asks the renderer to draw. The page and the shell both stand on `react`.
+The page and the shell both stand on `react`; `reaction_videos` is the only file of this package that asks the renderer
+to draw.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
 
-import numpy as np
 import torch
 
-from perfrdiff import __version__, checkpoints, results
+from perfrdiff import __version__, reaction_videos
 from perfrdiff.errors import InputError
 from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
@@ -24,15 +22,11 @@ from perfrdiff.features.coefficients import FPS, WIDTH
 from perfrdiff.features.local_file import shown_name
 from perfrdiff.features.table import is_table
 from perfrdiff.listener_shift import ListenerShift, mixed
+from perfrdiff.output_folder import OutputFolder, ReactResult, library_versions
+from perfrdiff.reaction_videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
-from perfrdiff.request import Reaction, ReactRequest, ReactResult
+from perfrdiff.request import ReactRequest
 from renderer.coefficients import wildness
-from renderer.face_model import FaceModel, load_face_model
-from renderer.faceverse import react_identity
-from renderer.layout import AI_LABEL, Grid
-from renderer.mesh import MeshRenderer
-from renderer.portrait import PortraitAnimator, portrait_animator
-from renderer.reel import Strip, write_reel
 
 Progress = Callable[[str, float], None]
 """Called with what is being done, in words a person reads, and the fraction of the whole that is done, 0 … 1."""
@@ -47,14 +41,7 @@ STAGES = {
 }
 """Stage -> share of the whole time, as measured with benchmarks/end_to_end.py; only the progress bar depends on it."""
 
-TITLE = "AI-generated facial reaction (PerFRDiff demo)"
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
-
-SPEAKER_SIZE = 512  # pixels of a drawn speaker
-
 SMALL_WIDTH = 256  # features of a denoiser; the demo weights have 144, the published ones 512
-
-REACT_FACE = checkpoints.FOLDER / "faceverse.npz"  # made by `python -m renderer.faceverse`; nobody else may hand it on
 
 _busy = Lock()
 
@@ -70,23 +57,10 @@ def styles(reactor: Reactor) -> tuple[str, ...]:
     return (*reactor.styles, GENERIC)
 
 
-@lru_cache(maxsize=1)
-def _face() -> FaceModel:
-    return load_face_model()
-
-
-def _mesh(look: str, person: str, size: int) -> MeshRenderer:
-    """The mesh to draw. The grey look shows REACT's reference person where FaceVerse's model was converted."""
-    if look == "grey" and REACT_FACE.is_file():
-        return MeshRenderer(load_face_model(REACT_FACE), size, look, react_identity())
-    return MeshRenderer(_face(), size, look, person)
-
-
 def warm_up(weights: str = "demo") -> None:
     """Load the generator and the face, and compile the drawing code, so that the first visitor need not wait for it."""
     load_reactor(weights)
-    nothing = np.zeros((1, WIDTH), np.float32)
-    next(MeshRenderer(_face()).render(nothing))
+    reaction_videos.warm_up()
 
 
 def react(request: ReactRequest, progress: Progress | None = None) -> ReactResult:
@@ -98,24 +72,21 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
     """
     clock = _Clock(progress)
     # Checked here and not only when the folder is made: nobody should wait for the tracker to learn of it.
-    with results.filled_whole(request.out, request.overwrite) as work, _busy:
+    with OutputFolder.filled_whole(request.out, request.overwrite) as folder, _busy:
         clock.enter("Reading the speaker")
         _check_shift_file(request)
         reactor = load_reactor(request.weights, request.device)
         if request.compat != "corrected" and not reactor.checkpoint.published:
             raise InputError(f"'{request.weights}' are not the paper's weights; they know no '{request.compat}' way.")
         info = None if is_table(request.speaker) else media.probe(request.speaker, request.max_seconds)
-        mesh = _mesh(request.mesh_look, request.person, request.size)
-        animator = portrait_animator(_face(), request.size, request.animator, checkpoints.FOLDER, request.device)
+        videos = ReactionVideos(request)
         clock.enter("Reading the listener")
-        listener = read_listener(request.listener, progress=clock.part, person=request.listener_person)
-        looks = _looks(request, listener)
-        if "photo" in looks:  # now: nobody should wait for the reactions to learn that the face is too small
-            animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
+        listener = read_listener(request.listener, progress=clock.part, person=request.listener_face_number)
+        videos.set_listener(listener)
         style = _set_listener(reactor, listener, request)
         clock.enter("Watching the speaker's face")
         speaker = read_speaker(
-            request.speaker, clock.part, max_seconds=request.max_seconds, person=request.speaker_person
+            request.speaker, clock.part, max_seconds=request.max_seconds, person=request.speaker_face_number
         )
         clock.enter("Thinking up reactions")
         with _threads_for(reactor):
@@ -126,41 +97,18 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
                 samples=request.samples,
                 seed=request.seed,
                 steps=request.steps,
-                guidance=request.guidance,
+                guidance=request.guidance_scale,
                 compat=request.compat,
                 progress=clock.part,
             )
-        notes = _notes(request, speaker, listener, reactions)
-        settings = _settings(request, reactions, listener, style, notes, animator.kind if "photo" in looks else None)
         clock.enter("Drawing")
-        made = _draw(
-            work, request, looks, info, speaker, listener, reactions, style, settings, mesh, animator, clock.part
-        )
+        videos.write(folder, speaker, info, reactions, style, clock.part)
         clock.enter("Packing")
-        _pack(work, made, reactions, settings)
+        settings = _settings(request, reactions, speaker, listener, style, videos.animator)
+        folder.write_numbers(reactions.coefficients, settings)
         if request.save_shift is not None:
             reactor.shift.save(request.save_shift)
-    return ReactResult(
-        folder=request.out,
-        side_by_side=request.out / "side_by_side.mp4",
-        reactions=tuple(
-            Reaction(
-                number=reaction.number,
-                videos={look: request.out / path.name for look, path in reaction.videos.items()},
-                csv=request.out / reaction.csv.name,
-                transparent=reaction.transparent and request.out / reaction.transparent.name,
-            )
-            for reaction in made
-        ),
-        coefficients=request.out / "coefficients.npz",
-        settings=request.out / "settings.json",
-        archive=request.out / "reactions.zip",
-        frames=reactions.coefficients.shape[1],
-        style=style,
-        notes=tuple(notes),
-        habits=tuple(listener.habits.rows()) if listener.habits is not None else (),
-        stage_seconds=clock.close(),
-    )
+    return OutputFolder(request.out).read(clock.close())
 
 
 @contextmanager
@@ -182,8 +130,8 @@ def _threads_for(reactor: Reactor) -> Iterator[None]:
 
 def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
     """Give the generator the listener's style; the style in words."""
-    if request.shifts:
-        saved = [(ListenerShift.load(path), share) for path, share in request.shifts]
+    if request.shift:
+        saved = [(ListenerShift.load(path), share) for path, share in request.shift]
         reactor.set_listener(saved[0][0] if saved[0][1] == 1 == len(saved) else mixed(saved), request.strength)
         return f"saved: {reactor.listener}"
     if request.style is None and listener.behaviour is not None:
@@ -214,122 +162,34 @@ def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reaction
         for path, words in ((request.speaker, "the speaker's video"), (request.listener, "the listener's picture")):
             note = note.replace(shown_name(path), words)
         notes.append(note[:1].upper() + note[1:])
-    wild = wildness(reactions.coefficients.reshape(-1, WIDTH))
-    if wild is not None:
-        notes.append(wild)
+    implausible = wildness(reactions.coefficients.reshape(-1, WIDTH))
+    if implausible is not None:
+        notes.append(implausible)
     return list(dict.fromkeys(notes))
 
 
 def _settings(
-    request: ReactRequest,
-    reactions: Reactions,
-    listener: Listener,
-    style: str,
-    notes: list[str],
-    animator: str | None,
+    request: ReactRequest, reactions: Reactions, speaker: Speaker, listener: Listener, style: str, animator: str | None
 ) -> dict[str, object]:
     """What was asked and what was used (`animator`: what moved the photo); nothing in it names a person's file."""
     count, frames, _ = reactions.coefficients.shape
+    used = {"steps": reactions.steps, "guidance_scale": reactions.guidance, "animator": animator}
     return {
         "what": TITLE,
         "digital_source_type": DIGITAL_SOURCE_TYPE,
         "version": __version__,
-        "settings": request.public() | {"steps": reactions.steps, "guidance": reactions.guidance, "animator": animator},
+        "settings": request.public() | used,
         "weights": {"name": reactions.weights, "sha256": reactions.weights_sha256},
         "speaker": "video",
         "listener": "photo" if listener.behaviour is None else "video",
         "listening_style": style,
+        "habits": listener.habits.rows() if listener.habits is not None else [],
         "reactions": count,
         "frames": frames,
         "frames_per_second": FPS,
-        "libraries": results.library_versions(),
-        "notes": notes,
+        "libraries": library_versions(),
+        "notes": _notes(request, speaker, listener, reactions),
     }
-
-
-def _draw(
-    work: Path,
-    request: ReactRequest,
-    looks: tuple[str, ...],
-    info: media.VideoInfo | None,
-    speaker: Speaker,
-    listener: Listener,
-    reactions: Reactions,
-    style: str,
-    settings: dict,
-    mesh: MeshRenderer,
-    animator: PortraitAnimator,
-    progress: Callable[[float], None],
-) -> list[Reaction]:
-    """Every video of the run, in one pass."""
-    count, frames, _ = reactions.coefficients.shape
-    drawn = {}  # look -> the frames of every reaction, drawn when they are asked for
-    if "mesh" in looks:
-        drawn["mesh"] = [mesh.render(coefficients) for coefficients in reactions.coefficients]
-    if "photo" in looks:
-        drawn["photo"] = animator.animate_many(list(reactions.coefficients))
-    made, cards, apart = [], [], []
-    for index, coefficients in enumerate(reactions.coefficients):
-        stem = f"reaction_{index + 1}"
-        videos = {look: work / f"{stem}_{look}.mp4" for look in drawn}
-        cards.append([Strip(strips[index], videos[look]) for look, strips in drawn.items()])
-        transparent = work / f"{stem}_mesh_transparent.webm" if request.transparent else None
-        if transparent is not None:
-            apart.append(Strip(mesh.render_transparent(coefficients), transparent))
-        made.append(Reaction(index + 1, videos, work / f"{stem}.csv", transparent))
-    kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
-    grid = Grid(
-        (info.width, info.height) if info else (SPEAKER_SIZE, SPEAKER_SIZE),
-        [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
-        len(drawn),
-        request.size,
-        note=f"Listening style: {style}",
-        label=AI_LABEL if request.label else "",
-    )
-    source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
-    write_reel(
-        cards,
-        _speaker_pictures(request, info, speaker, max(grid.speaker_size)),
-        grid,
-        work / "side_by_side.mp4",
-        frames,
-        request.size,
-        audio=(speaker.sound.samples, speaker.sound.rate) if speaker.sound is not None else None,
-        metadata={"title": TITLE, "comment": json.dumps(source), "description": settings["what"]},
-        label=AI_LABEL if request.label else None,
-        progress=progress,
-        apart=apart,
-    )
-    return made
-
-
-def _looks(request: ReactRequest, listener: Listener) -> tuple[str, ...]:
-    """What can be drawn: a features file shows nobody, so there is no photo to move."""
-    if listener.photo is not None:
-        return request.looks
-    if request.looks == ("photo",):
-        raise InputError("A features file carries no picture of the listener; ask for the mesh, or give a video.")
-    if "photo" in request.looks:
-        listener.notes.append("The listener's features file carries no picture; only the mesh is drawn.")
-    return tuple(look for look in request.looks if look != "photo")
-
-
-def _speaker_pictures(
-    request: ReactRequest, info: media.VideoInfo | None, speaker: Speaker, long_side: int
-) -> Iterator[np.ndarray]:
-    """The speaker's video, or, where there are only numbers of it, the drawn head that makes their movements."""
-    if info is None:
-        return MeshRenderer(_face(), SPEAKER_SIZE).render(speaker.coefficients)
-    return media.frames(request.speaker, FPS, request.max_seconds, long_side=long_side, info=info)
-
-
-def _pack(work: Path, made: list[Reaction], reactions: Reactions, settings: dict) -> None:
-    """The numbers, the settings, and everything in one zip."""
-    results.write_coefficients(work / "coefficients.npz", reactions.coefficients)
-    for reaction, coefficients in zip(made, reactions.coefficients, strict=True):
-        results.write_csv(reaction.csv, coefficients)
-    results.write_settings(work / "settings.json", settings)
-    results.write_zip(work / "reactions.zip", sorted(work.iterdir()))
 
 
 class _Clock:

@@ -1,119 +1,245 @@
-"""What one run is asked for, and what it hands back. Light to import: the shell's --help stands on it."""
+"""What one run is asked for. Every setting stands here once: name, default, range, one sentence.
+
+Shell, page, API and Python read it here and use that name. Light to import: the shell's --help stands on it.
+"""
+
+# ruff: noqa: RUF009 - `_setting` makes a dataclass field, no default that is shared
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 
 from perfrdiff.errors import InputError
 from perfrdiff.published.compat import Compat
 
-LOOKS = ("mesh", "photo")
-SIZES = (256, 512, 224)  # the usual one first; 224 is what the REACT challenge's own videos have
-MESH_LOOKS = ("studio", "grey")  # lit and coloured; or as in the REACT challenge's videos, flat grey on black
-ANIMATORS = ("auto", "warp", "pirender")  # of the photo; auto: PIRender where its weights are present
+VIEWS = ("mesh", "photo")
+LARGEST_SHARE = 2.0  # of a saved shift in a mixture, to either side
 LONGEST_NAME = 24
-MOST_SAMPLES = 10
-LONGEST_SECONDS = 120.0  # a speaker clip; two minutes take some minutes to draw on two cores
-STRONGEST = 2.0
-HIGHEST_GUIDANCE = 10.0
-HIGHEST_SHARE = 2.0  # of a saved shift in a mixture, to either side
-MOST_STEPS = 1000
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one field of `ReactRequest`; it travels in the field's metadata."""
+
+    kind: str  # "whole", "number", "text", "flag", "path", "views" or "shifts"
+    help: str  # one sentence part, without the default
+    group: str  # "files", "reactions", "pictures" or "run"
+    low: float | None = None
+    high: float | None = None
+    choices: tuple = ()
+    optional: bool = False  # whether None is a value; `help` says what it means
+    placeholder: str = ""  # for the value in the shell's help
+
+
+def _setting(kind: str, group: str, help: str, default: object = MISSING, **more) -> Field:
+    setting = Setting(kind, help, group, optional=default is None, **more)
+    return field(default=default, metadata={"setting": setting})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReactRequest:
     """One run: a speaker, a listener, and how many reactions in which form.
 
-    Raises InputError, in one sentence, for a setting out of its range. The files are looked at when the run starts.
+    Values are converted to the field's type by one rule for all doors: "3" and 3.0 are the whole number 3, 2.5 is none.
+    Raises InputError, in one sentence, for a value of another type or out of its range. The files are looked at when
+    the run starts.
     """
 
-    speaker: Path  # a video of somebody talking, or a features file of one
-    listener: Path  # a photo, a video or a features file of the person who is to react
-    out: Path  # folder for the results
-    samples: int = 3  # number of different reactions, 1 … 10
-    seed: int = 0  # same seed, settings and weights: same reactions
-    speaker_person: int | None = None  # whom of the speaker's video to follow, from 1; None: the largest steady face
-    listener_person: int | None = None  # the same for the listener's video
-    looks: tuple[str, ...] = LOOKS  # "mesh" (a drawn head), "photo" (the listener's picture moves), or both
-    style: str | None = None  # name of a listening style; None: the video's own habits, or the first style for a photo
-    strength: float = 1.0  # of the personal style: 0 generic, 1 as learnt, up to 2
-    guidance: float | None = None  # classifier-free guidance scale, 0 … 10; None: what the weights were tuned for
-    steps: int | None = None  # denoising steps; None: what the weights were tuned for
-    compat: str = "corrected"  # "published" or names of faults of the published code (published.compat) to repeat
-    shifts: tuple[tuple[Path, float], ...] = ()  # saved listener's shifts and their shares, in place of a style
-    save_shift: Path | None = None  # file to keep the listener's shift in
-    size: int = 256  # edge of a reaction's square in pixels: 256, 512 or 224
-    mesh_look: str = "studio"  # "studio", or "grey" as in the REACT challenge's videos
-    person: str = "Alex"  # who the studio mesh shows: a name in renderer.studio.PEOPLE
-    transparent: bool = False  # a further mesh video of each reaction without a ground: WebM, VP9 with alpha, silent
-    animator: str = "auto"  # of the photo: "warp" (built in), "pirender", or "auto": PIRender if its weights are there
-    name: str = "Listener"  # what the captions call the listener; kept nowhere else
-    label: bool = True  # stamp a small "AI-generated" on the videos (their metadata says so in any case)
-    max_seconds: float = LONGEST_SECONDS  # refuse longer speaker clips, 1 … 120
-    weights: str = "demo"  # name of the weights
-    device: str | None = None  # torch device; None: a GPU if there is one
-    overwrite: bool = False  # allow an out folder that is not empty
+    speaker: Path = _setting(
+        "path", "files", "video of somebody talking, or a features file of one", placeholder="FILE"
+    )
+    listener: Path = _setting(
+        "path", "files", "photo, video or features file of the person who is to react", placeholder="FILE"
+    )
+    speaker_face_number: int | None = _setting(
+        "whole", "files", "which face of the speaker's video to follow, as 'people' numbers them; without it, the "
+        "largest that stays", None, low=1, high=99, placeholder="N",
+    )  # fmt: skip
+    listener_face_number: int | None = _setting(
+        "whole", "files", "the same for the listener's video", None, low=1, high=99, placeholder="N"
+    )
+    out: Path = _setting("path", "files", "folder for the results", placeholder="DIR")
+    overwrite: bool = _setting("flag", "files", "allow a folder for the results that is not empty", False)
+
+    samples: int = _setting("whole", "reactions", "number of different reactions", 3, low=1, high=10, placeholder="K")
+    seed: int = _setting(
+        "whole", "reactions", "the same seed, settings and weights give the same reactions", 0, low=0,
+        high=LARGEST_SEED, placeholder="N",
+    )  # fmt: skip
+    style: str | None = _setting(
+        "text", "reactions", "name of a listening style ('styles' lists them); without it, a listener video's own "
+        "style, the first named one for a photo", None, placeholder="NAME",
+    )  # fmt: skip
+    strength: float = _setting(
+        "number", "reactions", "how strong the style is: 0 generic, 1 as learnt, 2 exaggerated", 1.0, low=0.0, high=2.0,
+        placeholder="X",
+    )  # fmt: skip
+    guidance_scale: float | None = _setting(
+        "number", "reactions", "classifier-free guidance scale: how closely the reactions follow the speaker; without "
+        "it, what the weights were tuned for", None, low=0.0, high=10.0, placeholder="X",
+    )  # fmt: skip
+    steps: int | None = _setting(
+        "whole", "reactions", "denoising steps; without it, what the weights were tuned for", None, low=2, high=1000,
+        placeholder="N",
+    )  # fmt: skip
+    shift: tuple[tuple[Path, float], ...] = _setting(
+        "shifts", "reactions", "file of a listener's weight shift that save_shift kept, and its share (1 without a "
+        "number), in place of a style; several are mixed", (), low=-LARGEST_SHARE, high=LARGEST_SHARE,
+        placeholder="FILE",
+    )  # fmt: skip
+    save_shift: Path | None = _setting(
+        "path", "reactions", "file in which to keep what this listener adds to the generator's weights", None,
+        placeholder="FILE",
+    )  # fmt: skip
+    compat: str = _setting(
+        "text", "reactions", "'published' repeats the faults of the published code, for the paper's weights; or names "
+        "of some of them with commas between ('compat' lists them)", "corrected", placeholder="WAY",
+    )  # fmt: skip
+
+    views: tuple[str, ...] = _setting(
+        "views", "pictures", "what is drawn: a head as a mesh, the listener's photo set in motion, or both", VIEWS,
+        choices=VIEWS,
+    )  # fmt: skip
+    size: int = _setting(
+        "whole", "pictures", "edge of a reaction's picture in pixels; 224 is that of the REACT challenge's videos", 256,
+        choices=(256, 512, 224),
+    )  # fmt: skip
+    mesh_style: str = _setting(
+        "text", "pictures", "the mesh lit and coloured, or grey on black as in the REACT challenge's videos", "studio",
+        choices=("studio", "grey"),
+    )  # fmt: skip
+    mesh_identity: str = _setting(
+        "text", "pictures", "whom the mesh shows: Alex, Mara, Kofi, Yuna, Omar or Edda", "Alex", placeholder="NAME"
+    )
+    transparent: bool = _setting(
+        "flag", "pictures", "also write each mesh without a ground (WebM, VP9 with alpha, silent)", False
+    )
+    animator: str = _setting(
+        "text", "pictures", "what moves the photo: PIRender, the built-in warp, or auto, PIRender where its weights "
+        "are present", "auto", choices=("auto", "warp", "pirender"),
+    )  # fmt: skip
+    name: str = _setting("text", "pictures", "what the captions call the listener", "Listener", placeholder="NAME")
+    label: bool = _setting(
+        "flag", "pictures", "stamp a small 'AI-generated' on the videos (their metadata says so in any case)", True
+    )
+
+    max_seconds: float = _setting(
+        "number", "run", "longest speaker video that is taken, in seconds", 120.0, low=1.0, high=120.0, placeholder="S"
+    )
+    weights: str = _setting("text", "run", "name of the weights", "demo", placeholder="NAME")
+    device: str | None = _setting(
+        "text", "run", "torch device, cpu or cuda; without it, cuda if there is one", None, placeholder="NAME"
+    )
 
     def __post_init__(self) -> None:
-        _within("samples", self.samples, 1, MOST_SAMPLES)
-        _within("seed", self.seed, 0, 2**63 - 1)
-        _within("strength", self.strength, 0, STRONGEST)
-        _within("max_seconds", self.max_seconds, 1, LONGEST_SECONDS)
-        if self.guidance is not None:
-            _within("guidance", self.guidance, 0, HIGHEST_GUIDANCE)
-        if self.steps is not None:
-            _within("steps", self.steps, 2, MOST_STEPS)
+        for name, setting in SETTINGS.items():
+            object.__setattr__(self, name, _converted(name, setting, getattr(self, name)))
         Compat.parse(self.compat)
-        for path, share in self.shifts:
-            _within(f"the share of {path.name}", share, -HIGHEST_SHARE, HIGHEST_SHARE)
-        if self.shifts and self.style is not None:
+        if self.shift and self.style is not None:
             raise InputError("A style and a saved shift were both given; the listener can have one of them.")
-        if self.size not in SIZES:
-            raise InputError(f"size must be {' or '.join(map(str, SIZES))} pixels; it is {self.size}.")
-        for setting, known in (("mesh_look", MESH_LOOKS), ("animator", ANIMATORS)):
-            if getattr(self, setting) not in known:
-                raise InputError(f"{setting} must be {' or '.join(known)}; it is {getattr(self, setting)}.")
         if len(self.name) > LONGEST_NAME or not self.name.isprintable():
             raise InputError(f"name must be at most {LONGEST_NAME} letters on one line.")
-        if not self.looks or set(self.looks) - set(LOOKS) or len(set(self.looks)) < len(self.looks):
-            raise InputError(f"looks must name {' or '.join(LOOKS)} or both; it is {', '.join(self.looks) or 'empty'}.")
-        object.__setattr__(self, "looks", tuple(look for look in LOOKS if look in self.looks))
 
     def public(self) -> dict:
-        """The settings without anything that names a person's file or folder."""
-        hidden = ("speaker", "listener", "out", "weights", "device", "overwrite", "shifts", "save_shift", "name")
-        shown = {name: value for name, value in asdict(self).items() if name not in hidden}
-        return shown | {"shares_of_saved_shifts": [share for _, share in self.shifts]}
+        """The settings without anything that names a person's file or folder, as JSON can hold them."""
+        hidden = ("speaker", "listener", "out", "weights", "device", "overwrite", "shift", "save_shift", "name")
+        shown = {name: getattr(self, name) for name in SETTINGS if name not in hidden}
+        return shown | {"views": list(self.views), "shares_of_shifts": [share for _, share in self.shift]}
 
 
-@dataclass(frozen=True)
-class Reaction:
-    """The files of one reaction."""
-
-    number: int  # 1 … K
-    videos: dict[str, Path]  # look -> MP4, square, with the speaker's sound
-    csv: Path  # coefficients, one row a frame: time_s and the 58 channels by name
-    transparent: Path | None = None  # the mesh without a ground, WebM; only where it was asked for
+SETTINGS: Mapping[str, Setting] = {one.name: one.metadata["setting"] for one in fields(ReactRequest)}
+DEFAULTS: Mapping[str, object] = {one.name: one.default for one in fields(ReactRequest) if one.default is not MISSING}
 
 
-@dataclass(frozen=True)
-class ReactResult:
-    """The files of one run, all in one folder, and what a person should know about it."""
-
-    folder: Path
-    side_by_side: Path  # MP4: the speaker and all reactions in step, with sound
-    reactions: tuple[Reaction, ...]
-    coefficients: Path  # .npz: coefficients (K, T, 58) float32, names (58,), fps
-    settings: Path  # .json: settings, seed, versions, weights, notes
-    archive: Path  # .zip of everything above
-    frames: int  # T, at 25 per second
-    style: str  # the listening style that was used, in words
-    habits: tuple[tuple[str, str], ...] = ()  # what was measured on a listener's video: name and value, in words
-    notes: tuple[str, ...] = ()  # what was missing or filled in, one sentence each
-    stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall time
+def _converted(name: str, setting: Setting, value: object) -> object:
+    """A value as its field holds it; InputError for another type or one out of range."""
+    if value is None and setting.optional:
+        return None
+    value = _CONVERTERS[setting.kind](name, value)
+    if setting.kind == "views":
+        return value
+    if setting.choices and value not in setting.choices:
+        raise InputError(f"{name} must be {_listed(setting.choices)}; it is {value}.")
+    for part, number in _numbers(name, setting, value):
+        if not setting.low <= number <= setting.high:  # also catches NaN
+            raise InputError(f"{part} must lie between {setting.low:g} and {setting.high:g}; it is {number:g}.")
+    return value
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # also catches NaN
-        raise InputError(f"{name} must lie between {low:g} and {high:g}; it is {value:g}.")
+def _numbers(name: str, setting: Setting, value) -> list[tuple[str, float]]:
+    """The numbers of a value that have a range, each with what it is called in a sentence."""
+    if setting.low is None:
+        return []
+    if setting.kind == "shifts":
+        return [(f"the share of {path.name}", share) for path, share in value]
+    return [(name, value)]
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be a number; it is {value}.") from None
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    number = _number(name, value)
+    if not number.is_integer():
+        raise InputError(f"{name} must be a whole number; it is {value}.")
+    return int(number)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false; it is {value}.")
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a text; it is {value}.")
+    return value
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise InputError(f"{name} must be a file or folder; it is {value or 'empty'}.")
+    return Path(value)
+
+
+def _views(name: str, value: object) -> tuple[str, ...]:
+    chosen = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else ()
+    if not chosen or set(chosen) - set(VIEWS) or len(set(chosen)) < len(chosen):
+        words = ", ".join(map(str, chosen)) or "empty"
+        raise InputError(f"{name} must name {' or '.join(VIEWS)} or both; it is {words}.")
+    return tuple(view for view in VIEWS if view in chosen)
+
+
+def _shifts(name: str, value: object) -> tuple[tuple[Path, float], ...]:
+    """Of each entry, a file or a file and its share, the two."""
+    pairs = []
+    for entry in value if isinstance(value, tuple | list) else (value,):
+        path, *share = entry if isinstance(entry, tuple | list) and entry else (entry,)
+        if len(share) > 1:
+            raise InputError(f"{name} takes files, each with one number at most, its share; it is {value}.")
+        path = _path(name, path)
+        pairs.append((path, _number(f"the share of {path.name}", share[0]) if share else 1.0))
+    return tuple(pairs)
+
+
+_CONVERTERS: Mapping[str, Callable[[str, object], object]] = {
+    "whole": _whole, "number": _number, "flag": _flag, "text": _text, "path": _path, "views": _views, "shifts": _shifts,
+}  # fmt: skip
+
+
+def _listed(values: tuple) -> str:
+    """a, b or c."""
+    *first, last = map(str, values)
+    return f"{', '.join(first)} or {last}" if first else last

@@ -15,7 +15,7 @@ from perfrdiff.listener_shift import ListenerShift
 def places(tmp_path_factory, speaker, portrait, weights):
     """Two styles of the shipped weights, each kept in a file by its own run."""
     folder = tmp_path_factory.mktemp("shifts")
-    base = ["react", "--speaker", speaker, "--listener", portrait, "--samples", 1, "--looks", "mesh", "--no-label"]
+    base = ["react", "--speaker", speaker, "--listener", portrait, "--samples", 1, "--views", "mesh", "--no-label"]
     base += ["--weights", weights]
     from perfrdiff.pipeline import load_reactor
 
@@ -43,7 +43,7 @@ def test_a_saved_listener_reacts_as_before(places, tmp_path):
     again = run(base, tmp_path / "again", "--shift", file)
     np.testing.assert_allclose(again, coefficients(folder / first), atol=1e-6)
     settings = json.loads((tmp_path / "again" / "settings.json").read_text())
-    assert settings["listening_style"] == f"saved: {first}" and settings["settings"]["shares_of_saved_shifts"] == [1.0]
+    assert settings["listening_style"] == f"saved: {first}" and settings["settings"]["shares_of_shifts"] == [1.0]
     assert str(file) not in json.dumps(settings), "a personal file name went into the results"
 
 
@@ -98,8 +98,8 @@ def test_wrong_uses_are_one_sentence(places, tmp_path, capsys, weights):
         ("A style and a saved shift were both given", "--shift", file, "--style", first),
         ("the share of", "--shift", file, 3),
         ("the share of", "--shift", file, "nan"),
-        ("at most one number behind it", "--shift", file, 1, file),
-        ("at most one number behind it", "--shift", file, "much"),
+        ("shift takes files, each with one number at most, its share", "--shift", file, 1, file),
+        ("must be a number; it is much", "--shift", file, "much"),
         ("exists already", "--save-shift", file),
         ("There is no folder", "--save-shift", tmp_path / "nowhere" / "x.safetensors"),
         ("The generic listener has no shift to save", "--style", "Generic", "--save-shift", tmp_path / "x.safetensors"),

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,6 +14,7 @@ import pytest
 from perfrdiff import pipeline
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import COEFFICIENT_NAMES
+from perfrdiff.output_folder import OutputFolder
 from perfrdiff.request import ReactRequest
 from renderer.errors import RenderError
 
@@ -111,7 +114,7 @@ def test_the_settings_are_enough_to_do_it_again(run):
     result, _ = run
     settings = json.loads(result.settings.read_text())
     assert settings["settings"]["seed"] == 5 and settings["settings"]["samples"] == 2
-    assert settings["settings"]["steps"] > 1 and settings["settings"]["guidance"] >= 0
+    assert settings["settings"]["steps"] > 1 and settings["settings"]["guidance_scale"] >= 0
     assert len(settings["weights"]["sha256"]) == 64
     assert settings["libraries"]["torch"][0].isdigit() and settings["version"]
     assert (settings["speaker"], settings["listener"]) == ("video", "photo")
@@ -135,7 +138,7 @@ def test_same_seed_same_reaction_however_many_are_asked_for(run, tmp_path, speak
             out=tmp_path / "out",
             samples=3,
             seed=5,
-            looks=("mesh",),
+            views=("mesh",),
             weights=weights,
         )
     )
@@ -145,7 +148,7 @@ def test_same_seed_same_reaction_however_many_are_asked_for(run, tmp_path, speak
 
 def test_a_listener_video_brings_its_own_style(tmp_path, speaker, listener_video, weights):
     request = ReactRequest(
-        speaker=speaker, listener=listener_video, out=tmp_path / "out", samples=1, looks=("photo",), weights=weights
+        speaker=speaker, listener=listener_video, out=tmp_path / "out", samples=1, views=("photo",), weights=weights
     )
     result = pipeline.react(request)
     settings = json.loads(result.settings.read_text())
@@ -154,7 +157,7 @@ def test_a_listener_video_brings_its_own_style(tmp_path, speaker, listener_video
 
 def test_a_speaker_without_sound_works_and_says_so(tmp_path, soundless_speaker, portrait, weights):
     request = ReactRequest(
-        speaker=soundless_speaker, listener=portrait, out=tmp_path / "out", samples=1, looks=("mesh",), weights=weights
+        speaker=soundless_speaker, listener=portrait, out=tmp_path / "out", samples=1, views=("mesh",), weights=weights
     )
     result = pipeline.react(request)
     assert any("no sound" in note for note in result.notes)
@@ -173,7 +176,7 @@ def test_nothing_is_left_when_a_run_breaks_off(stage, tmp_path, speaker, portrai
             raise InterruptedError
 
     request = ReactRequest(
-        speaker=speaker, listener=portrait, out=tmp_path / "out", samples=1, looks=("mesh",), weights=weights
+        speaker=speaker, listener=portrait, out=tmp_path / "out", samples=1, views=("mesh",), weights=weights
     )
     with pytest.raises(InterruptedError):
         pipeline.react(request, stop)
@@ -196,7 +199,7 @@ def test_overwriting_is_asked_for_and_spares_other_files(tmp_path, speaker, port
     out.mkdir()
     for name in ("reaction_9_mesh.mp4", "thesis.txt"):
         (out / name).write_text("old")
-    settings = dict(speaker=speaker, listener=portrait, out=out, samples=1, looks=("mesh",), weights=weights)
+    settings = dict(speaker=speaker, listener=portrait, out=out, samples=1, views=("mesh",), weights=weights)
     with pytest.raises(InputError, match="not empty"):
         pipeline.react(ReactRequest(**settings))
     pipeline.react(ReactRequest(**settings, overwrite=True))
@@ -213,17 +216,52 @@ def test_overwriting_is_asked_for_and_spares_other_files(tmp_path, speaker, port
         ({"seed": -1}, "seed must lie"),
         ({"strength": 2.5}, "strength must lie between 0 and 2"),
         ({"strength": float("nan")}, "strength"),
-        ({"guidance": -1.0}, "guidance"),
+        ({"guidance_scale": -1.0}, "guidance_scale"),
         ({"steps": 1}, "steps"),
-        ({"size": 300}, "size must be 256 or 512 or 224 pixels; it is 300"),
-        ({"looks": ()}, "looks must name mesh or photo"),
-        ({"looks": ("hologram",)}, "hologram"),
-        ({"max_seconds": 500.0}, "max_seconds"),
+        ({"size": 300}, "size must be 256, 512 or 224; it is 300"),
+        ({"views": ()}, "views must name mesh or photo"),
+        ({"views": ("hologram",)}, "hologram"),
+        ({"max_seconds": 500.0}, "max_seconds must lie between 1 and 120; it is 500"),
+        ({"samples": 2.5}, "samples must be a whole number; it is 2.5"),
+        ({"samples": True}, "samples must be a number; it is True"),
+        ({"seed": "one"}, "seed must be a number; it is one"),
+        ({"label": "yes"}, "label must be true or false; it is yes"),
+        ({"style": 3}, "style must be a text; it is 3"),
+        ({"shift": ((Path("a"), 3.0),)}, "the share of a must lie between -2 and 2; it is 3"),
+        ({"shift": (("a", 1, 2),)}, "shift takes files, each with one number at most, its share"),
+        ({"compat": "exact"}, "compat must be 'corrected', 'published' or some of"),
     ],
 )
 def test_settings_out_of_range_are_refused_before_any_work(wrong, words):
     with pytest.raises(InputError, match=words):
         ReactRequest(speaker=Path("s"), listener=Path("l"), out=Path("o"), **wrong)
+
+
+def test_numbers_as_a_page_or_a_shell_gives_them_are_taken():
+    """What is typed into a form or at a shell is text, and a slider gives 3.0; all of them mean the same run."""
+    typed = ReactRequest(
+        speaker="s", listener="l", out="o", samples="3", seed=1.0, size="512", strength="0.5", views=["photo"]
+    )
+    same = ReactRequest(
+        speaker=Path("s"), listener=Path("l"), out=Path("o"), seed=1, size=512, strength=0.5, views=("photo",)
+    )
+    assert typed == same and isinstance(typed.seed, int) and isinstance(typed.speaker, Path)
+
+
+def test_a_folder_of_results_can_be_read_back(run, tmp_path):
+    """A page that is reloaded, or an export of yesterday's run, starts from the folder alone."""
+    result, _ = run
+    again = OutputFolder(result.folder).read()
+    assert replace(again, stage_seconds=result.stage_seconds) == result
+    shutil.copytree(result.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "reaction_2.csv").unlink()
+    with pytest.raises(InputError, match=r"not the whole folder of a run: reaction_2\.csv is missing"):
+        OutputFolder(tmp_path / "copy").read()
+    (tmp_path / "copy" / "settings.json").write_text("[]")
+    with pytest.raises(InputError, match="is not the settings file of a run"):
+        OutputFolder(tmp_path / "copy").read()
+    with pytest.raises(InputError, match="holds no results of a run"):
+        OutputFolder(tmp_path / "nowhere").read()
 
 
 def test_an_unknown_style_names_those_that_exist(tmp_path, speaker, portrait, weights):
@@ -236,8 +274,8 @@ def test_an_unknown_style_names_those_that_exist(tmp_path, speaker, portrait, we
 def test_grey_transparent_and_named(speaker, portrait, weights, tmp_path):
     """The options of the pictures: a head that can be laid over anything, REACT's look, and whose captions they are."""
     request = ReactRequest(
-        speaker=speaker, listener=portrait, out=tmp_path / "out", samples=1, looks=("mesh",), weights=weights, size=224,
-        mesh_look="grey", transparent=True, name="Anna K.",
+        speaker=speaker, listener=portrait, out=tmp_path / "out", samples=1, views=("mesh",), weights=weights, size=224,
+        mesh_style="grey", transparent=True, name="Anna K.",
     )  # fmt: skip
     result = pipeline.react(request)
     transparent = result.reactions[0].transparent
@@ -252,7 +290,7 @@ def test_grey_transparent_and_named(speaker, portrait, weights, tmp_path):
         picture = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
     assert np.ptp(picture, axis=2).max() < 12 and picture[4, 4].max() < 12  # grey on black
     assert "Anna" not in result.settings.read_text()
-    again = ReactRequest(**{**vars(request), "transparent": False, "overwrite": True, "mesh_look": "studio"})
+    again = ReactRequest(**{**vars(request), "transparent": False, "overwrite": True, "mesh_style": "studio"})
     pipeline.react(again)
     assert not transparent.exists()
 
@@ -263,6 +301,6 @@ def test_a_mesh_person_or_animator_that_is_not_there_is_told_before_any_work(
     monkeypatch.setattr(pipeline, "read_listener", None)  # would be called after the check
     settings = dict(speaker=speaker, listener=portrait, out=tmp_path / "out", weights=weights)
     with pytest.raises(RenderError, match="Nobody"):
-        pipeline.react(ReactRequest(**settings, person="Nobody"))
+        pipeline.react(ReactRequest(**settings, mesh_identity="Nobody"))
     with pytest.raises(RenderError, match="PIRender"):
         pipeline.react(ReactRequest(**settings, animator="pirender"))

@@ -64,20 +64,20 @@ def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
     place = weights / f"paper-{variant}.safetensors"
     options = ["--speaker", clip, "--listener", portrait, "--samples", 1, "--steps", 4, "--weights", place]
     made = {}
-    for compat, looks in (("corrected", ("mesh", "photo")), ("published", ("mesh",))):
-        more = ["--out", tmp_path / compat, "--compat", compat, "--looks", *looks]
+    for compat, views in (("corrected", ("mesh", "photo")), ("published", ("mesh",))):
+        more = ["--out", tmp_path / compat, "--compat", compat, "--views", *views]
         more += ["--save-shift", tmp_path / f"{compat}.safetensors"]
         assert main(["react", *map(str, options + more)]) == 0
         settings = json.loads((tmp_path / compat / "settings.json").read_text())
         assert settings["weights"]["name"] == f"paper-{variant}" and settings["settings"]["compat"] == compat
-        for name in ("side_by_side.mp4", *(f"reaction_1_{look}.mp4" for look in looks)):
+        for name in ("side_by_side.mp4", *(f"reaction_1_{view}.mp4" for view in views)):
             with av.open(str(tmp_path / compat / name)) as video:
                 frames = [frame.to_ndarray(format="gray") for frame in video.decode(video=0)]
             assert len(frames) == 50 and frames[0].std() > 10, f"{name} is empty"
         with np.load(tmp_path / compat / "coefficients.npz") as file:
             made[compat] = file["coefficients"]
     assert made["corrected"].shape == (1, 50, 58) and not np.allclose(made["corrected"], made["published"], atol=1e-3)
-    more = ["--out", tmp_path / "again", "--shift", tmp_path / "corrected.safetensors", "--looks", "mesh"]
+    more = ["--out", tmp_path / "again", "--shift", tmp_path / "corrected.safetensors", "--views", "mesh"]
     assert main(["react", *map(str, options + more)]) == 0
     with np.load(tmp_path / "again" / "coefficients.npz") as file:
         np.testing.assert_allclose(file["coefficients"], made["corrected"], atol=1e-6)
@@ -121,7 +121,7 @@ def test_every_quirk_can_be_chosen_at_the_shell(imported, tmp_path, portrait, sp
     quality = np.zeros(len(rows), np.uint8)
     write_table(tmp_path / "talk.npz", FeatureTable(rows, affect_attributes(rows), audio, quality))
     base = ["react", "--speaker", tmp_path / "talk.npz", "--listener", portrait, "--samples", 1, "--steps", 4]
-    base += ["--looks", "mesh"]
+    base += ["--views", "mesh"]
     base += ["--weights", weights / f"paper-{variant}.safetensors"]
     made = []
     for compat in ("corrected", quirk):
