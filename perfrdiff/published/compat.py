@@ -1,6 +1,6 @@
 """Where the published code does something that is a defect, each as one named option; False is the sound behaviour.
 
-The numbers are those of the spec's list of quirks (section 14). Metrics have their own two columns, see
+The numbers are those of the quirks in docs/method.md 12. Metrics have their own two columns, see
 `perfrdiff.metrics`.
 """
 
@@ -39,7 +39,7 @@ class Compat:
     )
     zero_query_rows: bool = _quirk(
         "An editor that predicts whole weights for key and value sets the query's rows to zero; sound: they stay as "
-        "they are (spec section 7)."
+        "they are (docs/method.md 7.3)."
     )
 
     @classmethod
