@@ -3,9 +3,9 @@
     python benchmarks/import_weights.py [emotion|render] [--folder DIR] [--zip]
 
 Every file has its published shapes, random numbers, and the optimizer's momentum beside the editor's weights as in the
-published files (spec section 14, quirk 11): 13.0 GB for emotion, 8.9 GB for render. Needs 20 GB of disk, 33 with --zip.
-Peak memory is what the process itself allocates (RssAnon): pages of mapped files are the system's to drop. Exit code 1
-if it exceeds 10 GiB.
+published files (docs/method.md 12, quirk 11): 13.0 GB for emotion, 8.9 GB for render. Needs 20 GB of disk, 33 with
+--zip. Peak memory is what the process itself allocates (RssAnon): pages of mapped files are the system's to drop. Exit
+code 1 if it exceeds 10 GiB.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/pirender.py [--size 224] [--threads 1] [--rounds 3]
 
 The weights are made by the hash rule, full size; no file is read. On the CPU processor seconds are counted, on a GPU
-the wall clock. "plain" is the published arithmetic, dead layers included (spec renderers.md section 7: "reference").
+the wall clock. "plain" is the published arithmetic, dead layers included (docs/method.md 13.12: "reference").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The six metrics of multiple appropriate facial reaction generation, as published and sound (spec metrics.md).
+"""The six metrics of multiple appropriate facial reaction generation, as published and sound (docs/method.md 11).
 
 Notation: N clips, K samples each, T frames, D = 25 attributes (15 action units, valence, arousal, 8 expressions). The
 clips whose real listener reaction counts as appropriate for a clip are its row of `neighbour`; the published scripts

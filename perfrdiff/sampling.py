@@ -60,7 +60,7 @@ def start_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def ddim_step(x: Tensor, x0: Tensor, t: int, t_next: int, eta: float = 0.0, step_noise: Tensor | None = None) -> Tensor:
-    """One DDIM step from t to t_next, with x0 already clamped (spec section 5).
+    """One DDIM step from t to t_next, with x0 already clamped (docs/method.md 6.3).
 
     eta 0 is deterministic; above it, `step_noise` (standard normal, x's shape) is mixed in, except in a step from t 0.
     """
@@ -134,7 +134,7 @@ def ddim(
 
     The prediction is clamped to ±`clamp` at every step (published: 1). `known` (N, F, features) holds the first F
     frames at values decided before, the continuation of an earlier window. The last prediction is the result;
-    `discard_last_call` takes one more step 0 -> 0, which mixes a little noise back in (spec section 14, quirk 2).
+    `discard_last_call` takes one more step 0 -> 0, which mixes a little noise back in (docs/method.md 12, quirk 2).
     `eta` above 0 adds `step_noise` (steps, N, W, features) on the way.
     """
     x = noise
@@ -232,7 +232,7 @@ def sample_sequence(
 
     Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
     so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
-    published code knows nothing at test time, spec section 14, quirk 9). Neighbouring windows share window - slide
+    published code knows nothing at test time, docs/method.md 12, quirk 9). Neighbouring windows share window - slide
     frames, which keep the values the earlier one gave them: there is no seam. `discard_last_call`: see `ddim`.
     """
     config = denoiser.config

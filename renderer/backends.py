@@ -1,7 +1,7 @@
 """Two ways of drawing one scene behind one interface: compiled loops on the CPU, and OpenGL.
 
 OpenGL is reached through moderngl on EGL, without a window. It was chosen over pyrender, which numpy 2 breaks
-(`np.infty`), which pins a PyOpenGL of 2014, and which draws a fifth as many pictures a second (spec stack.md).
+(`np.infty`), which pins a PyOpenGL of 2014, and which draws a fifth as many pictures a second (docs/method.md 13.14).
 """
 
 from __future__ import annotations

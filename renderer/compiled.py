@@ -12,7 +12,7 @@ FAST = {"contract", "arcp", "nsz", "reassoc"}  # not nnan or ninf: bad numbers m
 def compiled(function: Callable) -> Callable:
     """`function` compiled by numba: releases the GIL, keeps its machine code on disk where that is possible.
 
-    No `parallel=True`: two threads entering such a loop at once abort the process (spec stack.md).
+    No `parallel=True`: two threads entering such a loop at once abort the process (docs/method.md 13.14).
     """
     options = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
     try:

@@ -25,7 +25,7 @@ from .portrait.pirender.sizes import ORIGINAL_WIDTH, WINDOW, Sizes, read_sizes, 
 from .portrait.pirender.windows import window_indices, windows
 
 # Largest absolute differences that still count as the same, in the quantity's own unit: five times or more what two
-# independent float32 implementations were seen to differ by (spec renderers.md section 5).
+# independent float32 implementations were seen to differ by (docs/method.md 17.2).
 SMALL_NETWORK, FULL_NETWORK, ACTIVATION = 1e-4, 2e-4, 4e-4
 EXACT = 0.0
 GEOMETRY, PIXELS, NORMALS, COLOURS, TEXTURES = 2e-6, 2e-4, 4e-5, 5e-3, 2e-4

@@ -23,7 +23,7 @@ EXPRESSION_NAMES: tuple[str, ...] = (
     "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
     "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
-"""Apple's ARKit names in alphabetical order, tongueOut last (renderers.md section 4). Left/right: the subject's."""
+"""Apple's ARKit names in alphabetical order, tongueOut last (docs/method.md 1.1). Left/right: the subject's."""
 
 COEFFICIENT_NAMES: tuple[str, ...] = (
     *EXPRESSION_NAMES,
@@ -35,7 +35,7 @@ COEFFICIENT_NAMES: tuple[str, ...] = (
 EXPRESSIONS = len(EXPRESSION_NAMES)
 COEFFICIENTS = len(COEFFICIENT_NAMES)
 
-FOCAL_AT_224 = 1315.0  # pixels, FaceVerse's own camera; spec renderers.md 3.3
+FOCAL_AT_224 = 1315.0  # pixels, FaceVerse's own camera; docs/method.md 13.3
 CAMERA_Z = 10.0  # the camera stands at (0, 0, 10) and looks along -z
 REACT_TRANSLATION = (-0.0056, -0.0180, 1.8379)  # mean over the REACT 2024 data: where a face sits in the frame
 
@@ -85,7 +85,7 @@ class FaceModel:
         return self.shape(identity) + flat.reshape(len(expression), -1, 3)
 
     def world(self, coefficients: np.ndarray, identity: np.ndarray | None = None) -> np.ndarray:
-        """(T, 58) coefficients -> (T, V, 3) vertices in world space, R v + t (spec renderers.md 3.3)."""
+        """(T, 58) coefficients -> (T, V, 3) vertices in world space, R v + t (docs/method.md 13.3)."""
         coefficients = _rows(coefficients, COEFFICIENTS, "coefficient")
         return place(self.vertices(coefficients[:, :EXPRESSIONS], identity), coefficients)
 
@@ -134,7 +134,7 @@ def place(vertices: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
 def project(points: np.ndarray, size: int, focal: float | None = None) -> np.ndarray:
     """World points (..., 3) -> pixels (..., 2) of a square image: origin top left, y down, pixel i covers [i, i+1).
 
-    `focal` is in pixels; by default FaceVerse's 1315 px at 224 px, scaled with the size (spec renderers.md 3.3).
+    `focal` is in pixels; by default FaceVerse's 1315 px at 224 px, scaled with the size (docs/method.md 13.3).
     """
     focal = FOCAL_AT_224 * size / 224 if focal is None else focal
     points = np.asarray(points)

@@ -1,4 +1,4 @@
-"""FaceVerse v2, number for number: what its own renderer makes of its 486-wide vector (spec renderers.md section 3).
+"""FaceVerse v2, number for number: what its own renderer makes of its 486-wide vector (docs/method.md 13.2).
 
     python -m renderer.faceverse faceverse_simple_v2.npy faceverse.npz    converts the official file, once
 
@@ -158,7 +158,7 @@ def textured_image(
 ) -> tuple[np.ndarray, np.ndarray]:
     """World vertices (V, 3) with colours (V, 3) -> picture (size, size, 3) float32 on 0, coverage (size, size) 0 or 1.
 
-    One sample a pixel, perspective-correct interpolation, nothing culled (spec 3.5).
+    One sample a pixel, perspective-correct interpolation, nothing culled (docs/method.md 13.5).
     """
     world = np.ascontiguousarray(world, np.float32)
     points = np.empty_like(world)

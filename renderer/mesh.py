@@ -34,7 +34,7 @@ class MeshRenderer:
     """Coefficients in, pictures out: `MeshRenderer(face).render(coefficients)`.
 
     look: "studio" (lit, antialiased, shoulders that stay while the head turns) or "grey" (as the REACT challenge's
-    videos look: flat grey on black, FaceVerse's own framing; spec renderers.md 3.5).
+    videos look: flat grey on black, FaceVerse's own framing; docs/method.md 13.5).
     identity: a name in renderer.studio.PEOPLE, a Person, up to I identity coefficients, or None for the mean face.
     backend: "cpu" (compiled loops), "gl" (OpenGL on EGL; where that is missing the CPU draws, with a warning), or
     "auto": OpenGL where there is a GPU.
@@ -157,7 +157,7 @@ class MeshRenderer:
 
 
 def grey_image(world: np.ndarray, triangles: np.ndarray, size: int, focal: float) -> np.ndarray:
-    """(size, size) float32, 0..210 on ground 0: flat-shaded grey as in REACT's videos (spec renderers.md 3.5)."""
+    """(size, size) float32, 0..210 on ground 0: flat-shaded grey as in REACT's videos (docs/method.md 13.5)."""
     scene = Scene(triangles, size, focal)
     return next(CPUBackend(scene).grey([(world, triangle_shades(world, scene.triangles))]))
 

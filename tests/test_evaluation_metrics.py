@@ -59,7 +59,7 @@ def test_the_table_of_a_data_set(folder, weights, tmp_path, capsys):
     truth = lines["ground truth"]
     assert truth["sound"]["FRDist"] == 0 and truth["sound"]["FRCorr"] <= 1
     assert truth["published"]["FRCorr"] == pytest.approx(2 * truth["sound"]["FRCorr"])  # a sum over 2 samples
-    assert lines["random"]["sound"]["FRVar"] == pytest.approx(1 / 12, rel=0.02)  # spec metrics.md: .0833
+    assert lines["random"]["sound"]["FRVar"] == pytest.approx(1 / 12, rel=0.02)  # docs/method.md 11.4: .0833
     assert lines["random"]["sound"]["FRDiv"] == pytest.approx(1 / 6, rel=0.02)  # .1666
     assert lines["mime"]["sound"]["FRSyn"] == 0  # a copy of the speaker is in step with it
     assert lines["mime"]["published"]["FRDiv"] == 0

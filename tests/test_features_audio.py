@@ -8,9 +8,9 @@ import pytest
 from perfrdiff.errors import InputError
 from perfrdiff.features.audio import mfcc
 
-# Numbers of spec perfrdiff.md section 10, copied from golden/perfrdiff/mfcc.safetensors.
+# Numbers of the published code (docs/method.md 2.1).
 FIXTURE = Path(__file__).parent / "data" / "mfcc.npz"
-TOLERANCE = 1.5e-4  # at scale 72, as the spec states it
+TOLERANCE = 1.5e-4  # at scale 72 (docs/method.md 17.2)
 
 
 @pytest.mark.parametrize(("case", "rate"), [("mono16k", 16000), ("stereo44k1", 44100)])

@@ -127,7 +127,7 @@ def test_corrected_attributes_are_in_their_ranges():
 
 
 def test_whole_weights_for_keys_and_values_keep_the_query():
-    """Published: the query's rows become 0 (spec section 7). Corrected: they stay."""
+    """Published: the query's rows become 0 (docs/method.md 7.3). Corrected: they stay."""
     denoiser = small_model("emotion").denoiser
     name = "layers.4.multihead_attn.in_proj_weight"
     weight = dict(denoiser.named_parameters())[name]

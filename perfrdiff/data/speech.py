@@ -1,7 +1,7 @@
 """A made-up voice: phrases of syllables with pitch, formants and breath, loud enough to be put through the MFCC code.
 
 Not speech anybody understands; what matters to a listener model is there: phrases and pauses, stress, falling pitch at
-phrase ends, laughter, level, room noise. Rates follow spec listener_statistics section 5 (2.8-3.4 jaw openings a
+phrase ends, laughter, level, room noise. Rates follow docs/method.md 15.5 (2.8-3.4 jaw openings a
 second in running speech, up to 4.5).
 """
 

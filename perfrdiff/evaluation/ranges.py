@@ -1,6 +1,6 @@
 """Ranges measured on real people that generated behaviour should lie in: 10th and 90th percentile over events.
 
-Source: spec listener_statistics (json key behind each). Mostly few persons: confidence B or C there.
+Source: docs/method.md 15.12 (key behind each). Mostly few persons: confidence B or C there.
 """
 
 from dataclasses import dataclass
@@ -27,5 +27,5 @@ RANGES = {
     "blink rate": Range(6.0, 41.0, "/min", "2_blink.rate: mood clips from staring to sad"),
     "smile onset": Range(0.2, 1.4, "s", "3_smile.openface_AU12_events, 32 smiles, SMYLE"),
     "smile length": Range(0.7, 4.2, "s", "3_smile.openface_AU12_events, biased short (clips of 1 to 19 s)"),
-    "nod rate": Range(0.97, 19.4, "/min", "1_head.nod.bursts_per_min and P10 .42 of section 8 (3.3/min)"),
+    "nod rate": Range(0.97, 19.4, "/min", "1_head.nod.bursts_per_min and P10 .42 of docs/method.md 15.8 (3.3/min)"),
 }

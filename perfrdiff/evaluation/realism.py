@@ -1,4 +1,4 @@
-"""FRRea: the Fréchet distance between Inception features of rendered and of real frames (spec metrics.md).
+"""FRRea: the Fréchet distance between Inception features of rendered and of real frames (docs/method.md 11.2).
 
 The Inception network is not shipped. Give any TorchScript module that maps images (N, 3, 299, 299), float 0 … 255, to
 features (N, F); the challenge uses the pool features of the FID's Inception v3 (F = 2048). Numbers of different

@@ -3,7 +3,7 @@
 REACT 2024 describes a frame by 15 action units (AUs), valence, arousal and 8 expression probabilities, produced there
 by networks. Here they are rules, so that anyone can check why a frame is called happy:
 
-* **AUs**: FACS (Ekman, Friesen & Hager 2002) against ARKit's blendshapes, mean of left and right (spec stack.md).
+* **AUs**: FACS (Ekman, Friesen & Hager 2002) against ARKit's blendshapes, mean of left and right (docs/method.md 1.5).
   AU6 has no reliable blendshape of its own: a smile that narrows the eyes raises the cheek, so it is at least
   ``1.5 sqrt(eyeSquint * mouthSmile)``.
 * **Expressions**: AU prototypes of EMFACS (Friesen & Ekman 1983) and Du, Tao & Martinez 2014 (PNAS 111, table 1) as

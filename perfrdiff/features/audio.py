@@ -1,4 +1,4 @@
-"""78 MFCC numbers per video frame, as the published loaders compute them (spec perfrdiff.md section 10), in one batch.
+"""78 MFCC numbers per video frame, as the published loaders compute them (docs/method.md 2), in one batch.
 
 The published code calls a Kaldi-style MFCC once for every 40 ms video frame. Frames do not overlap, so all of them can
 be cut, windowed and transformed together; the result is the same (``tests/test_features_audio.py``).
@@ -44,7 +44,7 @@ def mfcc(samples: np.ndarray, rate: int, frames: int) -> np.ndarray:
     Raises:
         InputError: rate below 8000, samples that are not one channel, or not finite.
 
-    Source: spec perfrdiff.md section 10 (Kaldi compliance MFCC on unscaled floats).
+    Source: docs/method.md 2.1 (Kaldi compliance MFCC on unscaled floats).
     """
     samples = np.asarray(samples)
     if rate < LOWEST_RATE:

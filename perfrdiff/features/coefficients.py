@@ -1,7 +1,7 @@
 """The 58 face coefficients: one table of names, so that nobody counts columns by hand.
 
 Expressions are 0 … 1 (0 = rest, 1 = full blendshape). Rotations are Euler angles in radians, R = Rz(c) Ry(b) Rx(a); the
-rotation X of an upright face is pi, not 0, because FaceVerse's native frame is y-down (spec renderers.md 3.2).
+rotation X of an upright face is pi, not 0, because FaceVerse's native frame is y-down (docs/method.md 1.2).
 Translations are in model units (about 162 mm each).
 """
 
@@ -36,12 +36,12 @@ def _react_table() -> np.ndarray:
 
 
 def react_mean() -> np.ndarray:
-    """Mean 58-vector of the REACT 2024 training data, (58,) float32 (spec react_58d.csv)."""
+    """Mean 58-vector of the REACT 2024 training data, (58,) float32 (docs/method.md 1.3)."""
     return _react_table()[:, 0].copy()
 
 
 def react_spread() -> np.ndarray:
-    """Standard deviation of each channel of the REACT 2024 training data, (58,) float32 (spec react_58d.csv)."""
+    """Standard deviation of each channel of the REACT 2024 training data, (58,) float32 (docs/method.md 1.3)."""
     return _react_table()[:, 1].copy()
 
 

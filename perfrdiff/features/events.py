@@ -1,6 +1,6 @@
 """Nods, blinks, smiles and brow movements in a clip, found as in the statistics the simulator is calibrated by.
 
-Thresholds are those of spec listener_statistics ("method"), so that shapes can be compared with its ranges. One
+Thresholds are those of docs/method.md 15.12, so that shapes can be compared with its ranges. One
 difference: a stroke's time is its 10 to 90 % time / 0.8, because a plateau before or after it has no edge of its own.
 """
 
@@ -13,7 +13,7 @@ from scipy.signal import find_peaks, peak_widths, savgol_filter
 
 from perfrdiff.features.coefficients import CHANNEL, FPS, ROTATION
 
-SMOOTHING = 5  # frames of the Savitzky-Golay filter, 0.2 s (spec: 0.16 s at 30 and 60 per second)
+SMOOTHING = 5  # frames of the Savitzky-Golay filter, 0.2 s (docs/method.md 15.12: 0.16 s at 30 and 60 per second)
 STROKE_DEGREES = 1.5
 STROKE_SECONDS = (0.06, 0.6)
 STROKE_GAP = 0.3  # seconds between strokes of one burst

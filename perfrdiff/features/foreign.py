@@ -7,7 +7,7 @@ at the first result. It knows no place.
 
 **OpenFace** 2 writes timestamp, confidence, success, gaze_angle_x/y and pose_R in radians, pose_T in millimetres
 (camera: x right, y down, z away) and AU intensities 0 … 5. An AU becomes the ARKit unit of its muscle at a fifth of its
-intensity (spec listener_statistics.md uses the same fifth). What no AU says stays 0.
+intensity (docs/method.md 1.7). What no AU says stays 0.
 """
 
 import re
@@ -50,7 +50,7 @@ ACTION_UNITS: dict[str, tuple[tuple[str, float], ...]] = {
     "AU45_r": (("eyeBlink", 1.0),),
 }
 FULL_INTENSITY = 5.0
-LARGEST_GAZE = np.radians(35)  # of eyeLook 1 (spec listener_statistics.md section 6)
+LARGEST_GAZE = np.radians(35)  # of eyeLook 1 (docs/method.md 15.6)
 CONFIDENT = 0.6  # OpenFace's confidence below which a row counts as not seen
 LEAST_SEEN = 0.5
 _TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+)(\.\d+)?")

@@ -15,11 +15,11 @@ from perfrdiff.features.coefficients import CHANNEL, FPS, ROTATION, WIDTH
 __all__ = ["Habits", "confidence_of", "measure_habits"]
 
 HALF_SURE_SECONDS = 15.0
-"""Of the variance of a recording's nod rate, .40 lies between persons and .16 is sampling noise (listener_statistics.md
-section 9, recordings of minutes). Noise falls as 1 / length, and reaches the persons' share at some 15 s."""
+"""Of the variance of a recording's nod rate, .40 lies between persons and .16 is sampling noise (docs/method.md
+15.9, recordings of minutes). Noise falls as 1 / length, and reaches the persons' share at some 15 s."""
 SMILING = 0.2  # of mouthSmile from which on a face counts as smiling
 LOOKING_AWAY = np.radians(10)  # of the eyes, from where they usually look
-GAZE_RADIANS = np.radians(35)  # of eyeLook 1 (section 6)
+GAZE_RADIANS = np.radians(35)  # of eyeLook 1 (docs/method.md 15.6)
 FEWEST = 13  # frames; savgol and peaks need some
 
 

@@ -1,7 +1,7 @@
 """MediaPipe's FaceLandmarker behind one small class: a picture in, faces with 478 landmarks and 52 units out.
 
 The one file that touches mediapipe. Version 0.10.32 opens no socket; later ones carry usage logging and are not for
-people's faces (spec stack.md).
+people's faces (docs/method.md 14.1).
 """
 
 import contextlib

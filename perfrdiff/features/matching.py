@@ -1,7 +1,7 @@
 """Tracked coefficients brought to the statistics of the REACT 2024 data, for weights that were trained on it.
 
 REACT's 58 numbers come from FaceVerse fits, with resting values and spreads of their own: brows saturated, lids half
-closed, some channels all but dead (spec listener_statistics.md section 10). A network trained on them sees a tracked
+closed, some channels all but dead (docs/method.md 1.6). A network trained on them sees a tracked
 clip as foreign. Each channel is therefore moved to the data's mean and stretched to its spread, never by more than
 ``LARGEST_STRETCH``, and one that the tracker cannot read stands at the data's mean.
 """

@@ -2,7 +2,7 @@
 
 Both frames have x to the subject's left, y up and z towards the camera. FaceVerse's model is stored y-down, so its
 rotation carries an extra half turn about x: ``R_fv = R_head Rx(pi)``, and as Rx is applied first in
-R = Rz(c) Ry(b) Rx(a), only ``a`` changes, by pi (spec renderers.md section 3). Positive a nods down, positive b turns
+R = Rz(c) Ry(b) Rx(a), only ``a`` changes, by pi (docs/method.md 1.2). Positive a nods down, positive b turns
 to the subject's left, positive c tilts the head towards the subject's right shoulder.
 """
 

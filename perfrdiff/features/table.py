@@ -127,7 +127,7 @@ def write_table(path: Path, table: FeatureTable) -> None:
 
 
 def write_react_layout(folder: Path, name: str, table: FeatureTable, sound: Sound | None) -> list[Path]:
-    """Write a clip as the REACT 2024 loaders expect it (spec perfrdiff.md section 11); returns the files.
+    """Write a clip as the REACT 2024 loaders expect it (docs/method.md 10.1); returns the files.
 
     Raises:
         InputError: the folder cannot be written.

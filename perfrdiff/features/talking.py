@@ -1,6 +1,6 @@
 """Which parts of a listener's video show them listening: where the mouth does not move as in speech.
 
-The mouth of running speech opens two to three times a second (spec listener_statistics.md section 5), so counting its
+The mouth of running speech opens two to three times a second (docs/method.md 15.5), so counting its
 quick swings tells talk from a smile or a yawn. With sound of their own, frames count as talk only where
 it is heard too: in a call, the other's voice is heard while this mouth rests.
 """

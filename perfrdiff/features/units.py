@@ -1,7 +1,7 @@
 """Face units from the shape of the face, beside the tracker's network: a bounded least-squares fit on the landmarks.
 
-MediaPipe's network hardly sees half of the 52 units (spec stack.md), though its 478 landmarks move with most of them.
-So the landmarks of every frame are set upright and to one size, compared with the person's own resting shape, and
+MediaPipe's network hardly sees half of the 52 units (docs/method.md 14.5), though its 478 landmarks move with most of
+them. So the landmarks of every frame are set upright and to one size, compared with the person's own resting shape, and
 explained as a sum of what each unit does to them. What a unit does, how head turns disturb it, and how far the network
 or the fit can be trusted for each channel was measured on drawn faces of known units (tools/calibrate_tracker.py, kept
 in assets/tracker/units.npz) and is checked on other people (python -m benchmarks.round_trip).

@@ -1,5 +1,5 @@
 """The window autoencoders of the published models: a window of frames <-> one latent, and a regressor to the other
-description of the face (spec section 3).
+description of the face (docs/method.md 4.1).
 
 Two are published: attributes (25) -> coefficients (58), and coefficients (58) -> attributes (25). Both diffusion
 networks are conditioned on, and the prior predicts, the *last encoder state*, not the mean of the variational code.

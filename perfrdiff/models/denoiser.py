@@ -1,4 +1,4 @@
-"""GAFRG's denoiser: a transformer decoder that predicts the clean reaction window x0 (paper 3.1, spec section 6).
+"""GAFRG's denoiser: a transformer decoder that predicts the clean reaction window x0 (paper 3.1, docs/method.md 5).
 
 Two published variants, told apart by the configuration:
 * *render*: predicts 58 coefficients; sine positions, causal masks, reaction delay; memory = time, audio, speaker
@@ -26,7 +26,7 @@ MEMORY_ORDER = {
 DRAW_ORDER = (
     "listener_latent", "personal", "audio", "speaker_latent", "coefficients", "emotion", "past_listener",
 )  # fmt: skip
-"""The order in which training draws the masks that switch conditions off (spec section 6)."""
+"""The order in which training draws the masks that switch conditions off (docs/method.md 5.3)."""
 LATENTS = ("speaker_latent", "listener_latent")
 DELAYED = ("audio", "coefficients")  # conditions of which frame i sees frames j <= i + reaction_delay
 
@@ -156,7 +156,7 @@ class Denoiser(nn.Module):
         linear = nn.Linear(width, self.config.width)
         if name not in (*LATENTS, "personal"):
             return linear
-        if width == self.config.width:  # spec section 6: nothing when the widths agree
+        if width == self.config.width:  # docs/method.md 5.3: nothing when the widths agree
             return nn.Identity()
         return nn.Sequential(nn.ReLU(), linear) if name in LATENTS else linear
 

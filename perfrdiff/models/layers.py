@@ -20,7 +20,7 @@ def sine_table(length: int, width: int) -> Tensor:
 
 
 def timestep_embedding(timesteps: Tensor, width: int = 64) -> Tensor:
-    """Diffusion steps (N,) -> (N, width) as [cos | sin], frequencies exp(-ln(10000) j / (width/2)) (spec 4)."""
+    """Steps (N,) -> (N, width) as [cos | sin], frequencies exp(-ln(10000) j / (width/2)) (docs/method.md 5.2)."""
     half = width // 2
     frequency = torch.exp(-log(10000.0) * torch.arange(half, dtype=torch.float32, device=timesteps.device) / half)
     angle = timesteps.float()[:, None] * frequency
@@ -31,7 +31,7 @@ def periodic_causal_bias(heads: int, frames: int, period: int) -> Tensor:
     """(heads, frames, frames) to add to attention logits: -slope * (whole periods back), -inf for the future.
 
     Slopes are 2^(-8 h / heads), h = 1 … heads. Within one period it is a plain causal mask, which is what every
-    published window is (spec section 6); longer windows than the period were never used.
+    published window is (docs/method.md 5.4); longer windows than the period were never used.
     """
     slope = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
     frame = torch.arange(frames)

@@ -1,8 +1,9 @@
 """The diffusion prior of the published models: predicts the latent of the listener's window from the speaker's window
-(spec section 4).
+(docs/method.md 4.2 to 4.4).
 
-Nothing of a reaction depends on it: its output goes into a condition that both published denoisers drop (spec section
-8). It is here because the published training computes it, and because researchers may want to look at it.
+Nothing of a reaction depends on it: its output goes into a condition that both published denoisers drop
+(docs/method.md 4.4). It is here because the published training computes it, and because researchers may want to
+look at it.
 
 Attention is causal and the speaker's tokens come first, so their keys and values depend on neither the diffusion step
 nor the noised latent: `prepare` computes them once for all steps.
@@ -51,7 +52,7 @@ class PriorMemory:
 
 
 def distance_bucket(distance: Tensor) -> Tensor:
-    """Row of the relative-position table for integer distances query - key index (spec section 4)."""
+    """Row of the relative-position table for integer distances query - key index (docs/method.md 4.3)."""
     half = BUCKETS // 2
     far = half + (torch.log(distance.clamp(min=1).float() / half) / log(FURTHEST / half) * (BUCKETS - half)).long()
     return torch.where(distance < half, distance.clamp(min=0), far.clamp(max=BUCKETS - 1))

@@ -1,4 +1,4 @@
-"""PSSL: a transformer that turns a listener's own behaviour into a style vector (paper section 3.2, spec section 2)."""
+"""PSSL: a transformer that turns a listener's own behaviour into a style vector (paper 3.2, docs/method.md 3)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""PWSG: a hypernetwork that turns a style into shifts of some denoiser weights (paper section 3.3, spec section 7)."""
+"""PWSG: a hypernetwork that turns a style into shifts of some denoiser weights (paper 3.3, docs/method.md 7)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -145,7 +145,7 @@ def edited_weights(
 
     `strength` 0 gives the generic generator, 1 the listener as learnt, up to 2 exaggerates. `predict`: see
     `WeightEditorConfig`. A shift without rows for the query leaves the query as it is, except that with
-    `zero_query_rows` predicting "weight" sets these rows to zero, as the published code does (spec 7).
+    `zero_query_rows` predicting "weight" sets these rows to zero, as published (docs/method.md 7.3).
     """
     parameters = dict(denoiser.named_parameters())
     edits = {}

@@ -1,4 +1,4 @@
-"""The full-size probes: weights made by the written recipe, then single calls (spec section 13)."""
+"""The full-size probes: weights made by the written recipe, then single calls (docs/method.md 17.1)."""
 
 import json
 import re

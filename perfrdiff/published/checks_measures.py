@@ -8,7 +8,7 @@ from perfrdiff.features.audio import mfcc
 from perfrdiff.published.fixtures import Deviation, Fixture, compare
 
 EXACT = 2e-6  # of the scale: the published code sums in float32
-MFCC_TOLERANCE = 1.5e-4 / 72  # spec section 13: 1.5e-4 at scale 72
+MFCC_TOLERANCE = 1.5e-4 / 72  # docs/method.md 17.2: 1.5e-4 at scale 72
 
 
 def check_metrics(fixture: Fixture) -> list[Deviation]:

@@ -1,6 +1,6 @@
 """Where the published code does something that is a defect, each as one named option; False is the corrected way.
 
-The numbers are those of the list of quirks in docs/method.md. Metrics have their own two columns, see
+The numbers are those of the quirks in docs/method.md 12. Metrics have their own two columns, see
 `perfrdiff.metrics`. Light to import: the shell's --help stands on it.
 """
 

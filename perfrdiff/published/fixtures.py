@@ -25,7 +25,7 @@ from perfrdiff.published import names
 from perfrdiff.published.inference import PublishedModel, Speaker
 
 ATTRIBUTES, COEFFICIENTS = 25, 58  # width of what the emotion and the render variant predict
-CALL = 5e-5  # of the output's scale: tolerance of a single network call (spec section 13)
+CALL = 5e-5  # of the output's scale: tolerance of a single network call (docs/method.md 17.2)
 END_TO_END = 1e-4  # of the output's scale: tolerance of a whole sampling run
 SMALLEST_SCALE = 0.02  # results smaller than this are compared as if they were this large
 

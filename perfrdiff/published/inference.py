@@ -1,5 +1,5 @@
-"""Both published variants from features to reactions (spec section 8), any clip length, any number of listeners, clips
-and samples in one call.
+"""Both published variants from features to reactions (docs/method.md 8), any clip length, any number of listeners,
+clips and samples in one call.
 
 The published code pads nothing and takes 750 frames only. Here a clip is lengthened to whole windows by holding its
 last frame, and the reaction is cut back to the clip. Because the speaker's stream is shifted by at least as many frames
@@ -134,7 +134,7 @@ def personal_edits(
 def draw_noise(
     model: PublishedModel, speaker: Speaker, samples: int, options: Options, generator: torch.Generator | None = None
 ) -> Noise:
-    """Noise in the published order: prior start, a draw per step, decoder start (spec section 8, point 7).
+    """Noise in the published order: prior start, a draw per step, decoder start (docs/method.md 8.3).
 
     With the same torch generator state the emotion variant's draws are those of the published code. Its render variant
     also spends numbers on the dropout of an encoder left in training mode, so seeds do not carry over there.
@@ -147,7 +147,7 @@ def draw_noise(
         rows = (clips, windows, samples, 1, model.prior.config.width)
         prior = torch.randn(rows, generator=generator)
         for _ in range(options.steps):
-            torch.randn(rows, generator=generator)  # drawn and multiplied by 0 (spec section 5)
+            torch.randn(rows, generator=generator)  # drawn and multiplied by 0 (docs/method.md 6.3)
     shared = 1 if model.variant == "render" else windows
     start = torch.randn((clips, shared, samples, config.window, config.features), generator=generator)
     steps = None

@@ -1,4 +1,4 @@
-"""The losses of the published training (spec section 9), each over B clips with K samples."""
+"""The losses of the published training (docs/method.md 9.1 to 9.6), each over B clips with K samples."""
 
 from dataclasses import dataclass
 

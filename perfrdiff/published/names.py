@@ -174,8 +174,8 @@ def target_name(module: str) -> str:
 def drop_probabilities(arguments: Mapping, variant: str) -> dict[str, float]:
     """The settings' drop probabilities under our names; the published defaults fill the gaps.
 
-    The render variant reads `past_l_3dmm_drop_prob`, although its published file says `past_l_emotion_drop_prob` (spec
-    section 14, quirk 9).
+    The render variant reads `past_l_3dmm_drop_prob`, although its published file says `past_l_emotion_drop_prob`
+    (docs/method.md 12, quirk 9).
     """
     names = DROP_SETTINGS | {PAST_DROP_SETTING[variant]: "past_listener"}
     return {ours: float(arguments.get(theirs, PUBLISHED_DROP)) for theirs, ours in names.items()}

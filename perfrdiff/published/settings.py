@@ -71,7 +71,7 @@ class TrainerSettings:
     seed: int
     epochs: int
     start_epoch: int
-    clip_gradients: bool  # to norm 5 (spec section 9)
+    clip_gradients: bool  # to norm 5 (docs/method.md 9.1)
     save_period: int  # epochs
     val_period: int  # epochs
     resume: str | None

@@ -1,4 +1,4 @@
-"""What the published training computes in one step, with every random draw given from outside (spec section 9)."""
+"""What the published training computes in one step, with every random draw given from outside (docs/method.md 9.3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def draw(
 ) -> Draws:
     """Draws of one step: window starts and noise from torch, diffusion steps from numpy, as published.
 
-    The last possible window start is never drawn (spec section 14, quirk 12).
+    The last possible window start is never drawn (docs/method.md 12, quirk 12).
     """
     config = model.denoiser.config
     rows, starts = clips * samples, frames - 2 * config.window

@@ -48,7 +48,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Variant:
-    """What the published settings say and the files do not (spec section 1)."""
+    """What the published settings say and the files do not (docs/method.md 5.1)."""
 
     name: str  # "emotion" or "render"
     heads: int  # of the denoiser

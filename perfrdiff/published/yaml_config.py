@@ -304,7 +304,7 @@ def _divides(reader: Reader, where: str, width: int, heads: int) -> None:
 
 
 def _targets(reader: Reader, editor: Mapping, denoiser: DenoiserConfig) -> dict[str, tuple[int, int]]:
-    """The edited weights in the order of torch's named_modules, which is that of the editor's branches (spec 7)."""
+    """The edited weights in the order of torch's named_modules, that of the editor's branches (docs/method.md 7.2)."""
     output = "to_emotion_feat" if denoiser.variant == "emotion" else "to_3dmm_feat"
     width, inner = denoiser.width, denoiser.feedforward
     rows = {"all": 3, "kv": 2}[editor["modify"]] * width

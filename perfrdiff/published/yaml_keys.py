@@ -1,7 +1,7 @@
 """Every key of the published YAML files: what it has to be, and what becomes of it.
 
 A key is *used*, or *fixed* (other values mean networks that no published file uses and that are not built here), or
-*ignored* by the published code, which never reads it (spec section 14, quirks 8, 9 and 11), or *idle*: read there, of
+*ignored* by the published code, which never reads it (docs/method.md 12, quirks 8, 9 and 11), or *idle*: read there, of
 no consequence here.
 """
 

@@ -1,4 +1,4 @@
-"""GAFRG, the generic generator (spec section 9): prior and decoder together, on K appropriate reactions per speaker."""
+"""GAFRG, the generic generator (docs/method.md 9.3): prior and decoder together, K appropriate reactions a speaker."""
 
 from dataclasses import replace
 

@@ -1,1 +1,1 @@
-"""PIRender, the network that animates a photo, rewritten from its specification (spec renderers.md section 1)."""
+"""PIRender, the network that animates a photo, rewritten from its specification (docs/method.md 13.6)."""

@@ -19,7 +19,7 @@ from .network import BEFORE, Network, Source
 from .weights import read
 
 REACT_PICTURE, ORIGINAL_PICTURE = 224, 256  # pixels the weights were trained on
-GPU_BATCH = 16  # frames of one run; on a CPU one at a time is fastest (spec renderers.md section 7)
+GPU_BATCH = 16  # frames of one run; on a CPU one at a time is fastest (docs/method.md 13.12)
 PRECISIONS = ("float32", "bfloat16")
 
 

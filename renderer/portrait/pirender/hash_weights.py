@@ -1,4 +1,4 @@
-"""Weights that anybody can make again: the hash rule of spec renderers.md section 5, for checks and benchmarks."""
+"""Weights that anybody can make again: the hash rule of docs/method.md 13.13, for checks and benchmarks."""
 
 from __future__ import annotations
 

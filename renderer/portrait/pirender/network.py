@@ -1,6 +1,6 @@
 """PIRender as it is used: the same numbers as `plain.py`, without the work that is dead, repeated or badly arranged.
 
-What is different, each exact up to rounding (spec renderers.md section 7, levels L1 to L4):
+What is different, each exact up to rounding (docs/method.md 13.12, levels L1 to L4):
 * descriptors of a whole sequence in one run of the mapping network; all AdaIN multi-layer perceptrons in one product;
 * what only the source picture decides is computed once (`source`); the blocks' overwritten branches are not computed;
 * AdaIN and LayerNorm2d are one kernel each (group normalisation with C groups and with one);

@@ -95,7 +95,7 @@ class PlainPIRender:
         for level in reversed(levels):
             for block in range(self._sizes.residuals):
                 name = f"{net}.decoder.res{level}.res{block}"
-                # computed and thrown away, as the published network does (spec 1.5)
+                # computed and thrown away, as the published network does (docs/method.md 13.9)
                 self._adain(f"{name}.norm1", F.conv2d(x, *self._layer(f"{name}.conv1"), padding=1), descriptor)
                 y = F.conv2d(x, *self._layer(f"{name}.conv2"), padding=1)
                 x = self._keep(name, x + self._adain(f"{name}.norm2", y, descriptor))
@@ -143,7 +143,7 @@ def enlarged(positions: Tensor, height: int, width: int) -> Tensor:
     """Sampling positions (B, h, w, 2) for the full picture, (B, height, width, 2).
 
     They were made for corner-aligned sampling and are used for edge-aligned: a zero flow shrinks the picture by 1.8 %
-    at 224 pixels. The weights were trained with that, so it stays (spec 1.4).
+    at 224 pixels. The weights were trained with that, so it stays (docs/method.md 13.8).
     """
     fine = F.interpolate(positions.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
     return fine.permute(0, 2, 3, 1)

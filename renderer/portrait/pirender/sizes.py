@@ -1,6 +1,6 @@
 """The sizes of a PIRender network, and the name and shape of every tensor that a checkpoint of these sizes holds.
 
-Source: spec renderers.md section 1. The names, misspelt `warpping_net` included, are the published checkpoints' own.
+Source: docs/method.md 13.6 to 13.9. The names, misspelt `warpping_net` included, are the published checkpoints' own.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def climb_stages(s: Sizes) -> list[tuple[int, int, int]]:
 
 
 def is_dead(name: str) -> bool:
-    """Whether a tensor exists in every checkpoint but never reaches the picture (spec 1.5)."""
+    """Whether a tensor exists in every checkpoint but never reaches the picture (docs/method.md 13.9)."""
     return ".decoder.res" in name and (".conv1." in name or ".norm1." in name)
 
 

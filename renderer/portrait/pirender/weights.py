@@ -1,6 +1,6 @@
 """Reading PIRender's published checkpoints: nothing in a file is run, and every name is checked.
 
-Formats (spec renderers.md 1.7): REACT's `cur_model_fold.pth` with the weights under `state_dict`; the original's
+Formats (docs/method.md 13.10): REACT's `cur_model_fold.pth` with the weights under `state_dict`; the original's
 `epoch_…_checkpoint.pt` with `net_G_ema`, or `net_G` whose names begin with `module.`; a bare table of tensors; and the
 .safetensors that `import_checkpoint` makes of any of them.
 """

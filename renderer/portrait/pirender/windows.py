@@ -1,4 +1,4 @@
-"""The 27 frames that each frame's descriptor is read from (spec renderers.md section 2)."""
+"""The 27 frames that each frame's descriptor is read from (docs/method.md 13.11)."""
 
 from __future__ import annotations
 
