@@ -84,7 +84,7 @@ def main() -> int:
 
     edits = inference.personal_edits(model, behaviour)
     streams = {"audio": torch.randn(frames, 78), "coefficients": 0.1 * torch.randn(frames, 58)}
-    how = sampling.WindowOptions(OPTIONS.steps, 7.5, ("audio", "coefficients"), 25, 1.0)
+    how = sampling.SamplingOptions(OPTIONS.steps, 7.5, ("audio", "coefficients"), 25, 1.0)
     words = f"{OPTIONS.samples} x {OPTIONS.seconds:g} s, {OPTIONS.steps} steps"
     started = time.process_time()
     sampling.sample_sequence(denoiser, streams, OPTIONS.samples, 0, how, edits)
@@ -92,7 +92,7 @@ def main() -> int:
         f"{words}, sound:      {time.process_time() - started:7.1f} CPU-s, peak memory so far {peak_memory():.2f} GiB"
     )
     speaker = inference.Speaker(*(stream[None] for stream in streams.values()))
-    options = inference.Options(steps=OPTIONS.steps)
+    options = inference.SamplingOptions(steps=OPTIONS.steps)
     noise = inference.seeded_noise(model, speaker, OPTIONS.samples, options, 0)
     started = time.process_time()
     inference.infer(model, speaker, noise, options, edits, inference.Compat.named("published"))

@@ -4,7 +4,6 @@ A checkpoint is one safetensors file that carries the networks, the normaliser, 
 metadata, every architecture size. Loading says what is missing or unexpected, by name.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,48 +11,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
-from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
-from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
-from perfrdiff.models.prior import Prior, PriorConfig
-from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
-from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
+from perfrdiff.files import read_safetensors, sha256_of, under, write_safetensors
+from perfrdiff.models import registry
+from perfrdiff.models.autoencoder import WindowAutoencoder
+from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.prior import Prior
+from perfrdiff.models.registry import NETWORKS
+from perfrdiff.models.style_encoder import StyleEncoder
+from perfrdiff.models.weight_editor import WeightEditor
 from perfrdiff.rehearsal import Rehearsal
+from perfrdiff.sampling import SamplingOptions
 from perfrdiff.style_reading import StyleReading
 
 FOLDER = Path(os.environ.get("PERFRDIFF_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
 FORMAT = 1
-NETWORKS: dict[str, tuple[type[nn.Module], type]] = {
-    "denoiser": (Denoiser, DenoiserConfig),
-    "style_encoder": (StyleEncoder, StyleEncoderConfig),
-    "weight_editor": (WeightEditor, WeightEditorConfig),
-}
-PUBLISHED_ONLY: dict[str, tuple[type[nn.Module], type]] = {
-    "autoencoder": (WindowAutoencoder, AutoencoderConfig),  # attributes -> latent, coefficients
-    "coefficient_autoencoder": (WindowAutoencoder, AutoencoderConfig),
-    "prior": (Prior, PriorConfig),
-}
-"""Networks that only imported published weights have."""
-
-
-@dataclass(frozen=True)
-class SamplingDefaults:
-    """How the weights are meant to be sampled."""
-
-    steps: int = 50  # denoising network calls per window
-    guidance: float = 7.5
-    guidance_over: tuple[str, ...] = ()  # conditions the unconditional branch loses; empty: all of them (published)
-    slide: int = 25  # new frames (tokens, where weights have these) per window
-    clamp: float = 1.0  # limit of a predicted x0, network units
-    head_smoothing: float = 0.0  # frames: standard deviation of a Gaussian over where the head is; a third over nods
-    solver: str = "ddim"  # (published) or "dpm": `sampling.dpm_solver`
-    audio_range: bool = False  # scale the speaker's audio to 0 … 1 over the clip (published render weights)
+FITTED = ("style_reading", "rehearsal")
+"""Parts of the demo weights that are fitted numbers, no networks."""
 
 
 @dataclass
@@ -65,7 +43,7 @@ class Checkpoint:
     weight_editor: WeightEditor
     normalizer: Normalizer | MotionCodec  # how frames become what the networks see, and back
     styles: dict[str, Tensor]  # name -> (projection,) unit style vectors
-    sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     description: str = ""
     name: str = ""
     sha256: str = ""
@@ -93,25 +71,22 @@ def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
     """
     tensors: dict[str, Tensor] = {}
     sizes = {}
-    for name in (*NETWORKS, *PUBLISHED_ONLY):
+    for name in NETWORKS:
         network = getattr(checkpoint, name)
         if network is None:
             continue
         sizes[name] = asdict(network.config)
         for key, value in network.state_dict().items():
-            tensors[f"{name}.{key}"] = (value.half() if half else value).contiguous()
-    tensors |= {f"normalizer.{key}": value.contiguous() for key, value in checkpoint.normalizer.tensors().items()}
-    tensors |= {f"styles.{key}": value for key, value in checkpoint.styles.items()}
-    for name in ("style_reading", "rehearsal"):
+            tensors[f"{name}.{key}"] = value.half() if half else value
+    for name in ("normalizer", *FITTED):
         part = getattr(checkpoint, name)
         if part is not None:
-            tensors |= {f"{name}.{key}": value.contiguous() for key, value in part.tensors().items()}
-    part = path.with_suffix(".part")
-    save_file(tensors, part, metadata=header(sizes, checkpoint.sampling, checkpoint.description))
-    part.rename(path)
+            tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+    tensors |= {f"styles.{key}": value for key, value in checkpoint.styles.items()}
+    write_safetensors(path, tensors, header(sizes, checkpoint.sampling, checkpoint.description))
 
 
-def header(sizes: Mapping[str, dict], sampling: SamplingDefaults, description: str) -> dict[str, str]:
+def header(sizes: Mapping[str, dict], sampling: SamplingOptions, description: str) -> dict[str, str]:
     """What a checkpoint says of itself: network name -> its configuration's fields, how to sample, what it is."""
     return {
         "format": str(FORMAT),
@@ -136,14 +111,7 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
     if not path.is_file():
         known = ", ".join(available(folder)) or "none"
         raise InputError(f"There are no weights named '{name}': {path.name} is not in {folder}. Present: {known}.")
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise InputError(
-            f"{path.name} cannot be read as safetensors weights ({error}); fetch or train it again."
-        ) from None
+    about, tensors = read_safetensors(path, "safetensors weights", "fetch or train it again")
     if about.get("format") != str(FORMAT):
         raise InputError(
             f"{path.name} holds no PerFRDiff checkpoint of format {FORMAT}; it says {about.get('format')}."
@@ -163,45 +131,35 @@ def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
     """The checkpoint of a file's metadata and tensors."""
     sizes = json.loads(about["sizes"])
     networks = {}
-    for part, (network, config) in (NETWORKS | PUBLISHED_ONLY).items():
-        if part in PUBLISHED_ONLY and part not in sizes:
+    for name, kind in NETWORKS.items():
+        if not kind.required and name not in sizes:
             continue
-        # The published editor has 1.6 billion numbers: it is built without memory of its own and then stays in the
-        # mapped file. The others have fixed tables that are not in the file, so they are built in full.
-        mapped = network is WeightEditor
-        with torch.device("meta" if mapped else "cpu"):
-            built = network(config(**sizes[part]))
-        _fill(built, _under(tensors, part), f"{path.name}, {part}", assign=mapped)
-        if next(built.parameters()).dtype == torch.float16:
-            built = built.float()
-        networks[part] = built.eval().requires_grad_(False)
+        # The published editor is built without memory of its own and then stays in the mapped file. The others have
+        # fixed tables that are not in the file, so they are built in full.
+        mapped = name == "weight_editor"
+        network = registry.build(name, sizes[name], without_memory=mapped)
+        _fill(network, under(tensors, name), f"{path.name}, {name}", assign=mapped)
+        if next(network.parameters()).dtype == torch.float16:
+            network = network.float()
+        networks[name] = network.eval().requires_grad_(False)
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
-    reading, rehearsal = _under(tensors, "style_reading"), _under(tensors, "rehearsal")
+    probe, rehearsal = under(tensors, "style_reading"), under(tensors, "rehearsal")
     return Checkpoint(
         **networks,
-        normalizer=_normalizer(_under(tensors, "normalizer")),
-        styles=_under(tensors, "styles"),
-        sampling=SamplingDefaults(**sampling),
+        normalizer=_normalizer(under(tensors, "normalizer")),
+        styles=under(tensors, "styles"),
+        sampling=SamplingOptions(**sampling),
         description=about.get("description", ""),
         name=path.stem,
-        sha256=_sha256(path),
-        style_reading=StyleReading(**reading) if reading else None,
+        sha256=sha256_of(path),
+        style_reading=StyleReading(**probe) if probe else None,
         rehearsal=Rehearsal(**rehearsal) if rehearsal else None,
     )
 
 
 def _normalizer(tensors: dict[str, Tensor]) -> Normalizer | MotionCodec:
     return MotionCodec(**tensors) if "listener_into" in tensors else Normalizer(**tensors)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key[len(prefix) + 1 :]: value for key, value in tensors.items() if key.startswith(prefix + ".")}
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str, assign: bool = False) -> None:

@@ -20,6 +20,7 @@ from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATIO
 from perfrdiff.listener_shift import ListenerShift, listener_shift
 from perfrdiff.manner import Manner
 from perfrdiff.models.layers import Edits
+from perfrdiff.models.registry import NETWORKS
 from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
 from perfrdiff.rehearsal import SEED, Rehearsal
@@ -53,7 +54,7 @@ class Reactor:
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
-        parts = *checkpoints.NETWORKS, "normalizer", "style_reading", "rehearsal", *checkpoints.PUBLISHED_ONLY
+        parts = *NETWORKS, "normalizer", *checkpoints.FITTED
         present = {name: getattr(checkpoint, name) for name in parts if getattr(checkpoint, name) is not None}
         self.checkpoint = replace(checkpoint, **{name: part.to(self.device) for name, part in present.items()})
         self._edits: Edits | None = None
@@ -137,7 +138,7 @@ class Reactor:
         if audience is None:
             raise InputError(f"The weights '{self.checkpoint.name}' have no audience to rehearse before.")
         streams = {"audio": audience.audio.float(), "coefficients": audience.coefficients.float()}
-        options = self._options(self.checkpoint.sampling.steps, self.checkpoint.sampling.guidance)
+        options = self.checkpoint.sampling
         denoiser, edits = self.checkpoint.denoiser, self._edited(style, "personal").edits(self.checkpoint.denoiser)
         with torch.inference_mode():
             made = sampling.sample_sequence(denoiser, streams, len(audience.audio), seed, options, edits)
@@ -185,12 +186,6 @@ class Reactor:
         """What the weight editor makes of a style."""
         networks = self.checkpoint.weight_editor, self.checkpoint.denoiser
         return listener_shift(*networks, style, self.checkpoint.name, self.checkpoint.sha256, name)
-
-    def _options(self, steps: int, guidance: float) -> sampling.WindowOptions:
-        defaults = self.checkpoint.sampling
-        return sampling.WindowOptions(
-            steps, guidance, defaults.guidance_over, defaults.slide, defaults.clamp, defaults.solver
-        )
 
     def react(
         self,
@@ -244,7 +239,7 @@ class Reactor:
             affect = affect_attributes(coefficients) if self.checkpoint.published else None
         elif len(_checked(affect, AFFECT_WIDTH, "speaker's affect")) != len(audio):
             raise InputError(f"The speaker has {len(audio)} frames of audio but {len(affect)} of affect.")
-        options = self._options(steps, guidance)
+        options = replace(defaults, steps=steps, guidance=guidance)
         normalizer = self.checkpoint.normalizer
         with torch.inference_mode():
             sound = normalizer.audio(torch.tensor(audio, device=self.device))
@@ -288,7 +283,7 @@ class Reactor:
         affect: np.ndarray,
         samples: int,
         seed: int,
-        options: sampling.WindowOptions,
+        options: sampling.SamplingOptions,
         faults: Compat,
         progress: Callable[[float], None] | None,
     ) -> Tensor:
@@ -297,9 +292,8 @@ class Reactor:
         speaker = inference.Speaker(
             sound[None], face[None], torch.tensor(affect, dtype=torch.float32, device=self.device)[None]
         )
-        how = inference.Options(options.steps, options.guidance, slide=options.slide, clamp=options.clamp)
-        noise = inference.seeded_noise(model, speaker, samples, how, seed)
-        return inference.infer(model, speaker, noise, how, self._edits, faults, progress).reactions[0]
+        noise = inference.seeded_noise(model, speaker, samples, options, seed)
+        return inference.infer(model, speaker, noise, options, self._edits, faults, progress).reactions[0]
 
 
 def _within(raw: np.ndarray) -> np.ndarray:

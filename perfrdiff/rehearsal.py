@@ -7,7 +7,7 @@ what it says of them, all else by the listener's manner (perfrdiff.manner).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from perfrdiff.counted_habits import HABITS, habits_of
 from perfrdiff.manner import LEAST, MOST, Manner
+from perfrdiff.models.fixed_tensors import FixedTensors
 from perfrdiff.style_reading import StyleReading
 
 NAMES = list(HABITS)
@@ -36,8 +37,7 @@ Made = Callable[[Tensor], np.ndarray]
 """Style (style,) -> its reactions to the audience (K, frames, 58)."""
 
 
-@dataclass(frozen=True)
-class Rehearsal:
+class Rehearsal(FixedTensors):
     """The audience of a rehearsal, and what moving a style changes; it travels in the checkpoint."""
 
     audio: Tensor  # (K, tokens, patch * 78) of K speakers
@@ -73,12 +73,6 @@ class Rehearsal:
             shown = habits_of(manner.applied(clips))  # small nods that shrink are seen no more
             moved = (moved + step * ((goal - shown) / spread)[RATES] @ back).clip(-FURTHEST, FURTHEST)
         return style + torch.tensor(moved).to(style) @ reading.moves[RATES], manner
-
-    def to(self, device: torch.device | str) -> "Rehearsal":
-        return Rehearsal(**{name: value.to(device) for name, value in self.tensors().items()})
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def manner_for(clips: np.ndarray, goal: np.ndarray) -> Manner:

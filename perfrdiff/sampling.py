@@ -183,15 +183,20 @@ def dpm_solver(
 
 
 @dataclass(frozen=True)
-class WindowOptions:
-    """How a long reaction is made window by window."""
+class SamplingOptions:
+    """How reactions are sampled; a checkpoint carries those it was made for. The defaults are published."""
 
-    steps: int
-    guidance: float
-    guidance_over: tuple[str, ...]
-    slide: int  # new frames per window
-    clamp: float
-    solver: str = "ddim"  # or "dpm"
+    steps: int = 50  # denoising network calls per window
+    guidance: float = 7.5  # classifier-free guidance scale
+    guidance_over: tuple[str, ...] = ()  # conditions the unconditional branch loses; empty: all of them (published)
+    slide: int = 25  # new frames (tokens, where weights have these) per window
+    clamp: float = 1.0  # limit of a predicted x0, network units
+    head_smoothing: float = 0.0  # frames: standard deviation of a Gaussian over where the head is; a third over nods
+    solver: str = "ddim"  # (published) or "dpm": `dpm_solver`
+    eta: float = 0.0  # of DDIM; only the render variant of the published code takes one
+    audio_range: bool = False  # scale the speaker's audio to 0 … 1 over the clip (published render weights)
+    prior_steps: int = 50  # denoising calls of the prior, which only imported published weights have
+    prior_guidance: float = 1.0
 
     def denoised(
         self,
@@ -222,7 +227,7 @@ def sample_sequence(
     streams: dict[str, Tensor],
     samples: int,
     seed: int,
-    options: WindowOptions,
+    options: SamplingOptions,
     edits: Edits | None = None,
     progress: Callable[[float], None] | None = None,
     discard_last_call: bool = False,

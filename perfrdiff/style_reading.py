@@ -7,7 +7,6 @@ let expect. How far either is to be trusted was fitted on simulated persons in d
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from perfrdiff.counted_habits import habits_of, read_habits
 from perfrdiff.features.coefficients import FPS
+from perfrdiff.models.fixed_tensors import FixedTensors
 
 LENGTHS = 10.0, 30.0, 90.0  # seconds of listening for which the trust is fitted
 EXTREME = 2.5  # spreads over persons from the usual, beyond which a count is taken for this
@@ -25,8 +25,7 @@ LEAST_REACH = 0.1
 UNHEARD_OF = 0.001  # share of the simulated clips that are livelier than what the style encoder is believed on
 
 
-@dataclass(frozen=True)
-class StyleReading:
+class StyleReading(FixedTensors):
     """A linear reading of H habits from styles; it travels in the checkpoint."""
 
     mean: Tensor  # (style,)
@@ -119,12 +118,6 @@ class StyleReading:
         nearest = in_style * said + in_count * counted.nan_to_num(0.0)  # nan: no nod, and so no size of nods
         enough = min(1.0, seconds / LENGTHS[0])
         return nearest, enough * nearest / torch.lerp(reach[before], reach[before + 1], float(place - before))
-
-    def to(self, device: torch.device) -> "StyleReading":
-        return StyleReading(**{name: value.to(device) for name, value in self.tensors().items()})
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def spread_of(tokens: Tensor) -> Tensor:

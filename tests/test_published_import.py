@@ -155,7 +155,7 @@ def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
 
     rows = (speaker.audio, speaker.coefficients - react_mean(), affect_attributes(speaker.coefficients))
     streams = inference.Speaker(*(torch.tensor(row, dtype=torch.float32)[None] for row in rows))
-    options = inference.Options(steps=4, slide=5)
+    options = inference.SamplingOptions(steps=4, slide=5)
     noise = inference.seeded_noise(model, streams, 2, options, 0)
     out = inference.infer(model, streams, noise, options, compat=inference.Compat.parse("published")).reactions[0]
     if variant == "emotion":

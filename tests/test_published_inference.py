@@ -11,11 +11,11 @@ from perfrdiff.models.layers import WeightEdit
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
 from perfrdiff.published import inference, variants
 from perfrdiff.published.compat import CORRECTED, PUBLISHED, Compat, reasons
-from perfrdiff.published.inference import Options, PublishedModel, Speaker
+from perfrdiff.published.inference import PublishedModel, SamplingOptions, Speaker
 from perfrdiff.published.names import filled
 
 WINDOW = 10
-OPTIONS = Options(steps=6, guidance=3.0, slide=5)
+OPTIONS = SamplingOptions(steps=6, guidance=3.0, slide=5)
 
 
 def small_model(variant):

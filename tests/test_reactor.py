@@ -15,6 +15,7 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.reactor import Reactor
+from perfrdiff.sampling import SamplingOptions
 
 
 def tiny_checkpoint():
@@ -33,7 +34,7 @@ def tiny_checkpoint():
         editor.eval(),
         normalizer,
         {"Warm": torch.nn.functional.normalize(torch.randn(16), dim=0)},
-        checkpoints.SamplingDefaults(steps=4, guidance=1.5, slide=10, clamp=6.0),
+        SamplingOptions(steps=4, guidance=1.5, slide=10, clamp=6.0),
         "tiny, random: for tests",
     )
 
@@ -150,7 +151,7 @@ def token_checkpoint(speaker):
         coefficients=widths["listener"], width=16, layers=1, heads=2, feedforward=24, projection=16, max_frames=20
     )
     editor = WeightEditorConfig(style=16, hidden=24, rank=2, targets=render_targets(config))
-    sampling = checkpoints.SamplingDefaults(steps=4, guidance=1.0, slide=4, clamp=6.0)
+    sampling = SamplingOptions(steps=4, guidance=1.0, slide=4, clamp=6.0)
     networks = Denoiser(config).eval(), StyleEncoder(encoder).eval(), WeightEditor(editor).eval()
     return checkpoints.Checkpoint(*networks, codec, {}, sampling)
 

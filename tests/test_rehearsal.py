@@ -137,7 +137,7 @@ def test_rates_are_brought_nearer_by_the_style(clips, monkeypatch):
     # An audience that makes everybody blink more tells no more of the listener.
     shift = torch.zeros(len(NAMES))
     shift[RATES[1]] = 0.8
-    style, _ = replace(audience, chance=shift).settled(torch.zeros(2), expected, True, Reading, counted)
+    style, _ = audience.with_tensors(chance=shift).settled(torch.zeros(2), expected, True, Reading, counted)
     assert counted(style)[RATES[1]] == pytest.approx(0.8 + followed[1] * 1.0)
 
 
@@ -177,8 +177,8 @@ def test_the_demo_listener_has_a_manner_and_keeps_it(reactor, clips, tmp_path):
 def test_a_rehearsal_travels_in_the_checkpoint(reactor, tmp_path):
     checkpoints.save(reactor.checkpoint, tmp_path / "copy.safetensors")
     again = checkpoints.load("copy", tmp_path).rehearsal
-    kept = reactor.checkpoint.rehearsal.tensors()
-    assert all(torch.equal(value, again.tensors()[name]) for name, value in kept.items())
+    kept = reactor.checkpoint.rehearsal.state_dict()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in kept.items())
 
 
 def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):

@@ -8,7 +8,7 @@ from perfrdiff import sampling
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 
 SMALL = DenoiserConfig(width=32, layers=2, heads=4, feedforward=48, window=20, reaction_delay=4)
-OPTIONS = sampling.WindowOptions(steps=4, guidance=1.5, guidance_over=("audio", "coefficients"), slide=10, clamp=6.0)
+OPTIONS = sampling.SamplingOptions(steps=4, guidance=1.5, guidance_over=("audio", "coefficients"), slide=10, clamp=6.0)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_whoever_never_nods_tells_nothing_of_the_size_of_nods(people):
     still[:, CHANNEL["rotationX"]] = np.pi
     told = reading.told(reading.mean, still)
     assert told.isfinite().all()
-    alone = replace(reading, moves=torch.eye(len(HABITS), STYLE))
+    alone = reading.with_tensors(moves=torch.eye(len(HABITS), STYLE))
     assert alone.told(reading.mean, still)[NOD_SIZE] == pytest.approx(float(reading.mean[NOD_SIZE]), abs=1e-5)
 
 
@@ -130,7 +130,7 @@ def test_the_demo_weights_move_real_listeners_styles_and_keep_their_reading(tmp_
         assert torch.allclose(reactor.style_of(behaviour), reading.told(plain, behaviour) if moved else plain)
     checkpoints.save(reactor.checkpoint, tmp_path / "copy.safetensors")
     again = checkpoints.load("copy", tmp_path).style_reading
-    assert all(torch.equal(value, again.tensors()[name]) for name, value in reading.tensors().items())
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in reading.state_dict().items())
 
 
 def test_a_real_face_does_not_make_the_demo_listener_flutter():

@@ -56,7 +56,7 @@ def test_styles_of_disguised_persons_are_read(codec):
     )
     reading = read_styles(StyleEncoder(config).eval(), corpus, persons=6)
     assert reading.trust.shape == (len(LENGTHS), 2, len(HABITS)) and (reading.trust >= 0).all()
-    assert all(value.isfinite().all() for value in reading.tensors().values())
+    assert all(value.isfinite().all() for value in reading.state_dict().values())
     own = read_habits(np.array([[quantities(clip) for clip in clips[i : i + 3]] for i in range(0, 18, 3)]))
     assert np.allclose(reading.usual, own.mean(0), atol=0.15)
 

@@ -127,6 +127,6 @@ def load_corpus(config: CorpusConfig, folder: Path) -> Corpus:
     folder.mkdir(parents=True, exist_ok=True)
     saved = {name: getattr(corpus, name) for name in Corpus.__dataclass_fields__ if name != "codec"}
     part = path.with_suffix(".part")
-    torch.save({**saved, "codec": corpus.codec.tensors()}, part)
+    torch.save({**saved, "codec": corpus.codec.state_dict()}, part)
     part.rename(path)
     return corpus

@@ -7,13 +7,13 @@ directions count as much as the slow ones, and a window has fewer tokens than fr
 of this; they use `perfrdiff.data.normalizer`.
 """
 
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from perfrdiff.features.coefficients import COEFFICIENT_NAMES, EXPRESSION, ROTATION, TRANSLATION, WIDTH
+from perfrdiff.models.fixed_tensors import FixedTensors
 
 PATCH = 5  # frames in a token, 0.2 s
 KEPT = 1.5  # directions of less variance than this, in units of the tracker's noise, are left out
@@ -75,8 +75,7 @@ def _frames_from_three(clips: np.ndarray, mean: Tensor, into: Tensor) -> Tensor:
     return torch.linalg.solve(square, product).float()
 
 
-@dataclass(frozen=True)
-class MotionCodec:
+class MotionCodec(FixedTensors):
     """Coefficients (…, frames, 58) and audio (…, frames, 78) to tokens and back."""
 
     listener_mean: Tensor  # (patch * 58,)
@@ -178,9 +177,3 @@ class MotionCodec:
         before = raw[..., :1, :].expand(*raw.shape[:-2], self.patch - 1, raw.shape[-1])
         rows = torch.cat([before, raw], dim=-2)[..., : count * self.patch, :]
         return rows.unflatten(-2, (count, self.patch)).flatten(-2)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    def to(self, device: torch.device) -> "MotionCodec":
-        return MotionCodec(**{name: value.to(device) for name, value in self.tensors().items()})

@@ -1,13 +1,11 @@
 """What is subtracted from and divided out of the features before published networks see them; in the checkpoint."""
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 
+from perfrdiff.models.fixed_tensors import FixedTensors
 
-@dataclass(frozen=True)
-class Normalizer:
+
+class Normalizer(FixedTensors):
     """Coefficients (…, 58) and audio (…, 78) to network units and back.
 
     The published weights subtract the mean face and divide by nothing: `coefficient_scale` of ones.
@@ -33,9 +31,3 @@ class Normalizer:
 
     def audio(self, raw: Tensor) -> Tensor:
         return (raw - self.audio_mean) / self.audio_scale
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    def to(self, device: torch.device) -> "Normalizer":
-        return Normalizer(**{name: value.to(device) for name, value in self.tensors().items()})

@@ -12,8 +12,8 @@ from perfrdiff.published.compat import PUBLISHED
 from perfrdiff.published.fixtures import END_TO_END, Deviation, Fixture, compare
 from perfrdiff.published.inference import (
     Noise,
-    Options,
     PublishedModel,
+    SamplingOptions,
     guided_prior,
     infer,
     layout,
@@ -89,14 +89,15 @@ def check_denoising(fixture: Fixture) -> list[Deviation]:
 
 def check_generic(fixture: Fixture) -> list[Deviation]:
     """K samples of several clips in one call, no listener."""
-    options = Options(steps=_drawn_steps(fixture))
+    steps = _drawn_steps(fixture)
+    options = SamplingOptions(steps=steps, prior_steps=steps)
     return _reactions(fixture, fixtures.published_model(fixture), None, fixture.config["k"], options)
 
 
 def _drawn_steps(fixture: Fixture) -> int:
     """The generic fixtures name their steps only as the number of draws, one per step."""
     counts = [draw[2] for draw in fixture.config.get("rng_draw_order", []) if draw[0] == "randn_like"]
-    return counts[-1] if counts else Options.steps
+    return counts[-1] if counts else SamplingOptions.steps
 
 
 def check_personal(fixture: Fixture) -> list[Deviation]:
@@ -107,12 +108,15 @@ def check_personal(fixture: Fixture) -> list[Deviation]:
     shifts = model.weight_editor(style)
     edits = personal_edits(model, behaviour, zero_query_rows=True)
     settings = fixture.config["config"]["diffusion_decoder"]
-    options = Options(
-        steps=settings["scheduler"].get("num_inference_timesteps", Options.steps),
+    options = SamplingOptions(
+        steps=settings["scheduler"].get("num_inference_timesteps", SamplingOptions.steps),
+        prior_steps=fixture.config["config"]["diffusion_prior"]
+        .get("scheduler", settings["scheduler"])
+        .get("num_inference_timesteps", SamplingOptions.prior_steps),
         guidance=settings["args"]["guidance_scale"],
         prior_guidance=fixture.config["config"]["diffusion_prior"]["args"]["guidance_scale"],
         eta=settings["scheduler"].get("eta", 0.0),
-        slide=settings["args"].get("window_sliding", Options.slide),
+        slide=settings["args"].get("window_sliding", SamplingOptions.slide),
     )
     found = fixture.stored("style", "mid/hypernet_input_proj", lambda: style)
     found += fixture.stored("style feature", "mid/person_feat", lambda: model.style_encoder.feature(behaviour))
@@ -123,7 +127,9 @@ def check_personal(fixture: Fixture) -> list[Deviation]:
     return found + _reactions(fixture, model, edits, 1, options)
 
 
-def _reactions(fixture: Fixture, model: PublishedModel, edits, samples: int, options: Options) -> list[Deviation]:
+def _reactions(
+    fixture: Fixture, model: PublishedModel, edits, samples: int, options: SamplingOptions
+) -> list[Deviation]:
     speaker = fixture.speaker()
     clips, frames = speaker.audio.shape[:2]
     if edits is None and model.variant == "render":
@@ -153,8 +159,8 @@ def _reactions(fixture: Fixture, model: PublishedModel, edits, samples: int, opt
 
 
 def _slide_from_rows(
-    fixture: Fixture, model: PublishedModel, clips: int, frames: int, samples: int, options: Options
-) -> Options:
+    fixture: Fixture, model: PublishedModel, clips: int, frames: int, samples: int, options: SamplingOptions
+) -> SamplingOptions:
     """The generic fixtures do not name their slide; the number of windows they drew noise for does."""
     window = model.denoiser.config.window
     if "mid/prior_x_T" not in fixture.keys:

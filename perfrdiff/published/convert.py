@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from perfrdiff import checkpoints
-from perfrdiff.checkpoints import SamplingDefaults
 from perfrdiff.data.habits import NAMED_STYLES
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
@@ -25,6 +24,7 @@ from perfrdiff.published import files as published_files
 from perfrdiff.published import variants
 from perfrdiff.published.names import filled
 from perfrdiff.published.variants import RENAMERS, VARIANTS, PublishedFile
+from perfrdiff.sampling import SamplingOptions
 
 AUDIO_WIDTH = 78
 CHUNK = 16 << 20  # numbers converted at a time
@@ -131,7 +131,7 @@ def _convert(
     normalizer = Normalizer(
         torch.from_numpy(mean), torch.ones(WIDTH), torch.zeros(AUDIO_WIDTH), torch.ones(AUDIO_WIDTH)
     )
-    tensors |= {f"normalizer.{key}": value for key, value in normalizer.tensors().items()}
+    tensors |= {f"normalizer.{key}": value for key, value in normalizer.state_dict().items()}
     progress("Making named styles", 0.0)
     tensors |= {f"styles.{key}": value for key, value in named_styles(encoder, normalizer).items()}
     description = (
@@ -209,16 +209,16 @@ def _pieces(value: Tensor) -> Iterator[np.ndarray]:
         yield flat[first : first + CHUNK].numpy()
 
 
-def sampling_defaults(variant: str, window: int) -> SamplingDefaults:
+def sampling_defaults(variant: str, window: int) -> SamplingOptions:
     """How the paper's weights are sampled: emotion in windows side by side, render in windows that overlap by half.
 
     The render variant's guidance is over the speaker alone: the past frames, with which it carries on the listener's
     own movement, stay in both branches.
     """
     if variant == "emotion":
-        return SamplingDefaults(steps=50, guidance=7.5, slide=window)
+        return SamplingOptions(steps=50, guidance=7.5, slide=window)
     over = ("audio", "coefficients")
-    return SamplingDefaults(steps=50, guidance=7.5, guidance_over=over, slide=window // 2, audio_range=True)
+    return SamplingOptions(steps=50, guidance=7.5, guidance_over=over, slide=window // 2, audio_range=True)
 
 
 def _silent(_stage: str, _share: float) -> None:

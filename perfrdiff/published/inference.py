@@ -21,6 +21,7 @@ from perfrdiff.models.prior import Prior, PriorMemory
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
 from perfrdiff.published.compat import CORRECTED, Compat
+from perfrdiff.sampling import SamplingOptions
 
 ROWS_AT_ONCE = 96  # windows x samples denoised together: bounds the memory, does not change the numbers
 ATTRIBUTE_RANGE = ((0.0, 1.0, 15), (-1.0, 1.0, 2), (0.0, 1.0, 8))  # low, high, columns
@@ -48,18 +49,6 @@ class Speaker:
     audio: Tensor  # (C, L, 78) MFCCs
     coefficients: Tensor  # (C, L, 58) minus the mean face
     attributes: Tensor | None = None  # (C, L, 25); the emotion variant and the prior need them
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to sample; the defaults are published."""
-
-    steps: int = 50
-    guidance: float = 7.5
-    prior_guidance: float = 1.0
-    eta: float = 0.0  # only the render variant of the published code takes one
-    slide: int = 25  # render: new frames per window; the emotion variant's windows do not overlap
-    clamp: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +99,7 @@ class Layout:
         return torch.cat([first, rest], dim=2)[:, :, : self.frames]
 
 
-def layout(model: PublishedModel, frames: int, options: Options) -> Layout:
+def layout(model: PublishedModel, frames: int, options: SamplingOptions) -> Layout:
     """The published windows: emotion side by side and one window late, render overlapping and one slide late."""
     window = model.denoiser.config.window
     slide = window if model.variant == "emotion" else options.slide
@@ -132,7 +121,11 @@ def personal_edits(
 
 
 def draw_noise(
-    model: PublishedModel, speaker: Speaker, samples: int, options: Options, generator: torch.Generator | None = None
+    model: PublishedModel,
+    speaker: Speaker,
+    samples: int,
+    options: SamplingOptions,
+    generator: torch.Generator | None = None,
 ) -> Noise:
     """Noise in the published order: prior start, a draw per step, decoder start (docs/method.md 8.3).
 
@@ -146,7 +139,7 @@ def draw_noise(
     if model.prior is not None:
         rows = (clips, windows, samples, 1, model.prior.config.width)
         prior = torch.randn(rows, generator=generator)
-        for _ in range(options.steps):
+        for _ in range(options.prior_steps):
             torch.randn(rows, generator=generator)  # drawn and multiplied by 0 (docs/method.md 6.3)
     shared = 1 if model.variant == "render" else windows
     start = torch.randn((clips, shared, samples, config.window, config.features), generator=generator)
@@ -157,7 +150,7 @@ def draw_noise(
     return Noise(start, steps, prior)
 
 
-def seeded_noise(model: PublishedModel, speaker: Speaker, samples: int, options: Options, seed: int) -> Noise:
+def seeded_noise(model: PublishedModel, speaker: Speaker, samples: int, options: SamplingOptions, seed: int) -> Noise:
     """Noise of which sample k, window i depends on the seed, k and i alone, however many of anything there are."""
     clips, frames = speaker.audio.shape[:2]
     config = model.denoiser.config
@@ -175,7 +168,7 @@ def infer(
     model: PublishedModel,
     speaker: Speaker,
     noise: Noise,
-    options: Options | None = None,
+    options: SamplingOptions | None = None,
     edits: Edits | None = None,
     compat: Compat = CORRECTED,
     progress: Callable[[float], None] | None = None,
@@ -186,7 +179,7 @@ def infer(
     many listeners, repeat the clip (`repeated`). The render variant's corrected way, in which windows continue one
     another, is `sampling.sample_sequence`; this function always makes isolated windows (`compat.isolated_windows`).
     """
-    options = options or Options()
+    options = options or SamplingOptions()
     windows = window_conditions(model, speaker, options, compat)
     plan = layout(model, speaker.audio.shape[1], options)
     clips, samples = noise.decoder.shape[0], noise.decoder.shape[2]
@@ -228,7 +221,7 @@ def infer(
 
 
 def window_conditions(
-    model: PublishedModel, speaker: Speaker, options: Options, compat: Compat = CORRECTED
+    model: PublishedModel, speaker: Speaker, options: SamplingOptions, compat: Compat = CORRECTED
 ) -> dict[str, Tensor]:
     """Conditions of every window, name -> (C, n, frames, channels), audio scaled as the variant wants it."""
     plan = layout(model, speaker.audio.shape[1], options)
@@ -250,11 +243,11 @@ def window_conditions(
 
 
 @torch.no_grad()
-def prior_latents(prior: Prior, windows: Mapping[str, Tensor], noise: Tensor, options: Options) -> Tensor:
+def prior_latents(prior: Prior, windows: Mapping[str, Tensor], noise: Tensor, options: SamplingOptions) -> Tensor:
     """The prior's latents (C, n, K, 1, width), denoised from `noise` of that shape, every step clamped."""
     conditions = {name: windows[name].flatten(0, 1) for name in ("audio", "speaker_latent", "coefficients")}
     predict = guided_prior(prior, conditions, options.prior_guidance, noise.shape[2])
-    latents = sampling.ddim(predict, noise.flatten(0, 2), options.steps, clamp=1.0, discard_last_call=True)
+    latents = sampling.ddim(predict, noise.flatten(0, 2), options.prior_steps, clamp=1.0, discard_last_call=True)
     return latents.unflatten(0, noise.shape[:3])
 
 

@@ -19,6 +19,7 @@ from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
+from perfrdiff.sampling import SamplingOptions
 from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo_personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo_reading import read_styles
@@ -59,8 +60,8 @@ class DemoConfig:
     rank: int = 16
     emphasis: float = 2.25  # see `emphasise`
     # Guided by the speaker's voice and face: they say when to nod and when to smile back.
-    sampling: checkpoints.SamplingDefaults = field(
-        default_factory=lambda: checkpoints.SamplingDefaults(
+    sampling: SamplingOptions = field(
+        default_factory=lambda: SamplingOptions(
             steps=10, guidance=2.0, guidance_over=("audio", "coefficients"), slide=20, clamp=10.0, solver="dpm"
         )
     )

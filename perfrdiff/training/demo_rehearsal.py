@@ -1,7 +1,5 @@
 """The audience before which the demo's listeners rehearse, and how reactions answer a moved style."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
@@ -33,7 +31,7 @@ def make_rehearsal(made: Checkpoint, corpus: Corpus, seed: int = 23) -> Rehearsa
         answers.append((np.stack(moved) - usual)[:, RATES] / MOVE)
         differences.append(usual - other)
     response, chance = (np.nan_to_num(np.nanmean(rows, axis=0)) for rows in (answers, differences))
-    return replace(audience, response=torch.tensor(response).float(), chance=torch.tensor(chance).float())
+    return audience.with_tensors(response=torch.tensor(response).float(), chance=torch.tensor(chance).float())
 
 
 def _audience(corpus: Corpus, generator: torch.Generator) -> Rehearsal:

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from perfrdiff import checkpoints
-from perfrdiff.checkpoints import SamplingDefaults
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import WIDTH
@@ -29,6 +28,7 @@ from perfrdiff.models.prior import Prior, PriorConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.published.convert import named_styles
+from perfrdiff.sampling import SamplingOptions
 
 STAGES = ("autoencoder", "coefficient-autoencoder", "style-encoder", "generator", "weight-editor")
 NETWORKS_OF = {
@@ -64,7 +64,7 @@ class StageFile:
     variant: str | None
     networks: Mapping[str, nn.Module]
     mean: Tensor  # (58,) the mean face that was subtracted
-    sampling: SamplingDefaults | None
+    sampling: SamplingOptions | None
 
 
 def place(folder: Path, stage: str) -> Path:
@@ -86,7 +86,7 @@ def sizes_of(config) -> dict:
 
 def save(
     folder: Path, stage: str, variant: str | None, networks: Mapping[str, nn.Module], mean: Tensor,
-    sampling: SamplingDefaults | None,
+    sampling: SamplingOptions | None,
 ) -> Path:  # fmt: skip
     """Write a stage's networks; nothing half-written stays behind."""
     tensors = {
@@ -132,7 +132,7 @@ def load(folder: Path, stage: str) -> StageFile:
         networks[name] = network.eval()
     sampling = json.loads(about["sampling"])
     if sampling is not None:
-        sampling = SamplingDefaults(**sampling | {"guidance_over": tuple(sampling["guidance_over"])})
+        sampling = SamplingOptions(**sampling | {"guidance_over": tuple(sampling["guidance_over"])})
     return StageFile(stage, json.loads(about["variant"]), networks, tensors["mean_face"], sampling)
 
 

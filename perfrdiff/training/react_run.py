@@ -8,12 +8,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from perfrdiff.checkpoints import SamplingDefaults
 from perfrdiff.data.react import ReactData, check_there, data_folder, fingerprint, open_split
 from perfrdiff.errors import InputError
 from perfrdiff.published.inference import PublishedModel
 from perfrdiff.published.settings import DataSettings, PublishedConfig
 from perfrdiff.published.yaml_config import read_config
+from perfrdiff.sampling import SamplingOptions
 from perfrdiff.training import react_files as files
 from perfrdiff.training.engine import Plan, Stage, accelerator_of, check_identity, fit, read_state
 from perfrdiff.training.react_autoencoder import AutoencoderModel, AutoencoderStage
@@ -272,10 +272,10 @@ def _plan(request: TrainRequest, config: PublishedConfig, per_epoch: int, seed: 
     )
 
 
-def _sampling(config: PublishedConfig) -> SamplingDefaults:
+def _sampling(config: PublishedConfig) -> SamplingOptions:
     """How the trained generator is sampled: as imported published weights are."""
     said = config.sampling
     over = ("audio", "coefficients") if config.variant == "render" else ()
-    return SamplingDefaults(
+    return SamplingOptions(
         steps=said.steps, guidance=said.guidance, guidance_over=over, slide=said.slide, audio_range=said.audio_range
     )

@@ -1,0 +1,85 @@
+"""Files that are written whole or not at all, and the one way in which safetensors are read and written."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from perfrdiff.errors import InputError
+
+SPARE_BYTES = 64 << 20  # that stay free on a disk
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the file's place when the block ends well, and goes on any error.
+
+    The file gets the permissions of any other new file (the umask's), whatever the writer gave it.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield partial
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's mask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
+    """Write tensors and, as the file's metadata, `about`: texts as they are, everything else as JSON.
+
+    Raises OSError or SafetensorError where the place cannot be written; nothing half-written stays behind then.
+    """
+    metadata = {
+        name: value if isinstance(value, str) else json.dumps(value, default=dict) for name, value in about.items()
+    }
+    rows = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with written_whole(path) as partial:
+        save_file(rows, partial, metadata=metadata)
+
+
+def read_safetensors(path: Path, what: str, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a file; the tensors stay in the mapped file until they are used.
+
+    A file that is in use may be replaced by renaming (as `written_whole` does), never be written over.
+
+    Raises InputError, in one sentence, for a file that cannot be read: `what` it should be, `remedy` what to do.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path.name} cannot be read as {what} ({error}); {remedy}.") from None
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raises InputError if `size` bytes do not fit on the disk of `folder`."""
+    free = shutil.disk_usage(folder).free
+    if free < size + SPARE_BYTES:
+        raise InputError(f"{size / 1e9:.1f} GB are needed in {folder}; {free / 1e9:.1f} GB are free.")
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors named `prefix.NAME`, as NAME."""
+    return {key[len(prefix) + 1 :]: value for key, value in tensors.items() if key.startswith(prefix + ".")}
