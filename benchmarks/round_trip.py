@@ -14,10 +14,10 @@ import argparse
 
 import numpy as np
 
-from perfrdiff.features.coefficients import EXPRESSION_NAMES, react_mean
+from perfrdiff.features.coefficients import EXPRESSION_NAMES, react_mean, trusted_channels
 from perfrdiff.features.pose import CAMERA_DISTANCE, model_origins, tracked_angles, translations
 from perfrdiff.features.signals import neutral_offset, without_offset
-from perfrdiff.features.units import UNREADABLE, read_units, response, shape_of
+from perfrdiff.features.units import read_units, response, shape_of
 from renderer.studio import PEOPLE
 from tools.drawn_faces import Observed, observe, rows
 
@@ -76,7 +76,7 @@ def channel_table(people: list[tuple[dict[str, Observed], dict]]) -> tuple[list[
     ]
     for channel, name in enumerate(EXPRESSION_NAMES):
         t = {key: values[channel] for key, values in table.items()}
-        if name in UNREADABLE:
+        if name not in trusted_channels():
             lines.append(f"| {name} | cannot be read, always 0 | ({t['network near']:.2f}) | | | | | |")
             continue
         lines.append(

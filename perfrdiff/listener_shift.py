@@ -10,11 +10,11 @@ from math import isfinite
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from perfrdiff.errors import InputError
+from perfrdiff.files import read_safetensors, write_safetensors
 from perfrdiff.manner import Manner, manners_together
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits, WeightEdit
@@ -73,33 +73,26 @@ class ListenerShift:
         """Write it to one safetensors file; nothing half-written stays behind. Raises InputError if it cannot be."""
         path = Path(path)
         tensors = {
-            f"{name}.{part}": value[0].contiguous().cpu()
-            for name, shift in self.shifts.items()
-            for part, value in _parts(shift).items()
+            f"{name}.{part}": value[0] for name, shift in self.shifts.items() for part, value in _parts(shift).items()
         }
         about = {
             "format": FORMAT, "weights": self.weights, "sha256": self.weights_sha256, "listener": self.listener,
             "manner": asdict(self.manner),
         }  # fmt: skip
-        part = path.with_name(path.name + ".part")
         try:
-            save_file(tensors, part, metadata={"listener_shift": json.dumps(about)})
-            part.replace(path)
+            write_safetensors(path, tensors, {"listener_shift": about})
         except (OSError, SafetensorError) as error:
             raise InputError(f"The listener's shift cannot be written to {path} ({error}).") from None
-        finally:
-            part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "ListenerShift":
         """Read what `save` wrote. Raises InputError for a file that is none or cannot be read."""
         path = Path(path)
+        metadata, tensors = read_safetensors(path, "a listener's shift", "give a file that --save-shift wrote")
         try:
-            with safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {}).get("listener_shift", "{}"))
-                tensors = {key: file.get_tensor(key)[None] for key in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InputError(f"{path.name} cannot be read as a listener's shift ({error}).") from None
+            about = json.loads(metadata.get("listener_shift", "{}"))
+        except ValueError:
+            about = None
         if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise InputError(f"{path.name} holds no listener's shift; expected a file that --save-shift wrote.")
         grouped: dict[str, dict[str, Tensor]] = {}
@@ -107,7 +100,7 @@ class ListenerShift:
             if not value.isfinite().all():
                 raise InputError(f"{path.name} holds numbers that are not finite, in {key}.")
             name, _, part = key.rpartition(".")
-            grouped.setdefault(name, {})[part] = value
+            grouped.setdefault(name, {})[part] = value[None]
         if not grouped or not all(_is_edit(parts) for parts in grouped.values()):
             raise InputError(f"{path.name} is damaged: its tensors are no weight shifts; save the shift again.")
         shifts = {name: WeightEdit(**parts) for name, parts in grouped.items()}

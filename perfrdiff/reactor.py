@@ -16,6 +16,7 @@ from torch import Tensor
 from perfrdiff import checkpoints, sampling
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect import AFFECT_WIDTH, affect_attributes
+from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.listener_shift import ListenerShift, listener_shift
 from perfrdiff.manner import Manner
@@ -25,7 +26,6 @@ from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
 from perfrdiff.rehearsal import SEED, Rehearsal
 
-AUDIO_WIDTH = 78
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the clips a long behaviour is cut into
 GENERIC = "Generic"
@@ -217,7 +217,7 @@ class Reactor:
 
         Raises InputError for shapes, lengths or numbers that do not fit.
         """
-        audio = _checked(audio, AUDIO_WIDTH, "speaker audio")
+        audio = _checked(audio, MFCC_WIDTH, "speaker audio")
         coefficients = _checked(coefficients, WIDTH, "speaker coefficients")
         if len(audio) != len(coefficients):
             raise InputError(

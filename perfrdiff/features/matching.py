@@ -9,8 +9,7 @@ clip as foreign. Each channel is therefore moved to the data's mean and stretche
 import numpy as np
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH, react_mean, react_spread
-from perfrdiff.features.units import UNREADABLE
+from perfrdiff.features.coefficients import EXPRESSION, FPS, TRANSLATION, UNTRUSTED, WIDTH, react_mean, react_spread
 
 __all__ = ["matched_to_react"]
 
@@ -47,7 +46,6 @@ def matched_to_react(coefficients: np.ndarray) -> np.ndarray:
         stretch[moves] = np.clip(spread[moves] / own[moves], 1 / LARGEST_STRETCH, LARGEST_STRETCH)
     out = mean + (rows - rows.mean(axis=0)) * stretch
     out[:, EXPRESSION] = np.maximum(out[:, EXPRESSION], 0.0)
-    blind = [CHANNEL[name] for name in UNREADABLE]
-    out[:, blind] = mean[blind]
+    out[:, UNTRUSTED] = mean[list(UNTRUSTED)]
     out[:, TRANSLATION] = rows[:, TRANSLATION]  # the tracker's seat is REACT's mean already
     return out.astype(np.float32)

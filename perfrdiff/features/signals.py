@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH
+from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, UNTRUSTED, WIDTH
 from perfrdiff.features.pose import euler_angles, model_origins, smooth, tracked_angles, translations
 from perfrdiff.features.steady import SMALLEST_ANGLE, SMALLEST_UNIT, steady
-from perfrdiff.features.units import UNREADABLE, read_units
+from perfrdiff.features.units import read_units
 
 __all__ = ["QUALITIES", "RawTrack", "clean", "neutral_offset", "quality_of", "without_offset"]
 
@@ -107,7 +107,7 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
         rows[tracked, EXPRESSION] = read_units(np.stack(shapes), rows[tracked, EXPRESSION], angles, offset)
     else:  # too short to know the person's resting shape: what the network sees must do
         rows[tracked, EXPRESSION] = without_offset(rows[tracked, EXPRESSION], offset)
-        rows[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
+        rows[:, UNTRUSTED] = 0.0
     _fill(rows, tracked)
     for take in np.unique(takes):
         here = takes == take

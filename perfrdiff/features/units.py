@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES
+from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES, UNTRUSTED
 from perfrdiff.features.steady import dead_zone
 
 __all__ = [
-    "SHAPE_WIDTH", "STRAIGHT", "UNREADABLE", "Response", "pose_terms", "read_units", "resting", "shape_of",
+    "SHAPE_WIDTH", "STRAIGHT", "Response", "pose_terms", "read_units", "resting", "shape_of",
 ]  # fmt: skip
 
 TABLE = Path(__file__).resolve().parents[2] / "assets" / "tracker" / "units.npz"
@@ -46,10 +46,6 @@ OWN_TURN = 3.0
 they do to all is taken off: 300 frames of ±8 degrees. Where the head hardly turns, the common response stays."""
 ROUNDS = 2  # of the robust fit of it
 FAR = 1.5  # times the median deviation: what is farther off is a movement of the face, and is clipped there
-
-UNREADABLE: tuple[str, ...] = ("cheekSquintLeft", "cheekSquintRight", "jawForward", "tongueOut")
-"""Channels that neither the network nor the landmarks show (round trip: correlation below 0.5). Always 0, and no part
-of a person's style."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,7 @@ def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offs
     freed = _freed(seen[:, SHAPE_WIDTH:], network, np.clip(rest[SHAPE_WIDTH:], 0, 1))
     units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * freed, 0, 1)
     units = dead_zone(units, table.restless)
-    units[:, [CHANNEL[name] for name in UNREADABLE]] = 0.0
+    units[:, UNTRUSTED] = 0.0
     return units
 
 

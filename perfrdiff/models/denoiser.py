@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.models.layers import Attention, Edits, edited_linear, sine_table, timestep_embedding
 from perfrdiff.models.schedule import cumulative_alphas
 
@@ -52,7 +53,7 @@ class DenoiserConfig:
     norm_first: bool = False  # normalise before each part of a layer instead of after it (published)
     prediction: str = "x0"  # what the output layer says: the clean window (published), or "velocity"
     condition_widths: Mapping[str, int] = field(
-        default_factory=lambda: {"audio": 78, "coefficients": 58, "emotion": 25, "past_listener": 58}
+        default_factory=lambda: {"audio": MFCC_WIDTH, "coefficients": 58, "emotion": 25, "past_listener": 58}
     )
     drop_probability: Mapping[str, float] = field(
         default_factory=lambda: {"audio": 0.2, "coefficients": 0.2, "past_listener": 0.2}

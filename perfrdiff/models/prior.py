@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.models.layers import timestep_embedding
 
 CONDITIONS = ("audio", "speaker_latent", "coefficients")  # token order
@@ -37,7 +38,7 @@ class PriorConfig:
     head_width: int = 64
     widening: int = 4  # of the feed-forward part
     window: int = 50
-    audio: int = 78
+    audio: int = MFCC_WIDTH
     coefficients: int = 58
     time_width: int = 64
 

@@ -18,7 +18,9 @@ from perfrdiff.data.habits import NAMED_STYLES
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 from perfrdiff.errors import InputError
+from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.features.coefficients import WIDTH, react_mean
+from perfrdiff.files import check_room, written_whole
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.published import files as published_files
 from perfrdiff.published import variants
@@ -26,7 +28,6 @@ from perfrdiff.published.names import filled
 from perfrdiff.published.variants import RENAMERS, VARIANTS, PublishedFile
 from perfrdiff.sampling import SamplingOptions
 
-AUDIO_WIDTH = 78
 CHUNK = 16 << 20  # numbers converted at a time
 STYLE_CLIPS = 3  # simulated clips per named style
 STYLE_SECONDS = 20.0
@@ -128,9 +129,7 @@ def _convert(
     encoder = filled(
         variants.empty_network(configs["style_encoder"]), RENAMERS["style_encoder"](weights["style_encoder"])
     )
-    normalizer = Normalizer(
-        torch.from_numpy(mean), torch.ones(WIDTH), torch.zeros(AUDIO_WIDTH), torch.ones(AUDIO_WIDTH)
-    )
+    normalizer = Normalizer(torch.from_numpy(mean), torch.ones(WIDTH), torch.zeros(MFCC_WIDTH), torch.ones(MFCC_WIDTH))
     tensors |= {f"normalizer.{key}": value for key, value in normalizer.state_dict().items()}
     progress("Making named styles", 0.0)
     tensors |= {f"styles.{key}": value for key, value in named_styles(encoder, normalizer).items()}
@@ -185,22 +184,17 @@ def write(
         offset += size
     head = json.dumps(entries, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
-    published_files.check_room(target.parent, offset)
-    part = target.with_suffix(".part")
+    check_room(target.parent, offset)
     done = 0
-    try:
-        with part.open("wb") as file:
-            file.write(len(head).to_bytes(8, "little") + head)
-            for key, value in tensors.items():
-                for piece in _pieces(value):
-                    if not np.isfinite(piece).all():
-                        raise InputError(f"The published weights hold a number that is not finite, in {key}.")
-                    file.write(memoryview(piece).cast("B"))
-                    done += piece.nbytes
-                    progress(done / offset)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(target) as partial, partial.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for key, value in tensors.items():
+            for piece in _pieces(value):
+                if not np.isfinite(piece).all():
+                    raise InputError(f"The published weights hold a number that is not finite, in {key}.")
+                file.write(memoryview(piece).cast("B"))
+                done += piece.nbytes
+                progress(done / offset)
 
 
 def _pieces(value: Tensor) -> Iterator[np.ndarray]:

@@ -7,7 +7,6 @@ Nothing here runs by itself. What is on its way lies beside the target as `NAME.
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ import httpx
 
 from perfrdiff import __version__
 from perfrdiff.errors import InputError
+from perfrdiff.files import check_room
 
 TRIES = 4  # attempts without a new byte before giving up
 WAIT = 2.0  # seconds before the second attempt, doubled before each further one
 TIMEOUT = 60.0  # seconds without an answer
-SLACK = 64 << 20  # bytes of the disk left alone
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes there will be, None where the server does not say."""
@@ -219,11 +218,8 @@ class _Fetch:
             )
 
     def _room(self, whole: int | None, first: int) -> None:
-        free = shutil.disk_usage(self.part.parent).free
-        if whole is not None and whole - first + SLACK > free:
-            raise InputError(
-                f"{(whole - first) / 1e9:.1f} GB are needed in {self.part.parent}; {free / 1e9:.1f} GB are free."
-            )
+        if whole is not None:
+            check_room(self.part.parent, whole - first)
 
     def _known(self) -> dict | None:
         """What an earlier attempt at the same address noted; None: begin anew."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from perfrdiff.errors import InputError
+from perfrdiff.files import SPARE_BYTES, check_room
 from perfrdiff.published import names
 from perfrdiff.published.variants import PublishedFile, Shapes
 
@@ -29,7 +30,6 @@ WHERE = (
 )
 BYTES_PER_NUMBER = 4
 LARGEST_FACTOR = 4  # a file also holds its optimizer's state, at most three times the numbers of the weights
-SLACK = 64 << 20
 COPY_BYTES = 16 << 20
 NAMED_FAULTS = 12
 
@@ -79,7 +79,7 @@ def unpacked(source: Source, members: Mapping[str, str], files: Sequence[Publish
     """
     for file in files:
         size = source.members[members[file.path]]
-        largest = LARGEST_FACTOR * BYTES_PER_NUMBER * count(file.shapes) + SLACK
+        largest = LARGEST_FACTOR * BYTES_PER_NUMBER * count(file.shapes) + SPARE_BYTES
         if size > largest:
             raise InputError(f"{file.path} has {size / 1e9:.1f} GB; at most {largest / 1e9:.1f} GB were expected.")
     if not source.zipped:
@@ -98,13 +98,6 @@ def unpacked(source: Source, members: Mapping[str, str], files: Sequence[Publish
         except (zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError) as error:
             raise InputError(f"{source.path.name} cannot be unpacked ({error}); download it again.") from None
         yield places
-
-
-def check_room(folder: Path, size: int) -> None:
-    """Raises InputError if `size` bytes do not fit on the disk of `folder`."""
-    free = shutil.disk_usage(folder).free
-    if free < size + SLACK:
-        raise InputError(f"{size / 1e9:.1f} GB are needed in {folder}; {free / 1e9:.1f} GB are free.")
 
 
 def count(shapes: Shapes) -> int:

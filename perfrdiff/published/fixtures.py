@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from perfrdiff.errors import InputError
+from perfrdiff.files import read_safetensors
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.prior import Prior
@@ -72,25 +72,20 @@ class Fixture:
         return self.path.stem
 
     @cached_property
-    def tensors(self) -> dict[str, Tensor]:
-        with self._open() as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    def _content(self) -> tuple[dict[str, str], dict[str, Tensor]]:
+        return read_safetensors(self.path, "safetensors", "give the folder as it was made")
 
-    @cached_property
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return self._content[1]
+
+    @property
     def keys(self) -> tuple[str, ...]:
-        with self._open() as file:
-            return tuple(file.keys())
+        return tuple(self.tensors)
 
     @cached_property
     def config(self) -> dict:
-        with self._open() as file:
-            return json.loads((file.metadata() or {}).get("config", "{}"))
-
-    def _open(self):
-        try:
-            return safe_open(self.path, "pt")
-        except SafetensorError as error:
-            raise InputError(f"{self.path.name} cannot be read as safetensors ({error}).") from None
+        return json.loads(self._content[0].get("config", "{}"))
 
     def __getitem__(self, key: str) -> Tensor:
         if key not in self.tensors:

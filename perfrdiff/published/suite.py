@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from perfrdiff.errors import InputError
+from perfrdiff.files import read_safetensors
 from perfrdiff.published import checks_full_size, checks_measures, checks_networks, checks_sampling, checks_training
 from perfrdiff.published.fixtures import Deviation, Fixture, Folder, worst
 from perfrdiff.published.variants import shape_tables
@@ -163,11 +163,11 @@ def _manifest_faults(folder: Path, listed: dict) -> list[str]:
             faults.append(f"{name} is not in the folder")
             continue
         try:
-            with safe_open(folder / name, "pt") as file:
-                there = {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            faults.append(f"{name} cannot be read ({error})")
+            _, stored = read_safetensors(folder / name, "safetensors", "make it again")
+        except InputError as error:
+            faults.append(str(error))
             continue
+        there = {key: list(value.shape) for key, value in stored.items()}
         for key, entry in tensors.items():
             if there.get(key) != list(entry[1]):
                 faults.append(f"{name} {key} is {there.get(key)}, listed as {entry[1]}")

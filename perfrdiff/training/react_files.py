@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from perfrdiff import checkpoints
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
+from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.features.coefficients import WIDTH
 from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
@@ -51,7 +52,6 @@ KINDS: dict[str, tuple[type[nn.Module], type]] = {
 WITHOUT_WEIGHTS = ("max_frames", "dropout")
 """What may differ between the files of two stages: the published style encoder's says 5000 frames, those that use it
 1000."""
-AUDIO_WIDTH = 78
 FORMAT = "1"
 WEIGHTS = "weights.safetensors"
 
@@ -190,7 +190,7 @@ def assemble(folder: Path, target: Path | None = None) -> Path:
         made["weight_editor"] = nothing_to_edit(made["style_encoder"], made["denoiser"])
         said += " No weight editor was trained: every listener is the generic one."
     mean = generator.mean
-    normalizer = Normalizer(mean, torch.ones(WIDTH), torch.zeros(AUDIO_WIDTH), torch.ones(AUDIO_WIDTH))
+    normalizer = Normalizer(mean, torch.ones(WIDTH), torch.zeros(MFCC_WIDTH), torch.ones(MFCC_WIDTH))
     styles = named_styles(made["style_encoder"], normalizer)
     path = target or folder / WEIGHTS
     check_room(path.parent, sum(p.numel() for network in made.values() for p in network.state_dict().values()), 1.1)
