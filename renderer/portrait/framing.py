@@ -64,6 +64,18 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Framed:
     return Framed(picture, moved.astype(np.float32), margin, size, height * scale, inside)
 
 
+def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Centre (2,), the head's right and down directions in the picture (2,) each, and its height in pixels."""
+    down = landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]
+    height = float(np.linalg.norm(down))
+    down = down / height
+    oval = landmarks[OVAL, :2]
+    right = np.array([down[1], -down[0]])
+    along = oval @ np.stack([right, down], axis=1)
+    middle = 0.5 * (along.min(axis=0) + along.max(axis=0))
+    return right * middle[0] + down * middle[1], right, down, height
+
+
 def _checked(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < 2:

@@ -3,8 +3,7 @@
 import numpy as np
 
 from .body import Body
-from .framing import Framed
-from .matte import head_axes
+from .framing import Framed, head_axes
 from .motion import Motion, MotionSource
 from .topology import (
     CHIN,
