@@ -337,6 +337,15 @@ def test_somebody_else_in_the_photo_stays_behind(portrait):
     assert matte[:, size + size // 8 :].max() == 0
 
 
+def test_the_face_moves_even_where_the_segmenter_sees_nobody(portrait):
+    """An empty picture stands for a line drawing: without its face the background would be taken for the person."""
+    _, landmarks, _ = portrait
+    matte = person_matte(np.full((400, 400, 3), 255, np.uint8), landmarks)
+    nose = np.round(landmarks[NOSE_TIP, :2]).astype(int)
+    assert matte[nose[1], nose[0]] == 1
+    assert matte[:20].max() == 0 and matte.mean() < 0.3
+
+
 def test_a_masks_edge_follows_the_pictures():
     """The network's pixels are three of the picture's wide."""
     picture = np.zeros((120, 120, 3), np.uint8)

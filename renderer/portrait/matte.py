@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import RenderError
 from .framing import head_axes
+from .topology import OVAL
 
 MODEL = Path(__file__).resolve().parents[2] / "assets" / "segmenter" / "selfie_segmentation.tflite"
 MODEL_SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
@@ -20,13 +21,15 @@ CONNECTED = 0.2  # of the matte: what joins a person's parts; whoever is joined 
 
 
 def person_matte(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(P, P) float32, 1 on the person whose face it is and 0 on the background, on other people too.
+    """(P, P) float32, 1 on the person whose face it is and 0 on the background, and on others who do not touch.
 
     picture (P, P, 3) uint8 RGB, landmarks (478, 3) in its pixels. Raises RenderError without the official model file.
     """
     centre, _, _, height = head_axes(landmarks)
     matte = guided_filter(_segmented(picture), picture, max(1, round(EDGE_RADIUS * height)))
     matte = ((matte - BACKGROUND) / (PERSON - BACKGROUND)).clip(0, 1)
+    # The face is the person's, whatever the network says: of line drawings it knows no more than the tracker does.
+    cv2.fillConvexPoly(matte, cv2.convexHull(np.round(landmarks[OVAL, :2]).astype(np.int32)), 1.0)
     _, labels = cv2.connectedComponents((matte > CONNECTED).astype(np.uint8))
     column, row = np.clip(np.round(centre).astype(int), 0, len(matte) - 1)
     person = (labels == labels[row, column]).astype(np.uint8)
