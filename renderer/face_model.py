@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from .errors import RenderError
 
@@ -115,14 +116,7 @@ class FaceModel:
 
 def rotation(angles: np.ndarray) -> np.ndarray:
     """(..., 3) Euler angles a, b, c in radians -> (..., 3, 3) matrices Rz(c) Ry(b) Rx(a), acting on columns."""
-    angles = np.asarray(angles, np.float64)
-    (sa, sb, sc), (ca, cb, cc) = np.moveaxis(np.sin(angles), -1, 0), np.moveaxis(np.cos(angles), -1, 0)
-    rows = [
-        [cb * cc, sa * sb * cc - ca * sc, ca * sb * cc + sa * sc],
-        [cb * sc, sa * sb * sc + ca * cc, ca * sb * sc - sa * cc],
-        [-sb, sa * cb, ca * cb],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2).astype(np.float32)
+    return Rotation.from_euler("xyz", np.asarray(angles, np.float64)).as_matrix().astype(np.float32)
 
 
 def place(vertices: np.ndarray, coefficients: np.ndarray) -> np.ndarray:

@@ -71,10 +71,6 @@ def _hanging(roots: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.stack([0.35 * roots[:, 0], np.full(len(points), -1.0), np.full(len(points), 0.25)], axis=1)
 
 
-def _anywhere(roots: np.ndarray) -> np.ndarray:
-    return np.ones(len(roots), bool)
-
-
 def _above(roots: np.ndarray, height: float) -> np.ndarray:
     return roots[:, 1] > height
 

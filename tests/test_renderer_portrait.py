@@ -8,10 +8,13 @@ from drawn_portrait import drawn_portrait
 
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.mesh import MeshRenderer
 from renderer.portrait import PortraitAnimator, WarpAnimator
-from renderer.portrait.matte import with_missed_edges, with_objects, with_strands
+from renderer.portrait import matte as matte_module
+from renderer.portrait.matte import guided_filter, person_matte
 from renderer.portrait.motion import POSE_LIMIT, ease, residual
 from renderer.portrait.mouth import rounded
+from renderer.portrait.plate import with_strands
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.untangle import signed_areas
 
@@ -316,31 +319,51 @@ def test_single_strands_before_a_calm_wall_move_with_the_head():
     np.testing.assert_allclose(with_strands(matte, picture, noisy), matte, atol=1e-3)
 
 
-def test_what_is_thick_and_of_another_colour_beside_the_hair_stays_where_it_is():
-    picture, matte = np.full((200, 200, 3), 180, np.uint8), np.zeros((200, 200), np.float32)
-    plate = picture.copy()
-    picture[60:140, 60:140], matte[60:140, 60:140] = (60, 45, 30), 1.0
-    picture[100:112, 140:160] = (60, 60, 200)  # a blue bar behind the hair
-    picture[70:72, 140:160] = (60, 60, 200)  # as blue, but thin
-    picture[40:58, 80:100] = (70, 50, 35)  # a lock that the matte missed
-    behind = with_objects(plate, picture, matte)
-    assert np.abs(behind[106, 150].astype(int) - (60, 60, 200)).max() < 5
-    assert np.abs(behind[71, 150].astype(int) - 180).max() < 20 and np.abs(behind[50, 90].astype(int) - 180).max() < 5
+def test_the_matte_is_the_drawn_persons_outline(face, portrait):
+    """The renderer knows which pixels it drew: a matte that misses hair or shoulders tears them off in a turn."""
+    picture, landmarks, coefficients = portrait
+    drawn = next(iter(MeshRenderer(face, len(picture)).render_transparent(coefficients[None])))[..., 3] > 127
+    person = person_matte(picture, landmarks) > 0.5
+    assert (person & drawn).sum() / (person | drawn).sum() > 0.95
 
 
-def test_a_lit_shoulder_that_the_matte_left_out_is_the_persons():
-    """As background it would hang in the air when the person moves; a bar that goes on is no shoulder."""
-    picture, matte = np.full((400, 400, 3), (40, 150, 190), np.uint8), np.zeros((400, 400), np.float32)
-    picture[240:, 100:300], matte[240:, 100:300] = (90, 100, 110), 1.0
-    picture[228:240, 110:180] = (190, 200, 205)  # its lit upper edge
-    picture[225:237, 300:400] = (190, 200, 205)  # a shelf behind it
-    inside = np.ones(matte.shape, bool)
-    grown = with_missed_edges(matte, picture, inside)
-    assert grown[233, 120:170].min() > 0.9 and grown[200, 150] == 0
-    assert grown[231, 320:].max() < 0.1
-    noise = np.random.default_rng(0).integers(-70, 70, picture.shape)
-    busy = np.where(matte[..., None] > 0, picture, (picture + noise).clip(0, 255)).astype(np.uint8)
-    assert (with_missed_edges(matte, busy, inside) - matte).sum() < 0.02 * matte.sum()
+def test_somebody_else_in_the_photo_stays_behind(portrait):
+    picture, landmarks, _ = portrait
+    size = len(picture)
+    two = np.concatenate([picture, np.full_like(picture[:, : size // 8], picture[2, 2]), picture], axis=1)
+    square = np.repeat(two[:1], (two.shape[1] - size), axis=0)
+    matte = person_matte(np.concatenate([square, two]), landmarks + np.float32([0, len(square), 0]))
+    assert matte[len(square) :, :size].mean() > 0.3
+    assert matte[:, size + size // 8 :].max() == 0
+
+
+def test_the_face_moves_even_where_the_segmenter_sees_nobody(portrait):
+    """An empty picture stands for a line drawing: without its face the background would be taken for the person."""
+    _, landmarks, _ = portrait
+    matte = person_matte(np.full((400, 400, 3), 255, np.uint8), landmarks)
+    nose = np.round(landmarks[NOSE_TIP, :2]).astype(int)
+    assert matte[nose[1], nose[0]] == 1
+    assert matte[:20].max() == 0 and matte.mean() < 0.3
+
+
+def test_a_masks_edge_follows_the_pictures():
+    """The network's pixels are three of the picture's wide."""
+    picture = np.zeros((120, 120, 3), np.uint8)
+    picture[:, 60:] = 200
+    mask = np.tile(np.interp(np.arange(120), [52, 76], [0, 1]).astype(np.float32), (120, 1))  # soft, and 4 pixels off
+    across = guided_filter(mask, picture, 12)[60]
+    assert 58 <= np.argmax(across > 0.5) <= 62
+    assert across[60] - across[59] > 5 * np.diff(mask[60]).max()
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_another_segmenter_than_the_official_one_is_refused(portrait, tmp_path, monkeypatch, damage):
+    file = tmp_path / "segmenter.tflite"
+    if damage == "damaged":
+        file.write_bytes(matte_module.MODEL.read_bytes()[:-1] + b"?")
+    monkeypatch.setattr(matte_module, "MODEL", file)
+    with pytest.raises(RenderError, match=r"segmenter\.tflite.*restore it"):
+        person_matte(portrait[0], portrait[1])
 
 
 def test_lips_are_bows_through_their_landmarks():

@@ -8,6 +8,7 @@ from pathlib import Path
 import mediapipe as mp
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel, neutral_coefficients, project
 from renderer.mesh import STUDIO_ZOOM, MeshRenderer
@@ -154,7 +155,7 @@ def fit_frame(
     theirs = theirs * (0.554 / (theirs[263, 0] - theirs[33, 0]))
     a, b = ours - ours.mean(axis=0), theirs - theirs.mean(axis=0)
     angle = np.arctan2((a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1]).sum(), (a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]).sum())
-    frame = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    frame = Rotation.from_euler("x", angle).as_matrix()
     offset = theirs.mean(axis=0) - frame @ ours.mean(axis=0)
     offset[0] = 0.0
     print(f"frame: nod {np.degrees(angle):+.2f} degrees, offset {offset.round(3)}")

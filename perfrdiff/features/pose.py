@@ -3,11 +3,13 @@
 Both frames have x to the subject's left, y up and z towards the camera. FaceVerse's model is stored y-down, so its
 rotation carries an extra half turn about x: ``R_fv = R_head Rx(pi)``, and as Rx is applied first in
 R = Rz(c) Ry(b) Rx(a), only ``a`` changes, by pi (docs/method.md 1.2). Positive a nods down, positive b turns
-to the subject's left, positive c tilts the head towards the subject's right shoulder.
+to the subject's left, positive c tilts the head towards the subject's right shoulder. These are scipy's "xyz" angles:
+turns about fixed axes, x first.
 """
 
 import numpy as np
 from scipy.signal import savgol_filter
+from scipy.spatial.transform import Rotation
 
 from perfrdiff.features.coefficients import react_mean
 from perfrdiff.features.units import FURTHEST, pose_terms, response
@@ -41,15 +43,7 @@ SMOOTHING_ORDER = 2
 
 def rotation_matrix(angles: np.ndarray) -> np.ndarray:
     """(..., 3) Euler angles a, b, c in radians -> (..., 3, 3), R = Rz(c) Ry(b) Rx(a)."""
-    a, b, c = np.moveaxis(np.asarray(angles, dtype=np.float64), -1, 0)
-    rows = [
-        [np.cos(b) * np.cos(c), np.sin(a) * np.sin(b) * np.cos(c) - np.cos(a) * np.sin(c),
-         np.cos(a) * np.sin(b) * np.cos(c) + np.sin(a) * np.sin(c)],
-        [np.cos(b) * np.sin(c), np.sin(a) * np.sin(b) * np.sin(c) + np.cos(a) * np.cos(c),
-         np.cos(a) * np.sin(b) * np.sin(c) - np.sin(a) * np.cos(c)],
-        [-np.sin(b), np.sin(a) * np.cos(b), np.cos(a) * np.cos(b)],
-    ]  # fmt: skip
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return Rotation.from_euler("xyz", np.asarray(angles, dtype=np.float64)).as_matrix()
 
 
 def euler_angles(rotation: np.ndarray) -> np.ndarray:
@@ -57,11 +51,8 @@ def euler_angles(rotation: np.ndarray) -> np.ndarray:
 
     The first angle lies in 0 … 2 pi and is pi for an upright face, so it is continuous for every face that can be seen.
     """
-    r = np.asarray(rotation, dtype=np.float64)
-    a = np.arctan2(r[..., 2, 1], r[..., 2, 2]) + np.pi
-    b = np.arcsin(np.clip(-r[..., 2, 0], -1.0, 1.0))
-    c = np.arctan2(r[..., 1, 0], r[..., 0, 0])
-    return np.stack([a, b, c], axis=-1)
+    angles = Rotation.from_matrix(np.asarray(rotation, dtype=np.float64)).as_euler("xyz")  # a in -pi … pi
+    return angles + np.array([np.pi, 0.0, 0.0])
 
 
 def tracked_angles(rotation: np.ndarray) -> np.ndarray:

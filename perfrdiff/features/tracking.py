@@ -273,7 +273,7 @@ def quarter_turns_of(coefficients: np.ndarray) -> int:
 
 def _stand_upright(track: RawTrack) -> int:
     """Turn the poses of a face that lies on its side or its head, in place; returns the quarter turns it was off."""
-    rolls = np.array([euler_angles(rotation)[2] for rotation in track.rotations if rotation is not None])
+    rolls = euler_angles(np.stack([rotation for rotation in track.rotations if rotation is not None]))[:, 2]
     turns = round(float(np.angle(np.exp(1j * rolls).mean())) / (np.pi / 2)) % 4
     if turns:
         back = rotation_matrix(np.array([0.0, 0.0, -turns * np.pi / 2]))

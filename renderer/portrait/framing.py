@@ -24,7 +24,6 @@ class Framed:
     margin: int  # the frame is picture[margin : margin + size, margin : margin + size]
     size: int
     face_height: float  # forehead to chin in pixels of the frame
-    inside: np.ndarray  # (P, P) bool: true where the photo itself, not its extension, is seen
 
 
 def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Framed:
@@ -57,11 +56,23 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Framed:
     ratio = new / (high - low)  # true scale after rounding, x and y
     total = size + 2 * margin
     offset = np.round((corner - low) * ratio).astype(int) - margin  # padded picture's corner inside `cut`
-    picture, inside = _extended(cut, offset, total)
+    picture = _extended(cut, offset, total)
     moved = np.empty_like(landmarks)
     moved[:, :2] = (points - low) * ratio - offset - 0.5
     moved[:, 2] = landmarks[:, 2] * scale
-    return Framed(picture, moved.astype(np.float32), margin, size, height * scale, inside)
+    return Framed(picture, moved.astype(np.float32), margin, size, height * scale)
+
+
+def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Centre (2,), the head's right and down directions in the picture (2,) each, and its height in pixels."""
+    down = landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]
+    height = float(np.linalg.norm(down))
+    down = down / height
+    oval = landmarks[OVAL, :2]
+    right = np.array([down[1], -down[0]])
+    along = oval @ np.stack([right, down], axis=1)
+    middle = 0.5 * (along.min(axis=0) + along.max(axis=0))
+    return right * middle[0] + down * middle[1], right, down, height
 
 
 def _checked(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +98,7 @@ def _checked(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.n
     return image, landmarks
 
 
-def _extended(cut: np.ndarray, offset: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+def _extended(cut: np.ndarray, offset: np.ndarray, total: int) -> np.ndarray:
     """Window [offset, offset + total) of `cut`; what lies outside repeats the edge and blurs away with distance."""
     height, width = cut.shape[:2]
     columns, rows = np.arange(total) + offset[0], np.arange(total) + offset[1]
@@ -95,9 +106,8 @@ def _extended(cut: np.ndarray, offset: np.ndarray, total: int) -> tuple[np.ndarr
     out_x = np.maximum(np.maximum(-columns, columns - (width - 1)), 0)
     out_y = np.maximum(np.maximum(-rows, rows - (height - 1)), 0)
     distance = np.hypot(out_x[None, :], out_y[:, None]).astype(np.float32)
-    inside = distance == 0
-    if inside.all():
-        return np.ascontiguousarray(picture), inside
+    if not distance.any():
+        return np.ascontiguousarray(picture)
     result = picture.astype(np.float32)
     reach = 0.0
     for sigma in (0.008 * total, 0.025 * total, 0.06 * total):
@@ -105,7 +115,7 @@ def _extended(cut: np.ndarray, offset: np.ndarray, total: int) -> tuple[np.ndarr
         mix = np.clip((distance - reach) / (2 * sigma), 0, 1)[..., None]
         result += (blurred - result) * mix
         reach += 2 * sigma
-    return result.round().astype(np.uint8), inside
+    return result.round().astype(np.uint8)
 
 
 def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Where every vertex of one photo goes: the face from MediaPipe's landmarks, the rest on rings round it."""
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from .body import Body
-from .framing import Framed
-from .matte import head_axes
+from .framing import Framed, head_axes
 from .motion import Motion, MotionSource
 from .topology import (
     CHIN,
@@ -144,12 +144,10 @@ _STILL = np.array(
 
 
 def _fit(model: np.ndarray, photo: np.ndarray) -> tuple[float, np.ndarray]:
-    """Scale and rotation that take the head model's landmarks (468, 3) to the photo's, by Umeyama's closed form."""
+    """Scale and rotation that take the head model's landmarks (468, 3) to the photo's."""
     a = model[_STILL] - model[_STILL].mean(axis=0)
     b = photo[_STILL] - photo[_STILL].mean(axis=0)
-    u, _, vt = np.linalg.svd(b.T @ a)
-    sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = u @ sign @ vt
+    turn = Rotation.align_vectors(b, a)[0].as_matrix()
     # The scale from what is seen: MediaPipe's depth is a guess.
     seen = (a @ turn.T)[:, :2]
     scale = float((seen * b[:, :2]).sum() / (seen**2).sum())

@@ -45,8 +45,6 @@ class Motion:
     lids: np.ndarray  # (2,) closure of the right and left upper lid: 1 closed, below 0 wider than in the photo
     squint: np.ndarray  # (2,) raised lower lid, 0…1
     gaze: np.ndarray  # (2, 2) right and left eye: picture right, picture down; 1 = a full look
-    jaw: float  # opening relative to the photo, -1…1
-    tongue: float
 
 
 class MotionSource:
@@ -156,8 +154,6 @@ class PhotoMotion:
             lids=closure.clip(-0.25, 1.0),
             squint=squint,
             gaze=gaze,
-            jaw=float(expression[CHANNEL["jawOpen"]]),
-            tongue=float(row[CHANNEL["tongueOut"]]),
         )
 
     @staticmethod

@@ -12,9 +12,10 @@ from .drawing import compose, rasterise
 from .eyes import Eye
 from .framing import frame_photo
 from .geometry import Geometry, Spot
-from .matte import clean_plate, person_matte, with_missed_edges, with_objects, with_strands
+from .matte import person_matte
 from .motion import Motion, MotionSource, PhotoMotion
 from .mouth import Mouth, shut_lips
+from .plate import clean_plate, with_strands
 from .topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
 from .untangle import untangled
 
@@ -74,9 +75,8 @@ class _Photo:
         self.size, self.margin = size, framed.margin
         points = untangled(framed.landmarks, motion.source.rest, face_triangles())
         points, is_open = shut_lips(points)
-        matte = person_matte(framed.picture, points, framed.inside)
-        matte = with_missed_edges(matte, framed.picture, framed.inside)
-        plate = with_objects(clean_plate(framed.picture, matte, points), framed.picture, matte)
+        matte = person_matte(framed.picture, points)
+        plate = clean_plate(framed.picture, matte, points)
         matte = with_strands(matte, framed.picture, plate)
         frame = slice(framed.margin, framed.margin + size)
         self.still = np.ascontiguousarray(framed.picture[frame, frame])
