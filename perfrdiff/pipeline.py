@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -19,11 +19,10 @@ import torch
 from perfrdiff import __version__, checkpoints, results
 from perfrdiff.data.simulated import BLIND
 from perfrdiff.errors import InputError
-from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
 from perfrdiff.features.coefficients import CHANNEL, FPS, WIDTH
+from perfrdiff.features.input import Media, open_input
 from perfrdiff.features.local_file import shown_name
-from perfrdiff.features.table import is_table
 from perfrdiff.listener_shift import ListenerShift, mixed
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from perfrdiff.request import Reaction, ReactRequest, ReactResult
@@ -99,13 +98,15 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
     """
     clock = _Clock(progress)
     # Checked here and not only when the folder is made: nobody should wait for the tracker to learn of it.
-    with results.filled_whole(request.out, request.overwrite) as work, _busy:
+    with results.filled_whole(request.out, request.overwrite) as work, _busy, ExitStack() as files:
         clock.enter("Reading the speaker")
         _check_shift_file(request)
         reactor = load_reactor(request.weights, request.device)
         if request.compat == "published" and not reactor.checkpoint.published:
             raise InputError(f"The weights '{request.weights}' are not the paper's; they know no 'published' way.")
-        info = None if is_table(request.speaker) else media.probe(request.speaker, request.max_seconds)
+        speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
+        if speaker_file.kind != "table":
+            speaker_file.check_video()  # now: nobody should wait for the listener to learn that a photo does not talk
         mesh = _mesh(request.mesh_look, request.person, request.size)
         animator = portrait_animator(_face(), request.size, request.animator, checkpoints.FOLDER, request.device)
         clock.enter("Reading the listener")
@@ -115,9 +116,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
             animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
         style = _set_listener(reactor, listener, request)
         clock.enter("Watching the speaker's face")
-        speaker = read_speaker(
-            request.speaker, clock.part, max_seconds=request.max_seconds, person=request.speaker_person
-        )
+        speaker = read_speaker(speaker_file, clock.part, person=request.speaker_person)
         clock.enter("Thinking up reactions")
         with _threads_for(reactor):
             reactions = reactor.react(
@@ -135,7 +134,18 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         settings = _settings(request, reactions, listener, style, notes, animator.kind if "photo" in looks else None)
         clock.enter("Drawing")
         made = _draw(
-            work, request, looks, info, speaker, listener, reactions, style, settings, mesh, animator, clock.part
+            work,
+            request,
+            looks,
+            speaker_file,
+            speaker,
+            listener,
+            reactions,
+            style,
+            settings,
+            mesh,
+            animator,
+            clock.part,
         )
         clock.enter("Packing")
         _pack(work, made, reactions, settings)
@@ -262,7 +272,7 @@ def _draw(
     work: Path,
     request: ReactRequest,
     looks: tuple[str, ...],
-    info: media.VideoInfo | None,
+    speaker_file: Media,
     speaker: Speaker,
     listener: Listener,
     reactions: Reactions,
@@ -289,8 +299,9 @@ def _draw(
             apart.append(Strip(mesh.render_transparent(coefficients), transparent))
         made.append(Reaction(index + 1, videos, work / f"{stem}.csv", transparent))
     kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
+    drawn_head = speaker_file.kind == "table"
     grid = Grid(
-        (info.width, info.height) if info else (SPEAKER_SIZE, SPEAKER_SIZE),
+        (SPEAKER_SIZE, SPEAKER_SIZE) if drawn_head else (speaker_file.info.width, speaker_file.info.height),
         [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
         len(drawn),
         request.size,
@@ -300,7 +311,7 @@ def _draw(
     source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
     write_reel(
         cards,
-        _speaker_pictures(request, info, speaker, max(grid.speaker_size)),
+        _speaker_pictures(speaker_file, speaker, max(grid.speaker_size)),
         grid,
         work / "side_by_side.mp4",
         frames,
@@ -325,13 +336,11 @@ def _looks(request: ReactRequest, listener: Listener) -> tuple[str, ...]:
     return tuple(look for look in request.looks if look != "photo")
 
 
-def _speaker_pictures(
-    request: ReactRequest, info: media.VideoInfo | None, speaker: Speaker, long_side: int
-) -> Iterator[np.ndarray]:
+def _speaker_pictures(speaker_file: Media, speaker: Speaker, long_side: int) -> Iterator[np.ndarray]:
     """The speaker's video, or, where there are only numbers of it, the drawn head that makes their movements."""
-    if info is None:
+    if speaker_file.kind == "table":
         return MeshRenderer(_face(), SPEAKER_SIZE).render(speaker.coefficients)
-    return media.frames(request.speaker, FPS, request.max_seconds, long_side=long_side, info=info)
+    return speaker_file.frames(long_side)
 
 
 def _pack(work: Path, made: list[Reaction], reactions: Reactions, settings: dict) -> None:
