@@ -30,8 +30,8 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     import numpy as np
     from mesh import lively
 
-    from perfrdiff.features import media
     from perfrdiff.features.images import read_image
+    from perfrdiff.features.input import open_input
     from perfrdiff.features.tracking import track_image
     from renderer.face_model import load_face_model
     from renderer.layout import AI_LABEL, Grid
@@ -50,11 +50,12 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     for compile_first in (mesh.render(reactions[0][:2]), animator.animate(reactions[0][:2])):
         list(compile_first)
     speaker = ROOT / "assets/examples/speaker.mp4"
-    info = media.probe(speaker)
-    grid = Grid((info.width, info.height), [f"Reaction {k + 1}" for k in range(samples)], 2, size)
+    with open_input(speaker) as media:
+        width, height = media.info.width, media.info.height
+    grid = Grid((width, height), [f"Reaction {k + 1}" for k in range(samples)], 2, size)
     sound = np.zeros(16_000 * frames // 25, np.float32)
     before = _peak()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, open_input(speaker) as media:
         cards = [
             [
                 Strip(mesh.render(rows), Path(folder) / f"mesh_{k}.mp4"),
@@ -65,7 +66,7 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
         wall, cpu = time.perf_counter(), time.process_time()
         write_reel(
             cards,
-            media.frames(speaker, 25, long_side=max(grid.speaker_size), info=info),
+            media.frames(max(grid.speaker_size)),
             grid,
             Path(folder) / "side_by_side.mp4",
             frames,

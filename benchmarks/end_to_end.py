@@ -47,11 +47,11 @@ def looped(source: Path, target: Path) -> Path:
     """The source's pictures and sound, repeated up to SECONDS, at 25 per second."""
     import numpy as np
 
-    from perfrdiff.features import media
+    from perfrdiff.features.input import open_input
     from renderer.video import VideoWriter
 
-    pictures = list(media.frames(source))
-    sound = media.read_audio(source)
+    with open_input(source) as media:
+        pictures, sound = list(media.frames()), media.sound()
     times = SECONDS * 25
     samples = np.resize(sound.samples, SECONDS * sound.rate)
     height, width = pictures[0].shape[:2]

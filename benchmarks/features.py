@@ -21,9 +21,10 @@ import numpy as np
 from perfrdiff.features.affect import affect_attributes
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.clip import read_speaker
+from perfrdiff.features.input import Media, open_input
 from perfrdiff.features.landmarker import FaceTracker
-from perfrdiff.features.media import RATE, FrameReader, frames, probe, read_audio
 from perfrdiff.features.search import look_through, region_around
+from perfrdiff.features.sound import RATE
 from perfrdiff.features.tracking import REGION_PIXELS
 from perfrdiff.features.units import SHAPE_WIDTH, read_units, shape_of
 from renderer.video import VideoWriter
@@ -43,17 +44,22 @@ def rate(count: int, work: Callable[[], object], repeats: int = 1) -> float:
 
 
 def main(path: Path) -> None:
-    info = probe(path)
-    whole = list(frames(path, info=info, long_side=REGION_PIXELS))
+    with open_input(path) as media:
+        measure(path, media)
+
+
+def measure(path: Path, media: Media) -> None:
+    info = media.info
+    whole = list(media.frames(REGION_PIXELS))
     count = len(whole)
-    sound = read_audio(path, info)
+    sound = media.sound()
     samples = sound.samples if sound is not None else np.zeros(count * 640, dtype=np.float32)
     samples = np.pad(samples, (0, max(0, count * 640 - len(samples))))[: count * 640]
-    person = look_through(path, info)[0]
+    person = look_through(media)[0]
     region = region_around(np.array(person.centres), person.size, info.width, info.height)
 
     def decode_region() -> None:
-        reader = FrameReader(path, info, long_side=REGION_PIXELS)
+        reader = media.frame_reader(REGION_PIXELS)
         reader.region = region
         for _ in reader:
             pass
@@ -75,7 +81,7 @@ def main(path: Path) -> None:
     coefficients = np.random.default_rng(0).uniform(0, 1, (count, 58)).astype(np.float32)
     rows = [
         ("decode, the face's region to RGB", decoded := rate(count, decode_region),
-         "whole picture, full size", rate(count, lambda: [None for _ in frames(path, info=info, long_side=10_000)])),
+         "whole picture, full size", rate(count, lambda: [None for _ in media.frames(10_000)])),
         ("track, stream mode", rate(count, lambda: track(True)),
          "picture by picture", rate(count, lambda: track(False))),
         ("units from shapes, one batch", rate(count, lambda: read_units(shapes, zeros, zeros[:, :3], zeros[0])),
@@ -150,9 +156,10 @@ def _peak_of_reading(path: Path) -> float:
 def enlarged(folder: Path) -> Path:
     """The example speaker in a picture of 1280x720, with its sound."""
     path = folder / "speaker_720p.mp4"
-    sound = read_audio(EXAMPLE)
+    with open_input(EXAMPLE) as media:
+        pictures, sound = list(media.frames()), media.sound()
     with VideoWriter(path, (1280, 720), 25, audio=(sound.samples, sound.rate)) as writer:
-        for picture in frames(EXAMPLE):
+        for picture in pictures:
             wide = np.full((720, 1280, 3), 90, np.uint8)
             wide[104:616, 384:896] = picture
             writer.write(wide)

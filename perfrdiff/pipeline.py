@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from threading import Lock
 
@@ -16,11 +16,10 @@ import torch
 
 from perfrdiff import __version__, reaction_videos
 from perfrdiff.errors import InputError
-from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
 from perfrdiff.features.coefficients import FPS, WIDTH
+from perfrdiff.features.input import open_input
 from perfrdiff.features.local_file import shown_name
-from perfrdiff.features.table import is_table
 from perfrdiff.listener_shift import ListenerShift, mixed
 from perfrdiff.output_folder import OutputFolder, ReactResult, library_versions
 from perfrdiff.reaction_videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
@@ -72,22 +71,22 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
     """
     clock = _Clock(progress)
     # Checked here and not only when the folder is made: nobody should wait for the tracker to learn of it.
-    with OutputFolder.filled_whole(request.out, request.overwrite) as folder, _busy:
+    with OutputFolder.filled_whole(request.out, request.overwrite) as folder, _busy, ExitStack() as files:
         clock.enter("Reading the speaker")
         _check_shift_file(request)
         reactor = load_reactor(request.weights, request.device)
         if request.compat != "corrected" and not reactor.checkpoint.published:
             raise InputError(f"'{request.weights}' are not the paper's weights; they know no '{request.compat}' way.")
-        info = None if is_table(request.speaker) else media.probe(request.speaker, request.max_seconds)
+        speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
+        if speaker_file.kind != "table":
+            speaker_file.check_video()  # now: nobody should wait for the listener to learn that a photo does not talk
         videos = ReactionVideos(request)
         clock.enter("Reading the listener")
         listener = read_listener(request.listener, progress=clock.part, person=request.listener_face_number)
         videos.set_listener(listener)
         style = _set_listener(reactor, listener, request)
         clock.enter("Watching the speaker's face")
-        speaker = read_speaker(
-            request.speaker, clock.part, max_seconds=request.max_seconds, person=request.speaker_face_number
-        )
+        speaker = read_speaker(speaker_file, clock.part, person=request.speaker_face_number)
         clock.enter("Thinking up reactions")
         with _threads_for(reactor):
             reactions = reactor.react(
@@ -102,7 +101,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
                 progress=clock.part,
             )
         clock.enter("Drawing")
-        videos.write(folder, speaker, info, reactions, style, clock.part)
+        videos.write(folder, speaker, speaker_file, reactions, style, clock.part)
         clock.enter("Packing")
         settings = _settings(request, reactions, speaker, listener, style, videos.animator)
         folder.write_numbers(reactions.coefficients, settings)

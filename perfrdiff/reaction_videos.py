@@ -10,9 +10,9 @@ import numpy as np
 
 from perfrdiff import __version__, checkpoints
 from perfrdiff.errors import InputError
-from perfrdiff.features import media
 from perfrdiff.features.clip import Listener, Speaker
-from perfrdiff.features.coefficients import FPS, WIDTH
+from perfrdiff.features.coefficients import WIDTH
+from perfrdiff.features.input import Media
 from perfrdiff.output_folder import OutputFolder
 from perfrdiff.reactor import GENERIC, Reactions
 from perfrdiff.request import ReactRequest
@@ -80,14 +80,15 @@ class ReactionVideos:
         self,
         folder: OutputFolder,
         speaker: Speaker,
-        info: media.VideoInfo | None,
+        speaker_file: Media,
         reactions: Reactions,
         style: str,
         progress: Callable[[float], None],
     ) -> None:
         """Draw and write every video of the run into the folder, in one pass.
 
-        `info`: of the speaker's video, None where there are only numbers of it. `style`: the listening style in words.
+        `speaker_file`: a video, or a features file, of which there are only numbers. `style`: the listening style in
+        words.
         """
         request = self._request
         count, frames, _ = reactions.coefficients.shape
@@ -105,7 +106,7 @@ class ReactionVideos:
         label = AI_LABEL if request.label else ""
         kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
         grid = Grid(
-            (info.width, info.height) if info else (SPEAKER_SIZE, SPEAKER_SIZE),
+            _speaker_size(speaker_file),
             [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
             len(self.views),
             request.size,
@@ -114,7 +115,7 @@ class ReactionVideos:
         )
         write_reel(
             cards,
-            self._speaker_pictures(speaker, info, max(grid.speaker_size)),
+            _speaker_pictures(speaker, speaker_file, max(grid.speaker_size)),
             grid,
             folder.side_by_side,
             frames,
@@ -126,11 +127,19 @@ class ReactionVideos:
             apart=apart,
         )
 
-    def _speaker_pictures(self, speaker: Speaker, info: media.VideoInfo | None, long_side: int) -> Iterator[np.ndarray]:
-        """The speaker's video, or, where there are only numbers of it, the drawn head that makes their movements."""
-        if info is None:
-            return MeshRenderer(built_in_face(), SPEAKER_SIZE).render(speaker.coefficients)
-        return media.frames(self._request.speaker, FPS, self._request.max_seconds, long_side=long_side, info=info)
+
+def _speaker_size(speaker_file: Media) -> tuple[int, int]:
+    """Width and height of the speaker's pictures."""
+    if speaker_file.kind == "table":
+        return SPEAKER_SIZE, SPEAKER_SIZE
+    return speaker_file.info.width, speaker_file.info.height
+
+
+def _speaker_pictures(speaker: Speaker, speaker_file: Media, long_side: int) -> Iterator[np.ndarray]:
+    """The speaker's video, or, where there are only numbers of it, the drawn head that makes their movements."""
+    if speaker_file.kind == "table":
+        return MeshRenderer(built_in_face(), SPEAKER_SIZE).render(speaker.coefficients)
+    return speaker_file.frames(long_side)
 
 
 def _mesh_renderer(request: ReactRequest) -> MeshRenderer:

@@ -12,11 +12,29 @@ from PIL import Image
 from perfrdiff.errors import InputError
 from perfrdiff.features import images, media
 from perfrdiff.features.ahead import AHEAD, ReadAhead
+from perfrdiff.features.input import open_input
 from perfrdiff.features.local_file import shown_name
+from perfrdiff.features.sound import Sound
 
 
-def brightness(path, **options) -> np.ndarray:
-    return np.array([frame.mean() for frame in media.frames(path, **options)])
+def brightness(path) -> np.ndarray:
+    with open_input(path) as video:
+        return np.array([frame.mean() for frame in video.frames()])
+
+
+def probed(path, **limits) -> media.VideoInfo:
+    with open_input(path, **limits) as video:
+        return video.info
+
+
+def first_frame(path, **options) -> np.ndarray:
+    with open_input(path) as video:
+        return next(video.frames(**options))
+
+
+def sound_of(path) -> Sound | None:
+    with open_input(path) as video:
+        return video.sound()
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -52,16 +70,16 @@ def test_variable_rate_keeps_its_timing(tmp_path):
 
 def test_a_late_start_is_second_zero(tmp_path):
     path = write_clip(tmp_path / "clip.ts", ramp(50), 3600 + np.arange(50) / 25)
-    assert media.probe(path).seconds == pytest.approx(2, abs=0.05)
+    assert probed(path).seconds == pytest.approx(2, abs=0.05)
     assert len(brightness(path)) == 50
 
 
 def test_reading_is_streamed(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", ramp(100), np.arange(100) / 25)
-    reader = media.frames(path)
-    first = next(reader)
-    assert first.mean() < 25
-    reader.close()
+    with open_input(path) as video:
+        pictures = video.frames()
+        assert next(pictures).mean() < 25
+        pictures.close()
 
 
 def test_a_file_cut_short_is_used_as_far_as_it_goes(tmp_path):
@@ -70,7 +88,7 @@ def test_a_file_cut_short_is_used_as_far_as_it_goes(tmp_path):
     whole = write_clip(tmp_path / "whole.mkv", noise, np.arange(100) / 25)
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
-    seconds = media.probe(cut).seconds
+    seconds = probed(cut).seconds
     assert 1.5 < seconds < 3
     assert len(brightness(cut)) == pytest.approx(25 * seconds, abs=1)
 
@@ -83,16 +101,16 @@ def test_rotation_metadata_turns_the_picture_upright(tmp_path, turn):
     upright = corners(96, 64)
     stored = np.ascontiguousarray(np.rot90(upright, -turn // 90))  # a player turns it by ``turn`` counter-clockwise
     path = write_clip(tmp_path / "clip.mp4", [stored] * 30, np.arange(30) / 25, turn=turn)
-    info = media.probe(path)
+    info = probed(path)
     assert (info.width, info.height) == (96, 64)
-    frame = next(media.frames(path))
+    frame = first_frame(path)
     assert frame.shape == (64, 96, 3)
     np.testing.assert_allclose(frame.astype(int)[8::16, 8::16], upright.astype(int)[8::16, 8::16], atol=25)
 
 
 def test_pixels_that_are_not_square_are_stretched(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", [corners(64, 96)] * 30, np.arange(30) / 25, aspect=Fraction(2, 1))
-    assert next(media.frames(path)).shape == (96, 128, 3)
+    assert first_frame(path).shape == (96, 128, 3)
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, -90])
@@ -100,22 +118,21 @@ def test_a_region_is_that_part_of_the_whole(tmp_path, turn):
     ground = np.linspace(30, 220, 96 * 64).reshape(64, 96)
     picture = np.stack([ground, ground[::-1], ground[:, ::-1]], axis=-1).astype(np.uint8)
     path = write_clip(tmp_path / "clip.mp4", [picture] * 30, np.arange(30) / 25, turn=turn)
-    info = media.probe(path)
-    reader = media.FrameReader(path, info)
-    x, y, width, height = reader.region = (16, 8, 32, 24)
-    part = next(iter(reader))
-    whole = reader.whole(1280)
-    assert whole.shape == (info.height, info.width, 3)
+    with open_input(path) as video:
+        reader = video.frame_reader()
+        x, y, width, height = reader.region = (16, 8, 32, 24)
+        part = next(iter(reader))
+        whole = reader.whole(1280)
+    assert whole.shape == (video.info.height, video.info.width, 3)
     np.testing.assert_allclose(part.astype(int), whole[y : y + height, x : x + width].astype(int), atol=6)
 
 
 def test_pictures_read_ahead_have_the_region_asked_for_always_as_late(tmp_path):
     """Otherwise a clip in which the face wanders would be read a little differently every time."""
     path = write_clip(tmp_path / "clip.mp4", ramp(40), np.arange(40) / 25)
-    info = media.probe(path)
     wanted = [(k % 20, 2, 40, 30 + k % 4) for k in range(40)]
     seen, pictures = [], []
-    with ReadAhead(media.FrameReader(path, info), wanted[0]) as parts:
+    with open_input(path) as video, ReadAhead(video.frame_reader(), wanted[0]) as parts:
         for index, part in enumerate(parts):
             seen.append(part.region)
             pictures.append(part.picture)
@@ -123,32 +140,34 @@ def test_pictures_read_ahead_have_the_region_asked_for_always_as_late(tmp_path):
             assert part.frame.width == 64, "the whole is at hand for a search"
             parts.ask(wanted[index + 1] if index < 39 else wanted[0])
     assert seen == [wanted[max(0, k - AHEAD + 1)] for k in range(40)]
-    plain = [picture.mean() for picture in media.frames(path, info=info)]
-    np.testing.assert_allclose([picture.mean() for picture in pictures], plain, atol=2.7)
+    np.testing.assert_allclose([picture.mean() for picture in pictures], brightness(path), atol=2.7)
 
 
 def test_reading_ahead_ends_when_it_is_left_and_tells_what_went_wrong(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", ramp(40), np.arange(40) / 25)
-    info = media.probe(path)
-    with pytest.raises(ZeroDivisionError), ReadAhead(media.FrameReader(path, info), (0, 0, 64, 64)) as parts:
-        next(iter(parts))
-        raise ZeroDivisionError
-    assert not [thread for thread in threading.enumerate() if thread.name == "pictures ahead"]
-    short = media.FrameReader(path, info, max_seconds=1.0)
-    with pytest.raises(InputError, match="longer than 1 s"), ReadAhead(short, (0, 0, 64, 64)) as parts:
-        for part in parts:
-            parts.ask(part.region)
+    with open_input(path) as video:
+        with pytest.raises(ZeroDivisionError), ReadAhead(video.frame_reader(), (0, 0, 64, 64)) as parts:
+            next(iter(parts))
+            raise ZeroDivisionError
+        assert not [thread for thread in threading.enumerate() if thread.name == "pictures ahead"]
+        video.max_seconds = 1.0
+        with (
+            pytest.raises(InputError, match="longer than 1 s"),
+            ReadAhead(video.frame_reader(), (0, 0, 64, 64)) as parts,
+        ):
+            for part in parts:
+                parts.ask(part.region)
 
 
 def test_large_pictures_are_shrunk_while_decoding(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", [corners(640, 320)] * 30, np.arange(30) / 25)
-    assert next(media.frames(path, long_side=160)).shape == (80, 160, 3)
+    assert first_frame(path, long_side=160).shape == (80, 160, 3)
 
 
 # --- sound ------------------------------------------------------------------------------------------------------------
 
 
-def onset(sound: media.Sound) -> float:
+def onset(sound: Sound) -> float:
     return int((np.abs(sound.samples) > 0.2).argmax()) / sound.rate
 
 
@@ -157,20 +176,20 @@ def test_sound_keeps_its_offset_to_the_picture(tmp_path, start, at, heard):
     path = write_clip(
         tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=[(start, click(2 - start, at))]
     )  # fmt: skip
-    sound = media.read_audio(path)
+    sound = sound_of(path)
     assert onset(sound) == pytest.approx(heard, abs=0.005)
     assert len(sound.samples) == 2 * RATE
 
 
 def test_sound_before_the_first_picture_is_cut(tmp_path):
     path = write_clip(tmp_path / "clip.mkv", ramp(50), 0.6 + np.arange(50) / 25, sounds=[(0.0, click(2.6, 1.0))])
-    assert onset(media.read_audio(path)) == pytest.approx(0.4, abs=0.03)
+    assert onset(sound_of(path)) == pytest.approx(0.4, abs=0.03)
 
 
 @pytest.mark.parametrize("seconds", [0.8, 5.0])
 def test_sound_follows_the_length_of_the_picture(tmp_path, seconds):
     path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=[(0.0, click(seconds, 0.5))])
-    sound = media.read_audio(path)
+    sound = sound_of(path)
     assert len(sound.samples) == 2 * RATE
     assert onset(sound) == pytest.approx(0.5, abs=0.005)
     if seconds < 2:
@@ -180,14 +199,14 @@ def test_sound_follows_the_length_of_the_picture(tmp_path, seconds):
 def test_the_first_of_two_tracks_counts(tmp_path):
     tracks = [(0.0, click(2, 0.3)), (0.0, click(2, 1.3))]
     path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=tracks)
-    assert onset(media.read_audio(path)) == pytest.approx(0.3, abs=0.005)
+    assert onset(sound_of(path)) == pytest.approx(0.3, abs=0.005)
 
 
 def test_no_sound_is_none_and_silence_says_so(tmp_path):
     mute = write_clip(tmp_path / "mute.mp4", ramp(50), np.arange(50) / 25)
-    assert media.read_audio(mute) is None
+    assert sound_of(mute) is None
     silent = write_clip(tmp_path / "silent.mov", ramp(50), np.arange(50) / 25, sounds=[(0.0, np.zeros(2 * RATE))])
-    assert media.read_audio(silent).is_silent
+    assert sound_of(silent).is_silent
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -196,10 +215,10 @@ def test_no_sound_is_none_and_silence_says_so(tmp_path):
 def test_too_long_and_too_short_name_the_limit(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", ramp(100), np.arange(100) / 25)
     with pytest.raises(InputError, match=r"longer than 3 s.*max_seconds"):
-        media.probe(path, max_seconds=3)
+        probed(path, max_seconds=3)
     short = write_clip(tmp_path / "short.mp4", ramp(10), np.arange(10) / 25)
     with pytest.raises(InputError, match=r"lasts 0\.4 s; at least 1 s"):
-        media.probe(short)
+        probed(short)
 
 
 def test_a_playlist_named_mp4_reaches_no_other_file_and_no_socket(tmp_path):
@@ -215,7 +234,7 @@ def test_a_playlist_named_mp4_reaches_no_other_file_and_no_socket(tmp_path):
             path = tmp_path / "list.mp4"
             path.write_text(text)
             with pytest.raises(InputError, match=r"list\.mp4"):
-                media.probe(path)
+                probed(path)
         with pytest.raises(TimeoutError):
             server.accept()
 
@@ -224,7 +243,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
     path = write_clip(tmp_path / "clip.mp4", ramp(30, 128, 96), np.arange(30) / 25)
     monkeypatch.setattr(media, "MOST_PIXELS", 10_000)
     with pytest.raises(InputError, match="128 x 96"):
-        media.probe(path)
+        probed(path)
 
 
 @pytest.mark.parametrize(
@@ -235,14 +254,14 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, content, word):
     path = tmp_path / "x.mp4"
     path.write_bytes(content)
     with pytest.raises(InputError, match=word) as caught:
-        media.probe(path)
+        probed(path)
     assert str(tmp_path) not in str(caught.value), "the folder is nobody's business"
 
 
 def test_missing_files_folders_and_odd_names_are_refused(tmp_path):
     for path in (tmp_path / "none.mp4", tmp_path, "/dev/zero", "a\0b.mp4", "http:clip.mp4", "x" * 300 + ".mp4"):
         with pytest.raises(InputError):
-            media.probe(path)
+            probed(path)
 
 
 def test_names_are_shown_without_folders_and_control_characters():
@@ -300,10 +319,11 @@ def test_cmyk_has_natural_colours_with_and_without_adobes_marker(tmp_path, marke
 def test_an_animation_counts_as_its_first_picture(tmp_path):
     first, second = Image.fromarray(grey(40)), Image.fromarray(grey(200))
     first.save(tmp_path / "moving.gif", save_all=True, append_images=[second])
-    assert images.is_image(tmp_path / "moving.gif")
     assert images.read_image(tmp_path / "moving.gif").mean() < 60
-    with pytest.raises(InputError, match="is a picture"):
-        media.probe(tmp_path / "moving.gif")
+    with open_input(tmp_path / "moving.gif") as picture:
+        assert picture.kind == "image"
+        with pytest.raises(InputError, match=r"“moving\.gif” is a picture; a video is needed here\."):
+            picture.sound()
 
 
 def test_a_bomb_is_refused_from_its_header(tmp_path):

@@ -10,8 +10,9 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.affect import affect_attributes
 from perfrdiff.features.clip import read_listener, read_speaker
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION, neutral, react_mean
+from perfrdiff.features.input import open_input
 from perfrdiff.features.matching import matched_to_react
-from perfrdiff.features.table import FeatureTable, is_table, read_table, write_react_layout, write_table
+from perfrdiff.features.table import FeatureTable, read_table, write_react_layout, write_table
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def table() -> FeatureTable:
 def test_what_is_written_is_read_back(table, tmp_path, ending):
     path = tmp_path / f"clip{ending}"
     write_table(path, table)
-    assert is_table(path)
+    with open_input(path) as media:
+        assert media.kind == "table"
     back = read_table(path)
     for name in ("coefficients", "affect", "audio"):
         np.testing.assert_allclose(getattr(back, name), getattr(table, name), rtol=1e-4, atol=1e-5)

@@ -14,7 +14,7 @@ from perfrdiff.features import landmarker
 from perfrdiff.features.clip import read_listener, read_speaker
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, ROTATION, TRANSLATION, neutral, react_mean
 from perfrdiff.features.images import read_image
-from perfrdiff.features.media import probe
+from perfrdiff.features.input import open_input
 from perfrdiff.features.pose import euler_angles, rotation_matrix, smooth, translations
 from perfrdiff.features.search import look_through
 from perfrdiff.features.signals import QUALITIES, RawTrack, clean, neutral_offset, without_offset
@@ -242,7 +242,8 @@ def test_a_small_face_in_a_large_picture_is_found_and_followed(portrait, tmp_pat
     picture = grey(120, height, width)
     picture[200 : 200 + pixels, 300 : 300 + pixels] = shrunk(portrait, pixels)
     path = write_clip(tmp_path / "small.mp4", [picture] * 30, np.arange(30) / 25)
-    (person,) = look_through(path, probe(path))
+    with open_input(path) as media:
+        (person,) = look_through(media)
     alone = track_image(shrunk(portrait, 128)).landmarks
     assert person.size == pytest.approx(np.ptp(alone[:, :2], axis=0).max() * pixels / 128, rel=0.1)
     assert track_video(path).tracked.mean() > 0.9

@@ -15,7 +15,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from perfrdiff.errors import InputError
-from perfrdiff.features import media
+from perfrdiff.features.input import open_input
 
 SIZE = 299  # pixels, what Inception v3 takes
 BATCH = 32
@@ -73,7 +73,8 @@ def frames_of(folder: Path) -> Iterator[np.ndarray]:
     if not paths:
         raise InputError(f"There are no videos ({', '.join(VIDEOS)}) in {folder}.")
     for path in paths:
-        yield from media.frames(path)
+        with open_input(path) as media:
+            yield from media.frames()
 
 
 def realism(network: Path, rendered: Path, real: Path, device: str = "cpu") -> float:

@@ -12,10 +12,10 @@ from perfrdiff.features.affect_network import NETWORK_WIDTH, AffectNetwork, pres
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.coefficients import FPS, ROTATION
 from perfrdiff.features.habits import Habits, measure_habits
-from perfrdiff.features.local_file import shown_name
-from perfrdiff.features.media import LONGEST_SECONDS, RATE, Sound, is_image, probe, read_audio, read_image
+from perfrdiff.features.input import Media, Source, as_media
+from perfrdiff.features.media import LONGEST_SECONDS
 from perfrdiff.features.signals import QUALITIES
-from perfrdiff.features.table import is_table, read_table
+from perfrdiff.features.sound import RATE, Sound
 from perfrdiff.features.talking import listening_part
 from perfrdiff.features.tracking import FaceStill, quarter_turns_of, track_image, track_video
 
@@ -55,7 +55,7 @@ class Listener:
 
 
 def read_speaker(
-    path: str | os.PathLike,
+    source: Source,
     progress: Callable[[float], None] | None = None,
     max_seconds: float = LONGEST_SECONDS,
     person: int | None = None,
@@ -66,9 +66,10 @@ def read_speaker(
     A video without sound works: its MFCCs are those of silence, and a note says so.
 
     Args:
-        path: a video file of 1 s to ``max_seconds``, or a features file (``table.py``).
+        source: a video file of 1 s to ``max_seconds``, or a features file (``table.py``); a path, or opened already
+            (``open_input``).
         progress: called with 0 … 1.
-        max_seconds: a longer clip is refused.
+        max_seconds: a longer clip is refused; one that is open was measured by its own limit.
         person: whom to follow, as ``people.preview`` numbers them; None: the largest steady face.
         affect_network: an ONNX file (``affect_network.py``) that reads valence, arousal and expressions in place of the
             rules; None: checkpoints/affect.onnx where it is there.
@@ -76,24 +77,34 @@ def read_speaker(
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
-    if is_table(path):
-        return _tabled_speaker(path, max_seconds)
-    info = probe(path, max_seconds)
+    with as_media(source, max_seconds) as media:
+        return (
+            _tabled_speaker(media) if media.kind == "table" else _seen_speaker(media, progress, person, affect_network)
+        )
+
+
+def _seen_speaker(
+    media: Media,
+    progress: Callable[[float], None] | None,
+    person: int | None,
+    affect_network: str | os.PathLike | None,
+) -> Speaker:
+    media.check_video()
     affect_network = affect_network or present()
     network = AffectNetwork(affect_network) if affect_network else None
-    track = track_video(path, progress, max_seconds=max_seconds, info=info, person=person, affect=network)
+    track = track_video(media, progress, person=person, affect=network)
     affect = affect_attributes(track.coefficients)
     if network:
         affect[:, -NETWORK_WIDTH:] = track.affect
     frames = len(track.coefficients)
-    sound = read_audio(path, info)
+    sound = media.sound()
     notes = list(track.notes)
     if sound is None:
-        notes.append(f"{info.name} has no sound; the reactions follow the face alone.")
+        notes.append(f"{media.name} has no sound; the reactions follow the face alone.")
     else:
         sound = Sound(_fit(sound.samples, frames * RATE // FPS))
         if sound.is_silent:
-            notes.append(f"The sound of {info.name} is silence; the reactions follow the face alone.")
+            notes.append(f"The sound of {media.name} is silence; the reactions follow the face alone.")
     samples = sound.samples if sound is not None else np.zeros(0, dtype=np.float32)
     return Speaker(
         audio=mfcc(samples, RATE, frames),
@@ -105,25 +116,16 @@ def read_speaker(
     )
 
 
-def _tabled_speaker(path: str | os.PathLike, max_seconds: float) -> Speaker:
-    table = read_table(path)
-    _check_length(len(table.coefficients), path, max_seconds)
+def _tabled_speaker(media: Media) -> Speaker:
+    table = media.table()
     notes = list(table.notes)
     if not table.has_audio:
         notes.append("Without sound, the reactions follow the face alone.")
     return Speaker(table.audio, table.coefficients, table.affect, None, notes, table.quality)
 
 
-def _check_length(frames: int, path: str | os.PathLike, max_seconds: float) -> None:
-    if frames > max_seconds * FPS:
-        raise InputError(
-            f"{shown_name(path)} lasts {frames / FPS:.1f} s; at most {max_seconds:g} s are used. Cut it, or raise the "
-            "setting max_seconds."
-        )
-
-
 def read_listener(
-    path: str | os.PathLike,
+    source: Source,
     progress: Callable[[float], None] | None = None,
     max_seconds: float = LONGEST_SECONDS,
     person: int | None = None,
@@ -135,47 +137,59 @@ def read_listener(
     mouth becomes the photo. Where the person talks, they do not listen: those parts are left out of the behaviour.
 
     Args:
-        path: a photo, video or features file; its content decides, not its name.
+        source: a photo, video or features file, by its content, not its name; a path, or opened already
+            (``open_input``).
         progress: called with 0 … 1.
-        max_seconds: a longer clip is refused.
+        max_seconds: a longer clip is refused; one that is open was measured by its own limit.
         person: whom of a video to follow, as ``people.preview`` numbers them; None: the largest steady face.
         talking_too: keep the parts in which the person talks.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
-    name = shown_name(path)
-    if is_table(path):
-        table = read_table(path)
-        _check_length(len(table.coefficients), path, max_seconds)
-        if len(table.coefficients) < LISTENER_SECONDS * FPS:
-            raise InputError(f"{name} lasts less than {LISTENER_SECONDS:g} s; a listening style needs at least that.")
-        return _behaving(
-            Listener(None, None, None, table.coefficients, list(table.notes), quality=table.quality),
-            table.audio if table.has_audio else None, talking_too,
-        )  # fmt: skip
-    if is_image(path):
-        photo = read_image(path)
-        still = track_image(photo, name)
-        turns = quarter_turns_of(still.coefficients)
-        if turns:
-            photo = np.ascontiguousarray(np.rot90(photo, -turns))
-            still = track_image(photo, name)
-        notes = _check_photo(still, name)
-        if turns:
-            notes.append(f"The face in {name} did not stand upright; the picture was turned.")
-        if progress:
-            progress(1.0)
-        return Listener(photo, still.landmarks, still.coefficients, None, notes)
-    info = probe(path, max_seconds)
-    if info.seconds < LISTENER_SECONDS - 0.5 / FPS:
+    with as_media(source, max_seconds) as media:
+        if media.kind == "table":
+            return _tabled_listener(media, talking_too)
+        if media.kind == "image":
+            return _pictured_listener(media, progress)
+        return _filmed_listener(media, progress, person, talking_too)
+
+
+def _tabled_listener(media: Media, talking_too: bool) -> Listener:
+    table = media.table()
+    if len(table.coefficients) < LISTENER_SECONDS * FPS:
+        raise InputError(f"{media.name} lasts less than {LISTENER_SECONDS:g} s; a listening style needs at least that.")
+    listener = Listener(None, None, None, table.coefficients, list(table.notes), quality=table.quality)
+    return _behaving(listener, table.audio if table.has_audio else None, talking_too)
+
+
+def _pictured_listener(media: Media, progress: Callable[[float], None] | None) -> Listener:
+    photo = media.image()
+    still = track_image(photo, media.name)
+    turns = quarter_turns_of(still.coefficients)
+    if turns:
+        photo = np.ascontiguousarray(np.rot90(photo, -turns))
+        still = track_image(photo, media.name)
+    notes = _check_photo(still, media.name)
+    if turns:
+        notes.append(f"The face in {media.name} did not stand upright; the picture was turned.")
+    if progress:
+        progress(1.0)
+    return Listener(photo, still.landmarks, still.coefficients, None, notes)
+
+
+def _filmed_listener(
+    media: Media, progress: Callable[[float], None] | None, person: int | None, talking_too: bool
+) -> Listener:
+    if media.info.seconds < LISTENER_SECONDS - 0.5 / FPS:
         raise InputError(
-            f"{name} lasts {info.seconds:.1f} s; give a listener video of at least {LISTENER_SECONDS:g} s or a photo."
+            f"{media.name} lasts {media.info.seconds:.1f} s; give a listener video of at least {LISTENER_SECONDS:g} s "
+            "or a photo."
         )
-    track = track_video(path, progress, max_seconds=max_seconds, portrait=True, info=info, person=person)
-    notes = list(track.notes) + _check_photo(FaceStill(track.best_coefficients, track.landmarks), name)
+    track = track_video(media, progress, portrait=True, person=person)
+    notes = list(track.notes) + _check_photo(FaceStill(track.best_coefficients, track.landmarks), media.name)
     looks = (track.best_frame, track.landmarks, track.best_coefficients)
-    sound = read_audio(path, info)
+    sound = media.sound()
     audio = None
     if sound is not None and not sound.is_silent:
         audio = mfcc(sound.samples, RATE, len(track.coefficients))

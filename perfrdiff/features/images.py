@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.local_file import open_local, shown_name
+from perfrdiff.features.local_file import LocalFile, as_local_file
 
 __all__ = ["BACKGROUND", "LONGEST_SIDE", "MOST_PIXELS", "SHORTEST_SIDE", "is_image", "read_image"]
 
@@ -21,20 +21,14 @@ _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # ISO media "brands" of pictures
 
 
-def is_image(path: str | os.PathLike) -> bool:
-    """Whether the file's first bytes are those of a picture (the name does not count; an animation is a picture).
-
-    Raises:
-        InputError: the file does not exist, is empty or cannot be opened.
-    """
-    with open_local(path) as file:
-        head = file.read(16)
+def is_image(head: bytes) -> bool:
+    """Whether a file's first bytes (16 or more) are those of a picture; an animation is a picture."""
     if head[4:8] == b"ftyp":
         return head[8:12] in _STILL_BRANDS
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(source: str | os.PathLike | LocalFile) -> np.ndarray:
     """A photo as upright RGB.
 
     EXIF orientation is applied, transparency is laid over light grey, CMYK and 16 bit are converted, of an animation
@@ -47,13 +41,13 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         InputError: not a picture, damaged, larger than 64 megapixels (told from the header, nothing is decoded), or
             smaller than 48 px.
     """
-    name = shown_name(path)
-    with open_local(path) as file:
+    with as_local_file(source) as file:
+        name = file.name
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's bomb warning: the limit below is ours
                 Image.init()  # registers AVIF, TIFF and WebP, which Pillow leaves out until asked
-                image = Image.open(file, formats=FORMATS)
+                image = Image.open(file.reader(), formats=FORMATS)
         except Image.DecompressionBombError:
             raise InputError(
                 f"{name} claims more than {MOST_PIXELS // 10**6} megapixels; use a smaller photo."

@@ -1,6 +1,5 @@
 """Who can be followed in a video, as a picture with a number at each face."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -8,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.local_file import shown_name
-from perfrdiff.features.media import LONGEST_SECONDS, probe, sample_frames
+from perfrdiff.features.input import Media, Source, as_media
+from perfrdiff.features.landmarker import FaceTracker
+from perfrdiff.features.media import LONGEST_SECONDS
 from perfrdiff.features.search import Person, find_faces, look_through
 
 __all__ = ["preview", "write_preview"]
@@ -18,47 +18,50 @@ LONG_SIDE = 1280  # pixels of the picture
 LOOKS = 8  # pictures among which the one with most of the people is chosen
 
 
-def preview(path: str | os.PathLike, max_seconds: float = LONGEST_SECONDS) -> tuple[np.ndarray, list[Person]]:
+def preview(source: Source, max_seconds: float = LONGEST_SECONDS) -> tuple[np.ndarray, list[Person]]:
     """A picture of the video with the people's numbers, and the people, the one followed by default first.
 
-    Number n is what ``track_video(person=n)`` follows.
+    Number n is what ``track_video(person=n)`` follows. The video is a path or opened already (``open_input``).
 
     Raises:
-        InputError: as ``probe``; no face was found.
+        InputError: as ``open_input``; not a video; no face was found.
     """
-    info = probe(path, max_seconds)
-    people = look_through(path, info)
-    if not people:
-        raise InputError(f"No face was found in {shown_name(path)}.")
-    from perfrdiff.features.landmarker import FaceTracker
-
-    best, most = None, -1
-    with FaceTracker(streaming=False, faces=min(10, 2 * len(people))) as tracker:
-        for look, picture in enumerate(sample_frames(path, info, 0.5, LONG_SIDE)):
-            if look >= LOOKS or most == len(people):
-                break
-            faces = find_faces(tracker, picture)
-            if len(faces) > most:
-                best, most = picture, len(faces)
-    picture = best.copy()
-    scale = picture.shape[1] / info.width
+    with as_media(source, max_seconds) as media:
+        people = look_through(media)
+        if not people:
+            raise InputError(f"No face was found in {media.name}.")
+        picture = _picture_of(media, people)
+        scale = picture.shape[1] / media.info.width
     for number, person in enumerate(people, start=1):
         _mark(picture, number, person.centre * scale, person.size * scale)
     return picture, people
 
 
-def write_preview(path: str | os.PathLike, out: Path, max_seconds: float = LONGEST_SECONDS) -> int:
+def write_preview(source: Source, out: Path, max_seconds: float = LONGEST_SECONDS) -> int:
     """Write the preview as a picture file; how many people there are.
 
     Raises:
         InputError: as ``preview``; the file cannot be written.
     """
-    picture, people = preview(path, max_seconds)
+    picture, people = preview(source, max_seconds)
     try:
         Image.fromarray(picture).save(out)
     except (OSError, ValueError):
         raise InputError(f"{out} cannot be written; name a picture such as people.png.") from None
     return len(people)
+
+
+def _picture_of(media: Media, people: list[Person]) -> np.ndarray:
+    """The picture of the first few in which most of the people are seen, (H, W, 3) uint8 RGB."""
+    best, most = None, -1
+    with FaceTracker(streaming=False, faces=min(10, 2 * len(people))) as tracker:
+        for look, picture in enumerate(media.sample_frames(0.5, LONG_SIDE)):
+            if look >= LOOKS or most == len(people):
+                break
+            faces = find_faces(tracker, picture)
+            if len(faces) > most:
+                best, most = picture, len(faces)
+    return best.copy()
 
 
 def _mark(picture: np.ndarray, number: int, centre: np.ndarray, size: float) -> None:

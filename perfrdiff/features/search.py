@@ -6,15 +6,14 @@ looked at once more in a region of its own: a face cut by the square's edge is m
 likeness is not found twice.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from perfrdiff.features.convert import Region
+from perfrdiff.features.input import Media
 from perfrdiff.features.landmarker import Face, FaceTracker
-from perfrdiff.features.media import VideoInfo, sample_frames
 
 __all__ = ["LOOK_PIXELS", "Person", "find_faces", "look_through", "region_around"]
 
@@ -94,15 +93,15 @@ def _squares(width: int, height: int, share: float) -> Iterator[Region]:
             yield int(x), int(y), side, side
 
 
-def look_through(path: str | os.PathLike, info: VideoInfo) -> list[Person]:
+def look_through(media: Media) -> list[Person]:
     """The people of a video by weight, the one to follow first; empty where no face was seen."""
     people: list[Person] = []
     close = 0
     with FaceTracker(streaming=False) as tracker:
-        for look, picture in enumerate(sample_frames(path, info, LOOK_STEP, LOOK_PIXELS)):
+        for look, picture in enumerate(media.sample_frames(LOOK_STEP, LOOK_PIXELS)):
             if look >= LOOKS and people:
                 break
-            scale = info.width / picture.shape[1]
+            scale = media.info.width / picture.shape[1]
             faces = find_faces(tracker, picture, closely=False)
             if not faces and close < CLOSE_LOOKS:
                 faces = find_faces(tracker, picture)

@@ -24,11 +24,11 @@ from perfrdiff.features import foreign
 from perfrdiff.features.affect import AFFECT_NAMES, AFFECT_WIDTH, affect_attributes
 from perfrdiff.features.audio import CEPSTRA, MFCC_WIDTH, SUBFRAMES, mfcc
 from perfrdiff.features.coefficients import COEFFICIENT_NAMES, EXPRESSION, FPS, ROTATION, WIDTH
-from perfrdiff.features.local_file import open_local, shown_name
-from perfrdiff.features.media import RATE, Sound
+from perfrdiff.features.local_file import LocalFile, as_local_file
 from perfrdiff.features.signals import QUALITIES
+from perfrdiff.features.sound import RATE, Sound
 
-__all__ = ["AUDIO_NAMES", "FeatureTable", "is_table", "read_table", "write_react_layout", "write_table"]
+__all__ = ["AUDIO_NAMES", "SNIFFED", "FeatureTable", "is_table", "read_table", "write_react_layout", "write_table"]
 
 AUDIO_NAMES: tuple[str, ...] = tuple(
     f"mfcc_{kind}_{coefficient}_{window}"
@@ -54,29 +54,22 @@ class FeatureTable:
     notes: list[str] = field(default_factory=list)
 
 
-def is_table(path: str | os.PathLike) -> bool:
-    """Whether a file is a features file, by its content: an .npz archive, or text with a line of column names.
-
-    Raises:
-        InputError: the file does not exist, is empty or cannot be opened.
-    """
-    with open_local(path) as file:
-        start = file.read(SNIFFED)
-    if start.startswith(b"PK\x03\x04"):
+def is_table(head: bytes) -> bool:
+    """Whether a file is a features file, by its first ``SNIFFED`` bytes: an .npz archive, or a line of column names."""
+    if head.startswith(b"PK\x03\x04"):
         return True
-    header = _header(start)
+    header = _header(head)
     return len(header) > 3 and (header[0] in ("time_s", "frame") or foreign.knows(header))
 
 
-def read_table(path: str | os.PathLike) -> FeatureTable:
+def read_table(source: str | os.PathLike | LocalFile) -> FeatureTable:
     """Read a features file of ours, a Live Link Face recording or an OpenFace table; the content decides.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
-    name = shown_name(path)
-    with open_local(path) as file:
-        data = file.read(LARGEST + 1)
+    with as_local_file(source) as file, file.reader() as reader:
+        name, data = file.name, reader.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise InputError(f"{name} has more than {LARGEST // 10**6} MB; that is no features file of a clip.")
     if data.startswith(b"PK\x03\x04"):

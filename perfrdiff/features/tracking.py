@@ -5,7 +5,6 @@ part is converted and tracked, so that a small face in a tall picture is seen as
 faces instead of backgrounds. Memory does not grow with the clip beyond 2.8 kB a frame.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -18,8 +17,9 @@ from perfrdiff.features.ahead import Part, ReadAhead
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.features.convert import Converter
 from perfrdiff.features.hidden import hidden_frames, look_of
+from perfrdiff.features.input import Media, Source, as_media
 from perfrdiff.features.landmarker import Face, FaceTracker
-from perfrdiff.features.media import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe
+from perfrdiff.features.media import LONGEST_SECONDS, VideoInfo
 from perfrdiff.features.notes import notes_on, times_of
 from perfrdiff.features.pose import euler_angles, rotation_matrix, tracked_angles
 from perfrdiff.features.search import LOOK_PIXELS, Person, find_faces, look_through, region_around
@@ -59,36 +59,46 @@ class FaceTrack:
 
 
 def track_video(
-    path: str | os.PathLike,
+    source: Source,
     progress: Callable[[float], None] | None = None,
     *,
     max_seconds: float = LONGEST_SECONDS,
     portrait: bool = False,
-    info: VideoInfo | None = None,
     person: int | None = None,
     affect: AffectNetwork | None = None,
 ) -> FaceTrack:
     """Follow one face through a clip: the largest that stays, or the one of a number.
 
     Args:
-        path: a video file.
+        source: a video file, or one that is open already (``open_input``).
         progress: called with 0 … 1.
-        max_seconds: a longer video is refused.
+        max_seconds: a longer video is refused; one that is open was measured by its own limit.
         portrait: also choose and return the best frame.
-        info: the result of ``probe``, if it is already known.
         person: 1 for the largest steady face, 2 for the next …, as ``people.preview`` numbers them.
         affect: a network to read the face's affect with.
 
     Raises:
-        InputError: as ``probe``; no face; no person of that number; the face seen in less than half of the frames.
+        InputError: as ``open_input``; not a video; no face; no person of that number; the face seen in less than half
+            of the frames.
     """
-    info = info or probe(path, max_seconds)
-    people = look_through(path, info)
+    with as_media(source, max_seconds) as media:
+        return _track(media, progress, portrait, person, affect)
+
+
+def _track(
+    media: Media,
+    progress: Callable[[float], None] | None,
+    portrait: bool,
+    person: int | None,
+    affect: AffectNetwork | None,
+) -> FaceTrack:
+    info = media.info
+    people = look_through(media)
     if not people:
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
     if person is not None and not 1 <= person <= len(people):
         raise InputError(f"There is no person {person} in {info.name}; {len(people)} can be followed.")
-    track = _Follower(info, people[(person or 1) - 1], affect).follow(path, max_seconds, progress)
+    track = _Follower(info, people[(person or 1) - 1], affect).follow(media, progress)
     tracked = track.tracked
     if not tracked.any():
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
@@ -108,7 +118,7 @@ def track_video(
         notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
     result = FaceTrack(coefficients, tracked, quality, notes, _bridged(track.affects) if affect else None)
     if portrait:
-        result = _with_portrait(result, track, path, info, turns, people[(person or 1) - 1])
+        result = _with_portrait(result, track, media, turns, people[(person or 1) - 1])
     if progress:
         progress(1.0)
     return result
@@ -158,14 +168,13 @@ class _Follower:
         self._lost = 0
         self._take = 0
 
-    def follow(self, path, max_seconds: float, progress: Callable[[float], None] | None) -> RawTrack:
+    def follow(self, media: Media, progress: Callable[[float], None] | None) -> RawTrack:
         track = RawTrack()
         expected = max(1, round(self._info.seconds * FPS))
-        reader = FrameReader(path, self._info, FPS, max_seconds, REGION_PIXELS)
         with (
             FaceTracker(streaming=True, faces=3) as tracker,
             FaceTracker(streaming=False) as searcher,
-            ReadAhead(reader, self._region) as parts,
+            ReadAhead(media.frame_reader(REGION_PIXELS), self._region) as parts,
         ):
             for index, part in enumerate(parts):
                 face = self._own(tracker.detect(part.picture), part)
@@ -282,16 +291,16 @@ def _stand_upright(track: RawTrack) -> int:
     return turns
 
 
-def _with_portrait(result: FaceTrack, track: RawTrack, path, info: VideoInfo, turns: int, person: Person) -> FaceTrack:
+def _with_portrait(result: FaceTrack, track: RawTrack, media: Media, turns: int, person: Person) -> FaceTrack:
     for tick in _portrait_order(result.coefficients, track)[:5]:
-        frame = np.ascontiguousarray(np.rot90(frame_at(path, info, int(tick), long_side=1280), -turns))
+        frame = np.ascontiguousarray(np.rot90(media.frame_at(int(tick)), -turns))
         try:
-            near = None if turns else person.centre * frame.shape[1] / info.width
-            still = track_image(frame, info.name, near)
+            near = None if turns else person.centre * frame.shape[1] / media.info.width
+            still = track_image(frame, media.name, near)
         except InputError:
             continue
         return replace(result, best_frame=frame, landmarks=still.landmarks, best_coefficients=still.coefficients)
-    raise InputError(f"No frame of {info.name} shows the face well enough for a portrait; give a photo instead.")
+    raise InputError(f"No frame of {media.name} shows the face well enough for a portrait; give a photo instead.")
 
 
 def _portrait_order(coefficients: np.ndarray, track: RawTrack) -> np.ndarray:
