@@ -27,6 +27,7 @@ from perfrdiff.request import (
 from perfrdiff.training import command as training
 from renderer.errors import RenderError
 
+OPENCV = "opencv-python-headless==5.0.0.93"  # as in requirements.txt, which says why
 DEFAULT = {field.name: field.default for field in fields(ReactRequest) if field.default is not MISSING}
 
 
@@ -41,6 +42,24 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("perfrdiff: stopped; nothing was written.", file=sys.stderr)
         return 130
+    except ImportError as error:
+        advice = _advice(error)
+        if advice is None:
+            raise
+        print(f"perfrdiff: {advice}", file=sys.stderr)
+        return 2
+
+
+def _advice(error: ImportError) -> str | None:
+    """What to install for an import that failed, or None where that is not known."""
+    if error.name in ("accelerate", "tensorboard"):
+        return f"Training needs the package {error.name}: pip install 'perfrdiff[train]'."
+    if error.name is None and "cannot open shared object file" in str(error):
+        return (
+            f"A system library is missing ({error}). Where OpenCV asks for it, its headless build does not: "
+            f"pip install --force-reinstall --no-deps {OPENCV}"
+        )
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_data(commands)
     _add_train(commands)
+    _add_page(commands)
     return parser
 
 
@@ -356,6 +376,26 @@ def _add_train(commands) -> None:
         "stages together. Several processes: accelerate launch --multi_gpu -m perfrdiff train … A killed run goes on.",
     )
     training.add_arguments(command)
+
+
+def _add_page(commands) -> None:
+    command = commands.add_parser(
+        "page",
+        help="open the page",
+        description="Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say "
+        "otherwise.",
+    )
+    command.add_argument(
+        "--weights", metavar="NAME", default=DEFAULT["weights"], help=f"name of the weights{_default('weights')}"
+    )
+    command.set_defaults(run=_page)
+
+
+def _page(options: argparse.Namespace) -> int:
+    import app  # gradio takes seconds to import, and importing the page makes its folder for uploads
+
+    app.main(["--weights", options.weights])
+    return 0
 
 
 if __name__ == "__main__":

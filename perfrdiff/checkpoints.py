@@ -6,7 +6,6 @@ metadata, every architecture size. Loading says what is missing or unexpected, b
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,8 +25,9 @@ from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.rehearsal import Rehearsal
 from perfrdiff.style_reading import StyleReading
+from renderer.resources import checkpoint_folder
 
-FOLDER = Path(os.environ.get("PERFRDIFF_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
+FOLDER = checkpoint_folder()
 FORMAT = 1
 NETWORKS: dict[str, tuple[type[nn.Module], type]] = {
     "denoiser": (Denoiser, DenoiserConfig),

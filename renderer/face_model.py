@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import RenderError
+from .resources import asset
 
 EXPRESSION_NAMES: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
@@ -39,7 +40,7 @@ FOCAL_AT_224 = 1315.0  # pixels, FaceVerse's own camera; spec renderers.md 3.3
 CAMERA_Z = 10.0  # the camera stands at (0, 0, 10) and looks along -z
 REACT_TRANSLATION = (-0.0056, -0.0180, 1.8379)  # mean over the REACT 2024 data: where a face sits in the frame
 
-BUILT_IN_HEAD = Path(__file__).resolve().parent.parent / "assets" / "face" / "head.npz"
+BUILT_IN_HEAD = asset("face/head.npz")
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def load_face_model(path: str | Path | None = None, reduced: bool = False) -> Fa
     """
     path = BUILT_IN_HEAD if path is None else Path(path)
     if not path.is_file():
-        raise RenderError(f"There is no face model at {path}; `python tools/build_face.py` makes the built-in one.")
+        raise RenderError(f"There is no face model at {path}; `python -m tools.build_face` makes the built-in one.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

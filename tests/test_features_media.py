@@ -6,13 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from features_clips import RATE, click, corners, grey, ramp, write_clip
 from PIL import Image
 
 from perfrdiff.errors import InputError
 from perfrdiff.features import images, media
 from perfrdiff.features.ahead import AHEAD, ReadAhead
 from perfrdiff.features.local_file import shown_name
+from tests.support.clips import RATE, click, corners, grey, ramp, write_clip
 
 
 def brightness(path, **options) -> np.ndarray:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_reactor import tiny_checkpoint
 
 from perfrdiff.data.simulated import simulate_speaker
 from perfrdiff.errors import InputError
@@ -15,6 +14,7 @@ from perfrdiff.listener_shift import ListenerShift, listener_shift, mixed
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.reactor import Reactor
+from tests.support.tiny_checkpoint import tiny_checkpoint
 
 
 @pytest.fixture(scope="module")

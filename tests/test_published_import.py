@@ -8,8 +8,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES, cut
-from published_folder import reduced_tables, write_folder, write_zip
 
 from perfrdiff import checkpoints
 from perfrdiff.__main__ import main
@@ -18,6 +16,8 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import EXPRESSION, react_mean
 from perfrdiff.published import convert, inference
 from perfrdiff.reactor import Reactor
+from tests.support.clips import EXAMPLES, cut
+from tests.support.published_folder import reduced_tables, write_folder, write_zip
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,8 @@ def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
 def test_the_imported_networks_are_the_files(imported, reactor):
     """Every published number arrives: the style of the imported encoder is that of the file's own tensors."""
     variant = imported[0]
-    from published_folder import published_weights
-
     from perfrdiff.published import variants
+    from tests.support.published_folder import published_weights
 
     for seed, file in enumerate(reduced_tables()[variant]):
         ours = getattr(reactor.checkpoint, file.network).state_dict()
@@ -169,7 +168,7 @@ def test_what_does_not_fit_is_named(tmp_path, change, words, monkeypatch):
 
 
 def test_a_file_of_the_other_variant_is_recognised(tmp_path):
-    from published_folder import published_weights
+    from tests.support.published_folder import published_weights
 
     wrong = next(file for file in reduced_tables()["emotion"] if file.network == "denoiser")
     folder = altered(tmp_path, at("denoiser", lambda c: c | {"state_dict": published_weights(wrong, 0)}))

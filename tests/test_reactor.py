@@ -7,7 +7,6 @@ import torch
 from perfrdiff import checkpoints
 from perfrdiff.data.habits import NAMED_STYLES, Habits
 from perfrdiff.data.motion_codec import MotionCodec
-from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.data.simulated import simulate_listener, simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, neutral
@@ -15,27 +14,7 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.reactor import Reactor
-
-
-def tiny_checkpoint():
-    torch.manual_seed(0)
-    config = DenoiserConfig(width=32, layers=2, heads=4, feedforward=48, window=20, reaction_delay=4)
-    editor = WeightEditor(WeightEditorConfig(style=16, hidden=24, rank=2, targets=render_targets(config)))
-    for left in editor.left:  # a trained editor shifts something
-        torch.nn.init.normal_(left.weight, std=0.3)
-    encoder = StyleEncoder(
-        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=24, projection=16, max_frames=100)
-    )
-    normalizer = Normalizer(torch.tensor(neutral()), torch.full((58,), 0.1), torch.zeros(78), torch.full((78,), 10.0))
-    return checkpoints.Checkpoint(
-        Denoiser(config).eval(),
-        encoder.eval(),
-        editor.eval(),
-        normalizer,
-        {"Warm": torch.nn.functional.normalize(torch.randn(16), dim=0)},
-        checkpoints.SamplingDefaults(steps=4, guidance=1.5, slide=10, clamp=6.0),
-        "tiny, random: for tests",
-    )
+from tests.support.tiny_checkpoint import tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
