@@ -54,7 +54,7 @@ def _advice(error: ImportError) -> str | None:
     """What to install for an import that failed, or None where that is not known."""
     if error.name in ("accelerate", "tensorboard"):
         return f"Training needs the package {error.name}: pip install 'perfrdiff[train]'."
-    if error.name is None and "cannot open shared object file" in str(error):
+    if "cannot open shared object file" in str(error):
         return (
             f"A system library is missing ({error}). Where OpenCV asks for it, its headless build does not: "
             f"pip install --force-reinstall --no-deps {OPENCV}"

@@ -78,7 +78,7 @@ def test_without_the_variable_the_weights_are_those_of_the_program(monkeypatch):
     [
         (ModuleNotFoundError("No module named 'accelerate'", name="accelerate"), "pip install 'perfrdiff[train]'"),
         (
-            ImportError("libGL.so.1: cannot open shared object file: No such file or directory"),
+            ImportError("libGL.so.1: cannot open shared object file: No such file or directory", name="cv2"),
             "pip install --force-reinstall --no-deps opencv-python-headless==",
         ),
     ],

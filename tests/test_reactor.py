@@ -58,10 +58,14 @@ def test_a_listener_shifts_the_weights_and_can_be_taken_off(reactor, speaker):
     assert np.array_equal(generic, run())
 
 
-def test_a_long_behaviour_is_cut_and_averaged(reactor):
-    behaviour = np.tile(neutral(), (430, 1)) + 0.05 * np.random.default_rng(0).standard_normal((430, 58))
-    style = reactor.style_of(behaviour)
-    assert style.shape == (16,) and abs(float(style.norm()) - 1) < 1e-5
+def test_a_long_behaviour_counts_to_its_end(reactor):
+    """The encoder takes 100 frames; of a longer clip more than its first 100 frames make the style."""
+    rng = np.random.default_rng(0)
+    lively, calm = (np.tile(neutral() + spread * rng.standard_normal((10, 58)), (43, 1)) for spread in (0.2, 0.02))
+    assert torch.allclose(reactor.style_of(lively), reactor.style_of(lively[:100]), atol=1e-5), "alike all along"
+    other = reactor.style_of(np.concatenate([lively[:330], calm[330:]]))
+    starts = [reactor.style_of(part) for part in (lively[:100], calm[:100])]
+    assert float(starts[0] @ other) < 0.999 and float(starts[1] @ other) > float(starts[1] @ starts[0])
 
 
 @pytest.mark.parametrize(
