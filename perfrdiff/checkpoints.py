@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -162,7 +163,7 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
 def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Checkpoint:
     """The checkpoint of a file's metadata and tensors."""
     sizes = json.loads(about["sizes"])
-    networks = {}
+    networks: dict[str, Any] = {}
     for part, (network, config) in (NETWORKS | PUBLISHED_ONLY).items():
         if part in PUBLISHED_ONLY and part not in sizes:
             continue

@@ -112,6 +112,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         listener = read_listener(request.listener, progress=clock.part, person=request.listener_person)
         looks = _looks(request, listener)
         if "photo" in looks:  # now: nobody should wait for the reactions to learn that the face is too small
+            assert listener.photo is not None and listener.landmarks is not None, "the looks say so"
+            assert listener.photo_coefficients is not None
             animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
         style = _set_listener(reactor, listener, request)
         clock.enter("Watching the speaker's face")
@@ -139,7 +141,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         )
         clock.enter("Packing")
         _pack(work, made, reactions, settings)
-        if request.save_shift is not None:
+        if request.save_shift is not None and reactor.shift is not None:
             reactor.shift.save(request.save_shift)
     return ReactResult(
         folder=request.out,
@@ -297,6 +299,7 @@ def _draw(
         note=f"Listening style: {style}",
         label=AI_LABEL if request.label else "",
     )
+    assert grid.speaker_size is not None
     source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
     write_reel(
         cards,

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ class FaceModel:
 
         Raises RenderError when the model does not know where MediaPipe's landmarks lie on it.
         """
-        if self.landmark_vertices is None:
+        if self.landmark_vertices is None or self.landmark_weights is None:
             raise RenderError("This face model carries no MediaPipe landmarks; use the built-in head for that.")
         coefficients = _rows(coefficients, COEFFICIENTS, "coefficient")
         corners = self._landmark_corners.vertices(coefficients[:, :EXPRESSIONS], identity)  # (T, 3 * 468, 3)
@@ -105,6 +106,7 @@ class FaceModel:
     @cached_property
     def _landmark_corners(self) -> FaceModel:
         """Only the vertices under the landmarks: a whole-mesh product for 468 points would be 4x the work."""
+        assert self.landmark_vertices is not None, "asked for by `landmarks` alone"
         ids = self.landmark_vertices.reshape(-1)
         return replace(
             self,
@@ -185,7 +187,7 @@ def convert_faceverse(npy_path: str | Path, npz_path: str | Path) -> None:
     """
     warnings.warn(f"{npy_path} is read as a pickle, which can run code: trust its source.", stacklevel=2)
     contents = np.load(npy_path, allow_pickle=True).item()
-    plain = {name: np.asarray(value) for name, value in contents.items() if name in _REQUIRED + _OPTIONAL}
+    plain: dict[str, Any] = {name: np.asarray(value) for name, value in contents.items() if name in _REQUIRED + _OPTIONAL}
     if "exp_name_list" in plain:
         plain["exp_name_list"] = plain["exp_name_list"].astype(str)
     missing = [name for name in _REQUIRED if name not in plain]
