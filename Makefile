@@ -1,14 +1,16 @@
 # make run    the page, on http://127.0.0.1:7860
-# make test   the tests
-# make lint   the style checks
+# make test   all tests
+# make check  before a commit: style, types and the fast tests
+# make lint   style and types only
 # make demo-weights   the demo weights from nothing, in under two hours on one core; goes on where it was stopped
-# Both first make .venv, once, and again when a requirements file changes.
+# Each first makes .venv, once, and again when a requirements file changes. The checkout itself is installed there
+# editable, so .venv/bin/perfrdiff and `import perfrdiff` work from any folder.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run test lint clean demo-weights
+.PHONY: run test check lint fast-tests clean demo-weights
 
 run: $(VENV)/.installed
 	$(VENV)/bin/python app.py
@@ -16,25 +18,37 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest
 
+check: lint fast-tests
+
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
-demo-weights: $(VENV)/.installed
+fast-tests: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m pytest -m "not slow and not browser"
+
+demo-weights: $(VENV)/.installed-train
 	$(VENV)/bin/python -m perfrdiff.training.demo
 
 clean:
 	rm -rf $(VENV)
 
-# mediapipe comes alone: requirements.txt says why.
-$(VENV)/.installed: requirements.txt
+# mediapipe comes alone: requirements.txt says why. For the same reason the checkout comes without its dependencies.
+$(VENV)/.installed: requirements.txt requirements-gl.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with: make run PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages into $(VENV) (some minutes, once)"
 	sed '/^mediapipe==/,$$d' requirements.txt > $(VENV)/requirements.txt
-	$(PIP) -r $(VENV)/requirements.txt
+	$(PIP) -r $(VENV)/requirements.txt -r requirements-gl.txt
 	$(PIP) --no-deps $$(grep '^mediapipe==' requirements.txt)
+	$(PIP) --no-deps --editable .
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+$(VENV)/.installed-train: $(VENV)/.installed requirements-train.txt
+	$(PIP) -r requirements-train.txt
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-train requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	touch $@

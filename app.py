@@ -32,11 +32,11 @@ from perfrdiff.errors import InputError
 from perfrdiff.request import LONGEST_NAME, SETTINGS, ReactRequest
 from renderer.errors import RenderError
 from renderer.portrait import pirender_weights
+from renderer.resources import asset
 from renderer.studio import PEOPLE
 
-HERE = Path(__file__).resolve().parent
-EXAMPLES = HERE / "assets" / "examples"
-PAGE = HERE / "assets" / "page"
+EXAMPLES = asset("examples")
+PAGE = asset("page")
 KEPT = Path(os.environ["GRADIO_TEMP_DIR"])  # uploads and results, nothing else
 KEPT_SECONDS = 30 * 60  # an upload or a result is deleted after this time even if its tab stays open,
 SWEEP_SECONDS = 5 * 60  # when it is next looked for
@@ -340,12 +340,12 @@ def build(weights: str = "demo") -> gr.Blocks:
     return page
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="Open the page. Host and port: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT."
     )
     parser.add_argument("--weights", default="demo", metavar="NAME", help="name of the weights (default: demo)")
-    weights = parser.parse_args().weights
+    weights = parser.parse_args(arguments).weights
     try:
         page = build(weights)
     except InputError as error:

@@ -1,6 +1,6 @@
 """Drawing and encoding of a whole run: seconds, processor seconds and peak memory, by the clip's length.
 
-    python benchmarks/drawing.py [--seconds 10 120] [--samples 3] [--size 256]
+    python -m benchmarks.drawing [--seconds 10 120] [--samples 3] [--size 256]
 
 Every reaction is drawn as mesh and as photo, written to its own file and laid beside the speaker: seven videos for 3
 reactions. The coefficients move everything a little; the photo is the project's example. Every length runs in a
@@ -19,17 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
 AIM = 12.0  # seconds on 2 cores for 3 reactions of 10 seconds at 256²
 
 
 def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     """Draws one run in this process."""
     import numpy as np
-    from mesh import lively
 
+    from benchmarks.mesh import lively
     from perfrdiff.features.images import read_image
     from perfrdiff.features.input import open_input
     from perfrdiff.features.tracking import track_image
@@ -38,18 +35,19 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     from renderer.mesh import MeshRenderer
     from renderer.portrait import WarpAnimator
     from renderer.reel import Strip, write_reel
+    from renderer.resources import asset
 
     frames = round(25 * seconds)
     face = load_face_model()
     mesh, animator = MeshRenderer(face, size, backend="cpu"), WarpAnimator(face, size)
-    photo = ROOT / "assets/examples/portrait.jpg"
+    photo = asset("examples/portrait.jpg")
     picture = read_image(photo)
     found = track_image(picture, photo.name)
     animator.set_portrait(picture, found.landmarks, found.coefficients)
     reactions = [np.roll(lively(frames), 40 * k, axis=0) for k in range(samples)]
     for compile_first in (mesh.render(reactions[0][:2]), animator.animate(reactions[0][:2])):
         list(compile_first)
-    speaker = ROOT / "assets/examples/speaker.mp4"
+    speaker = asset("examples/speaker.mp4")
     with open_input(speaker) as media:
         width, height = media.info.width, media.info.height
     grid = Grid((width, height), [f"Reaction {k + 1}" for k in range(samples)], 2, size)
@@ -97,7 +95,7 @@ def main() -> None:
     print(f"load average {os.getloadavg()[0]:.1f}; the aim for 3 of 10 s at 256² is under {AIM:g} s")
     print(f"{'clip':>6} {'wall':>8} {'processor':>10} {'MiB before':>11} {'MiB at most':>12}")
     for seconds in options.seconds:
-        command = [sys.executable, __file__, "--here", "--seconds", str(seconds)]
+        command = [sys.executable, "-m", "benchmarks.drawing", "--here", "--seconds", str(seconds)]
         command += ["--samples", str(options.samples), "--size", str(options.size)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -1,7 +1,7 @@
 """How long the whole way takes, stage by stage, in multiples of the clip's length; memory; the page's first answer.
 
-    python benchmarks/end_to_end.py            a 10-second 512² speaker, a photo, 3 reactions, both looks, 256²
-    python benchmarks/end_to_end.py --speaker V --listener L --samples 3 --weights demo --json table.json
+    python -m benchmarks.end_to_end            a 10-second 512² speaker, a photo, 3 reactions, both looks, 256²
+    python -m benchmarks.end_to_end --speaker V --listener L --samples 3 --weights demo --json table.json
 
 Without --speaker the project's own example is repeated up to 10 seconds. The run happens in a process of its own, so
 that its peak memory is the run's and nothing else's. First run: numba compiles the drawing code, once per machine;
@@ -22,8 +22,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+from renderer.resources import asset
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 SECONDS = 10
 AIM_WHOLE, AIM_MEMORY, AIM_PAGE = 3.0, 3.0, 20.0  # multiples of the clip, GiB, seconds
@@ -123,14 +124,14 @@ def table(measured: dict, page: float, samples: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speaker", type=Path, help="speaker video (default: the project's example, looped)")
-    parser.add_argument("--listener", type=Path, default=ROOT / "assets/examples/portrait.jpg", help="photo or video")
+    parser.add_argument("--listener", type=Path, default=asset("examples/portrait.jpg"), help="photo or video")
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument("--weights", default="demo")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     try:
-        speaker = options.speaker or looped(ROOT / "assets/examples/speaker.mp4", folder / "speaker.mp4")
+        speaker = options.speaker or looped(asset("examples/speaker.mp4"), folder / "speaker.mp4")
         for _ in range(2):
             measured = run(speaker.resolve(), options.listener.resolve(), options.samples, options.weights)
         page = page_start(options.weights)

@@ -27,10 +27,11 @@ from perfrdiff.features.search import look_through, region_around
 from perfrdiff.features.sound import RATE
 from perfrdiff.features.tracking import REGION_PIXELS
 from perfrdiff.features.units import SHAPE_WIDTH, read_units, shape_of
+from renderer.resources import asset
 from renderer.video import VideoWriter
 
 LENGTHS = (10, 120)  # seconds
-EXAMPLE = Path(__file__).resolve().parents[1] / "assets" / "examples" / "speaker.mp4"
+EXAMPLE = asset("examples/speaker.mp4")
 
 
 def rate(count: int, work: Callable[[], object], repeats: int = 1) -> float:

@@ -1,6 +1,6 @@
 """The 13 GB weight editor in little memory: a full-size published folder is made up, imported, and made to react.
 
-    python benchmarks/import_weights.py [emotion|render] [--folder DIR] [--zip]
+    python -m benchmarks.import_weights [emotion|render] [--folder DIR] [--zip]
 
 Every file has its published shapes, random numbers, and the optimizer's momentum beside the editor's weights as in the
 published files (docs/method.md 12, quirk 11): 13.0 GB for emotion, 8.9 GB for render. Needs 20 GB of disk, 33 with
@@ -18,8 +18,6 @@ import threading
 import time
 import zipfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch

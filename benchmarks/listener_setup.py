@@ -1,6 +1,6 @@
 """What a listener costs: the weight editor once per listener against once per sample, and the peak memory of sampling.
 
-    python benchmarks/listener_setup.py [--samples 10] [--seconds 30] [--steps 3] [--threads 1]
+    python -m benchmarks.listener_setup [--samples 10] [--seconds 30] [--steps 3] [--threads 1]
 
 Full-size render variant with random weights: set-up with the published dense editor's sizes (its smallest branch is
 timed and scaled up, the whole has 1.1 billion numbers) and with the low-rank editor; then reactions, both ways, in this
@@ -16,7 +16,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--samples", type=int, default=10)
@@ -26,7 +25,6 @@ parser.add_argument("--rank", type=int, default=8)
 parser.add_argument("--threads", type=int, default=1)
 OPTIONS = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(OPTIONS.threads)
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch  # noqa: E402
 

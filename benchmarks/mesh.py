@@ -1,6 +1,6 @@
 """Frames per second of the mesh renderer on one core, for every ready-made person, and OpenGL's in the same run.
 
-    python benchmarks/mesh.py [--frames 100] [--size 256] [--person NAME]
+    python -m benchmarks.mesh [--frames 100] [--size 256] [--person NAME]
 
 OpenGL is measured where EGL is there, on whatever driver it finds and by moderngl, this project's own second back end:
 pyrender cannot be installed beside numpy 2 (docs/renderers.md), so there is no line of it here. On a GPU OpenGL's time
@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 import warnings
-from pathlib import Path
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[threads] = "1"
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 

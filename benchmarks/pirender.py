@@ -1,6 +1,6 @@
 """PIRender: seconds per frame of the plain network and of every faster way, interleaved in the same run.
 
-    python benchmarks/pirender.py [--size 224] [--threads 1] [--rounds 3]
+    python -m benchmarks.pirender [--size 224] [--threads 1] [--rounds 3]
 
 The weights are made by the hash rule, full size; no file is read. On the CPU processor seconds are counted, on a GPU
 the wall clock. "plain" is the published arithmetic, dead layers included (docs/method.md 13.12: "reference").
@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 

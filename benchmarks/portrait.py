@@ -1,29 +1,22 @@
 """Frames per second of the photo animator on one core, and its ratio to the plain way of warping a photo.
 
-    python benchmarks/portrait.py
+    python -m benchmarks.portrait
 
 The plain way is what a first version does with OpenCV: for every triangle of the mesh one affine warp of the region
 and one mask, blended into the frame. Both move the same vertices; neither reads a file. The photo is drawn here.
 """
 
 import os
-import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))
-
-from drawn_portrait import drawn_portrait  # noqa: E402
-
-from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients  # noqa: E402
-from renderer.portrait import WarpAnimator  # noqa: E402
+from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.portrait import WarpAnimator
+from tests.support.drawn_portrait import drawn_portrait
 
 FRAMES = 100
 

@@ -1,3 +1,37 @@
-"""PerFRDiff: several facial reactions of one particular listener to a talking person."""
+"""PerFRDiff: several facial reactions of one particular listener to a talking person.
+
+Reactor, react, ReactRequest, read_speaker and read_listener are here. Each is imported when it is first asked for, for
+torch and the face tracker take seconds, which `perfrdiff --help` should not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perfrdiff.features.clip import read_listener, read_speaker
+    from perfrdiff.pipeline import react
+    from perfrdiff.reactor import Reactor
+    from perfrdiff.request import ReactRequest
 
 __version__ = "0.1.0"
+__all__ = ["ReactRequest", "Reactor", "react", "read_listener", "read_speaker"]
+
+_MODULES = {
+    "ReactRequest": "perfrdiff.request",
+    "Reactor": "perfrdiff.reactor",
+    "react": "perfrdiff.pipeline",
+    "read_listener": "perfrdiff.features.clip",
+    "read_speaker": "perfrdiff.features.clip",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,8 @@ from perfrdiff.request import DEFAULTS
 from perfrdiff.training import command as training
 from renderer.errors import RenderError
 
+OPENCV = "opencv-python-headless==5.0.0.93"  # as in requirements.txt, which says why
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if it worked, 2 for input that cannot be used (one sentence on stderr), 130 for Ctrl-C."""
@@ -27,6 +29,24 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("perfrdiff: stopped; nothing was written.", file=sys.stderr)
         return 130
+    except ImportError as error:
+        advice = _advice(error)
+        if advice is None:
+            raise
+        print(f"perfrdiff: {advice}", file=sys.stderr)
+        return 2
+
+
+def _advice(error: ImportError) -> str | None:
+    """What to install for an import that failed, or None where that is not known."""
+    if error.name in ("accelerate", "tensorboard"):
+        return f"Training needs the package {error.name}: pip install 'perfrdiff[train]'."
+    if "cannot open shared object file" in str(error):
+        return (
+            f"A system library is missing ({error}). Where OpenCV asks for it, its headless build does not: "
+            f"pip install --force-reinstall --no-deps {OPENCV}"
+        )
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_data(commands)
     _add_train(commands)
+    _add_page(commands)
     return parser
 
 
@@ -62,14 +83,18 @@ def _add_react(commands) -> None:
     command.set_defaults(run=react_command.run)
 
 
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    weights = DEFAULTS["weights"]
+    command.add_argument("--weights", metavar="NAME", default=weights, help=f"name of the weights (default: {weights})")
+
+
 def _add_styles(commands) -> None:
     command = commands.add_parser(
         "styles",
         help="list the named listening styles",
         description="List the listening styles that --style of 'react' takes.",
     )
-    weights = DEFAULTS["weights"]
-    command.add_argument("--weights", metavar="NAME", default=weights, help=f"name of the weights (default: {weights})")
+    _add_weights(command)
     command.set_defaults(run=_styles)
 
 
@@ -177,6 +202,24 @@ def _add_train(commands) -> None:
         "stages together. Several processes: accelerate launch --multi_gpu -m perfrdiff train … A killed run goes on.",
     )
     training.add_arguments(command)
+
+
+def _add_page(commands) -> None:
+    command = commands.add_parser(
+        "page",
+        help="open the page",
+        description="Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say "
+        "otherwise.",
+    )
+    _add_weights(command)
+    command.set_defaults(run=_page)
+
+
+def _page(options: argparse.Namespace) -> int:
+    import app  # gradio takes seconds to import, and importing the page makes its folder for uploads
+
+    app.main(["--weights", options.weights])
+    return 0
 
 
 if __name__ == "__main__":

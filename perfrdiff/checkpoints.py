@@ -5,10 +5,10 @@ metadata, every architecture size. Loading says what is missing or unexpected, b
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,9 @@ from perfrdiff.models.weight_editor import WeightEditor
 from perfrdiff.rehearsal import Rehearsal
 from perfrdiff.sampling import SamplingOptions
 from perfrdiff.style_reading import StyleReading
+from renderer.resources import checkpoint_folder
 
-FOLDER = Path(os.environ.get("PERFRDIFF_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
+FOLDER = checkpoint_folder()
 FORMAT = 1
 FITTED = ("style_reading", "rehearsal")
 """Parts of the demo weights that are fitted numbers, no networks."""
@@ -130,7 +131,7 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
 def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Checkpoint:
     """The checkpoint of a file's metadata and tensors."""
     sizes = json.loads(about["sizes"])
-    networks = {}
+    networks: dict[str, Any] = {}
     for name, kind in NETWORKS.items():
         if not kind.required and name not in sizes:
             continue

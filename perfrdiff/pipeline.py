@@ -105,7 +105,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         clock.enter("Packing")
         settings = _settings(request, reactions, speaker, listener, style, videos.animator)
         folder.write_numbers(reactions.coefficients, settings)
-        if request.save_shift is not None:
+        if request.save_shift is not None and reactor.shift is not None:
             reactor.shift.save(request.save_shift)
     return OutputFolder(request.out).read(clock.close())
 

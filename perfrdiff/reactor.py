@@ -125,7 +125,7 @@ class Reactor:
     def _rehearsed(self, style: Tensor, expected: np.ndarray | None, known: bool) -> tuple[Tensor, Manner]:
         """The style and the manner in which reactions have the habits that are expected (perfrdiff.rehearsal)."""
         rehearsal, reading = self.checkpoint.rehearsal, self.checkpoint.style_reading
-        if rehearsal is None or expected is None:
+        if rehearsal is None or reading is None or expected is None:
             return style, Manner()
         return rehearsal.settled(style, expected, known, reading, self.rehearse)
 
@@ -246,8 +246,10 @@ class Reactor:
             face = normalizer.speaker(torch.tensor(coefficients, device=self.device))
             attributes = None
             if self.checkpoint.denoiser.config.variant == "emotion" or faults.isolated_windows:
+                assert affect is not None, "only weights of the paper come here"
                 made = self._isolated(sound, face, affect, samples, seed, options, faults, progress)
                 if self.checkpoint.denoiser.config.variant == "emotion":
+                    assert self.checkpoint.autoencoder is not None, "emotion weights have one"
                     attributes, made = made.cpu().numpy(), self.checkpoint.autoencoder.regress(made)
             else:
                 streams = {"audio": sound, "coefficients": face}

@@ -74,7 +74,7 @@ def ddim_step(x: Tensor, x0: Tensor, t: int, t_next: int, eta: float = 0.0, step
     eps = (inverse_root * x - x0) / inverse_minus_one
     sigma = np.float32(eta) * np.sqrt((one - there) / (one - here)) * np.sqrt(one - here / there)
     x = x0 * float(np.sqrt(there)) + float(np.sqrt(one - there - sigma**2)) * eps
-    return x + float(sigma) * step_noise if eta > 0.0 and t > 0 else x
+    return x + float(sigma) * step_noise if step_noise is not None and eta > 0.0 and t > 0 else x
 
 
 def guided_denoiser(

@@ -7,11 +7,13 @@ import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .errors import RenderError
+from .resources import asset
 
 EXPRESSION_NAMES: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
@@ -40,7 +42,7 @@ FOCAL_AT_224 = 1315.0  # pixels, FaceVerse's own camera; docs/method.md 13.3
 CAMERA_Z = 10.0  # the camera stands at (0, 0, 10) and looks along -z
 REACT_TRANSLATION = (-0.0056, -0.0180, 1.8379)  # mean over the REACT 2024 data: where a face sits in the frame
 
-BUILT_IN_HEAD = Path(__file__).resolve().parent.parent / "assets" / "face" / "head.npz"
+BUILT_IN_HEAD = asset("face/head.npz")
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class FaceModel:
 
         Raises RenderError when the model does not know where MediaPipe's landmarks lie on it.
         """
-        if self.landmark_vertices is None:
+        if self.landmark_vertices is None or self.landmark_weights is None:
             raise RenderError("This face model carries no MediaPipe landmarks; use the built-in head for that.")
         coefficients = _rows(coefficients, COEFFICIENTS, "coefficient")
         corners = self._landmark_corners.vertices(coefficients[:, :EXPRESSIONS], identity)  # (T, 3 * 468, 3)
@@ -105,6 +107,7 @@ class FaceModel:
     @cached_property
     def _landmark_corners(self) -> FaceModel:
         """Only the vertices under the landmarks: a whole-mesh product for 468 points would be 4x the work."""
+        assert self.landmark_vertices is not None, "asked for by `landmarks` alone"
         ids = self.landmark_vertices.reshape(-1)
         return replace(
             self,
@@ -155,7 +158,7 @@ def load_face_model(path: str | Path | None = None, reduced: bool = False) -> Fa
     """
     path = BUILT_IN_HEAD if path is None else Path(path)
     if not path.is_file():
-        raise RenderError(f"There is no face model at {path}; `python tools/build_face.py` makes the built-in one.")
+        raise RenderError(f"There is no face model at {path}; `python -m tools.build_face` makes the built-in one.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -178,7 +181,9 @@ def convert_faceverse(npy_path: str | Path, npz_path: str | Path) -> None:
     """
     warnings.warn(f"{npy_path} is read as a pickle, which can run code: trust its source.", stacklevel=2)
     contents = np.load(npy_path, allow_pickle=True).item()
-    plain = {name: np.asarray(value) for name, value in contents.items() if name in _REQUIRED + _OPTIONAL}
+    plain: dict[str, Any] = {
+        name: np.asarray(value) for name, value in contents.items() if name in _REQUIRED + _OPTIONAL
+    }
     if "exp_name_list" in plain:
         plain["exp_name_list"] = plain["exp_name_list"].astype(str)
     missing = [name for name in _REQUIRED if name not in plain]

@@ -20,13 +20,14 @@ from .errors import RenderError
 from .face_model import CAMERA_Z, EXPRESSIONS, FaceModel, convert_faceverse, project, rotation
 from .mesh import grey_image
 from .rasterizer import owners, sample_buffer, screen_points, visible_triangles
+from .resources import asset
 
 WIDTHS = {
     "identity": 150, "expression": EXPRESSIONS, "texture": 251, "rotation": 3, "gamma": 27, "translation": 3,
 }  # fmt: skip
 PACKED = sum(WIDTHS.values())  # 486
 RESTING_Z = 6.0
-REACT_IDENTITY = Path(__file__).resolve().parent.parent / "assets" / "face" / "react_identity.txt"
+REACT_IDENTITY = asset("face/react_identity.txt")
 AMBIENT = 0.8  # added to the constant band of every colour's lighting
 BANDS = 9
 

@@ -60,7 +60,10 @@ class VideoWriter(FrameFile):
             raise RenderError(
                 f"A video of {width}x{height} pixels cannot be written to {path}: give a size of at least 1."
             )
-        self._sound, self._rate = _playable(*audio) if audio is not None else (None, 0)
+        self._sound: np.ndarray | None = None
+        self._rate = 0
+        if audio is not None:
+            self._sound, self._rate = _playable(*audio)
         self._sound_written, self._threads = 0, threads
         super().__init__(path, (width, height), fps, metadata)
 
@@ -96,7 +99,7 @@ class VideoWriter(FrameFile):
 
     def _write_sound(self) -> None:
         """Sound up to the end of the last picture, so that the muxer never has to hold one stream for the other."""
-        if self._sound is None:
+        if self._sound is None or self._audio is None:
             return
         end = round(self.frames * self._rate / self._fps)
         piece = np.zeros((1, end - self._sound_written), np.float32)

@@ -1,12 +1,10 @@
 """What the tests of the whole way share: the shipped weights, and short clips cut from the project's own examples."""
 
 import os
-from pathlib import Path
 
-import av
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+from tests.support.clips import EXAMPLES, cut
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +32,3 @@ def speaker(tmp_path_factory):
 @pytest.fixture(scope="session")
 def soundless_speaker(tmp_path_factory):
     return cut(EXAMPLES / "speaker.mp4", tmp_path_factory.mktemp("clips") / "Jane Doe, private.mp4", 2.0, sound=False)
-
-
-def cut(source, target, seconds, sound=True):
-    """The packets of a clip up to a time, copied: no pixel changes."""
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        streams = [old.streams.video[0], *(old.streams.audio if sound else ())]
-        copies = {stream.index: new.add_stream_from_template(stream) for stream in streams}
-        for packet in old.demux(streams):
-            if packet.dts is not None and packet.pts * packet.time_base < seconds - 1e-6:
-                packet.stream = copies[packet.stream.index]
-                new.mux(packet)
-    return target

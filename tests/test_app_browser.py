@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from published_folder import reduced_tables, write_folder
+
+from tests.support.published_folder import reduced_tables, write_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -161,9 +162,8 @@ def test_bad_input_is_answered_in_one_sentence(page, speaker, tmp_path):
 
 @pytest.mark.slow
 def test_of_several_people_the_visitor_chooses_one(page, portrait, tmp_path):
-    from features_clips import two_people
-
     from perfrdiff.features.images import read_image
+    from tests.support.clips import two_people
 
     choose(page, "#speaker", two_people(tmp_path / "two.mp4", read_image(portrait)))
     page.wait_for_selector("#speaker-people img", timeout=60_000)

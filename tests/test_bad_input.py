@@ -6,11 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import cut
-from published_folder import reduced_tables, write_folder
 from safetensors import safe_open
 from safetensors.torch import save_file
-from test_reactor import tiny_checkpoint
 
 from perfrdiff import checkpoints, pipeline
 from perfrdiff.data.simulated import simulate_speaker
@@ -19,6 +16,9 @@ from perfrdiff.features.coefficients import neutral
 from perfrdiff.published import convert
 from perfrdiff.reactor import Reactor
 from perfrdiff.request import ReactRequest
+from tests.support.clips import cut
+from tests.support.published_folder import reduced_tables, write_folder
+from tests.support.tiny_checkpoint import tiny_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from perfrdiff.__main__ import main
+from perfrdiff.published.compat import PUBLISHED, Compat
 from perfrdiff.request import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,8 +91,9 @@ def test_a_traceback_never_reaches_the_shell(tmp_path, portrait, weights):
 
 def test_the_published_faults_are_listed_with_their_reasons(capsys):
     assert main(["compat"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 4 and all(": " in line and "corrected:" in line for line in told)
+    listed = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert listed and all("corrected:" in reason for reason in listed.values()), "each says what is done instead"
+    assert Compat(**dict.fromkeys(listed, True)) == PUBLISHED, "--compat published repeats these and no others"
 
 
 def test_styles_are_listed(weights, capsys):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from features_clips import grey, write_clip
 
 from perfrdiff.errors import InputError
 from perfrdiff.features import affect_network
@@ -13,6 +12,7 @@ from perfrdiff.features.affect_network import AffectNetwork
 from perfrdiff.features.clip import read_speaker
 from perfrdiff.features.images import read_image
 from perfrdiff.features.landmarker import Face
+from tests.support.clips import grey, write_clip
 
 onnx = pytest.importorskip("onnx", reason="onnx is in requirements-dev.txt")
 PORTRAIT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "portrait.jpg"

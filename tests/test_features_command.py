@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from features_clips import two_people
 
 from perfrdiff.__main__ import main
 from perfrdiff.features.clip import read_speaker
 from perfrdiff.features.images import read_image
+from tests.support.clips import two_people
 
 PORTRAIT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "portrait.jpg"
 

@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-from features_clips import write_clip
 
 from perfrdiff.features.clip import read_listener
 from perfrdiff.features.coefficients import CHANNEL, ROTATION, neutral
@@ -12,6 +11,7 @@ from perfrdiff.features.signals import QUALITIES
 from perfrdiff.features.tracking import track_video
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
+from tests.support.clips import write_clip
 
 FRAMES = 100
 COVERED = range(40, 70)

@@ -30,9 +30,9 @@ def answers() -> dict[str, dict]:
         is_photo = row["category"] in ("still", "bomb") or row["file"].endswith(".jpg")
         jobs.append("{}\t{}".format("listener" if is_photo else "speaker", BAD / row["file"]))
     worker = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("features_hostile.py"))],
+        [sys.executable, "-m", "tests.support.read_hostile_files"],
         input="\n".join(jobs), capture_output=True, text=True, timeout=SECONDS * 10, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
     )  # fmt: skip
     assert worker.returncode == 0, worker.stderr[-2000:]
     found = {answer["file"]: answer for answer in map(json.loads, worker.stdout.splitlines())}

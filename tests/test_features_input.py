@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import cut
-from features_clips import click, corners, ramp, two_people, write_clip
 from PIL import Image
 
 from perfrdiff import pipeline
@@ -24,6 +22,7 @@ from perfrdiff.features.images import read_image
 from perfrdiff.features.input import open_input
 from perfrdiff.features.people import preview
 from perfrdiff.request import ReactRequest
+from tests.support.clips import click, corners, cut, ramp, two_people, write_clip
 
 openings: Counter[str] = Counter()
 

@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from features_clips import RATE, click, corners, grey, ramp, write_clip
 from PIL import Image
 
 from perfrdiff.errors import InputError
@@ -15,6 +14,7 @@ from perfrdiff.features.ahead import AHEAD, ReadAhead
 from perfrdiff.features.input import open_input
 from perfrdiff.features.local_file import shown_name
 from perfrdiff.features.sound import Sound
+from tests.support.clips import RATE, click, corners, grey, ramp, write_clip
 
 
 def brightness(path) -> np.ndarray:

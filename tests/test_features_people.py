@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from features_clips import two_people
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.images import read_image
 from perfrdiff.features.people import preview, write_preview
 from perfrdiff.features.tracking import track_video
+from tests.support.clips import two_people
 
 PORTRAIT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "portrait.jpg"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from features_clips import click, grey, write_clip
 
 from perfrdiff.errors import InputError
 from perfrdiff.features import landmarker
@@ -21,6 +20,7 @@ from perfrdiff.features.signals import QUALITIES, RawTrack, clean, neutral_offse
 from perfrdiff.features.tracking import track_image, track_video
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
+from tests.support.clips import click, grey, write_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEAKER = ROOT / "assets" / "examples" / "speaker.mp4"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from trimmed_fixtures import DATA, restore
 
 from perfrdiff import conformance
 from perfrdiff.__main__ import main
@@ -15,6 +14,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.published import names, suite
 from perfrdiff.sampling import guided_denoiser
+from tests.support.trimmed_fixtures import DATA, restore
 
 WHOLE = Path(__file__).resolve().parents[2] / "shared" / "golden" / "perfrdiff"
 FULL_SIZE = Path(__file__).parent / "data" / "published_full_size"

@@ -8,8 +8,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES, cut
-from published_folder import reduced_tables, write_folder, write_zip
 
 from perfrdiff import checkpoints
 from perfrdiff.__main__ import main
@@ -21,6 +19,8 @@ from perfrdiff.features.table import FeatureTable, write_table
 from perfrdiff.published import convert, inference
 from perfrdiff.published.compat import reasons
 from perfrdiff.reactor import Reactor
+from tests.support.clips import EXAMPLES, cut
+from tests.support.published_folder import reduced_tables, write_folder, write_zip
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +134,8 @@ def test_every_quirk_can_be_chosen_at_the_shell(imported, tmp_path, portrait, sp
 def test_the_imported_networks_are_the_files(imported, reactor):
     """Every published number arrives: the style of the imported encoder is that of the file's own tensors."""
     variant = imported[0]
-    from published_folder import published_weights
-
     from perfrdiff.published import variants
+    from tests.support.published_folder import published_weights
 
     for seed, file in enumerate(reduced_tables()[variant]):
         ours = getattr(reactor.checkpoint, file.network).state_dict()
@@ -220,7 +219,7 @@ def test_what_does_not_fit_is_named(tmp_path, change, words, monkeypatch):
 
 
 def test_a_file_of_the_other_variant_is_recognised(tmp_path):
-    from published_folder import published_weights
+    from tests.support.published_folder import published_weights
 
     wrong = next(file for file in reduced_tables()["emotion"] if file.network == "denoiser")
     folder = altered(tmp_path, at("denoiser", lambda c: c | {"state_dict": published_weights(wrong, 0)}))

@@ -4,7 +4,6 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from published_folder import published_weights, reduced_tables
 
 from perfrdiff.errors import InputError
 from perfrdiff.models.layers import WeightEdit
@@ -13,6 +12,7 @@ from perfrdiff.published import inference, variants
 from perfrdiff.published.compat import CORRECTED, PUBLISHED, Compat, reasons
 from perfrdiff.published.inference import PublishedModel, SamplingOptions, Speaker
 from perfrdiff.published.names import filled
+from tests.support.published_folder import published_weights, reduced_tables
 
 WINDOW = 10
 OPTIONS = SamplingOptions(steps=6, guidance=3.0, slide=5)

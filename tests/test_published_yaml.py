@@ -1,6 +1,5 @@
 """The authors' YAML files, read as they are: the same networks, every ignored key by name, one sentence if wrong."""
 
-import published_yaml
 import pytest
 import torch
 
@@ -9,6 +8,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.published.settings import AutoencoderLossSettings, ContrastiveLossSettings, OptimizerSettings
 from perfrdiff.published.variants import RENAMERS, VARIANTS, config_of, editor_config, empty_network, shape_tables
 from perfrdiff.published.yaml_config import read_config
+from tests.support import published_yaml
 
 
 @pytest.fixture

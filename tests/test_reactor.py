@@ -7,7 +7,6 @@ import torch
 from perfrdiff import checkpoints
 from perfrdiff.data.habits import NAMED_STYLES, Habits
 from perfrdiff.data.motion_codec import MotionCodec
-from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.data.simulated import BLIND, simulate_listener, simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, neutral
@@ -16,27 +15,7 @@ from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.reactor import Reactor
 from perfrdiff.sampling import SamplingOptions
-
-
-def tiny_checkpoint():
-    torch.manual_seed(0)
-    config = DenoiserConfig(width=32, layers=2, heads=4, feedforward=48, window=20, reaction_delay=4)
-    editor = WeightEditor(WeightEditorConfig(style=16, hidden=24, rank=2, targets=render_targets(config)))
-    for left in editor.left:  # a trained editor shifts something
-        torch.nn.init.normal_(left.weight, std=0.3)
-    encoder = StyleEncoder(
-        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=24, projection=16, max_frames=100)
-    )
-    normalizer = Normalizer(torch.tensor(neutral()), torch.full((58,), 0.1), torch.zeros(78), torch.full((78,), 10.0))
-    return checkpoints.Checkpoint(
-        Denoiser(config).eval(),
-        encoder.eval(),
-        editor.eval(),
-        normalizer,
-        {"Warm": torch.nn.functional.normalize(torch.randn(16), dim=0)},
-        SamplingOptions(steps=4, guidance=1.5, slide=10, clamp=6.0),
-        "tiny, random: for tests",
-    )
+from tests.support.tiny_checkpoint import tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +59,14 @@ def test_a_listener_shifts_the_weights_and_can_be_taken_off(reactor, speaker):
     assert np.array_equal(generic, run())
 
 
-def test_a_long_behaviour_is_cut_and_averaged(reactor):
-    behaviour = np.tile(neutral(), (430, 1)) + 0.05 * np.random.default_rng(0).standard_normal((430, 58))
-    style = reactor.style_of(behaviour)
-    assert style.shape == (16,) and abs(float(style.norm()) - 1) < 1e-5
+def test_a_long_behaviour_counts_to_its_end(reactor):
+    """The encoder takes 100 frames; of a longer clip more than its first 100 frames make the style."""
+    rng = np.random.default_rng(0)
+    lively, calm = (np.tile(neutral() + spread * rng.standard_normal((10, 58)), (43, 1)) for spread in (0.2, 0.02))
+    assert torch.allclose(reactor.style_of(lively), reactor.style_of(lively[:100]), atol=1e-5), "alike all along"
+    other = reactor.style_of(np.concatenate([lively[:330], calm[330:]]))
+    starts = [reactor.style_of(part) for part in (lively[:100], calm[:100])]
+    assert float(starts[0] @ other) < 0.999 and float(starts[1] @ other) > float(starts[1] @ starts[0])
 
 
 @pytest.mark.parametrize(

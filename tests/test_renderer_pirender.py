@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_portrait import drawn_portrait
 from safetensors.torch import save_file
 
 from renderer import conformance
@@ -21,6 +20,7 @@ from renderer.portrait.pirender.plain import PlainPIRender
 from renderer.portrait.pirender.sizes import Sizes, is_dead, shapes
 from renderer.portrait.pirender.weights import find, import_checkpoint, read
 from renderer.portrait.pirender.windows import windows
+from tests.support.drawn_portrait import drawn_portrait
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = Sizes(descriptor=16, warp=(4, 8, 8, 8, 8, 8), climb=(8, 8, 8), edit=(4, 8, 8, 8))

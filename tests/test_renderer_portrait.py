@@ -4,7 +4,6 @@ import types
 
 import numpy as np
 import pytest
-from drawn_portrait import drawn_portrait
 
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
@@ -17,6 +16,7 @@ from renderer.portrait.mouth import rounded
 from renderer.portrait.plate import with_strands
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.untangle import signed_areas
+from tests.support.drawn_portrait import drawn_portrait
 
 SIZE = 192
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import published_yaml
 import pytest
-import tiny_training
 import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
@@ -27,6 +25,7 @@ from perfrdiff.training.engine import Plan, learning_rate
 from perfrdiff.training.react_batches import Order
 from perfrdiff.training.react_run import TrainRequest, train
 from perfrdiff.training.react_style import StyleModel, StyleStage
+from tests.support import published_yaml, tiny_training
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH, CLIP = 2, 60  # entries, frames

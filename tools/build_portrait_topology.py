@@ -1,17 +1,17 @@
 """Writes assets/portrait/topology.npz: the triangles of MediaPipe's 468 landmarks, so that drawing needs no MediaPipe.
 
-    python tools/build_portrait_topology.py
+    python -m tools.build_portrait_topology
 
 The tessellation (852 triangles with the eyes and the mouth left open) is read from the edge list that the mediapipe
 wheel (Apache-2.0) publishes: three consecutive connections are the sides of one triangle.
 """
 
-from pathlib import Path
-
 import numpy as np
 from mediapipe.tasks.python.vision import FaceLandmarksConnections
 
-TARGET = Path(__file__).resolve().parents[1] / "assets" / "portrait" / "topology.npz"
+from renderer.resources import asset
+
+TARGET = asset("portrait/topology.npz")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Contact sheets of every motion, to be looked at: on every portrait, and on the mesh in both looks.
 
-    python tools/contact_sheet.py [PHOTO …] --out DIR [--size 256]
+    python -m tools.contact_sheet [PHOTO …] --out DIR [--size 256]
 
 Writes DIR/portrait_<name>.png for each photo (its own frame first, then each motion of the list below), and
 DIR/mesh_studio.png, DIR/mesh_grey.png, DIR/mesh_people.png.
@@ -13,8 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.images import read_image

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
 
 import mediapipe as mp
 import numpy as np
@@ -13,8 +12,9 @@ from scipy.spatial.transform import Rotation
 from renderer.face_model import EXPRESSION_NAMES, FaceModel, neutral_coefficients, project
 from renderer.mesh import STUDIO_ZOOM, MeshRenderer
 from renderer.rasterizer import owners, sample_buffer, screen_points, visible_triangles
+from renderer.resources import asset
 
-TRACKER = Path(__file__).resolve().parent.parent / "assets" / "tracker" / "face_landmarker.task"
+TRACKER = asset("tracker/face_landmarker.task")
 SIZE = 768  # pixels of the picture that the tracker is shown
 
 # MediaPipe's landmark numbers along the rims that open: right is the subject's

@@ -6,16 +6,11 @@ thresholded in every pixel, it gives a crisp lip line, hairline, lash line or co
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 from scipy.spatial import cKDTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from face_source import EYES, TEETH, TONGUE, Cut, Wheel, sample
-
 from renderer.rasterizer import nearness, sample_buffer, vertex_normals, visible_triangles
+from tools.face_source import EYES, TEETH, TONGUE, Cut, Wheel, sample
 
 PARTS = ("skin", "lips", "mouth", "eyeLeft", "eyeRight", "teethUpper", "teethLower", "tongue", "cloth")
 PAINT = ("occlusion", "lips", "browAlong", "browAcross", "hair", "lash", "cloth", "blush")

@@ -1,7 +1,7 @@
 """Makes assets/examples: a talking speaker, a listener's portrait and a listener's clip, all from the built-in head.
 
     apt-get install espeak-ng
-    python tools/make_examples.py
+    python -m tools.make_examples
 
 Nobody real is in them, so they may be shown, tested with and shipped. The mouth follows the synthetic voice: jaw from
 the loudness, lips from where the sound's energy lies. The rest (blinks, nods, glances, smiles) is written down as small
@@ -23,9 +23,10 @@ from scipy.signal import stft
 from perfrdiff.features.coefficients import CHANNEL, FPS, WIDTH, neutral
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
+from renderer.resources import asset
 from renderer.video import VideoWriter
 
-FOLDER = Path(__file__).resolve().parent.parent / "assets" / "examples"
+FOLDER = asset("examples")
 SIZE = 512
 TEXT = (
     "You will not believe what happened this morning. I missed the bus, and then, guess who stopped to give me a lift?"

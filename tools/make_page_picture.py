@@ -1,6 +1,6 @@
 """Makes docs/page.png: the page after a run on the project's own examples, seen by headless Chromium.
 
-python tools/make_page_picture.py http://127.0.0.1:7860/     # with the page running (make run)
+python -m tools.make_page_picture http://127.0.0.1:7860/     # with the page running (make run)
 """
 
 from __future__ import annotations

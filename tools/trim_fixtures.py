@@ -1,7 +1,7 @@
-"""The fixtures of the published code, cut down to what the tests need: python tools/trim_fixtures.py FOLDER
+"""The fixtures of the published code, cut down to what the tests need: python -m tools.trim_fixtures FOLDER
 
 Writes tests/data/published/*.safetensors. Every number that stays is the original one; what goes are intermediates,
-repeated weights and inputs that nothing reads. `restore` in tests/trimmed_fixtures.py fills the gaps again.
+repeated weights and inputs that nothing reads. `restore` in tests/support/trimmed_fixtures.py fills the gaps again.
 """
 
 import re

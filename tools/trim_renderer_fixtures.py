@@ -1,4 +1,4 @@
-"""The renderers' fixtures, cut down to what the tests need: python tools/trim_renderer_fixtures.py FOLDER
+"""The renderers' fixtures, cut down to what the tests need: python -m tools.trim_renderer_fixtures FOLDER
 
 Writes tests/data/pirender_full.npz (the full-size network: its input, and every 8th pixel of its pictures; the weights
 are made anew by the hash rule) and tests/data/faceverse_light.npz (normals, lighting and the textured picture, without

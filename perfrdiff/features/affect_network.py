@@ -22,6 +22,7 @@ import numpy as np
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect import EXPRESSION_LABELS
 from perfrdiff.features.landmarker import Face
+from renderer.resources import checkpoint_folder
 
 __all__ = ["NETWORK_WIDTH", "AffectNetwork", "present"]
 
@@ -32,9 +33,8 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 def present() -> Path | None:
-    """checkpoints/affect.onnx (or of the folder PERFRDIFF_CHECKPOINTS names), where it is there."""
-    folder = os.environ.get("PERFRDIFF_CHECKPOINTS") or Path(__file__).resolve().parents[2] / "checkpoints"
-    path = Path(folder) / "affect.onnx"
+    """The file affect.onnx in the folder of all weights (`renderer.resources.checkpoint_folder`), where it is there."""
+    path = checkpoint_folder() / "affect.onnx"
     return path if path.is_file() else None
 
 

@@ -187,8 +187,9 @@ def _filmed_listener(
             "or a photo."
         )
     track = track_video(media, progress, portrait=True, person=person)
-    notes = list(track.notes) + _check_photo(FaceStill(track.best_coefficients, track.landmarks), media.name)
-    looks = (track.best_frame, track.landmarks, track.best_coefficients)
+    looks = track.best_frame, track.landmarks, track.best_coefficients
+    assert looks[1] is not None and looks[2] is not None, "a track made for a portrait has them"
+    notes = list(track.notes) + _check_photo(FaceStill(looks[2], looks[1]), media.name)
     sound = media.sound()
     audio = None
     if sound is not None and not sound.is_silent:
@@ -199,6 +200,7 @@ def _filmed_listener(
 def _behaving(listener: Listener, audio: np.ndarray | None, talking_too: bool) -> Listener:
     """The listener with only the frames in which they were seen listening, and what was measured on these."""
     rows, quality = listener.behaviour, listener.quality
+    assert rows is not None and quality is not None, "a photo does not behave"
     notes = list(listener.notes)
     if not talking_too:
         part, note = listening_part(rows, audio, LISTENER_SECONDS)

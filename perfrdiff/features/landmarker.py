@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import mediapipe
 import numpy as np
@@ -21,10 +20,11 @@ from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions,
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import EXPRESSION_NAMES
 from perfrdiff.features.pose import without_parallax
+from renderer.resources import asset
 
 __all__ = ["Face", "FaceTracker"]
 
-MODEL = Path(__file__).resolve().parents[2] / "assets" / "tracker" / "face_landmarker.task"
+MODEL = asset("tracker/face_landmarker.task")
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 _stderr_lock = threading.Lock()
 

@@ -9,19 +9,19 @@ in assets/tracker/units.npz) and is checked on other people (python -m benchmark
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES, UNTRUSTED
 from perfrdiff.features.steady import dead_zone
+from renderer.resources import asset
 
 __all__ = [
     "SHAPE_WIDTH", "STRAIGHT", "Response", "pose_terms", "read_units", "resting", "shape_of",
 ]  # fmt: skip
 
-TABLE = Path(__file__).resolve().parents[2] / "assets" / "tracker" / "units.npz"
+TABLE = asset("tracker/units.npz")
 UNITS = len(EXPRESSION_NAMES)
 SHAPE_WIDTH = 60  # directions of shape that are kept of 478 x 3 numbers; they hold 99.7 % of what units move
 SHAPE_SCALE = 30.0  # brings head-sized shape changes to the size of the network's readings

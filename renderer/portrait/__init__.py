@@ -8,12 +8,12 @@ import numpy as np
 
 from ..errors import RenderError
 from ..face_model import FaceModel
+from ..resources import checkpoint_folder
 from .warp import WarpAnimator
 
-__all__ = ["ANIMATORS", "CHECKPOINTS", "PortraitAnimator", "WarpAnimator", "pirender_weights", "portrait_animator"]
+__all__ = ["ANIMATORS", "PortraitAnimator", "WarpAnimator", "pirender_weights", "portrait_animator"]
 
 ANIMATORS = ("auto", "warp", "pirender")
-CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 
 
 @runtime_checkable
@@ -36,20 +36,24 @@ class PortraitAnimator(Protocol):
         ...
 
 
-def pirender_weights(folder: Path = CHECKPOINTS) -> Path | None:
-    """PIRender's 58-coefficient weights in a folder, as `python -m renderer.portrait.pirender` leaves them, or None."""
+def pirender_weights(folder: Path | None = None) -> Path | None:
+    """PIRender's 58-coefficient weights as `python -m renderer.portrait.pirender` leaves them, or None.
+
+    folder: where they may lie; None: `renderer.resources.checkpoint_folder`.
+    """
     from .pirender.weights import find  # torch takes seconds to import: not for those who draw a mesh
 
-    return find(folder)
+    return find(folder or checkpoint_folder())
 
 
 def portrait_animator(
-    face: FaceModel, size: int = 256, kind: str = "auto", folder: Path = CHECKPOINTS, device: str | None = None
+    face: FaceModel, size: int = 256, kind: str = "auto", folder: Path | None = None, device: str | None = None
 ) -> PortraitAnimator:
     """The animator to draw with.
 
     kind: "warp" (the built-in one), "pirender", or "auto": PIRender where its weights are present.
-    folder: where PIRender's weights may lie. device: torch device for PIRender.
+    folder: where PIRender's weights may lie; None: `renderer.resources.checkpoint_folder`.
+    device: torch device for PIRender.
     Raises RenderError for a kind that does not exist and for PIRender without weights.
     """
     if kind not in ANIMATORS:
@@ -58,7 +62,7 @@ def portrait_animator(
     if weights is None:
         if kind == "pirender":
             raise RenderError(
-                f"PIRender's weights are not in {folder}; `python -m renderer.portrait.pirender "
+                f"PIRender's weights are not in {folder or checkpoint_folder()}; `python -m renderer.portrait.pirender "
                 "cur_model_fold.pth` puts the published ones there."
             )
         return WarpAnimator(face, size)

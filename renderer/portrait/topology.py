@@ -6,9 +6,10 @@ right to the left for the lips, and from the outer to the inner corner for the e
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
+
+from ..resources import asset
 
 LANDMARKS = 478  # 468 of the face, then 5 for each iris (centre first): right eye 468…472, left eye 473…477
 FACE_LANDMARKS = 468
@@ -77,7 +78,7 @@ EYES = (
     ),
 )
 
-_TOPOLOGY = Path(__file__).resolve().parents[2] / "assets" / "portrait" / "topology.npz"
+_TOPOLOGY = asset("portrait/topology.npz")
 
 
 @cache

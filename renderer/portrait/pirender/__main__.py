@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from ...errors import RenderError
+from ...resources import checkpoint_folder
 from .weights import IMPORTED, import_checkpoint
-
-CHECKPOINTS = Path(__file__).resolve().parents[3] / "checkpoints"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,9 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
         "the file is run. REACT's cur_model_fold.pth is then used for photos without being asked for.",
     )
     parser.add_argument("checkpoint", type=Path, help="cur_model_fold.pth, or epoch_…_checkpoint.pt of the original")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: checkpoints/" + IMPORTED)
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"default: {IMPORTED} in {checkpoint_folder()}")
     options = parser.parse_args(arguments)
-    out = options.out or CHECKPOINTS / IMPORTED
+    out = options.out or checkpoint_folder() / IMPORTED
     try:
         sizes = import_checkpoint(options.checkpoint, out)
     except RenderError as error:

@@ -1,4 +1,4 @@
-"""Clips that the tests of the features room make themselves."""
+"""Clips that tests make themselves, and clips cut from the examples that come with the program."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -7,6 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from renderer.resources import asset
+
+EXAMPLES = asset("examples")
 RATE = 16000
 
 
@@ -86,3 +89,15 @@ def two_people(path: Path, face: np.ndarray, frames: int = 30) -> Path:
         small = face[: size * step, : size * step].astype(np.float32).reshape(size, step, size, step, 3)
         picture[y : y + size, x : x + size] = small.mean(axis=(1, 3)).astype(np.uint8)
     return write_clip(path, [picture] * frames, np.arange(frames) / 25)
+
+
+def cut(source, target, seconds, sound=True):
+    """The packets of a clip up to a time, copied: no pixel changes."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        streams = [old.streams.video[0], *(old.streams.audio if sound else ())]
+        copies = {stream.index: new.add_stream_from_template(stream) for stream in streams}
+        for packet in old.demux(streams):
+            if packet.dts is not None and packet.pts * packet.time_base < seconds - 1e-6:
+                packet.stream = copies[packet.stream.index]
+                new.mux(packet)
+    return target

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-DATA = Path(__file__).parent / "data" / "published"
+DATA = Path(__file__).parents[1] / "data" / "published"
 TABLE_ROWS = 500
 
 

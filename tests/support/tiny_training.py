@@ -1,6 +1,6 @@
 """The authors' configurations with networks so small that a stage trains in a second."""
 
-import published_yaml
+from tests.support import published_yaml
 
 WINDOW = 10
 SMALLER = {
@@ -13,7 +13,7 @@ SMALLER = {
 
 
 def write(folder, name, words):
-    """`words` of tests/published_yaml.py, made small, as folder/name.yaml."""
+    """`words` of tests/support/published_yaml.py, made small, as folder/name.yaml."""
     for published, small in SMALLER.items():
         words = words.replace(published, small)
     path = folder / f"{name}.yaml"

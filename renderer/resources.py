@@ -1,0 +1,30 @@
+"""Where the files lie that belong to the program: assets and weights.
+
+In a checkout they are the folders `assets` and `checkpoints` at the top; an installed package has the same two in
+`perfrdiff_data`, beside its modules (pyproject.toml puts them there).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["asset", "checkpoint_folder"]
+
+_BESIDE_MODULES = Path(__file__).resolve().parents[1]
+_INSTALLED = _BESIDE_MODULES / "perfrdiff_data"
+_DATA = _INSTALLED if _INSTALLED.is_dir() else _BESIDE_MODULES
+
+
+def asset(path: str) -> Path:
+    """The path of a file or folder below `assets`, such as asset("face/head.npz"); whether it exists is not checked."""
+    return _DATA / "assets" / path
+
+
+def checkpoint_folder() -> Path:
+    """The folder that all weights are read from and imported into, of the generator and of PIRender alike.
+
+    The environment variable PERFRDIFF_CHECKPOINTS names it; otherwise it is the one that came with the program.
+    """
+    chosen = os.environ.get("PERFRDIFF_CHECKPOINTS")
+    return Path(chosen) if chosen else _DATA / "checkpoints"
