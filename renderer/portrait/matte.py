@@ -1,16 +1,16 @@
 """Who is in front of the background: MediaPipe's selfie segmenter, its edge drawn anew along the photo's own."""
 
 import hashlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..errors import RenderError
+from ..resources import asset
 from .framing import head_axes
 from .topology import OVAL
 
-MODEL = Path(__file__).resolve().parents[2] / "assets" / "segmenter" / "selfie_segmentation.tflite"
+MODEL = asset("segmenter/selfie_segmentation.tflite")
 MODEL_SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
 MODEL_SIZE = 256  # pixels across that the network takes and gives
 
