@@ -107,7 +107,7 @@ def test_from_two_files_to_videos_that_play_and_a_zip(page, server, speaker, por
     assert slider.input_value() == "2"
     page.click("#go")
     page.wait_for_selector(".stages", timeout=30_000)
-    page.wait_for_selector("#together video", timeout=PATIENCE)
+    page.wait_for_selector("#side-by-side video", timeout=PATIENCE)
     page.wait_for_function("document.querySelectorAll('#cards video').length === 4", timeout=60_000)
     shown = page.locator("#cards h3").all_inner_texts()
     assert shown == ["Reaction 1", "Reaction 2"]
@@ -166,22 +166,22 @@ def test_of_several_people_the_visitor_chooses_one(page, portrait, tmp_path):
     from perfrdiff.features.images import read_image
 
     choose(page, "#speaker", two_people(tmp_path / "two.mp4", read_image(portrait)))
-    page.wait_for_selector("#speaker-people img", timeout=60_000)
-    numbers = page.locator("#speaker-person label")
+    page.wait_for_selector("#speaker-faces img", timeout=60_000)
+    numbers = page.locator("#speaker-face-number label")
     assert [number.strip() for number in numbers.all_inner_texts()] == ["1", "2"]
-    assert page.locator("#speaker-person input").first.is_checked()
+    assert page.locator("#speaker-face-number input").first.is_checked()
     if os.environ.get("PERFRDIFF_PICTURES"):
         page.screenshot(path=Path(os.environ["PERFRDIFF_PICTURES"]) / "people.png", full_page=True)
     numbers.nth(1).click()
     choose(page, "#photo", portrait)
     page.locator("#samples input[type=range]").focus()
     page.keyboard.press("Home")
-    page.locator("#look label", has_text="mesh").click()
+    page.locator("#views label", has_text="mesh").click()
     page.click("#go")
     page.wait_for_selector(".note", timeout=PATIENCE)
     assert "number 2 is followed, on the right" in page.inner_text(".note")
     page.click("#try-photo")
-    page.wait_for_selector("#speaker-people", state="hidden", timeout=60_000)
+    page.wait_for_selector("#speaker-faces", state="hidden", timeout=60_000)
 
 
 @pytest.mark.slow
@@ -191,14 +191,14 @@ def test_a_listeners_video_shows_how_they_listen(page, speaker, listener_video):
     choose(page, "#listener", listener_video)
     page.locator("#samples input[type=range]").focus()
     page.keyboard.press("Home")
-    page.locator("#look label", has_text="mesh").click()
+    page.locator("#views label", has_text="mesh").click()
     page.click("#go")
     page.wait_for_selector(".habits", timeout=PATIENCE)
     words = page.inner_text(".habits")
     assert all(name in words for name in ("Nods", "Smiles", "Blinks", "Looks away", "confidence"))
-    assert page.locator("#listener-person").is_hidden(), "nothing is asked where there is one person"
+    assert page.locator("#listener-face-number").is_hidden(), "nothing is asked where there is one person"
     if os.environ.get("PERFRDIFF_PICTURES"):
-        page.wait_for_selector("#together video")
+        page.wait_for_selector("#side-by-side video")
         page.screenshot(path=Path(os.environ["PERFRDIFF_PICTURES"]) / "habits.png", full_page=True)
 
 
@@ -266,7 +266,7 @@ def test_imported_weights_can_be_chosen(chromium, tmp_path, speaker, portrait):
         page.locator("#samples input[type=range]").focus()
         page.keyboard.press("Home")
         page.click("#go")
-        page.wait_for_selector("#together video", timeout=PATIENCE)
+        page.wait_for_selector("#side-by-side video", timeout=PATIENCE)
         page.wait_for_function("document.querySelectorAll('#cards video').length === 2", timeout=60_000)
         with page.expect_download(timeout=60_000) as waiting:
             page.click("#zip")
