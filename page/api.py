@@ -80,9 +80,10 @@ def endpoint(visits: Visits, weights: str) -> Callable[..., Iterator[Answer | No
     def react(visit: gr.Request, *values: object) -> Iterator[Answer | None]:
         try:
             given = dict(zip(PARAMETERS, values, strict=True))
+            given = given | read_files(given, visits.folder)
+            visits.keep(visit.session_hash, given["speaker"], given["listener"], *(path for path, *_ in given["shift"]))
             out = visits.new_folder(visit.session_hash, keep_earlier=True)
-            request = read_request(given, out, visits.folder, weights)
-            visits.keep(visit.session_hash, request.speaker, request.listener, *(path for path, _ in request.shift))
+            request = read_request(given, out, weights)
             for _, _, result in follow(request):
                 yield None if result is None else answer(result)
         except Exception as error:
@@ -99,20 +100,23 @@ def endpoint(visits: Visits, weights: str) -> Callable[..., Iterator[Answer | No
     return react
 
 
-def read_request(given: Mapping[str, object], out: Path, uploads: Path, weights: str) -> ReactRequest:
-    """The run that a call asks for. `given`: parameter -> value as JSON; `uploads`: the folder of uploaded files.
+def read_files(given: Mapping[str, object], uploads: Path) -> dict[str, object]:
+    """The files of a call as `ReactRequest` takes them. `given`: parameter -> value; `uploads`: their folder.
 
-    Raises InputError: a file that was not uploaded, weights by a name that is not offered, or what `ReactRequest`
-    raises.
+    Raises InputError for anything that is no uploaded file: other paths of this machine are closed to a caller.
     """
-    values = dict(given)
-    for name in FILES:
-        values[name] = _uploaded(name, values.get(name), uploads)
-    if isinstance(shifts := values.get("shift"), list):
-        values["shift"] = [_shift(entry, uploads) for entry in shifts]
-    elif shifts:
-        values["shift"] = [_shift(shifts, uploads)]
-    request = ReactRequest(**{"weights": weights} | values, out=out)
+    files: dict[str, object] = {name: _uploaded(name, given.get(name), uploads) for name in FILES}
+    shifts = given.get("shift") or ()
+    files["shift"] = [_shift(entry, uploads) for entry in (shifts if isinstance(shifts, list | tuple) else [shifts])]
+    return files
+
+
+def read_request(given: Mapping[str, object], out: Path, weights: str) -> ReactRequest:
+    """The run that a call asks for. `given`: parameter -> value, files as `read_files` gives them.
+
+    Raises InputError: weights by a name that is not offered, or what `ReactRequest` raises.
+    """
+    request = ReactRequest(**{"weights": weights} | dict(given), out=out)
     if request.weights not in (offered := choosable_weights(weights)):
         raise InputError(f"There are no weights named '{request.weights}' here. Present: {', '.join(offered)}.")
     return request
@@ -157,17 +161,17 @@ def _file(path: Path | None) -> File | None:
     return None if path is None else File(path=str(path), meta=META)
 
 
-def _uploaded(name: str, value: object, uploads: Path) -> str:
-    """The path of an uploaded file; any other path on this machine is none of the caller's business."""
-    path = value.get("path") if isinstance(value, Mapping) else None
-    if not isinstance(path, str) or not Path(path).resolve().is_relative_to(uploads.resolve()):
+def _uploaded(name: str, value: object, uploads: Path) -> Path:
+    """The path of an uploaded file."""
+    path = Path(str(value.get("path"))).resolve() if isinstance(value, Mapping) else None
+    if path is None or not path.is_relative_to(uploads.resolve()) or not path.is_file():
         raise InputError(f"{name} must be an uploaded file; with gradio_client: handle_file(path).")
     return path
 
 
 def _shift(entry: object, uploads: Path) -> tuple[object, ...]:
     """A file, or a file and its share."""
-    file, *share = entry if isinstance(entry, list) and entry else (entry,)
+    file, *share = entry if isinstance(entry, list | tuple) and entry else (entry,)
     return (_uploaded("shift", file, uploads), *share)
 
 

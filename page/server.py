@@ -44,7 +44,7 @@ def launch(weights: str) -> None:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stopped server cleans up as one left by Ctrl-C does
     # A folder of this process alone, inside the one that was named, if any.
-    folder = Path(tempfile.mkdtemp(prefix="perfrdiff-page-", dir=os.environ.get("GRADIO_TEMP_DIR")))
+    folder = Path(tempfile.mkdtemp(prefix="perfrdiff-page-", dir=os.environ.get("GRADIO_TEMP_DIR"))).resolve()
     os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
     try:
         _serve(weights, folder)

@@ -13,7 +13,9 @@ LABELS = {
     "samples": "Number of reactions",
     "views": "Show them as",
     "style": "Listening style",
-    "size": "Size of a reaction, pixels",
+    "name": "Listener's name",
+    "label": "AI-generated label",
+    "transparent": "Transparent meshes",
 }
 """Setting -> its widget's label, where the setting's own name would not do."""
 

@@ -3,19 +3,14 @@
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from published_folder import reduced_tables, write_folder
+from served_page import files_in, served
 
-ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run",
@@ -34,37 +29,6 @@ def server(tmp_path_factory, weights):
     """The page as `make run` starts it: its address, and the folder in which it keeps files."""
     with served(tmp_path_factory.mktemp("kept"), weights) as place:
         yield place
-
-
-@contextmanager
-def served(kept, weights, **environment):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/"
-    log = (kept.parent / f"{kept.name}.log").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "app.py", "--weights", weights],
-        cwd=ROOT,
-        env=os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(kept)} | environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        end = time.monotonic() + 240
-        while True:
-            try:
-                urllib.request.urlopen(address, timeout=5)
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < end, log.seek(0) or log.read()
-                time.sleep(0.3)
-        yield address, kept
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        log.close()
-    assert list(kept.iterdir()) == [], "a stopped server leaves files of its visitors behind"
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +55,6 @@ def choose(page, slot, path):
     """Put a file into an input and wait until the page shows it."""
     page.set_input_files(f"{slot} input[type=file]", str(path))
     page.wait_for_selector(f"{slot} video, {slot} img", timeout=60_000)
-
-
-def uploads(kept):
-    return [path for path in kept.rglob("*") if path.is_file()]
 
 
 @pytest.mark.slow
@@ -138,12 +98,12 @@ def test_from_two_files_to_videos_that_play_and_a_zip(page, server, speaker, por
 
     address, kept = server
     assert [url for url in page.foreign if not url.startswith((address, "data:", "blob:"))] == [], "the page phones out"
-    assert uploads(kept)
+    assert files_in(kept)
     page.close()
     end = time.monotonic() + 60
-    while uploads(kept) and time.monotonic() < end:
+    while files_in(kept) and time.monotonic() < end:
         time.sleep(0.5)
-    assert uploads(kept) == [], "files outlive the closed tab"
+    assert files_in(kept) == [], "files outlive the closed tab"
 
 
 def test_bad_input_is_answered_in_one_sentence(page, speaker, tmp_path):
