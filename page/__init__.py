@@ -1,1 +1,1 @@
-"""What `app.py` stands on: words, colours, what a visit leaves on the disk, a run that is followed."""
+"""The page: widgets and events over the library, and its programming interface."""

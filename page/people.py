@@ -1,48 +1,51 @@
-"""Who of a video is meant: a picture with numbers and a choice, shown only where several people were seen."""
+"""Which face of a video is meant: a picture with numbers and a choice, shown only where several were seen."""
+
+from __future__ import annotations
 
 import base64
 
 import cv2
 import gradio as gr
+import numpy as np
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.people import preview
 
-MOST = 9  # people that can be chosen from
+MAX_FACES = 9  # that can be chosen from
 WIDTH = 640  # pixels of the picture
 
 
-class Chooser:
-    """The picture and the choice below one video; `number` is None until somebody was to be chosen."""
+class FaceChooser:
+    """The picture and the choice below one video; the value of `number` is None until a face was to be chosen."""
 
     def __init__(self, question: str, name: str) -> None:
-        """`question`: what the visitor is asked; `name`: of the parts on the page."""
-        self._picture = gr.HTML(visible=False, padding=False, elem_id=f"{name}-people")
+        """`question`: what the visitor is asked; `name`: "speaker" or "listener"."""
+        self._picture = gr.HTML(visible=False, padding=False, elem_id=f"{name}-faces")
         self.number = gr.Radio(
-            list(range(1, MOST + 1)), value=None, label=question, visible=False, elem_id=f"{name}-person"
+            list(range(1, MAX_FACES + 1)), value=None, label=question, visible=False, elem_id=f"{name}-face-number"
         )
         self.parts = [self._picture, self.number]
 
-    def hidden(self) -> dict:
-        """The updates that forget an earlier video's people."""
+    def hide(self) -> dict:
+        """The updates that forget an earlier video's faces."""
         return {self._picture: gr.HTML("", visible=False), self.number: gr.Radio(value=None, visible=False)}
 
     def look(self, file: str | None) -> dict:
-        """The updates for a new video. What is wrong with a file is told when the reactions are asked for."""
+        """The updates for a new video. What is wrong with a file is explained when the reactions are asked for."""
         try:
-            picture, people = preview(file) if file else (None, [])
+            picture, faces = preview(file) if file else (None, [])
         except InputError:
-            people = []
-        if len(people) < 2:
-            return self.hidden()
-        numbers = list(range(1, min(len(people), MOST) + 1))
+            faces = []
+        if len(faces) < 2:
+            return self.hide()
+        numbers = list(range(1, min(len(faces), MAX_FACES) + 1))
         return {
             self._picture: gr.HTML(_inline(picture), visible=True),
             self.number: gr.Radio(choices=numbers, value=1, visible=True),
         }
 
 
-def _inline(picture) -> str:
+def _inline(picture: np.ndarray) -> str:
     """(H, W, 3) uint8 RGB as an <img> that needs no file, so that none is left behind."""
     height, width = picture.shape[:2]
     scale = min(1.0, WIDTH / width)

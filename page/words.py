@@ -5,6 +5,20 @@ from html import escape
 from perfrdiff import pipeline
 from perfrdiff.output_folder import ReactResult
 
+HEAD = (
+    "<h1>How would they react?</h1><p>Give a video of somebody talking and a picture of a listener, and see several "
+    "ways in which that listener might react: nods, smiles, glances, in step with the talk.</p>"
+)
+LABELS = {
+    "samples": "Number of reactions",
+    "views": "Show them as",
+    "style": "Listening style",
+    "name": "Listener's name",
+    "label": "AI-generated label",
+    "transparent": "Transparent meshes",
+}
+"""Setting -> its widget's label, where the setting's own name would not do."""
+
 TROUBLE = "Something went wrong on our side. Nothing was kept; please try again."
 
 

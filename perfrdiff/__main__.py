@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from page import server
 from perfrdiff import __version__, config, conformance, download, import_weights, react_command
 from perfrdiff.data import command as data
 from perfrdiff.errors import InputError
@@ -211,14 +212,12 @@ def _add_page(commands) -> None:
         description="Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say "
         "otherwise.",
     )
-    _add_weights(command)
+    server.add_arguments(command)
     command.set_defaults(run=_page)
 
 
 def _page(options: argparse.Namespace) -> int:
-    import app  # gradio takes seconds to import, and importing the page makes its folder for uploads
-
-    app.main(["--weights", options.weights])
+    server.launch(options.weights)
     return 0
 
 

@@ -68,16 +68,20 @@ def _add_option(group: argparse._ArgumentGroup, name: str, setting: Setting) -> 
     if setting.kind == "flag":
         group.add_argument(option(name), action=argparse.BooleanOptionalAction, help=help_text)
     elif setting.kind == "views":
-        group.add_argument(option(name), nargs="+", choices=setting.choices, help=help_text)
+        group.add_argument(option(name), nargs="+", metavar=_braced(setting.choices), help=help_text)
     elif setting.kind == "shifts":
         group.add_argument(
             option(name), nargs="+", action="append", metavar=(setting.placeholder, "SHARE"), help=help_text
         )
     elif setting.choices:
-        choices = [str(choice) for choice in setting.choices]
-        group.add_argument(option(name), choices=choices, help=help_text)
+        group.add_argument(option(name), metavar=_braced(setting.choices), help=help_text)
     else:
         group.add_argument(option(name), metavar=setting.placeholder, required=required, help=help_text)
+
+
+def _braced(choices: tuple) -> str:
+    """{a,b,c}, as argparse writes choices; given as such, it would refuse others in words of its own."""
+    return "{" + ",".join(map(str, choices)) + "}"
 
 
 def _range(setting: Setting) -> str:

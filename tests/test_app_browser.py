@@ -3,20 +3,15 @@
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.published_folder import reduced_tables, write_folder
+from tests.support.served_page import files_in, served
 
-ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run",
@@ -35,37 +30,6 @@ def server(tmp_path_factory, weights):
     """The page as `make run` starts it: its address, and the folder in which it keeps files."""
     with served(tmp_path_factory.mktemp("kept"), weights) as place:
         yield place
-
-
-@contextmanager
-def served(kept, weights, **environment):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/"
-    log = (kept.parent / f"{kept.name}.log").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "app.py", "--weights", weights],
-        cwd=ROOT,
-        env=os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(kept)} | environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        end = time.monotonic() + 240
-        while True:
-            try:
-                urllib.request.urlopen(address, timeout=5)
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < end, log.seek(0) or log.read()
-                time.sleep(0.3)
-        yield address, kept
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        log.close()
-    assert list(kept.iterdir()) == [], "a stopped server leaves files of its visitors behind"
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +58,6 @@ def choose(page, slot, path):
     page.wait_for_selector(f"{slot} video, {slot} img", timeout=60_000)
 
 
-def uploads(kept):
-    return [path for path in kept.rglob("*") if path.is_file()]
-
-
 @pytest.mark.slow
 def test_from_two_files_to_videos_that_play_and_a_zip(page, server, speaker, portrait, tmp_path):
     choose(page, "#speaker", speaker)
@@ -108,7 +68,7 @@ def test_from_two_files_to_videos_that_play_and_a_zip(page, server, speaker, por
     assert slider.input_value() == "2"
     page.click("#go")
     page.wait_for_selector(".stages", timeout=30_000)
-    page.wait_for_selector("#together video", timeout=PATIENCE)
+    page.wait_for_selector("#side-by-side video", timeout=PATIENCE)
     page.wait_for_function("document.querySelectorAll('#cards video').length === 4", timeout=60_000)
     shown = page.locator("#cards h3").all_inner_texts()
     assert shown == ["Reaction 1", "Reaction 2"]
@@ -139,12 +99,12 @@ def test_from_two_files_to_videos_that_play_and_a_zip(page, server, speaker, por
 
     address, kept = server
     assert [url for url in page.foreign if not url.startswith((address, "data:", "blob:"))] == [], "the page phones out"
-    assert uploads(kept)
+    assert files_in(kept)
     page.close()
     end = time.monotonic() + 60
-    while uploads(kept) and time.monotonic() < end:
+    while files_in(kept) and time.monotonic() < end:
         time.sleep(0.5)
-    assert uploads(kept) == [], "files outlive the closed tab"
+    assert files_in(kept) == [], "files outlive the closed tab"
 
 
 def test_bad_input_is_answered_in_one_sentence(page, speaker, tmp_path):
@@ -166,22 +126,22 @@ def test_of_several_people_the_visitor_chooses_one(page, portrait, tmp_path):
     from tests.support.clips import two_people
 
     choose(page, "#speaker", two_people(tmp_path / "two.mp4", read_image(portrait)))
-    page.wait_for_selector("#speaker-people img", timeout=60_000)
-    numbers = page.locator("#speaker-person label")
+    page.wait_for_selector("#speaker-faces img", timeout=60_000)
+    numbers = page.locator("#speaker-face-number label")
     assert [number.strip() for number in numbers.all_inner_texts()] == ["1", "2"]
-    assert page.locator("#speaker-person input").first.is_checked()
+    assert page.locator("#speaker-face-number input").first.is_checked()
     if os.environ.get("PERFRDIFF_PICTURES"):
         page.screenshot(path=Path(os.environ["PERFRDIFF_PICTURES"]) / "people.png", full_page=True)
     numbers.nth(1).click()
     choose(page, "#photo", portrait)
     page.locator("#samples input[type=range]").focus()
     page.keyboard.press("Home")
-    page.locator("#look label", has_text="mesh").click()
+    page.locator("#views label", has_text="mesh").click()
     page.click("#go")
     page.wait_for_selector(".note", timeout=PATIENCE)
     assert "number 2 is followed, on the right" in page.inner_text(".note")
     page.click("#try-photo")
-    page.wait_for_selector("#speaker-people", state="hidden", timeout=60_000)
+    page.wait_for_selector("#speaker-faces", state="hidden", timeout=60_000)
 
 
 @pytest.mark.slow
@@ -191,14 +151,14 @@ def test_a_listeners_video_shows_how_they_listen(page, speaker, listener_video):
     choose(page, "#listener", listener_video)
     page.locator("#samples input[type=range]").focus()
     page.keyboard.press("Home")
-    page.locator("#look label", has_text="mesh").click()
+    page.locator("#views label", has_text="mesh").click()
     page.click("#go")
     page.wait_for_selector(".habits", timeout=PATIENCE)
     words = page.inner_text(".habits")
     assert all(name in words for name in ("Nods", "Smiles", "Blinks", "Looks away", "confidence"))
-    assert page.locator("#listener-person").is_hidden(), "nothing is asked where there is one person"
+    assert page.locator("#listener-face-number").is_hidden(), "nothing is asked where there is one person"
     if os.environ.get("PERFRDIFF_PICTURES"):
-        page.wait_for_selector("#together video")
+        page.wait_for_selector("#side-by-side video")
         page.screenshot(path=Path(os.environ["PERFRDIFF_PICTURES"]) / "habits.png", full_page=True)
 
 
@@ -266,7 +226,7 @@ def test_imported_weights_can_be_chosen(chromium, tmp_path, speaker, portrait):
         page.locator("#samples input[type=range]").focus()
         page.keyboard.press("Home")
         page.click("#go")
-        page.wait_for_selector("#together video", timeout=PATIENCE)
+        page.wait_for_selector("#side-by-side video", timeout=PATIENCE)
         page.wait_for_function("document.querySelectorAll('#cards video').length === 2", timeout=60_000)
         with page.expect_download(timeout=60_000) as waiting:
             page.click("#zip")

@@ -29,7 +29,7 @@ def main() -> None:
         page.wait_for_selector("#speaker video")
         page.wait_for_selector("#photo img")
         page.click("#go")
-        page.wait_for_selector("#together video", timeout=1_200_000)
+        page.wait_for_selector("#side-by-side video", timeout=1_200_000)
         page.wait_for_function(
             "[...document.querySelectorAll('#results video')].every((v) => v.readyState >= 2)", timeout=120_000
         )

@@ -1,0 +1,71 @@
+"""Starting and stopping the page: what `python app.py` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from perfrdiff.errors import InputError
+from perfrdiff.request import DEFAULTS
+
+LARGEST_UPLOAD = "300mb"
+MAX_WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the page's options. Host and port are environment variables, which Gradio reads."""
+    weights = DEFAULTS["weights"]
+    parser.add_argument("--weights", default=weights, metavar="NAME", help=f"name of the weights (default: {weights})")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve the page until the process is stopped; a sentence and exit code 2 if the weights cannot be used."""
+    parser = argparse.ArgumentParser(
+        description="Open the page. Host and port: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT."
+    )
+    add_arguments(parser)
+    try:
+        launch(parser.parse_args(arguments).weights)
+    except InputError as error:
+        print(f"perfrdiff: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def launch(weights: str) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; then everything that visitors left is deleted.
+
+    Raises InputError if there are no such weights. Works once a process: Gradio reads the environment when imported.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stopped server cleans up as one left by Ctrl-C does
+    # A folder of this process alone, inside the one that was named, if any.
+    folder = Path(tempfile.mkdtemp(prefix="perfrdiff-page-", dir=os.environ.get("GRADIO_TEMP_DIR"))).resolve()
+    os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
+    try:
+        _serve(weights, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(weights: str, folder: Path) -> None:
+    from page.build import EXAMPLES, build  # imports gradio: not before the environment is set, nor for --help
+    from page.results import ASSETS
+    from page.theme import THEME
+    from perfrdiff import pipeline
+
+    page = build(weights, folder)
+    threading.Thread(target=pipeline.warm_up, args=(weights,), daemon=True).start()
+    page.queue(max_size=MAX_WAITING).launch(
+        theme=THEME,
+        css_paths=[ASSETS / "page.css"],
+        footer_links=["api"],
+        run_history=False,
+        ssr_mode=False,
+        max_file_size=LARGEST_UPLOAD,
+        allowed_paths=[str(EXAMPLES)],
+    )
