@@ -41,6 +41,7 @@ def test_help_explains_every_option_with_its_default(capsys):
         assert default in text
 
 
+@pytest.mark.slow
 def test_one_command_makes_the_folder(tmp_path, speaker, portrait, weights):
     done = shell(
         "react", "--speaker", speaker, "--listener", portrait, "--samples", 1, "--looks", "mesh", "--no-label",
@@ -71,6 +72,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(wrong, words, tmp_path, speak
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_traceback_never_reaches_the_shell(tmp_path, portrait, weights):
     (tmp_path / "notes.mp4").write_text("these are notes, not a video")
     done = shell(

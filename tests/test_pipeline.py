@@ -15,6 +15,8 @@ from perfrdiff.features.coefficients import COEFFICIENT_NAMES
 from perfrdiff.request import ReactRequest
 from renderer.errors import RenderError
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 50  # of the 2-second speaker
 
 
