@@ -187,8 +187,8 @@ def convert_faceverse(npy_path: str | Path, npz_path: str | Path) -> None:
     """
     warnings.warn(f"{npy_path} is read as a pickle, which can run code: trust its source.", stacklevel=2)
     contents = np.load(npy_path, allow_pickle=True).item()
-    wanted = _REQUIRED + _OPTIONAL
-    plain: dict[str, Any] = {name: np.asarray(value) for name, value in contents.items() if name in wanted}
+    array_names = _REQUIRED + _OPTIONAL
+    plain: dict[str, Any] = {name: np.asarray(value) for name, value in contents.items() if name in array_names}
     if "exp_name_list" in plain:
         plain["exp_name_list"] = plain["exp_name_list"].astype(str)
     missing = [name for name in _REQUIRED if name not in plain]
