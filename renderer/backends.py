@@ -38,9 +38,7 @@ ROW = 1024  # triangles in one row of a texture
 class Backend(Protocol):
     """Draws world vertices of one mesh, size and camera."""
 
-    def studio(
-        self, frames: Iterable[tuple[np.ndarray, float | np.float32]], channels: int
-    ) -> Iterator[np.ndarray]:
+    def studio(self, frames: Iterable[tuple[np.ndarray, float | np.float32]], channels: int) -> Iterator[np.ndarray]:
         """(vertices (V, 3), light in the mouth 0..1) of each frame -> (S, S, 3 or 4) uint8."""
         ...
 

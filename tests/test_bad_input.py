@@ -80,6 +80,7 @@ def test_a_listener_that_is_none(reactor, behaviour, words):
     assert reactor.listener == "Generic", "the listener before is kept"
 
 
+@pytest.mark.slow
 def test_a_listener_clip_that_is_too_short(tmp_path, speaker, listener_video, weights):
     short = cut(listener_video, tmp_path / "short.mp4", 0.8)
     request = ReactRequest(speaker=speaker, listener=short, out=tmp_path / "out", weights=weights)

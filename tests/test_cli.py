@@ -41,6 +41,7 @@ def test_options_of_the_first_version_are_still_taken(capsys):
     assert "--looks is called --views now" in told and "guidance_scale must lie between 0 and 10; it is 11" in told
 
 
+@pytest.mark.slow
 def test_one_command_makes_the_folder(tmp_path, speaker, portrait, weights):
     done = shell(
         "react", "--speaker", speaker, "--listener", portrait, "--samples", 1, "--views", "mesh", "--no-label",
@@ -71,6 +72,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(wrong, words, tmp_path, speak
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_traceback_never_reaches_the_shell(tmp_path, portrait, weights):
     (tmp_path / "notes.mp4").write_text("these are notes, not a video")
     done = shell(

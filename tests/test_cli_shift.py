@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 from perfrdiff.__main__ import main
 from perfrdiff.listener_shift import ListenerShift
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory, speaker, portrait, weights):

@@ -37,6 +37,7 @@ def copy(written, tmp_path):
     return tmp_path / "set" / "data"
 
 
+@pytest.mark.slow
 def test_clips_come_back_as_they_were_simulated(train):
     entry = train.entries[0]
     clip = train.clips[entry.listener]
@@ -226,6 +227,7 @@ def test_the_personalised_evaluation_of_the_validation_split_has_no_index_of_its
         open_split(tmp_path, "test", personal=True)
 
 
+@pytest.mark.slow
 def test_neighbours_are_those_whose_speakers_behave_alike(copy):
     """Built without knowing which talks are the same, the matrices say so all the same."""
     known = np.load(copy / "neighbour_emotion_train.npy")

@@ -21,6 +21,7 @@ def fast_pitch(clip):
     return pitch - np.convolve(np.pad(pitch, 25, mode="edge"), np.ones(51) / 51, mode="valid")
 
 
+@pytest.mark.slow
 def test_a_speaker_is_complete_and_plausible(speakers):
     for speaker in speakers:
         assert speaker.coefficients.shape == (750, 58) and speaker.audio.shape == (750, 78)

@@ -103,6 +103,7 @@ def table(world, **kind):
     return {row.what: row for row in behaviour.rows(records, world.by_all, world.by_movement)}
 
 
+@pytest.mark.slow
 def test_the_simulators_own_reactions_pass_and_those_of_others_do_not(world, monkeypatch):
     monkeypatch.setattr(intervals, "RESAMPLES", 30)
     rows = table(world)
@@ -137,6 +138,7 @@ def test_chance_of_being_picked_among_ten():
     assert chance_of_first(noise, np.zeros(400, int)).mean() == pytest.approx(0.1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth():
     inside = 0
     for seed in range(60):
@@ -145,6 +147,7 @@ def test_intervals_hold_the_truth():
     assert inside >= 50
 
 
+@pytest.mark.slow
 def test_the_command_measures_the_shipped_weights_and_goes_on_where_it_stopped(weights, tmp_path, capsys):
     arguments = [
         "evaluate", "demo", "--weights", weights, "--pool", "3",

@@ -15,6 +15,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.evaluation import realism
 
 
+@pytest.mark.slow
 def test_pruned_and_shared_among_threads_the_numbers_are_those_of_the_plain_double_loop():
     rng = np.random.default_rng(3)
     walks = np.cumsum(rng.standard_normal((5, 4, 120, 25)) * 0.1, axis=2)
@@ -44,6 +45,7 @@ def folder(tmp_path_factory):
     return out / "data"
 
 
+@pytest.mark.slow
 def test_the_table_of_a_data_set(folder, weights, tmp_path, capsys):
     arguments = ["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, "--samples", "2"]
     assert main([*arguments, "--limit", "2", "--steps", "2", "--out", str(tmp_path)]) == 0
@@ -67,6 +69,7 @@ def test_the_table_of_a_data_set(folder, weights, tmp_path, capsys):
     assert found["matrix"] == "neighbour_emotion_val.npy"
 
 
+@pytest.mark.slow
 def test_person_specific_neighbours_are_said_to_be(folder, weights, capsys):
     arguments = ["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, "--personal"]
     assert main([*arguments, "--methods", "mime", "--limit", "1"]) == 0

@@ -71,6 +71,7 @@ def test_the_files_metadata_say_how_it_wants_its_pixels_and_names_its_scores(tmp
     np.testing.assert_allclose(read[2:], softmax([scores[label] for label in EXPRESSION_LABELS]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_in_a_clip_it_replaces_the_rules_but_not_the_action_units(tmp_path, monkeypatch):
     face = read_image(PORTRAIT)[::4, ::4]
     clip = write_clip(tmp_path / "clip.mp4", [face] * 20 + [grey(90, *face.shape[1::-1])] * 10, np.arange(30) / 25)

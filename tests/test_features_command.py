@@ -10,6 +10,8 @@ from perfrdiff.features.clip import read_speaker
 from perfrdiff.features.images import read_image
 from tests.support.clips import two_people
 
+pytestmark = pytest.mark.slow
+
 PORTRAIT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "portrait.jpg"
 
 

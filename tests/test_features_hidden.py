@@ -44,6 +44,7 @@ def film(turn: float) -> list[np.ndarray]:
     return list(MeshRenderer(load_face_model(), size=256, identity="Mara").render(rows))
 
 
+@pytest.mark.slow
 def test_a_face_that_moves_under_a_changing_light_is_not_covered(tmp_path):
     sides = np.linspace(-0.4, 0.4, 256)[None, :, None]
     lit = [np.clip(p * (0.6 + sides * np.sin(k / 8)), 0, 255).astype(np.uint8) for k, p in enumerate(film(25))]
@@ -52,6 +53,7 @@ def test_a_face_that_moves_under_a_changing_light_is_not_covered(tmp_path):
     assert not any("covers the face" in note for note in track.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("across", "down"), [(0.5, 0.66), (0.5, 0.42)], ids=["mouth", "eyes"])
 def test_fingers_before_the_face_are_flagged_bridged_and_told(tmp_path, across, down):
     pictures = [fingers(p, across, down) if k in COVERED else p for k, p in enumerate(film(8))]

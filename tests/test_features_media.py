@@ -326,6 +326,7 @@ def test_an_animation_counts_as_its_first_picture(tmp_path):
             picture.sound()
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_from_its_header(tmp_path):
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
     with pytest.raises(InputError, match="megapixels"):

@@ -10,6 +10,8 @@ from perfrdiff.features.people import preview, write_preview
 from perfrdiff.features.tracking import track_video
 from tests.support.clips import two_people
 
+pytestmark = pytest.mark.slow
+
 PORTRAIT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "portrait.jpg"
 
 

@@ -153,6 +153,7 @@ def test_left_is_the_subjects_left(head):
     assert read[CHANNEL["eyeBlinkLeft"]] > read[CHANNEL["eyeBlinkRight"]] + 0.2
 
 
+@pytest.mark.slow
 def test_a_moving_head_is_followed_without_lag_and_framed_at_the_mean(head, tmp_path):
     time = np.arange(75) / 25
     nods = 0.12 * np.sin(2 * np.pi * 1.5 * time)
@@ -186,6 +187,7 @@ def shrunk(picture: np.ndarray, size: int) -> np.ndarray:
     return picture.reshape(size, step, size, step, 3).mean(axis=(1, 3)).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_the_example_speaker_is_read_whole():
     seen: list[float] = []
     speaker = read_speaker(SPEAKER, progress=seen.append)
@@ -212,6 +214,7 @@ def test_a_photo_has_looks_and_no_behaviour(portrait):
     assert (listener.landmarks[:, :2] < [width, height]).all()
 
 
+@pytest.mark.slow
 def test_a_listener_video_gives_behaviour_and_a_calm_portrait(head, tmp_path):
     rows = [pose(rotationY=0.5, jawOpen=0.6)] * 30 + [neutral()] * 10 + [pose(eyeBlink=1.0)] * 30
     path = write_clip(tmp_path / "listener.mp4", head(rows), np.arange(70) / 25)
@@ -231,12 +234,14 @@ def test_a_soundless_speaker_works_and_says_so(portrait, tmp_path):
     assert np.isfinite(speaker.audio).all()
 
 
+@pytest.mark.slow
 def test_sound_stays_with_the_frames(portrait, tmp_path):
     pictures, times = [shrunk(portrait, 256)] * 50, np.arange(50) / 25
     speaker = read_speaker(write_clip(tmp_path / "clip.mov", pictures, times, sounds=[(0.0, click(2, 1.0))]))
     assert int(speaker.audio[:, 0].argmax()) == 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width", "pixels"), [(720, 1280, 128), (1080, 1920, 64)])
 def test_a_small_face_in_a_large_picture_is_found_and_followed(portrait, tmp_path, height, width, pixels):
     picture = grey(120, height, width)
@@ -249,6 +254,7 @@ def test_a_small_face_in_a_large_picture_is_found_and_followed(portrait, tmp_pat
     assert track_video(path).tracked.mean() > 0.9
 
 
+@pytest.mark.slow
 def test_of_two_faces_the_larger_is_followed_and_named(portrait, tmp_path):
     picture = grey(120, 640, 320)
     picture[20:276, 20:276] = shrunk(portrait, 256)
@@ -258,6 +264,7 @@ def test_of_two_faces_the_larger_is_followed_and_named(portrait, tmp_path):
     assert track.landmarks[:, 0].max() < 320
 
 
+@pytest.mark.slow
 def test_a_face_that_hides_for_a_second_is_noted_and_one_that_hides_mostly_is_refused(portrait, tmp_path):
     face, wall = shrunk(portrait, 256), grey(120, 256, 256)
     times = np.arange(100) / 25
@@ -316,6 +323,7 @@ def test_a_foreign_model_file_is_refused(tmp_path, monkeypatch):
         landmarker._model.cache_clear()
 
 
+@pytest.mark.slow
 def test_tracking_opens_no_socket_and_keeps_quiet():
     code = (
         "import sys\n"

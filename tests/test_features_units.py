@@ -35,6 +35,8 @@ from perfrdiff.features.units import (
 )
 from tools.drawn_faces import Observed, observe
 
+pytestmark = pytest.mark.slow
+
 # Channels that the network hardly sees on a drawn face, and some of those that it must not lose.
 READ = (
     "browDownLeft", "browInnerUp", "mouthClose", "mouthRollUpper", "mouthPressLeft", "mouthLowerDownLeft", "jawRight",

@@ -18,6 +18,8 @@ from perfrdiff.output_folder import OutputFolder
 from perfrdiff.request import ReactRequest
 from renderer.errors import RenderError
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 50  # of the 2-second speaker
 
 

@@ -38,6 +38,7 @@ def test_no_stored_number_is_left_out():
     assert {path.stem for path in DATA.glob("*.safetensors")} == set(COMPARISONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_published_numbers_are_reproduced(folder, name):
     (outcome,) = [o for o in suite.run_folder(folder, f"{name}.") if o.name == f"{name}.safetensors"]

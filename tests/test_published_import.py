@@ -47,6 +47,7 @@ def reactor(imported):
     return Reactor(checkpoints.load(f"paper-{variant}", out), "cpu")
 
 
+@pytest.mark.slow
 def test_from_zip_to_reactions(imported, reactor, speaker):
     variant = imported[0]
     reactor.set_listener(speaker.coefficients)
@@ -57,6 +58,7 @@ def test_from_zip_to_reactions(imported, reactor, speaker):
     assert (made.attributes is not None) == (variant == "emotion")
 
 
+@pytest.mark.slow
 def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
     """The whole way at the shell: the imported file, a talking clip and a photo in; videos, and the shift, out."""
     variant, weights, _ = imported
@@ -131,6 +133,7 @@ def test_every_quirk_can_be_chosen_at_the_shell(imported, tmp_path, portrait, sp
     assert not np.allclose(*made, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_imported_networks_are_the_files(imported, reactor):
     """Every published number arrives: the style of the imported encoder is that of the file's own tensors."""
     variant = imported[0]
@@ -144,6 +147,7 @@ def test_the_imported_networks_are_the_files(imported, reactor):
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
+@pytest.mark.slow
 def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
     """compat="published" of the reactor is published.inference, whose numbers the fixtures prove."""
     variant = imported[0]
@@ -166,6 +170,7 @@ def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
     assert not np.allclose(corrected.coefficients, made.coefficients, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_named_styles_serve_a_listener_of_whom_there_is_a_photo(reactor, speaker):
     assert len(reactor.styles) >= 3
     made = []
@@ -175,6 +180,7 @@ def test_named_styles_serve_a_listener_of_whom_there_is_a_photo(reactor, speaker
     assert not np.allclose(*made, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_old_weights_are_not_overwritten_unasked(imported):
     _, out, source = imported
     with pytest.raises(InputError, match="--overwrite"):

@@ -48,6 +48,7 @@ def one(speaker, i):
     return Speaker(*(stream[i : i + 1] for stream in (speaker.audio, speaker.coefficients, speaker.attributes)))
 
 
+@pytest.mark.slow
 def test_many_listeners_at_once_are_each_alone(model, monkeypatch):
     """The published code takes one listener, one clip and one sample per call; a batch gives the same reactions."""
     behaviour = torch.randn(3, 60, 58, generator=torch.Generator().manual_seed(5))

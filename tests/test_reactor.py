@@ -223,6 +223,7 @@ def test_shipped_styles_are_heard(shipped):
         assert all(np.abs(one - other).max() > 1e-3 for other in made[:i])
 
 
+@pytest.mark.slow
 def test_shipped_weights_carry_how_a_listener_holds_the_head(shipped):
     """A listener who looks to the left reacts looking further to the left than one who looks to the right."""
     speaker = simulate_speaker(np.random.default_rng(11), 6.0)
@@ -238,6 +239,7 @@ def test_shipped_weights_carry_how_a_listener_holds_the_head(shipped):
     assert mean_yaw(12.0) - mean_yaw(-12.0) > 6.0
 
 
+@pytest.mark.slow
 def test_shipped_weights_answer_a_smile(shipped):
     """Over several speakers, reactions smile more after the speaker began to smile or laugh than elsewhere."""
     after, elsewhere = [], []

@@ -97,6 +97,7 @@ def reactor():
     return Reactor.load("demo", "cpu")
 
 
+@pytest.mark.slow
 def test_the_demo_listener_has_a_manner_and_keeps_it(reactor, clips, tmp_path):
     speaker = simulate_speaker(np.random.default_rng(8), 8.0)
 
@@ -132,6 +133,7 @@ def test_a_rehearsal_travels_in_the_checkpoint(reactor, tmp_path):
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in kept.items())
 
 
+@pytest.mark.slow
 def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):
     """Two listeners who differ in nothing but the size of their nods."""
     speakers = [simulate_speaker(np.random.default_rng(20 + i), 30.0) for i in range(2)]
@@ -146,6 +148,7 @@ def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):
     assert sizes[1] > 1.4 * sizes[0]
 
 
+@pytest.mark.slow
 def test_who_blinks_more_does_so_after_the_rehearsal():
     """Reactions of few and many blinks, drawn here by the simulator, are counted until the listener's rate is met."""
     blinks = NAMES.index("blink rate")

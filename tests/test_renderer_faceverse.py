@@ -53,6 +53,7 @@ def test_a_batch_of_three_is_lit_as_its_rows_alone():
     np.testing.assert_allclose(Still("b3").colours(packed), GOLDEN["b3/color_lit_per_item"], atol=5e-3)
 
 
+@pytest.mark.slow
 def test_the_textured_picture_is_the_published_one():
     focal, size = GOLDEN["img_tex/focal_size"]
     triangles = GOLDEN["tri"].astype(np.uint32)
@@ -108,6 +109,7 @@ def test_the_reference_person_is_drawn_from_150_numbers(tmp_path):
         MeshRenderer(load_face_model(), 64, "grey", identity=react_identity())  # the built-in head is another's
 
 
+@pytest.mark.slow
 def test_the_converting_command_warns_and_asks(tmp_path):
     command = [sys.executable, "-m", "renderer.faceverse", str(tmp_path / "a.npy"), str(tmp_path / "a.npz")]
     absent = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

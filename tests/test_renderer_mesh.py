@@ -209,6 +209,7 @@ def test_angles_a_whole_turn_apart_are_the_same_pose():
     np.testing.assert_allclose(sane_coefficients(values)[0, 52], np.pi + 0.1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_read_only_installation_draws(tmp_path):
     """Neither beside the code nor in the home folder can numba keep its compiled code there."""
     package = tmp_path / "renderer"

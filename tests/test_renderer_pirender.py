@@ -64,6 +64,7 @@ def moving(frames, seed=3):
     return rows
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_the_full_size_network_gives_the_published_picture():
     """Weights by the hash rule; stored are the published code's numbers, of the pictures every 8th pixel."""
@@ -89,6 +90,7 @@ def test_the_full_size_network_gives_the_published_picture():
                 torch.testing.assert_close(got, wanted, atol=2e-4, rtol=0)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 @pytest.mark.parametrize("shape", [(64, 96), (96, 64)])
 def test_the_fast_network_is_the_plain_one_on_pictures_that_are_not_square(small, shape):
@@ -190,6 +192,7 @@ def test_it_animates_as_the_built_in_animator_does(checkpoint, person):
     assert len(list(islice(animator.animate(hours), 2))) == 2  # streamed: nobody waits for the last frame
 
 
+@pytest.mark.slow
 def test_sequences_drawn_together_are_those_drawn_alone(checkpoint, person):
     """What a GPU does with all samples at once; an iterator that is dropped costs nothing and disturbs nobody."""
     animator = PIRenderAnimator(checkpoint, 64, device="cpu")
@@ -230,6 +233,7 @@ def test_bfloat16_is_near(checkpoint, person):
     assert np.abs(near[0] - near[1]).mean() < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("traced", [False, True])
 def test_the_gpus_arrangement_draws_the_same_on_a_cpu(checkpoint, person, traced):
     """Autocast, channels last, batches over frames and samples, and torch.compile's tracing, without a GPU."""

@@ -184,6 +184,7 @@ def test_no_triangle_folds_over_the_whole_range(animator):
         assert lost < 1e-3 * np.abs(own).sum() / 100, f"row {number} folds {lost:.2f} square pixels"
 
 
+@pytest.mark.slow
 def test_a_smile_in_the_photo_is_not_added_again(face, portrait):
     """The photo's own expression is its rest; what it shows already may only be relaxed a little."""
     picture, landmarks, own = portrait

@@ -15,6 +15,8 @@ from perfrdiff.features.coefficients import CHANNEL
 from perfrdiff.reactor import Reactor
 from perfrdiff.style_reading import StyleReading, spread_of
 
+pytestmark = pytest.mark.slow
+
 STYLE = 24
 BLINKS = list(HABITS).index("blink rate")
 NOD_SIZE = list(HABITS).index("nod size")

@@ -79,6 +79,7 @@ def test_the_style_stage_learns_who_is_who(tmp_path):
     assert stage.loss(torch.Generator().manual_seed(1)).item() < 0.5 * before
 
 
+@pytest.mark.slow
 def test_the_style_says_how_much_a_person_nods(tmp_path):
     still = torch.full((24, 60, 58), 0.1)
     size = torch.linspace(0, 5, 12).repeat_interleave(2)
@@ -113,6 +114,7 @@ def personal_stage(corpus, config=SMALL, **options):
     return PersonalStage(PersonalModel(model, editor), generator, styles, people=4, windows_each=6, **options)
 
 
+@pytest.mark.slow
 def test_generator_and_editor_learn_together(tmp_path):
     corpus = tiny_corpus(clips=3)
     corpus.listener[..., 0] = 0
@@ -177,6 +179,7 @@ def random_windows(stage, count=24):
     return loss
 
 
+@pytest.mark.slow
 def test_the_context_learns_to_forecast(tmp_path):
     """Listeners smile when the speaker's first audio coefficient is high: the context alone can tell."""
     corpus = tiny_corpus(persons=12, frames=120)

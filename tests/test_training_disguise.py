@@ -41,6 +41,7 @@ def test_disguised_listeners_keep_head_and_blinks(codec):
     assert frames[..., CHANNEL["jawOpen"]].std() > 3 * frames[..., CHANNEL["eyeBlinkLeft"]].std()
 
 
+@pytest.mark.slow
 def test_styles_of_disguised_persons_are_read(codec):
     """The reading of an untrained encoder over few simulated persons: all numbers are there, no trust is below 0."""
     rng = np.random.default_rng(0)

@@ -66,6 +66,7 @@ def trained(request, configs, data, tmp_path_factory):
     return SimpleNamespace(variant=request.param, folder=out, config=configs[request.param])
 
 
+@pytest.mark.slow
 def test_all_stages_together_are_weights_that_react(trained):
     path = react_files.assemble(trained.folder)
     reactor = Reactor.load(str(path), "cpu")
@@ -99,6 +100,7 @@ def test_the_editor_leaves_the_generator_alone(trained, data, tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+@pytest.mark.slow
 def test_a_stage_learns(configs, data, tmp_path):
     lines = []
     options = {"steps": 60, "log_every": 20, "check_every": 30}
@@ -122,6 +124,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["generator", "weight-editor"])
 @pytest.mark.parametrize("trained", ["render"], indirect=True)
 def test_a_killed_run_resumes_to_the_same_numbers(stage, trained, data, tmp_path, monkeypatch):
@@ -201,6 +204,7 @@ def test_bf16_trains(configs, data, tmp_path):
     assert "wrote" in lines[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch has no gloo here")
 def test_two_processes_reach_the_numbers_of_one(configs, data, tmp_path):
     """The style encoder's loss needs all clips at once; its gradients come from both processes."""

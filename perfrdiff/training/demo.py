@@ -46,7 +46,13 @@ class DemoConfig:
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     style_encoder: StyleEncoderConfig = field(
         default_factory=lambda: StyleEncoderConfig(
-            width=160, layers=3, heads=4, feedforward=480, projection=128, max_frames=150, dropout=0.0,
+            width=160,
+            layers=3,
+            heads=4,
+            feedforward=480,
+            projection=128,
+            max_frames=150,
+            dropout=0.0,
             limit=4.0,
         )
     )  # its `coefficients` are the width of the codec's tokens

@@ -28,9 +28,7 @@ class PersonalModel(nn.Module):
 
 
 @torch.no_grad()
-def style_table(
-    encoder: StyleEncoder, corpus: Corpus, disguise: OtherListeners | None = None, seed: int = 0
-) -> Tensor:
+def style_table(encoder: StyleEncoder, corpus: Corpus, disguise: OtherListeners | None = None, seed: int = 0) -> Tensor:
     """Styles of parts of every clip, (CROPS, clips, style): the style encoder is frozen by now.
 
     All but the first of a clip's styles are read through a disguise, where there is one.
