@@ -239,8 +239,8 @@ def test_shares_of_a_batch_make_the_whole_batch(trained, data):
     split = react.open_split(data, "train")
     loaded = react_files.load(trained.folder, "generator").networks
     autoencoder = react_files.load(trained.folder, "autoencoder").networks["autoencoder"]
-    model = GeneratorModel(loaded["prior"], loaded["denoiser"], autoencoder, DiffusionLossSettings(1.0, 1.0)).eval()
-    settings = DataSettings("train", "", 4, True, 0, CLIP, 3, 16, 4)
+    model = GeneratorModel(loaded["prior"], loaded["denoiser"], autoencoder, DiffusionLossSettings()).eval()
+    settings = DataSettings(split="train", batch_size=4, shuffle=True, clip_length=CLIP, targets=3)
     stage = GeneratorStage(model, split, settings, seed=1, processes=2)
     with torch.no_grad():
         whole = model(stage.batch(5, (0, 1)))
@@ -250,13 +250,13 @@ def test_shares_of_a_batch_make_the_whole_batch(trained, data):
 
 
 def style_stage(data, **neighbours):
-    model = StyleModel(
-        StyleEncoder(StyleEncoderConfig(width=8, layers=1, heads=2)), ContrastiveLossSettings(0.07, 0.07)
-    )
+    model = StyleModel(StyleEncoder(StyleEncoderConfig(width=8, layers=1, heads=2)), ContrastiveLossSettings())
     split = react.open_split(data, "train")
     if neighbours:
         split = replace(split, **neighbours)
-    return StyleStage(model, split, DataSettings("train", "", 3, True, 0, CLIP, 1, 2, 4), seed=0)
+    return StyleStage(
+        model, split, DataSettings(split="train", batch_size=3, shuffle=True, clip_length=CLIP, num_person=2), seed=0
+    )
 
 
 def test_style_batches_hold_several_clips_of_several_listeners(data):

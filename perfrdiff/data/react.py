@@ -1,4 +1,4 @@
-"""The REACT 2024 data set as it lies on disk (spec perfrdiff.md section 11), and what the stages draw from it.
+"""The REACT 2024 data set as it lies on disk (docs/method.md), and what the stages draw from it.
 
     data/{train,val,test}.csv                                  id, speaker path, listener path, under a header row
     data/person_specific_test.csv                              the same, for the personalised evaluation

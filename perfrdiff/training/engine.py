@@ -25,7 +25,7 @@ from perfrdiff.published.settings import OptimizerSettings
 STATE_FORMAT = "1"
 PRIME = 10_000_019  # keeps the seeds of neighbouring steps apart
 LAST_RATE = 0.02  # share of the learning rate that a warmed-up plan ends with
-COSINE_FROM = 5  # epoch from which the published schedule is stepped (spec section 9)
+COSINE_FROM = 5  # epoch from which the published schedule is stepped (docs/method.md)
 PRECISIONS = ("no", "bf16", "fp16")
 WORST = float("inf")
 
@@ -62,7 +62,7 @@ def learning_rate(plan: Plan, step: int) -> float:
     """With a warm-up: a straight line up and half a cosine down to `LAST_RATE`.
 
     The published cosine is stepped once an epoch from the sixth on, with the batches of an epoch as its half period
-    (spec section 14, quirk 13).
+    (docs/method.md).
     """
     settings = plan.optimizer
     if plan.warmup is not None:

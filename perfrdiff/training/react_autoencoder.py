@@ -1,4 +1,4 @@
-"""Sequence autoencoders (spec section 9, "VAE"): attributes -> attributes and coefficients, or the other way round."""
+"""Sequence autoencoders (docs/method.md): attributes -> attributes and coefficients, or the other way round."""
 
 import torch
 from torch import Tensor, nn

@@ -95,7 +95,7 @@ def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
     validation = None
     if checks is not None:
         looked_at = _settings(request, config, "val")
-        looked_at = replace(looked_at, batch_size=min(looked_at.batch_size, len(checks)))
+        looked_at = looked_at.model_copy(update={"batch_size": min(looked_at.batch_size, len(checks))})
         validation = _stage(request, model, checks, looked_at, seed + 1, None)
     plan = _plan(request, config, stage.order.per_epoch, seed, validation is not None)
     if first:
@@ -185,7 +185,7 @@ def _settings(request: TrainRequest, config: PublishedConfig, split: str) -> Dat
         "batch_size": request.batch_size,
         "clip_length": request.clip_length,
     }
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    return settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
 
 
 def _identity(request, config: PublishedConfig, networks: dict, settings: DataSettings) -> dict[str, object]:
