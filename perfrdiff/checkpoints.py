@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
+from perfrdiff.files import save_tensors
 from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.prior import Prior, PriorConfig
@@ -106,9 +106,7 @@ def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
         part = getattr(checkpoint, name)
         if part is not None:
             tensors |= {f"{name}.{key}": value.contiguous() for key, value in part.tensors().items()}
-    part = path.with_suffix(".part")
-    save_file(tensors, part, metadata=header(sizes, checkpoint.sampling, checkpoint.description))
-    part.rename(path)
+    save_tensors(tensors, path, header(sizes, checkpoint.sampling, checkpoint.description))
 
 
 def header(sizes: Mapping[str, dict], sampling: SamplingDefaults, description: str) -> dict[str, str]:

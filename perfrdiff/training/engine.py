@@ -16,10 +16,10 @@ from typing import Protocol
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from perfrdiff.errors import InputError
+from perfrdiff.files import save_tensors
 from perfrdiff.published.settings import OptimizerSettings
 
 STATE_FORMAT = "1"
@@ -282,10 +282,8 @@ class _Run:
             "format": STATE_FORMAT, "step": step, "identity": self.identity, "best": self.best_value,
             "scaler": scaler.state_dict() if scaler is not None else {},
         }  # fmt: skip
-        part = path.with_suffix(".part")
         rows = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(rows, part, metadata={"about": json.dumps(about)})
-        part.replace(path)
+        save_tensors(rows, path, {"about": json.dumps(about)})
 
     def load(self, path: Path, optimizer, accelerator: Accelerator) -> int:
         """Take a run up again; returns the steps done."""

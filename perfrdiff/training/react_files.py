@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from perfrdiff import checkpoints
@@ -23,6 +22,7 @@ from perfrdiff.checkpoints import SamplingDefaults
 from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
 from perfrdiff.features.coefficients import WIDTH
+from perfrdiff.files import save_tensors
 from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.prior import Prior, PriorConfig
@@ -102,9 +102,7 @@ def save(
         "sampling": json.dumps(None if sampling is None else asdict(sampling)),
     }
     target = place(folder, stage)
-    part = target.with_suffix(".part")
-    save_file(tensors | {"mean_face": mean}, part, metadata=about)
-    part.replace(target)
+    save_tensors(tensors | {"mean_face": mean}, target, about)
     return target
 
 
@@ -122,8 +120,7 @@ def load(folder: Path, stage: str) -> StageFile:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise InputError(f"{path} cannot be read ({error}); train the stage again.") from None
-    if about.get("perfrdiff_stage") != FORMAT or about.get("stage") != stage:
-        raise InputError(f"{path} does not hold the stage {stage}; it says {about.get('stage')}.")
+    _check_stage_file(path, about, stage)
     networks = {}
     for name, sizes in json.loads(about["sizes"]).items():
         network = build(name, KINDS[name][1](**_tuples(name, sizes)))
@@ -142,16 +139,35 @@ def _tuples(name: str, sizes: dict) -> dict:
     return sizes
 
 
-def check_sizes(found: StageFile, wanted: Mapping[str, object], source: str) -> None:
-    """Raises InputError where a trained stage has other sizes than the configuration says."""
-    for name, network in found.networks.items():
+def check_sizes(trained: Mapping[str, dict], wanted: Mapping[str, object], source: str) -> None:
+    """Raises InputError where networks (name -> sizes) have other sizes than the configuration says."""
+    for name, there in trained.items():
         if name not in wanted:
             continue
-        there, here = sizes_of(network.config), sizes_of(wanted[name])
+        here = sizes_of(wanted[name])
         other = [key for key in here if key not in WITHOUT_WEIGHTS and there.get(key) != here[key]]
         if other:
             told = ", ".join(f"{key} {there.get(key)} there, {here[key]} here" for key in other)
             raise InputError(f"The {name} trained before does not fit {source}: {told}.")
+
+
+def check_finished(path: Path, stage: str, variant: str | None, wanted: Mapping[str, object], source: str) -> None:
+    """Raises InputError unless the file holds this stage, of the variant and the sizes that are wanted."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be read ({error}); train the stage again.") from None
+    _check_stage_file(path, about, stage)
+    there = json.loads(about["variant"])
+    if there not in (None, variant):
+        raise InputError(f"{path} is of the {there} variant, not the {variant} one; give another --out.")
+    check_sizes(json.loads(about["sizes"]), wanted, source)
+
+
+def _check_stage_file(path: Path, about: Mapping[str, str], stage: str) -> None:
+    if about.get("perfrdiff_stage") != FORMAT or about.get("stage") != stage:
+        raise InputError(f"{path} does not hold the stage {stage}; it says {about.get('stage')}.")
 
 
 def check_room(folder: Path, parameters: int, copies: float, extra: int = 0) -> None:

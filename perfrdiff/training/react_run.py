@@ -19,8 +19,10 @@ from perfrdiff.training.engine import Plan, Stage, accelerator_of, check_identit
 from perfrdiff.training.react_autoencoder import AutoencoderModel, AutoencoderStage
 from perfrdiff.training.react_editor import EditorModel, EditorStage
 from perfrdiff.training.react_generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.react_presets import PRESETS, paper_config, small
 from perfrdiff.training.react_style import StyleModel, StyleStage
 
+DEFAULT_VARIANT = "render"  # where neither --config nor --variant says which
 PUBLISHED_CLIP = 5.0  # gradient norm, where a published file says that it clips
 
 
@@ -29,7 +31,7 @@ class TrainRequest:
     """What a person asks for; None: what the configuration says."""
 
     stage: str
-    config: Path
+    config: Path | None  # None: the paper's values
     out: Path
     data: Path | None = None
     variant: str | None = None
@@ -49,6 +51,24 @@ class TrainRequest:
     device: str = "auto"
     restart: bool = False
     strict: bool = False
+    preset: str = "paper"  # or "small": small networks, few epochs
+
+
+def read_request(request: TrainRequest) -> tuple[PublishedConfig, dict[str, object]]:
+    """The stage's configuration and its networks' sizes, with what the request changes.
+
+    Raises InputError for a configuration of another stage or variant, and for options out of range.
+    """
+    if request.stage not in files.STAGES:
+        raise InputError(f"There is no stage '{request.stage}'; there are {', '.join(files.STAGES)}.")
+    if request.preset not in PRESETS:
+        raise InputError(f"There is no preset '{request.preset}'; there are {', '.join(PRESETS)}.")
+    path = request.config or paper_config(request.stage, request.variant or DEFAULT_VARIANT)
+    config = read_config(path, request.strict)
+    _check_stage(request, config)
+    if request.preset == "small":
+        config = small(config)
+    return config, _networks(request, config)
 
 
 def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
@@ -57,9 +77,7 @@ def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
     Raises InputError in one sentence: a configuration of another stage or variant, missing or unfit earlier stages, a
     state of another run, too little disk, data that is missing or broken.
     """
-    config = read_config(request.config, request.strict)
-    _check_stage(request, config)
-    networks = _networks(request, config)
+    config, networks = read_request(request)
     before = _trained_before(request, config, networks)
     trained = [networks[name] for name in files.NETWORKS_OF[request.stage]]
     with torch.device("meta"):
@@ -132,8 +150,6 @@ def _attributes(stage: str) -> dict[str, str]:
 
 
 def _check_stage(request: TrainRequest, config: PublishedConfig) -> None:
-    if request.stage not in files.STAGES:
-        raise InputError(f"There is no stage '{request.stage}'; there are {', '.join(files.STAGES)}.")
     said = config.stage.replace(" ", "-")
     if said == "autoencoder" and "coefficient_autoencoder" in config.networks:
         said = "coefficient-autoencoder"
@@ -174,7 +190,8 @@ def _trained_before(request: TrainRequest, config: PublishedConfig, networks: di
                 f"{files.place(request.out, stage)} is of the {loaded.variant} variant, {config.source} of the "
                 f"{config.variant} one."
             )
-        files.check_sizes(loaded, networks, config.source)
+        sizes = {name: files.sizes_of(network.config) for name, network in loaded.networks.items()}
+        files.check_sizes(sizes, networks, config.source)
         found |= loaded.networks
     return found
 
