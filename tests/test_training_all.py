@@ -104,7 +104,7 @@ def test_from_nothing_to_scores(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert main(train) == 0
     told = capsys.readouterr().out
-    assert all(f"{stage}: finished before, skipped" in told for stage in STAGES) and "s/step" not in told
+    assert all(f"{stage}: finished before, skipped" in told for stage in STAGES) and "total" not in told
     (tmp_path / "any").touch()
     assert (run / "weights.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
     score = ["evaluate", "data", "--data", str(sim), "--weights", str(run / "weights.safetensors"), "--samples", "2"]

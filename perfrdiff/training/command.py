@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         path = react_files.assemble(options.out, options.weights)
         print(f"wrote {path}: use it with --weights {path}")
         return 0
+    from perfrdiff.progress import say
     from perfrdiff.training.react_all import train_all
     from perfrdiff.training.react_run import TrainRequest, train
 
@@ -83,7 +84,3 @@ def run(options: argparse.Namespace) -> int:
         say(f"stopped; the same command goes on from the last state in {options.out / 'states'}")
         return 130
     return 0
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
