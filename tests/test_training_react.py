@@ -180,8 +180,9 @@ class DoubtfulStage:
 
 
 def test_what_is_not_finite_is_never_saved_and_the_run_goes_on_from_before(tmp_path):
-    """Though the loss is told every 100 steps only, the state of every step is sound; average and schedule go on too."""
-    plan = Plan(8, 8, OptimizerSettings("adamw", 0.1, 0.0), ema=0.9, warmup=2, log_every=100, save_every=1, device="cpu")
+    """Though the loss is told every 100 steps only, every state is sound; average and schedule go on too."""
+    adamw = OptimizerSettings("adamw", 0.1, 0.0)
+    plan = Plan(8, 8, adamw, ema=0.9, warmup=2, log_every=100, save_every=1, device="cpu")
     state = tmp_path / "state.safetensors"
     with pytest.raises(InputError, match=r"not finite at step 5.*last good state stays in .*state\.safetensors"):
         engine.fit(DoubtfulStage({4}), plan, state, {}, say=lambda line: None)
