@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 
@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = read_config(arguments.file, arguments.strict)
     variant = f", {config.variant} variant" if config.variant else ""
     print(f"{config.source}: {config.stage}{variant}")
-    for name in ("networks", "sampling", "prior_drop_probability", "loss", "optimizer", "trainer", "data"):
+    for name in ("networks", "sampling", "loss", "optimizer", "trainer", "data"):
         for line in _lines(name, getattr(config, name)):
             print(f"  {line}")
     for network, path in config.checkpoints.items():
@@ -38,12 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _lines(name: str, value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, part in value.items():
-            yield from _lines(f"{name}.{key}" if not is_dataclass(part) else f"{name} {key}", part)
-    elif is_dataclass(value):
-        parts = ", ".join(f"{part.name} {_shown(getattr(value, part.name))}" for part in fields(value))
-        yield f"{name}: {parts}"
+            yield from _lines(f"{name} {key}", part)
     elif value is not None:
-        yield f"{name}: {value}"
+        values = asdict(value) if is_dataclass(value) else value.model_dump(include=set(value.used()))
+        yield f"{name}: {', '.join(f'{key} {_shown(part)}' for key, part in values.items())}"
 
 
 def _shown(value: object) -> str:

@@ -71,7 +71,11 @@ def check_room(folder: Path, size: int) -> None:
     """Raises InputError if `size` bytes do not fit on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < size + SPARE_BYTES:
-        raise InputError(f"{size / 1e9:.1f} GB are needed in {folder}; {free / 1e9:.1f} GB are free.")
+        raise InputError(f"{_readable(size)} are needed in {folder}; {_readable(free)} are free.")
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def sha256_of(path: Path) -> str:

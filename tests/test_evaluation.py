@@ -161,9 +161,9 @@ def test_the_command_measures_the_shipped_weights_and_goes_on_where_it_stopped(w
     assert {"listen", "differ", "somebody", "plausible"} == {row["section"] for row in rows}
     assert (tmp_path / "out" / "habits.png").stat().st_size > 1000
     assert main(arguments) == 0
-    again = capsys.readouterr().out
-    assert "2/2 persons" in again and "1/2 persons" not in again  # read, not made again
-    assert first.split("### They listen")[1] == again.split("### They listen")[1]
+    again = capsys.readouterr()
+    assert " 2/2 " in again.err and " 1/2 " not in again.err  # read, not made again
+    assert first.split("### They listen")[1] == again.out.split("### They listen")[1]
 
 
 def test_settings_that_cannot_be_measured_are_refused():

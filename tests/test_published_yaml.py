@@ -58,22 +58,25 @@ def test_training_settings(read):
     config = read(published_yaml.generator("emotion"))
     assert config.optimizer == OptimizerSettings("adamw", 1e-4, 1e-4, (0.9, 0.999), None, True)
     assert (config.trainer.epochs, config.trainer.seed, config.trainer.resume) == (500, 1234, None)
-    assert (config.loss.latent, config.loss.window, config.sampling.samples) == (1.0, 1.0, 10)
+    assert (config.loss.losses_multipliers, config.sampling.samples) == ((1.0, 1.0), 10)
     assert (config.data["train"].batch_size, config.data["train"].targets, config.data["val"].shuffle) == (4, 10, False)
     assert config.checkpoints["autoencoder"] == "./checkpoints/embedder_latent/checkpoint.pth"
     editor = read(published_yaml.weight_editor("render"))
     assert editor.optimizer == OptimizerSettings("sgd", 1e-3, 1e-4, None, 0.9)
-    assert (editor.loss.latent, editor.loss.window, editor.data["train"].targets) == (0.0, 1.0, 1)
+    assert (editor.loss.losses_multipliers, editor.data["train"].targets) == ((0.0, 1.0), 1)
 
 
 def test_the_other_two_stages(read):
     config = read(published_yaml.autoencoder())
     assert (config.stage, config.variant, list(config.networks)) == ("autoencoder", None, ["autoencoder"])
-    assert config.loss == AutoencoderLossSettings(1.0, 1e-5, 1.0) and config.trainer.clip_gradients
+    assert config.loss == AutoencoderLossSettings(frames=1.0, kld=1e-5, regressed=1.0) and config.trainer.clip_gradients
     assert config.optimizer == OptimizerSettings("adamw", 1e-3, 5e-4, (0.9, 0.999), None, False)
     config = read(published_yaml.style_encoder())
     assert config.stage == "style encoder" and config.networks["style_encoder"].max_frames == 4999
-    assert config.loss == ContrastiveLossSettings(0.07, 0.07) and config.data["train"].batch_size == 3
+    assert (
+        config.loss == ContrastiveLossSettings(temperature=0.07, base_temperature=0.07)
+        and config.data["train"].batch_size == 3
+    )
 
 
 def test_what_the_published_code_ignores_is_named(read):

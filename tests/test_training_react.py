@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 
 from perfrdiff.data import react, react_writer
 from perfrdiff.errors import InputError
+from perfrdiff.files import write_safetensors
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.published import convert
 from perfrdiff.published.settings import ContrastiveLossSettings, DataSettings, OptimizerSettings
 from perfrdiff.reactor import Reactor
 from perfrdiff.training import engine, react_files
-from perfrdiff.training.engine import Plan, learning_rate
+from perfrdiff.training.engine import Plan, Schedule, make_optimizer
 from perfrdiff.training.react_batches import Order
 from perfrdiff.training.react_run import TrainRequest, train
 from perfrdiff.training.react_style import StyleModel, StyleStage
@@ -107,7 +108,7 @@ def test_a_stage_learns(configs, data, tmp_path):
     train(request_of("autoencoder", configs["render"]["autoencoder"], data, tmp_path, **options), lines.append)
     losses = [float(line.split("total ")[1].split(",")[0]) for line in lines if "total" in line]
     assert losses[-1] < 0.8 * losses[0]
-    assert any("validation" in line for line in lines) and lines[1].endswith(" s left")
+    assert any("validation" in line for line in lines) and lines[1].startswith("autoencoder 20/60 ")
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
 
 
@@ -181,8 +182,9 @@ class DoubtfulStage:
 
 
 def test_what_is_not_finite_is_never_saved_and_the_run_goes_on_from_before(tmp_path):
-    """Though the loss is told every 100 steps only, the state of every step is sound."""
-    plan = Plan(8, 8, OptimizerSettings("adamw", 0.1, 0.0), log_every=100, save_every=1, device="cpu")
+    """Though the loss is told every 100 steps only, every state is sound; average and schedule go on too."""
+    adamw = OptimizerSettings("adamw", 0.1, 0.0)
+    plan = Plan(8, 8, adamw, ema=0.9, warmup=2, log_every=100, save_every=1, device="cpu")
     state = tmp_path / "state.safetensors"
     with pytest.raises(InputError, match=r"not finite at step 5.*last good state stays in .*state\.safetensors"):
         engine.fit(DoubtfulStage({4}), plan, state, {}, say=lambda line: None)
@@ -242,8 +244,8 @@ def test_shares_of_a_batch_make_the_whole_batch(trained, data):
     split = react.open_split(data, "train")
     loaded = react_files.load(trained.folder, "generator").networks
     autoencoder = react_files.load(trained.folder, "autoencoder").networks["autoencoder"]
-    model = GeneratorModel(loaded["prior"], loaded["denoiser"], autoencoder, DiffusionLossSettings(1.0, 1.0)).eval()
-    settings = DataSettings("train", "", 4, True, 0, CLIP, 3, 16, 4)
+    model = GeneratorModel(loaded["prior"], loaded["denoiser"], autoencoder, DiffusionLossSettings()).eval()
+    settings = DataSettings(split="train", batch_size=4, shuffle=True, clip_length=CLIP, targets=3)
     stage = GeneratorStage(model, split, settings, seed=1, processes=2)
     with torch.no_grad():
         whole = model(stage.batch(5, (0, 1)))
@@ -253,13 +255,13 @@ def test_shares_of_a_batch_make_the_whole_batch(trained, data):
 
 
 def style_stage(data, **neighbours):
-    model = StyleModel(
-        StyleEncoder(StyleEncoderConfig(width=8, layers=1, heads=2)), ContrastiveLossSettings(0.07, 0.07)
-    )
+    model = StyleModel(StyleEncoder(StyleEncoderConfig(width=8, layers=1, heads=2)), ContrastiveLossSettings())
     split = react.open_split(data, "train")
     if neighbours:
         split = replace(split, **neighbours)
-    return StyleStage(model, split, DataSettings("train", "", 3, True, 0, CLIP, 1, 2, 4), seed=0)
+    return StyleStage(
+        model, split, DataSettings(split="train", batch_size=3, shuffle=True, clip_length=CLIP, num_person=2), seed=0
+    )
 
 
 def test_style_batches_hold_several_clips_of_several_listeners(data):
@@ -281,13 +283,39 @@ def test_every_entry_is_seen_once_an_epoch():
     assert np.array_equal(order.at(2), Order(10, 3, seed=4).at(2))
 
 
+def rates_of(plan):
+    """Learning rate of every step."""
+    optimizer = make_optimizer(plan.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+    schedule, rates = Schedule(plan, optimizer), []
+    for step in range(plan.steps):
+        optimizer.step()
+        rates.append(schedule.rate)
+        schedule.follow(step + 1)
+    return rates
+
+
 def test_the_published_schedule():
     """Stepped once an epoch from the sixth on; half a cosine lasts as many epochs as an epoch has batches."""
-    plan = Plan(1000, 10, OptimizerSettings("adamw", 1e-4, 1e-4, (0.9, 0.999), None, True))
-    rates = [learning_rate(plan, 10 * epoch) for epoch in (0, 5, 6, 10, 15, 25)]
-    assert rates[:2] == [1e-4, 1e-4] and rates[2] < 1e-4
-    assert rates[3] == pytest.approx(5e-5) and rates[4] == pytest.approx(0) and rates[5] == pytest.approx(1e-4)
-    assert learning_rate(Plan(10, 10, OptimizerSettings("sgd", 1e-3, 1e-4, None, 0.9)), 99) == 1e-3
+    rates = rates_of(Plan(400, 10, OptimizerSettings("adamw", 1e-4, 1e-4, (0.9, 0.999), None, True)))
+    epochs = [max(0, epoch - 5) for epoch in range(40)]
+    expected = [0.5e-4 * (1 + np.cos(np.pi * turned / 10)) for turned in epochs for _ in range(10)]
+    assert rates == pytest.approx(expected, abs=1e-12)
+    assert rates_of(Plan(10, 10, OptimizerSettings("sgd", 1e-3, 1e-4, None, 0.9))) == [1e-3] * 10
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 4])
+def test_the_schedule_with_a_warm_up(warmup):
+    """A straight line up, then half a cosine down to a fiftieth."""
+    rates = rates_of(Plan(20, 20, OptimizerSettings("adamw", 1.0, 0.0), warmup=warmup))
+    rising = [(step + 1) / warmup for step in range(warmup)]
+    falling = [0.02 + 0.49 * (1 + np.cos(np.pi * step / (20 - warmup))) for step in range(20 - warmup)]
+    assert rates == pytest.approx(rising + falling, abs=1e-12)
+
+
+def test_a_state_of_an_earlier_version_is_refused(tmp_path):
+    write_safetensors(tmp_path / "old.safetensors", {"a": torch.zeros(1)}, {"about": {"format": "1", "step": 3}})
+    with pytest.raises(InputError, match=r"old\.safetensors is a state of an earlier version.*--restart"):
+        engine.read_state(tmp_path / "old.safetensors")
 
 
 # --- Bad input: one error, before the first step ---
@@ -353,9 +381,9 @@ def test_a_state_of_another_run_is_not_taken_up(trained, data, tmp_path):
 
 
 def test_too_little_disk_is_told_first(configs, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(react_files.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr("perfrdiff.files.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     refused(
-        "needs .* MB for what it keeps; .* has 0.00 MB free",
+        "are needed in .*; 0.0 MB are free",
         "autoencoder",
         configs["render"]["autoencoder"],
         data,

@@ -2,9 +2,6 @@
 
 import argparse
 import math
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,6 +18,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
 def run_simulate(options: argparse.Namespace) -> int:
     """Write the folder and say what is in it."""
     from perfrdiff.data.react_writer import Plan, write  # numba compiles on import
+    from perfrdiff.progress import shown
 
     plan = Plan(options.dyads, options.clips, options.listeners, options.seed)
     counts = write(plan, options.out, shown("dyads"))
@@ -46,6 +44,7 @@ def run_neighbours(options: argparse.Namespace) -> int:
 
     from perfrdiff.data import neighbours, react
     from perfrdiff.errors import InputError
+    from perfrdiff.progress import shown
 
     if not 0 <= options.mean < math.inf:
         raise InputError(f"--mean is {options.mean}; expected 0 or more neighbours.")
@@ -68,19 +67,3 @@ def run_neighbours(options: argparse.Namespace) -> int:
     each, own = (matrix.sum() / len(entries) for matrix in (generic, personal))
     print(f"{len(entries)} entries, {each:.1f} appropriate each, {own:.1f} with the same listener: {data}")
     return 0
-
-
-def shown(what: str) -> Callable[[int, int], None]:
-    """Progress on stdout with the time that is left, at most once in two seconds."""
-    began, last = time.monotonic(), [0.0]
-
-    def show(done: int, of: int) -> None:
-        now = time.monotonic()
-        if done < of and now - last[0] < 2:
-            return
-        last[0] = now
-        left = (now - began) / max(done, 1) * (of - done)
-        end = "\n" if done == of or not sys.stdout.isatty() else "\r"
-        print(f"{done}/{of} {what}, {left:.0f} s left", end=end, flush=True)
-
-    return show

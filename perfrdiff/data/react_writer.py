@@ -6,7 +6,6 @@ the novice listens. Every split has its own persons, talks and chance.
 """
 
 import csv
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from perfrdiff.data.speech import RATE
 from perfrdiff.errors import InputError
 from perfrdiff.features.affect import AFFECT_NAMES, affect_attributes
 from perfrdiff.features.coefficients import FPS
+from perfrdiff.files import check_room
 
 SECONDS = (FRAMES + 1) / FPS  # 751 frames, as in REACT 2024
 CLIP_BYTES = 1_400_000  # wav, npy and csv of one clip, rounded up
@@ -59,10 +59,7 @@ def write(plan: Plan, out: Path, progress: Callable[[int, int], None] | None = N
         raise InputError(f"{out} exists and is not an empty folder; give a new one.")
     counts = {split: plan.sessions(split) * plan.clips for split in SPLITS}
     total, needed = sum(counts.values()), 2 * CLIP_BYTES * sum(counts.values())
-    root = next(parent for parent in (out, *out.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(root).free
-    if needed > free:
-        raise InputError(f"{total} dyads need {needed / 1e9:.1f} GB; {root} has {free / 1e9:.1f} GB free.")
+    check_room(next(parent for parent in (out, *out.resolve().parents) if parent.exists()), needed)
     data, done, faces = out / "data", 0, []
     for number, split in sorted(enumerate(SPLITS), reverse=True):
         rows: list[Entry] = []

@@ -64,6 +64,7 @@ def run_demo(options: argparse.Namespace) -> int:
     """Measure, print the table, write the files."""
     from perfrdiff.evaluation import behaviour, demo, plots  # torch takes seconds to import: not before --help
     from perfrdiff.evaluation.dyads import Setting
+    from perfrdiff.progress import shown
 
     given = {field.name: getattr(options, field.name) for field in fields(Setting) if hasattr(options, field.name)}
     setting = Setting(**given)
@@ -72,7 +73,7 @@ def run_demo(options: argparse.Namespace) -> int:
         raise InputError(f"--workers is {options.workers}; at least 1 is needed.")
     table = demo.measure(
         options.weights, setting, device=options.device, workers=options.workers, keep=options.keep,
-        progress=demo.Clock("persons"),
+        progress=shown("persons"),
     )  # fmt: skip
     if options.real is not None:
         from perfrdiff.evaluation import real
@@ -136,8 +137,8 @@ def run_data(options: argparse.Namespace) -> int:
     """Score a split, print the tables, write the files."""
     from dataclasses import asdict, replace
 
-    from perfrdiff.data.command import shown
     from perfrdiff.evaluation import dataset, plots, realism
+    from perfrdiff.progress import shown
     from perfrdiff.reactor import Reactor
 
     pictures = (options.inception, options.rendered, options.real)

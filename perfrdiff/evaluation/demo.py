@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -142,17 +141,3 @@ def _write(folder: Path | None, index: int, record: Record) -> None:
     part = folder / f"{index:04}.part.npz"
     np.savez(part, **{key.replace("/", "|"): value for key, value in record.items()})
     part.replace(folder / f"{index:04}.npz")
-
-
-class Clock:
-    """A line of progress with the time that is left."""
-
-    def __init__(self, what: str):
-        self.what, self.began, self.first = what, time.monotonic(), None
-
-    def __call__(self, done: int, of: int) -> None:
-        if self.first is None:
-            self.first = done - 1
-        pace = (time.monotonic() - self.began) / max(done - self.first, 1)
-        left = pace * (of - done)
-        print(f"{done}/{of} {self.what}, {pace:.1f} s each, {left / 60:.0f} min left", flush=True)

@@ -1,9 +1,11 @@
 """Bootstrap intervals over independent units (persons, clips)."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import DegenerateDataWarning, bootstrap
 
 RESAMPLES = 1000
 
@@ -24,11 +26,20 @@ class Estimate:
 
 
 def estimate(statistic: Callable[[np.ndarray], float], units: int, seed: int = 0) -> Estimate:
-    """`statistic` of the unit indices (n,) it is given, over all units and over resamples of them."""
-    rng = np.random.default_rng(seed)
-    value = float(statistic(np.arange(units)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = np.array([statistic(rng.integers(units, size=units)) for _ in range(RESAMPLES)], np.float64)
+    """`statistic` of the unit indices (n,) it is given, over all units and over resamples of them.
+
+    Resamples in which the statistic is undefined (a rate of nothing) are left out.
+    """
+    everybody = np.arange(units)
+    value = float(statistic(everybody))
+    if units < 2:
+        return Estimate(value, value, value)
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # scipy's own interval is not taken
+        drawn = bootstrap(
+            (everybody,), statistic, n_resamples=RESAMPLES, vectorized=False, method="percentile",
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution  # fmt: skip
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
         return Estimate(value, float("nan"), float("nan"))

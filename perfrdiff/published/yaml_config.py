@@ -1,33 +1,51 @@
-"""The published YAML files, read as they are, into this project's own typed settings.
+"""The authors' YAML files, read as they are. Nothing a file names is ever executed or looked up as code."""
 
-Nothing a file names is ever executed or looked up as code: types are compared with a list of known ones. What the
-published code ignores, what has no consequence here, what is unknown and what the file leaves out is all told by name.
-"""
-
-from collections.abc import Mapping
+import difflib
+import re
+from dataclasses import fields
 from pathlib import Path
 
+import yaml
+from pydantic import ValidationError
+
+from perfrdiff.errors import InputError
 from perfrdiff.models.autoencoder import AutoencoderConfig
 from perfrdiff.models.denoiser import DenoiserConfig
 from perfrdiff.models.prior import PriorConfig
 from perfrdiff.models.style_encoder import StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditorConfig
-from perfrdiff.published import names, yaml_keys
+from perfrdiff.published import names, settings
 from perfrdiff.published.settings import (
-    AutoencoderLossSettings,
-    ContrastiveLossSettings,
-    DataSettings,
-    DiffusionLossSettings,
+    DiffusionFile,
+    GeneratorFile,
+    Ignored,
     OptimizerSettings,
+    PretrainingFile,
     PublishedConfig,
     SamplingSettings,
-    TrainerSettings,
+    Section,
+    WeightEditorFile,
 )
-from perfrdiff.published.yaml_keys import Key, anything, fixed, ignored, text, used
-from perfrdiff.published.yaml_reader import Reader, load, shown
 
-VARIANT_OF_WIDTH = {25: "emotion", 58: "render"}
-AUTOENCODER_OF_TYPE = {"AutoencoderRNN_VAE_v2": "autoencoder", "AutoencoderRNN_VAE_v1": "coefficient_autoencoder"}
+LARGEST = 1 << 20  # bytes; the published files have 2 to 9 kB
+NAMED_FAULTS = 8
+SPLITS = {"dataset": "train", "validation_dataset": "val", "test_dataset": "test"}
+
+
+class Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e-4 is a number, as it was for the authors' reader, and a key counts once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_config(path: Path, strict: bool = False) -> PublishedConfig:
@@ -38,289 +56,225 @@ def read_config(path: Path, strict: bool = False) -> PublishedConfig:
     Raises InputError, in one sentence that names the keys, for a file that is none, a missing section, a value of
     another kind or range, and a value that means a network which is not built here.
     """
-    document = load(path)
-    reader = Reader(path.name)
-    made = _diffusion(reader, document) if "diffusion_decoder" in document else _pretraining(reader, document)
-    if strict and reader.unknown:
-        reader.faults.append(f"unknown: {'; '.join(reader.unknown)}")
-    reader.finish()
-    return PublishedConfig(
-        path.name, **made, ignored=tuple(reader.ignored), unknown=tuple(reader.unknown),
-        defaulted=tuple(reader.defaulted),
-    )  # fmt: skip
+    document = _load(path)
+    kind = PretrainingFile
+    if "diffusion_decoder" in document:
+        kind = WeightEditorFile if "main_model" in document else GeneratorFile
+    try:
+        file = kind.model_validate(document, by_alias=True, by_name=False)
+    except ValidationError as error:
+        _refuse(path, [_fault(one, document) for one in error.errors(include_url=False)])
+    keys = _Keys()
+    keys.note(file, document)
+    config, faults = _pretraining(file) if kind is PretrainingFile else _diffusion(file)
+    if strict and keys.unknown:
+        faults.append(f"unknown: {'; '.join(keys.unknown)}")
+    _refuse(path, faults)
+    data = {split: getattr(file, name) for name, split in SPLITS.items() if getattr(file, name)}
+    told = {name: tuple(found) for name, found in vars(keys).items()}
+    return PublishedConfig(path.name, loss=file.loss.args, trainer=file.trainer, data=data, **config, **told)
 
 
-WEIGHTS = {"checkpoint_path": used(text)}
-OTHER_SPLITS = ("validation_dataset", "test_dataset")
-DIFFUSION_SECTIONS = (
-    "person_specific", "audio_encoder", "latent_embedder", "latent_3dmm_embedder", "diffusion_prior",
-    "diffusion_decoder", "loss", "trainer", "dataset",
-)  # fmt: skip
+def _load(path: Path) -> dict:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{path.name} is no configuration: it has {path.stat().st_size / 1e6:.1f} MB.")
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a published YAML file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path.name} is no readable YAML ({' '.join(str(error).split())[:200]}).") from None
+    if not isinstance(document, dict) or not {"diffusion_decoder", "model"} & document.keys():
+        raise InputError(
+            f"{path.name} is no published configuration: it has neither a 'diffusion_decoder' (generator, weight "
+            "editor) nor a 'model' (autoencoder, style encoder)."
+        )
+    return document
 
 
-def _top(reader: Reader, document: dict, needed: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
-    """The file's sections: those that have to be there, and no others."""
-    keys = {name: Key(anything, required=True) for name in needed} | {name: Key(anything) for name in others}
-    reader.values(document, "", keys)
-    reader.defaulted = [name for name in reader.defaulted if name not in others]
-    if reader.faults:
-        reader.finish()
+def _refuse(path: Path, faults: list[str]) -> None:
+    if faults:
+        more = f"; and {len(faults) - NAMED_FAULTS} more" * (len(faults) > NAMED_FAULTS)
+        raise InputError(f"{path.name}: {'; '.join(faults[:NAMED_FAULTS])}{more}.")
 
 
-def _diffusion(reader: Reader, document: dict) -> dict:
-    """The generator's file, or, with a main_model, the weight editor's."""
-    editing = "main_model" in document
-    _top(reader, document, (*DIFFUSION_SECTIONS, "main_model" if editing else "optimizer"), OTHER_SPLITS)
-    _, style, weights = reader.typed(
-        document["person_specific"], "person_specific", {"Transformer": yaml_keys.STYLE_ENCODER}, WEIGHTS
-    )
-    checkpoints = {"style_encoder": weights["checkpoint_path"]}
-    _, audio, _ = reader.typed(
-        document["audio_encoder"], "audio_encoder", {"AudioEmbedder": {"skip_norm": Key(yaml_keys.flag, True)}}, WEIGHTS
-    )
-    autoencoders = {}
-    for section, kind in (
-        ("latent_embedder", "AutoencoderRNN_VAE_v2"),
-        ("latent_3dmm_embedder", "AutoencoderRNN_VAE_v1"),
-    ):
-        _, values, weights = reader.typed(document[section], section, {kind: yaml_keys.AUTOENCODERS[kind]}, WEIGHTS)
-        autoencoders[AUTOENCODER_OF_TYPE[kind]] = values
-        checkpoints[AUTOENCODER_OF_TYPE[kind]] = weights["checkpoint_path"]
-    prior_part = _network(reader, document["diffusion_prior"], "diffusion_prior", yaml_keys.PRIOR)
-    arguments = document["diffusion_decoder"].get("args") if isinstance(document["diffusion_decoder"], dict) else None
-    features = arguments.get("nfeats") if isinstance(arguments, dict) else None
-    variant = VARIANT_OF_WIDTH.get(features) if isinstance(features, int) else None
-    reader.need(variant is not None, f"diffusion_decoder.args.nfeats is {shown(features)}; expected 25 or 58")
-    if variant is None:
-        reader.finish()
-    decoder_part = _network(reader, document["diffusion_decoder"], "diffusion_decoder", yaml_keys.DENOISERS[variant])
-    _, loss, _ = reader.typed(document["loss"], "loss", {"DiffusionLoss": yaml_keys.LOSSES["DiffusionLoss"]})
-    optimizer = None if editing else _optimizer(reader, document["optimizer"], "optimizer")
-    trainer, data = _trainer(reader, document["trainer"]), _data(reader, document)
+def _fault(error: dict, document: dict) -> str:
+    """A key, what was found there, and what is expected."""
+    place, value = [], document
+    for name in error["loc"]:  # beside keys, it holds the tags that chose among several models
+        if isinstance(value, dict) and (name in value or (error["type"], name) == ("missing", error["loc"][-1])):
+            place, value = [*place, name], value.get(name)
+    context, expected = error.get("ctx", {}), {"bool_type": "True or False", "string_type": "a text, or nothing"}
+    words = expected.get(error["type"], "keys with values")
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        place, value = [*place, context["discriminator"].strip("'")], value.get(context["discriminator"].strip("'"))
+        words = context.get("expected_tags", "").replace(", ", " or ").replace("'", "")
+    elif error["type"] in ("expected", "literal_error"):
+        words = context.get("words") or context["expected"].replace("'", "")
+    where = ".".join(place)
+    if error["type"] in ("missing", "union_tag_not_found"):
+        return f"{where} is missing"
+    return f"{where} is {_shown(value)}; expected {words}"
+
+
+def _shown(value: object) -> str:
+    return "empty" if value is None else repr(value)[:60]
+
+
+class _Keys:
+    """What there is to tell of a file's keys."""
+
+    def __init__(self):
+        self.ignored: list[Ignored] = []
+        self.unknown: list[str] = []
+        self.defaulted: list[str] = []
+
+    def note(self, section: Section, given: dict, where: str = "") -> None:
+        known = {key.alias or name: (name, key) for name, key in type(section).model_fields.items()}
+        for name in given.keys() - known.keys():
+            near = difflib.get_close_matches(str(name), known, 1)
+            self.unknown.append(f"{where}{name}{f' (is {near[0]} meant?)' if near else ''}")
+        for name, (attribute, key) in known.items():
+            value = getattr(section, attribute)
+            if isinstance(value, Section):
+                self.note(value, given.get(name, {}), f"{where}{name}.")
+            elif name in given and key.json_schema_extra:
+                self.ignored.append(Ignored(f"{where}{name}", **key.json_schema_extra))
+            elif name not in given and any(isinstance(mark, settings.Expected) for mark in key.metadata):
+                self.defaulted.append(f"{where}{name}")
+
+
+def _sizes(kind: type, section: Section, **more):
+    """A network's configuration, of the section's fields that have the same names."""
+    return kind(**{f.name: getattr(section, f.name) for f in fields(kind) if hasattr(section, f.name)} | more)
+
+
+def _style_encoder(args: Section) -> StyleEncoderConfig:
+    return _sizes(StyleEncoderConfig, args, max_frames=args.max_len - 1)
+
+
+def _optimizer(section: Section) -> OptimizerSettings:
+    cosine = getattr(section, "scheduler", None) == "cosine_annealing"
+    return OptimizerSettings(section.type.lower(), **section.args.model_dump(), cosine=cosine)
+
+
+def _pretraining(file: PretrainingFile) -> tuple[dict, list[str]]:
+    """The parts of a configuration, and what is wrong."""
+    optimizer, args, kind = _optimizer(file.optimizer), file.model.args, file.model.type
+    style, contrastive = kind == "Transformer", file.loss.type == "SupConLoss"
+    faults = []
+    if style != contrastive:
+        losses = "SupConLoss" if style else "MSELoss_AE_v2 or MSELoss_AE_v1"
+        faults.append(f"loss.type is {file.loss.type!r}; expected {losses}")
+    if style:
+        network = _style_encoder(args)
+        faults += _divides("model", network)
+    else:
+        network = _sizes(AutoencoderConfig, args)
+    name = {"Transformer": "style_encoder", "AutoencoderRNN_VAE_v2": "autoencoder"}.get(kind, "coefficient_autoencoder")
+    stage = "style encoder" if style else "autoencoder"
+    return {"stage": stage, "variant": None, "networks": {name: network}, "optimizer": optimizer}, faults
+
+
+def _diffusion(file: DiffusionFile) -> tuple[dict, list[str]]:
+    """The same of the generator's file, or, with a main_model, of the weight editor's."""
+    prior, decoder, scheduler = file.diffusion_prior, file.diffusion_decoder.args, file.diffusion_decoder.scheduler
+    variant = "render" if decoder.nfeats == 58 else "emotion"
+    given = {name: value for name, value in decoder.model_dump(by_alias=True).items() if value is not None}
+    widths = {
+        "audio": decoder.s_audio_dim, "coefficients": decoder.s_3dmm_dim, "emotion": decoder.s_emotion_dim,
+        "past_listener": decoder.nfeats, "speaker_latent": decoder.s_embed_dim,
+        "listener_latent": decoder.l_embed_dim, "personal": decoder.personal_emb_dim,
+    }  # fmt: skip
+    denoiser = names.denoiser_config(given, variant, widths, decoder.window)
+    networks = {
+        "style_encoder": _style_encoder(file.person_specific.args),
+        "autoencoder": _sizes(AutoencoderConfig, file.latent_embedder.args),
+        "coefficient_autoencoder": _sizes(AutoencoderConfig, file.latent_3dmm_embedder.args),
+        "prior": _sizes(PriorConfig, prior.args),
+        "denoiser": denoiser,
+    }
+    loaded = {"style_encoder": file.person_specific, "autoencoder": file.latent_embedder,
+              "coefficient_autoencoder": file.latent_3dmm_embedder}  # fmt: skip
+    checkpoints = {name: section.checkpoint_path for name, section in loaded.items()}
+    faults = _misfits(networks, decoder)
+    editing = hasattr(file, "main_model")
     if editing:
-        editor, optimizer = _editor_section(reader, document["main_model"])
-    if reader.faults:
-        reader.finish()
-
-    (prior, prior_scheduler), (decoder, scheduler) = prior_part, decoder_part
-    networks = {"style_encoder": _style_encoder(style)}
-    networks |= {name: _autoencoder(values) for name, values in autoencoders.items()}
-    networks["prior"] = PriorConfig(
-        width=prior["latent_dim"], depth=prior["depth"], head_width=prior["dim_head"], widening=prior["ff_mult"],
-        window=prior["window_size"], audio=prior["audio_dim"], coefficients=prior["_3dmm_dim"],
-        time_width=prior["num_time_emb_channels"],
-    )  # fmt: skip
-    networks["denoiser"] = denoiser = _denoiser(decoder, variant)
-    _agree(reader, networks, decoder)
-    if editing:
-        reader.need(
-            editor["input_dim"] == networks["style_encoder"].projection,
-            f"main_model.args.input_dim is {editor['input_dim']}, but person_specific.args.proj_dim "
-            f"{networks['style_encoder'].projection}",
-        )
-        reader.need(
-            editor["embed_dim"] == denoiser.width,
-            f"main_model.args.embed_dim is {editor['embed_dim']}, but diffusion_decoder.args.latent_dim "
-            f"{denoiser.width}",
-        )
-        targets = _targets(reader, editor, denoiser)
-        networks["weight_editor"] = WeightEditorConfig(
-            style=editor["input_dim"], hidden=editor["latent_dim"], targets=targets, predict=editor["predict"]
-        )
-        if editor["resume"]:
-            checkpoints["weight_editor"] = editor["resume"]
-    return {
+        args = file.main_model.args
+        networks["weight_editor"] = _sizes(WeightEditorConfig, args, targets=_targets(args, denoiser, faults))
+        checkpoints["weight_editor"] = args.resume
+        for ours, key, got, theirs in (
+            ("input_dim", "person_specific.args.proj_dim", networks["style_encoder"].projection, args.style),
+            ("embed_dim", "diffusion_decoder.args.latent_dim", denoiser.width, args.embed_dim),
+        ):
+            if got != theirs:
+                faults.append(f"main_model.args.{ours} is {theirs}, but {key} {got}")
+    parts = {
         "stage": "weight editor" if editing else "generator",
         "variant": variant,
         "networks": networks,
-        "loss": DiffusionLossSettings(*loss["losses_multipliers"]),
-        "optimizer": optimizer,
-        "trainer": trainer,
-        "data": data,
+        "optimizer": _optimizer(file.main_model.optimizer_hypernet if editing else file.optimizer),
         "sampling": SamplingSettings(
-            steps=scheduler["num_inference_timesteps"],
-            guidance=decoder["guidance_scale"],
-            eta=scheduler["eta"] if variant == "render" else 0.0,
-            slide=decoder["window_sliding"] if variant == "render" else denoiser.window,
-            samples=scheduler["k"],
-            audio_range=not audio["skip_norm"],
-            prior_steps=prior_scheduler["num_inference_timesteps"],
-            prior_guidance=prior["guidance_scale"],
+            steps=scheduler.num_inference_timesteps,
+            guidance=decoder.guidance_scale,
+            eta=scheduler.eta if variant == "render" else 0.0,
+            slide=decoder.window_sliding if variant == "render" else denoiser.window,
+            samples=scheduler.k,
+            audio_range=not file.audio_encoder.args.skip_norm,
+            prior_steps=prior.scheduler.num_inference_timesteps,
+            prior_guidance=prior.args.guidance_scale,
         ),
-        "prior_drop_probability": {
-            "audio": prior["s_audio_cond_drop_prob"],
-            "speaker_latent": prior["s_latentemb_cond_drop_prob"],
-            "coefficients": prior["s_3dmm_cond_drop_prob"],
-        },
         "checkpoints": {name: path for name, path in checkpoints.items() if path},
     }
+    return parts, faults
 
 
-def _network(reader: Reader, section: object, where: str, keys: Mapping[str, Key]) -> tuple[dict, dict]:
-    """The args and the scheduler of a diffusion network."""
-    kind = ignored("never read (quirk 8)") if where == "diffusion_prior" else fixed("TransformerDenoiser")
-    outer = {"type": kind, "args": Key(anything, required=True), "scheduler": Key(anything, required=True)}
-    found = reader.values(section, f"{where}.", outer)
-    return (
-        reader.values(found["args"] or {}, f"{where}.args.", keys),
-        reader.values(found["scheduler"] or {}, f"{where}.scheduler.", yaml_keys.SCHEDULER),
-    )
+def _divides(section: str, network: DenoiserConfig | StyleEncoderConfig) -> list[str]:
+    words = f"{section}: a width of {network.width} cannot be split among {network.heads} heads"
+    return [words] if network.width % network.heads else []
 
 
-def _pretraining(reader: Reader, document: dict) -> dict:
-    """The file of an autoencoder or of the style encoder."""
-    _top(reader, document, ("model", "loss", "optimizer", "trainer", "dataset"), OTHER_SPLITS)
-    kinds = {"Transformer": yaml_keys.STYLE_ENCODER} | yaml_keys.AUTOENCODERS
-    kind, values, _ = reader.typed(document["model"], "model", kinds, WEIGHTS)
-    losses = ("SupConLoss",) if kind == "Transformer" else ("MSELoss_AE_v2", "MSELoss_AE_v1")
-    _, loss, _ = reader.typed(document["loss"], "loss", {name: yaml_keys.LOSSES[name] for name in losses})
-    optimizer = _optimizer(reader, document["optimizer"], "optimizer")
-    trainer, data = _trainer(reader, document["trainer"]), _data(reader, document)
-    if reader.faults:
-        reader.finish()
-    style = kind == "Transformer"
-    network = _style_encoder(values) if style else _autoencoder(values)
-    if style:
-        _divides(reader, "model", network.width, network.heads)
-        made_loss = ContrastiveLossSettings(loss["temperature"], loss["base_temperature"])
-    else:
-        made_loss = AutoencoderLossSettings(loss["w_mse"], loss["w_kld"], loss["w_coeff"])
-    return {
-        "stage": "style encoder" if style else "autoencoder",
-        "variant": None,
-        "networks": {"style_encoder" if style else AUTOENCODER_OF_TYPE[kind]: network},
-        "loss": made_loss,
-        "optimizer": optimizer,
-        "trainer": trainer,
-        "data": data,
-    }
-
-
-def _optimizer(reader: Reader, section: object, where: str) -> OptimizerSettings | None:
-    schedule = {"scheduler": Key(yaml_keys.one_of("cosine_annealing", "none", None), "none", telling=False)}
-    more = schedule if where == "optimizer" else {}
-    kind, values, outer = reader.typed(section, where, yaml_keys.OPTIMIZERS, more)
-    if kind is None:
-        return None
-    return OptimizerSettings(
-        kind.lower(), values["lr"], values["weight_decay"], values.get("beta"), values.get("momentum"),
-        outer.get("scheduler") == "cosine_annealing",
-    )  # fmt: skip
-
-
-def _trainer(reader: Reader, section: object) -> TrainerSettings:
-    values = reader.values(section, "trainer.", yaml_keys.TRAINER)
-    return TrainerSettings(
-        clip_gradients=bool(values["clip_grad"] or values["clip_grad_norm"]),
-        **{
-            name: values[name]
-            for name in (
-                "seed", "epochs", "start_epoch", "save_period", "val_period", "resume", "checkpoint_dir",
-                "saving_checkpoint_dir",
-            )
-        },
-    )  # fmt: skip
-
-
-def _data(reader: Reader, document: dict) -> dict[str, DataSettings]:
-    found = {}
-    for section, split in yaml_keys.DATA_SECTIONS.items():
-        if section not in document:
-            continue
-        values = reader.values(document[section], f"{section}.", yaml_keys.DATA)
-        found[split] = DataSettings(
-            values["split"], values["dataset_path"], values["batch_size"], values["shuffle"], values["num_workers"],
-            values["clip_length"], values["k_appro"], values["num_person"], values["num_sample"],
-        )  # fmt: skip
-    return found
-
-
-def _editor_section(reader: Reader, section: object) -> tuple[dict, OptimizerSettings | None]:
-    more = {
-        "optimizer_hypernet": Key(anything, required=True),
-        "optimizer_mainnet": ignored("only ever zeroes gradients; the generator is never stepped (quirk 11)"),
-    }
-    _, editor, outer = reader.typed(section, "main_model", {"MainNetUnified": yaml_keys.WEIGHT_EDITOR}, more)
-    return editor, _optimizer(reader, outer["optimizer_hypernet"], "main_model.optimizer_hypernet")
-
-
-def _style_encoder(values: Mapping) -> StyleEncoderConfig:
-    return StyleEncoderConfig(
-        coefficients=values["in_features"], width=values["embed_dim"], layers=values["num_layers"],
-        heads=values["num_heads"], feedforward=values["mlp_dim"], projection=values["proj_dim"],
-        max_frames=values["max_len"] - 1, dropout=values["drop_prob"],
-    )  # fmt: skip
-
-
-def _autoencoder(values: Mapping) -> AutoencoderConfig:
-    first = "emotion_dim" in values
-    return AutoencoderConfig(
-        features=values["emotion_dim" if first else "_3dmm_dim"],
-        regressed=values["coeff_3dmm_dim" if first else "coeff_emotion_dim"],
-        hidden=values["hidden_dim"],
-        code=values["z_dim"],
-        decoder_layers=values["emb_dims"],
-        window=values["window_size"],
-    )
-
-
-def _denoiser(values: Mapping, variant: str) -> DenoiserConfig:
-    arguments = {name: value for name, value in values.items() if value is not None}
-    every = {
-        "audio": values["s_audio_dim"], "coefficients": values["s_3dmm_dim"], "emotion": values["s_emotion_dim"],
-        "past_listener": values["nfeats"], "speaker_latent": values["s_embed_dim"],
-        "listener_latent": values["l_embed_dim"], "personal": values["personal_emb_dim"],
-    }  # fmt: skip
-    return names.denoiser_config(arguments, variant, every, values["window_size"])
-
-
-def _agree(reader: Reader, networks: Mapping, decoder: Mapping) -> None:
+def _misfits(networks: dict, decoder: Section) -> list[str]:
     """What one network hands to another has to fit."""
-    denoiser, prior = networks["denoiser"], networks["prior"]
-    _divides(reader, "diffusion_decoder", denoiser.width, denoiser.heads)
-    _divides(reader, "person_specific", networks["style_encoder"].width, networks["style_encoder"].heads)
-    latent = networks["autoencoder"].hidden
-    for words, got in (
-        ("diffusion_prior.args.latent_dim", prior.width),
-        ("diffusion_decoder.args.s_embed_dim", decoder["s_embed_dim"]),
+    denoiser, latent, window = networks["denoiser"], networks["autoencoder"].hidden, networks["denoiser"].window
+    faults = _divides("diffusion_decoder", denoiser) + _divides("person_specific", networks["style_encoder"])
+    for key, got in (
+        ("diffusion_prior.args.latent_dim", networks["prior"].width),
+        ("diffusion_decoder.args.s_embed_dim", decoder.s_embed_dim),
     ):
-        reader.need(got == latent, f"{words} is {got}, but latent_embedder.args.hidden_dim {latent}")
-    window = denoiser.window
+        if got != latent:
+            faults.append(f"{key} is {got}, but latent_embedder.args.hidden_dim {latent}")
     for section, network in (
         ("latent_embedder", "autoencoder"),
         ("latent_3dmm_embedder", "coefficient_autoencoder"),
         ("diffusion_prior", "prior"),
     ):
-        got = networks[network].window
-        reader.need(got == window, f"{section}.args.window_size is {got}, but diffusion_decoder's {window}")
-    slide = decoder.get("window_sliding")
-    reader.need(
-        slide is None or slide <= window, f"diffusion_decoder.args.window_sliding is {slide}; expected at most {window}"
-    )
+        if networks[network].window != window:
+            got = networks[network].window
+            faults.append(f"{section}.args.window_size is {got}, but diffusion_decoder's {window}")
+    slide = getattr(decoder, "window_sliding", 0)
+    if slide > window:
+        faults.append(f"diffusion_decoder.args.window_sliding is {slide}; expected at most {window}")
+    return faults
 
 
-def _divides(reader: Reader, where: str, width: int, heads: int) -> None:
-    reader.need(width % heads == 0, f"{where}: a width of {width} cannot be split among {heads} heads")
-
-
-def _targets(reader: Reader, editor: Mapping, denoiser: DenoiserConfig) -> dict[str, tuple[int, int]]:
-    """The edited weights in the order of torch's named_modules, that of the editor's branches (docs/method.md 7.2)."""
+def _targets(args: Section, denoiser: DenoiserConfig, faults: list[str]) -> dict:
+    """The edited weights in the order of torch's named_modules, which is that of the published editor's branches."""
     output = "to_emotion_feat" if denoiser.variant == "emotion" else "to_3dmm_feat"
-    width, inner = denoiser.width, denoiser.feedforward
-    rows = {"all": 3, "kv": 2}[editor["modify"]] * width
-    module = "diffusion_decoder.model"
+    width, inner, module = denoiser.width, denoiser.feedforward, "diffusion_decoder.model"
+    rows = {"all": 3, "kv": 2}[args.modify] * width
     editable = {f"{module}.{output}": (denoiser.features, width)}
     for layer in range(denoiser.layers):
         for part, shape in (
-            ("multihead_attn", (rows, width)), ("linear1", (inner, width)), ("linear2", (width, inner)),
-        ):  # fmt: skip
+            ("multihead_attn", (rows, width)),
+            ("linear1", (inner, width)),
+            ("linear2", (width, inner)),
+        ):
             editable[f"{module}.decoder.layers.{layer}.{part}"] = shape
-    wanted = editor["modified_layers"]
-    for name in wanted:
-        reader.need(
-            name in editable,
-            f"main_model.args.modified_layers names {name!r}; expected {module}.{output}, or {module}.decoder.layers.N "
-            f"with N from 0 to {denoiser.layers - 1} and .multihead_attn, .linear1 or .linear2 behind",
-        )
-    reader.need(bool(wanted), "main_model.args.modified_layers is empty; expected the layers to edit")
-    return {names.target_name(name): shape for name, shape in editable.items() if name in wanted}
+    faults += [
+        f"main_model.args.modified_layers names {name!r}; expected {module}.{output}, or {module}.decoder.layers.N "
+        f"with N from 0 to {denoiser.layers - 1} and .multihead_attn, .linear1 or .linear2 behind"
+        for name in args.modified_layers
+        if name not in editable
+    ]
+    return {names.target_name(name): shape for name, shape in editable.items() if name in args.modified_layers}

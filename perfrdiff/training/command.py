@@ -4,7 +4,7 @@ import argparse
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-STAGES = ("autoencoder", "coefficient-autoencoder", "style-encoder", "generator", "weight-editor", "assemble")
+STAGES = ("autoencoder", "coefficient-autoencoder", "style-encoder", "generator", "weight-editor", "assemble", "all")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,11 +13,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="training folder, the same for all stages"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="a configuration in the authors' layout")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.yaml", help="a configuration in the authors' layout (default: the paper's)"
+    )
+    parser.add_argument(
+        "--preset", choices=("paper", "small"), default="paper", help="small: small networks and few epochs, for a try"
+    )
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="REACT 2024's 'data' folder (default: what the file says)"
     )
-    parser.add_argument("--variant", choices=("emotion", "render"), help="refuse a configuration of the other variant")
+    parser.add_argument(
+        "--variant",
+        choices=("emotion", "render"),
+        help="of the paper's values (default: render); a --config of the other variant is refused",
+    )
     parser.add_argument("--strict", action="store_true", help="refuse keys of the configuration that are not known")
 
     length = parser.add_argument_group("how long, how much at a time (default: what the file says)")
@@ -45,33 +54,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keeping.add_argument("--check-every", type=int, metavar="N", help="steps between validations, 0 for none")
     keeping.add_argument("--restart", action="store_true", help="begin anew instead of taking a run up")
     keeping.add_argument(
-        "--weights", type=Path, metavar="FILE", help="assemble: where to (default: OUT/weights.safetensors)"
+        "--weights", type=Path, metavar="FILE", help="assemble, all: where to (default: OUT/weights.safetensors)"
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train a stage, or put the trained ones together."""
-    from perfrdiff.errors import InputError
     from perfrdiff.training import react_files  # torch takes seconds to import: not before --help
 
     if options.stage == "assemble":
         path = react_files.assemble(options.out, options.weights)
         print(f"wrote {path}: use it with --weights {path}")
         return 0
-    if options.config is None:
-        raise InputError("--config is missing: a configuration in the authors' layout.")
+    from perfrdiff.progress import say
+    from perfrdiff.training.react_all import train_all
     from perfrdiff.training.react_run import TrainRequest, train
 
     known = {field.name: getattr(options, field.name) for field in fields(TrainRequest) if hasattr(options, field.name)}
     defaults = {field.name: field.default for field in fields(TrainRequest) if field.default is not MISSING}
+    request = TrainRequest(**defaults | known)
     try:
-        train(TrainRequest(**defaults | known), say)
+        if options.stage == "all":
+            path = train_all(request, options.weights, say)
+            say(f"use it with --weights {path}")
+        else:
+            train(request, say)
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on from the last state in {options.out / 'states'}")
         return 130
     return 0
-
-
-def say(line: str) -> None:
-    print(line, flush=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from perfrdiff.progress import say
 from perfrdiff.published.settings import OptimizerSettings
 from perfrdiff.training.engine import PRIME, Plan, fit
 
@@ -90,4 +91,4 @@ def train(trained: nn.Module, loss: Loss, schedule: Schedule, state: Path, name:
     state.parent.mkdir(parents=True, exist_ok=True)
     stage = _Drawn(name, _Called(trained, loss), schedule.seed)
     identity = {"stage": name, "sizes": sizes}
-    fit(stage, plan, state, identity, logs=state.parent / "logs", say=lambda line: print(line, flush=True))
+    fit(stage, plan, state, identity, logs=state.parent / "logs", say=say)

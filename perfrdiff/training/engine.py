@@ -7,7 +7,6 @@ unbroken one would have seen. (Dropout is the exception: its masks depend on the
 
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,20 @@ from typing import Protocol
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
 
+from perfrdiff import progress
 from perfrdiff.errors import InputError
+from perfrdiff.files import read_safetensors, under, write_safetensors
 from perfrdiff.published.settings import OptimizerSettings
 
-STATE_FORMAT = "1"
+STATE_FORMAT = "2"
 PRIME = 10_000_019  # keeps the seeds of neighbouring steps apart
 LAST_RATE = 0.02  # share of the learning rate that a warmed-up plan ends with
-COSINE_FROM = 5  # epoch from which the published schedule is stepped (docs/method.md 9.5)
+COSINE_FROM = 5  # epoch from which the published schedule is stepped (docs/method.md)
 PRECISIONS = ("no", "bf16", "fp16")
 WORST = float("inf")
 
@@ -58,22 +60,43 @@ class Plan:
     device: str = "auto"  # or "cpu"
 
 
-def learning_rate(plan: Plan, step: int) -> float:
-    """With a warm-up: a straight line up and half a cosine down to `LAST_RATE`.
+class Schedule:
+    """The learning rate over the steps of a plan.
 
-    The published cosine is stepped once an epoch from the sixth on, with the batches of an epoch as its half period
-    (docs/method.md 12, quirk 13).
+    With a warm-up: a straight line up and half a cosine down to `LAST_RATE`. The published cosine is stepped once an
+    epoch from the sixth on, with the batches of an epoch as its half period (docs/method.md).
     """
-    settings = plan.optimizer
-    if plan.warmup is not None:
-        if step < plan.warmup:
-            return settings.learning_rate * (step + 1) / plan.warmup
-        done = (step - plan.warmup) / max(1, plan.steps - plan.warmup)
-        return settings.learning_rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
-    if not settings.cosine:
-        return settings.learning_rate
-    turned = max(0, step // plan.epoch_steps - COSINE_FROM)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * turned / plan.epoch_steps))
+
+    def __init__(self, plan: Plan, optimizer: torch.optim.Optimizer):
+        self.plan, self.optimizer = plan, optimizer
+        self.scheduler: LRScheduler | None = None  # None: a constant rate
+        if plan.warmup is not None:
+            lowest = LAST_RATE * plan.optimizer.learning_rate
+            self.scheduler = CosineAnnealingLR(optimizer, max(1, plan.steps - plan.warmup), lowest)
+            if plan.warmup:
+                rising = LinearLR(optimizer, 1 / plan.warmup, total_iters=max(1, plan.warmup - 1))
+                self.scheduler = SequentialLR(optimizer, [rising, self.scheduler], [plan.warmup])
+        elif plan.optimizer.cosine:
+            self.scheduler = CosineAnnealingLR(optimizer, plan.epoch_steps)
+
+    @property
+    def rate(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def follow(self, done: int) -> None:
+        """To be called after every step, with the number of steps done."""
+        epochs, within = divmod(done, self.plan.epoch_steps)
+        if self.scheduler is not None and (self.plan.warmup is not None or (within == 0 and epochs > COSINE_FROM)):
+            self.scheduler.step()
+
+    def state(self) -> dict:
+        return {} if self.scheduler is None else self.scheduler.state_dict()
+
+    def load(self, state: dict) -> None:
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state)
+            for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_last_lr(), strict=True):
+                group["lr"] = rate
 
 
 def make_optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -124,9 +147,11 @@ def fit(
     """
     accelerator = accelerator or accelerator_of(plan, logs)
     parameters = [p for p in stage.model.parameters() if p.requires_grad]
-    run = _Run(stage.model, plan, identity)
-    model, optimizer = accelerator.prepare(stage.model, make_optimizer(plan.optimizer, parameters))
-    first = run.load(state, optimizer, accelerator) if state.exists() else 0
+    optimizer = make_optimizer(plan.optimizer, parameters)
+    schedule = Schedule(plan, optimizer)
+    model, optimizer = accelerator.prepare(stage.model, optimizer)
+    run = _Run(stage.model, plan, identity, optimizer, schedule)
+    first = run.load(state, accelerator) if state.exists() else 0
     if first and accelerator.is_main_process:
         say(f"{stage.name}: taken up at step {first} of {plan.steps}")
     if logs is not None and accelerator.is_main_process:
@@ -134,12 +159,12 @@ def fit(
     if logs is not None:
         accelerator.init_trackers(stage.name.replace(" ", "-"))
     share = (accelerator.process_index, accelerator.num_processes)
-    recent, began = _Means(), time.monotonic()
-    for step in range(first, plan.steps):
+    recent = _Means()
+    hidden = not accelerator.is_main_process
+    bar = progress.bar(stage.name, range(first, plan.steps), total=plan.steps, done=first, hidden=hidden)
+    for step in bar:
         model.train()
         torch.manual_seed((plan.seed * PRIME + step) * 101 + share[0])  # dropout
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(plan, step)
         batch = stage.batch(step, share)
         if batch is not None:
             with accelerator.autocast():
@@ -150,8 +175,9 @@ def fit(
             optimizer.step()
             optimizer.zero_grad()
             recent.add({name: value.detach() for name, value in losses.items()})
-            run.follow(step)
-        done = step + 1
+            run.follow()
+        done, rate = step + 1, schedule.rate
+        schedule.follow(done)
         telling = done % plan.log_every == 0 or done == plan.steps
         saving = done % plan.save_every == 0 or done == plan.steps
         if telling or saving:  # what is not finite is never saved
@@ -159,14 +185,14 @@ def fit(
             _check_finite(stage, accelerator, done, means, state)
         if telling:
             recent.forget()
-            _tell(stage, plan, accelerator, done, first, began, means, say)
+            _tell(stage, plan, accelerator, done, means | {"learning rate": rate}, bar, say)
         if validation is not None and plan.check_every and (done % plan.check_every == 0 or done == plan.steps):
             value = run.judge(validation, accelerator)
             if accelerator.is_main_process:
                 say(f"{stage.name} {done}/{plan.steps} validation {value:.5f}, best {run.best_value:.5f}")
                 accelerator.log({"validation": value}, step=done)
         if saving and accelerator.is_main_process:
-            run.save(state, done, optimizer, accelerator)
+            run.save(state, done, accelerator)
     accelerator.wait_for_everyone()
     for tracker in accelerator.trackers:  # the processes themselves go on: the weights are still to be written
         tracker.finish()
@@ -186,15 +212,12 @@ def _check_finite(stage, accelerator, done, means, state) -> None:
     )
 
 
-def _tell(stage, plan, accelerator, done, first, began, means, say) -> None:
-    pace = (time.monotonic() - began) / (done - first)
-    left = pace * (plan.steps - done)
-    accelerator.log(means | {"learning rate": learning_rate(plan, done - 1), "seconds per step": pace}, step=done)
+def _tell(stage, plan, accelerator, done, means, bar: tqdm, say) -> None:
+    accelerator.log(means, step=done)
     if accelerator.is_main_process:
-        words = ", ".join(f"{name} {value:.5f}" for name, value in means.items())
-        hours, minutes = divmod(round(left / 60), 60)
-        time_left = f"{hours} h {minutes:02} min" if left >= 120 else f"{left:.0f} s"
-        say(f"{stage.name} {done}/{plan.steps} {words}, {pace:.2f} s/step, {time_left} left")
+        bar.set_postfix(total=f"{means['total']:.5f}" if "total" in means else "-", refresh=False)
+        words = ", ".join(f"{name} {value:.5f}" for name, value in means.items() if name != "learning rate")
+        say(f"{stage.name} {done}/{plan.steps} {words}")
 
 
 class _Means:
@@ -218,10 +241,11 @@ class _Means:
 class _Run:
     """The weights of a run: those being trained, their average, the best so far; on disk and back."""
 
-    def __init__(self, model: nn.Module, plan: Plan, identity: dict[str, object]):
+    def __init__(self, model: nn.Module, plan: Plan, identity: dict[str, object], optimizer, schedule: Schedule):
         self.model, self.plan = model, plan
         self.identity = _as_stored(identity)
-        self.average = self._copied() if plan.ema > 0 else None
+        self.optimizer, self.schedule = optimizer, schedule
+        self.averaged = AveragedModel(self._listed(), multi_avg_fn=self._nearer) if plan.ema > 0 else None
         self.best: dict[str, Tensor] | None = None
         self.best_value = WORST
 
@@ -231,14 +255,24 @@ class _Run:
     def _copied(self) -> dict[str, Tensor]:
         return {name: p.detach().clone() for name, p in self._trained().items()}
 
-    def follow(self, step: int) -> None:
-        """Let the average follow the weights; early on it follows faster."""
-        if self.average is None:
-            return
-        keep = min(self.plan.ema, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for name, fast in self._trained().items():
-                self.average[name] = self.average[name].to(fast.device).lerp_(fast, 1 - keep)
+    def _listed(self) -> nn.ParameterList:
+        """What is averaged: the trained weights alone, not the frozen networks beside them."""
+        return nn.ParameterList(self._trained().values())
+
+    def _nearer(self, average: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+        """Move the average towards the weights; early on it follows faster."""
+        count = int(updates)
+        torch._foreach_lerp_(average, weights, 1 - min(self.plan.ema, (count + 1) / (count + 10)))
+
+    def follow(self) -> None:
+        if self.averaged is not None:
+            self.averaged.update_parameters(self._listed())
+
+    @property
+    def average(self) -> dict[str, Tensor] | None:
+        if self.averaged is None:
+            return None
+        return dict(zip(self._trained(), (p.detach() for p in self.averaged.module), strict=True))
 
     def _put(self, weights: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -248,7 +282,7 @@ class _Run:
     def judge(self, validation: Stage, accelerator: Accelerator) -> float:
         """Validation loss of the weights that would be kept now; the best are remembered."""
         training = self._copied()
-        if self.average is not None:
+        if self.averaged is not None:
             self._put(self.average)
         self.model.eval()
         total, count = 0.0, 0
@@ -269,25 +303,24 @@ class _Run:
         if chosen is not None:
             self._put(chosen)
 
-    def save(self, path: Path, step: int, optimizer, accelerator: Accelerator) -> None:
+    def save(self, path: Path, step: int, accelerator: Accelerator) -> None:
         tensors = {f"model.{name}": p.detach() for name, p in self._trained().items()}
         for prefix, weights in (("average", self.average), ("best", self.best)):
             tensors |= {f"{prefix}.{name}": value for name, value in (weights or {}).items()}
-        for index, kept in optimizer.state_dict()["state"].items():
+        for index, kept in self.optimizer.state_dict()["state"].items():
             for name, value in kept.items():
                 if value is not None:
                     tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
         scaler = getattr(accelerator, "scaler", None)
         about = {
             "format": STATE_FORMAT, "step": step, "identity": self.identity, "best": self.best_value,
-            "scaler": scaler.state_dict() if scaler is not None else {},
+            "scaler": scaler.state_dict() if scaler is not None else {}, "schedule": self.schedule.state(),
+            "averaged": int(self.averaged.n_averaged) if self.averaged is not None else 0,
         }  # fmt: skip
-        part = path.with_suffix(".part")
         rows = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(rows, part, metadata={"about": json.dumps(about)})
-        part.replace(path)
+        write_safetensors(path, rows, {"about": about})
 
-    def load(self, path: Path, optimizer, accelerator: Accelerator) -> int:
+    def load(self, path: Path, accelerator: Accelerator) -> int:
         """Take a run up again; returns the steps done."""
         about, tensors = read_state(path)
         check_identity(path, about, self.identity)
@@ -297,18 +330,20 @@ class _Run:
                 "more, or begin anew with --restart."
             )
 
-        def under(prefix: str) -> dict[str, Tensor]:
-            return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
-
-        self._put(under("model"))
-        if self.average is not None:
-            self.average = under("average") or self._copied()
-        self.best, self.best_value = under("best") or None, about["best"]
+        self._put(under(tensors, "model"))
+        if self.averaged is not None:
+            stored = under(tensors, "average")
+            for name, average in zip(self._trained(), self.averaged.module, strict=True):
+                average.data.copy_(stored[name])
+            self.averaged.n_averaged.fill_(about["averaged"])
+        self.best, self.best_value = under(tensors, "best") or None, about["best"]
         state: dict[int, dict[str, Tensor]] = {}
-        for key, value in under("optimizer").items():
+        for key, value in under(tensors, "optimizer").items():
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.schedule.load(about["schedule"])
         if about["scaler"] and getattr(accelerator, "scaler", None) is not None:
             accelerator.scaler.load_state_dict(about["scaler"])
         return about["step"]
@@ -316,13 +351,14 @@ class _Run:
 
 def read_state(path: Path) -> tuple[dict, dict[str, Tensor]]:
     """What a state says of itself, and its tensors. Raises InputError for a file that is none."""
+    metadata, tensors = read_safetensors(path, "the state of a training run", "begin anew with --restart")
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise InputError(f"The run's state {path} cannot be read ({error}); begin anew with --restart.") from None
-    if about.get("format") != STATE_FORMAT:
+        about = json.loads(metadata.get("about", "{}"))
+    except ValueError:
+        about = {}
+    if about.get("format", STATE_FORMAT) != STATE_FORMAT:
+        raise InputError(f"{path} is a state of an earlier version of this program; begin anew with --restart.")
+    if "step" not in about:
         raise InputError(f"{path} is no state of a training run; begin anew with --restart.")
     return about, tensors
 

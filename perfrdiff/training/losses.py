@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def supervised_contrastive(style: Tensor, person: Tensor, temperature: float = 0.07) -> Tensor:
-    """Supervised contrastive loss of unit styles (N, D) with identities (N,) (docs/method.md 9.2).
+    """Supervised contrastive loss of unit styles (N, D) with identities (N,) (docs/method.md).
 
     Positives share the identity, self excluded; the denominator excludes self; base temperature = temperature.
     """

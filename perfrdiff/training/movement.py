@@ -9,7 +9,7 @@ from torch import Tensor
 from perfrdiff.data.motion_codec import MotionCodec
 from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION
 
-NOD_BANDS = (1.0, 1.7, 2.5, 3.4)  # Hz; nods are 1.4 to 2.9 (docs/method.md 15.1)
+NOD_BANDS = (1.0, 1.7, 2.5, 3.4)  # Hz; nods are 1.4 to 2.9 (perfrdiff/evaluation/ranges.py)
 NOD_WIDTH = 25  # frames of the filters
 NOD_DEGREES = 1.0  # amplitude from which the head counts as nodding
 LEVELS = ("mouthSmile", "browInnerUp", "browDown", "mouthPress", "eyeSquint", "jawOpen", "eyeBlink", "eyeLookDown")

@@ -1,4 +1,4 @@
-"""Sequence autoencoders (docs/method.md 9.1): attributes -> attributes and coefficients, or the other way round."""
+"""Sequence autoencoders (docs/method.md): attributes -> attributes and coefficients, or the other way round."""
 
 import torch
 from torch import Tensor, nn

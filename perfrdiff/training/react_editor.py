@@ -1,4 +1,4 @@
-"""PWSG, the weight editor (docs/method.md 9.4): shifts of the *trained* generator's weights from a style.
+"""PWSG, the weight editor (docs/method.md): shifts of the *trained* generator's weights from a style.
 
 Published: one speaker at a time, a full matrix per weight, SGD. A low-rank editor and larger batches train alike.
 """

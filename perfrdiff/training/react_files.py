@@ -8,14 +8,11 @@ weights.safetensors           all of them together, for --weights of 'react', 'e
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from perfrdiff import checkpoints
@@ -23,10 +20,10 @@ from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
 from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.features.coefficients import WIDTH
-from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
-from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
-from perfrdiff.models.prior import Prior, PriorConfig
-from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
+from perfrdiff.files import check_room, read_safetensors, under, write_safetensors
+from perfrdiff.models import registry
+from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.published.convert import named_styles
 from perfrdiff.sampling import SamplingOptions
@@ -41,14 +38,6 @@ NETWORKS_OF = {
 }
 """Stage -> the networks it trains, as perfrdiff.checkpoints names them."""
 NEEDS = {"generator": ("autoencoder",), "weight-editor": ("autoencoder", "style-encoder", "generator")}
-KINDS: dict[str, tuple[type[nn.Module], type]] = {
-    "autoencoder": (WindowAutoencoder, AutoencoderConfig),
-    "coefficient_autoencoder": (WindowAutoencoder, AutoencoderConfig),
-    "style_encoder": (StyleEncoder, StyleEncoderConfig),
-    "prior": (Prior, PriorConfig),
-    "denoiser": (Denoiser, DenoiserConfig),
-    "weight_editor": (WeightEditor, WeightEditorConfig),
-}
 WITHOUT_WEIGHTS = ("max_frames", "dropout")
 """What may differ between the files of two stages: the published style encoder's says 5000 frames, those that use it
 1000."""
@@ -75,10 +64,6 @@ def state_place(folder: Path, stage: str) -> Path:
     return folder / "states" / f"{stage}.safetensors"
 
 
-def build(name: str, config) -> nn.Module:
-    return KINDS[name][0](config)
-
-
 def sizes_of(config) -> dict:
     """A configuration as JSON keeps it."""
     return json.loads(json.dumps(asdict(config), default=dict))
@@ -98,13 +83,11 @@ def save(
         "perfrdiff_stage": FORMAT,
         "stage": stage,
         "variant": json.dumps(variant),
-        "sizes": json.dumps({name: sizes_of(network.config) for name, network in networks.items()}),
+        "sizes": {name: sizes_of(network.config) for name, network in networks.items()},
         "sampling": json.dumps(None if sampling is None else asdict(sampling)),
     }
     target = place(folder, stage)
-    part = target.with_suffix(".part")
-    save_file(tensors | {"mean_face": mean}, part, metadata=about)
-    part.replace(target)
+    write_safetensors(target, tensors | {"mean_face": mean}, about)
     return target
 
 
@@ -116,19 +99,12 @@ def load(folder: Path, stage: str) -> StageFile:
     path = place(folder, stage)
     if not path.is_file():
         raise InputError(f"{path} is missing: train the stage first, with python -m perfrdiff train {stage}.")
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise InputError(f"{path} cannot be read ({error}); train the stage again.") from None
-    if about.get("perfrdiff_stage") != FORMAT or about.get("stage") != stage:
-        raise InputError(f"{path} does not hold the stage {stage}; it says {about.get('stage')}.")
+    about, tensors = read_safetensors(path, "a trained stage", "train the stage again")
+    _check_stage_file(path, about, stage)
     networks = {}
     for name, sizes in json.loads(about["sizes"]).items():
-        network = build(name, KINDS[name][1](**_tuples(name, sizes)))
-        own = {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
-        network.load_state_dict(own)
+        network = registry.build(name, sizes)
+        network.load_state_dict(under(tensors, name))
         networks[name] = network.eval()
     sampling = json.loads(about["sampling"])
     if sampling is not None:
@@ -136,34 +112,37 @@ def load(folder: Path, stage: str) -> StageFile:
     return StageFile(stage, json.loads(about["variant"]), networks, tensors["mean_face"], sampling)
 
 
-def _tuples(name: str, sizes: dict) -> dict:
-    if name in ("autoencoder", "coefficient_autoencoder"):
-        return sizes | {"decoder_layers": tuple(sizes["decoder_layers"])}
-    return sizes
-
-
-def check_sizes(found: StageFile, wanted: Mapping[str, object], source: str) -> None:
-    """Raises InputError where a trained stage has other sizes than the configuration says."""
-    for name, network in found.networks.items():
+def check_sizes(trained: Mapping[str, dict], wanted: Mapping[str, object], source: str) -> None:
+    """Raises InputError where networks (name -> sizes) have other sizes than the configuration says."""
+    for name, there in trained.items():
         if name not in wanted:
             continue
-        there, here = sizes_of(network.config), sizes_of(wanted[name])
+        here = sizes_of(wanted[name])
         other = [key for key in here if key not in WITHOUT_WEIGHTS and there.get(key) != here[key]]
         if other:
             told = ", ".join(f"{key} {there.get(key)} there, {here[key]} here" for key in other)
             raise InputError(f"The {name} trained before does not fit {source}: {told}.")
 
 
-def check_room(folder: Path, parameters: int, copies: float, extra: int = 0) -> None:
-    """Raises InputError if `copies` of that many float32 numbers do not fit on the disk."""
-    needed = int(4 * parameters * copies) + extra
+def check_finished(path: Path, stage: str, variant: str | None, wanted: Mapping[str, object], source: str) -> None:
+    """Raises InputError unless the file holds this stage, of the variant and the sizes that are wanted."""
+    about, _ = read_safetensors(path, "a trained stage", "train the stage again")
+    _check_stage_file(path, about, stage)
+    there = json.loads(about["variant"])
+    if there not in (None, variant):
+        raise InputError(f"{path} is of the {there} variant, not the {variant} one; give another --out.")
+    check_sizes(json.loads(about["sizes"]), wanted, source)
+
+
+def _check_stage_file(path: Path, about: Mapping[str, str], stage: str) -> None:
+    if about.get("perfrdiff_stage") != FORMAT or about.get("stage") != stage:
+        raise InputError(f"{path} does not hold the stage {stage}; it says {about.get('stage')}.")
+
+
+def check_parameters_fit(folder: Path, parameters: int, copies: float, extra: int = 0) -> None:
+    """Raises InputError if `copies` of that many float32 numbers, and `extra` bytes, do not fit on the disk."""
     root = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(root).free
-    if needed > free:
-        unit, name = (1e9, "GB") if needed >= 1e8 else (1e6, "MB")
-        raise InputError(
-            f"The run needs {needed / unit:.2f} {name} for what it keeps; {root} has {free / unit:.2f} {name} free."
-        )
+    check_room(root, int(4 * parameters * copies) + extra)
 
 
 def assemble(folder: Path, target: Path | None = None) -> Path:
@@ -193,7 +172,8 @@ def assemble(folder: Path, target: Path | None = None) -> Path:
     normalizer = Normalizer(mean, torch.ones(WIDTH), torch.zeros(MFCC_WIDTH), torch.ones(MFCC_WIDTH))
     styles = named_styles(made["style_encoder"], normalizer)
     path = target or folder / WEIGHTS
-    check_room(path.parent, sum(p.numel() for network in made.values() for p in network.state_dict().values()), 1.1)
+    parameters = sum(tensor.numel() for network in made.values() for tensor in network.state_dict().values())
+    check_parameters_fit(path.parent, parameters, 1.1)
     checkpoints.save(
         checkpoints.Checkpoint(
             normalizer=normalizer, styles=styles, sampling=generator.sampling, description=said, **made

@@ -1,4 +1,4 @@
-"""GAFRG, the generic generator (docs/method.md 9.3): prior and decoder together, K appropriate reactions a speaker."""
+"""GAFRG, the generic generator (docs/method.md): prior and decoder together, on K appropriate reactions per speaker."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def losses_of(
     draws = Draws(**batch["draws"])
     listeners = Listeners(batch["target_attributes"], batch["target_coefficients"])
     made = forward(networks, speaker_of(batch), listeners, draws, edits, batch["audio_limits"])
-    loss = made.loss((weights.latent, weights.window))
+    loss = made.loss(weights.losses_multipliers)
     return {"total": loss.total, "latent": loss.latent, "window": loss.window}
 
 

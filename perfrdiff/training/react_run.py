@@ -10,6 +10,7 @@ from torch import nn
 
 from perfrdiff.data.react import ReactData, check_there, data_folder, fingerprint, open_split
 from perfrdiff.errors import InputError
+from perfrdiff.models import registry
 from perfrdiff.published.inference import PublishedModel
 from perfrdiff.published.settings import DataSettings, PublishedConfig
 from perfrdiff.published.yaml_config import read_config
@@ -19,8 +20,10 @@ from perfrdiff.training.engine import Plan, Stage, accelerator_of, check_identit
 from perfrdiff.training.react_autoencoder import AutoencoderModel, AutoencoderStage
 from perfrdiff.training.react_editor import EditorModel, EditorStage
 from perfrdiff.training.react_generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.react_presets import PRESETS, paper_config, small
 from perfrdiff.training.react_style import StyleModel, StyleStage
 
+DEFAULT_VARIANT = "render"  # where neither --config nor --variant says which
 PUBLISHED_CLIP = 5.0  # gradient norm, where a published file says that it clips
 
 
@@ -29,7 +32,7 @@ class TrainRequest:
     """What a person asks for; None: what the configuration says."""
 
     stage: str
-    config: Path
+    config: Path | None  # None: the paper's values
     out: Path
     data: Path | None = None
     variant: str | None = None
@@ -49,6 +52,24 @@ class TrainRequest:
     device: str = "auto"
     restart: bool = False
     strict: bool = False
+    preset: str = "paper"  # or "small": small networks, few epochs
+
+
+def read_request(request: TrainRequest) -> tuple[PublishedConfig, dict[str, object]]:
+    """The stage's configuration and its networks' sizes, with what the request changes.
+
+    Raises InputError for a configuration of another stage or variant, and for options out of range.
+    """
+    if request.stage not in files.STAGES:
+        raise InputError(f"There is no stage '{request.stage}'; there are {', '.join(files.STAGES)}.")
+    if request.preset not in PRESETS:
+        raise InputError(f"There is no preset '{request.preset}'; there are {', '.join(PRESETS)}.")
+    path = request.config or paper_config(request.stage, request.variant or DEFAULT_VARIANT)
+    config = read_config(path, request.strict)
+    _check_stage(request, config)
+    if request.preset == "small":
+        config = small(config)
+    return config, _networks(request, config)
 
 
 def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
@@ -57,19 +78,17 @@ def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
     Raises InputError in one sentence: a configuration of another stage or variant, missing or unfit earlier stages, a
     state of another run, too little disk, data that is missing or broken.
     """
-    config = read_config(request.config, request.strict)
-    _check_stage(request, config)
-    networks = _networks(request, config)
+    config, networks = read_request(request)
     before = _trained_before(request, config, networks)
     trained = [networks[name] for name in files.NETWORKS_OF[request.stage]]
     with torch.device("meta"):
         parameters = sum(
             p.numel()
             for name, sizes in zip(files.NETWORKS_OF[request.stage], trained, strict=True)
-            for p in files.build(name, sizes).parameters()
+            for p in registry.build(name, sizes).parameters()
         )
     state = files.state_place(request.out, request.stage)
-    files.check_room(request.out, parameters, _copies(request, config, state))
+    files.check_parameters_fit(request.out, parameters, _copies(request, config, state))
     settings = _settings(request, config, "train")
     folder = data_folder(Path(request.data or settings.path), settings.split)
     validated = _validation_split(request, config, folder)
@@ -95,7 +114,7 @@ def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
     validation = None
     if checks is not None:
         looked_at = _settings(request, config, "val")
-        looked_at = replace(looked_at, batch_size=min(looked_at.batch_size, len(checks)))
+        looked_at = looked_at.model_copy(update={"batch_size": min(looked_at.batch_size, len(checks))})
         validation = _stage(request, model, checks, looked_at, seed + 1, None)
     plan = _plan(request, config, stage.order.per_epoch, seed, validation is not None)
     if first:
@@ -132,8 +151,6 @@ def _attributes(stage: str) -> dict[str, str]:
 
 
 def _check_stage(request: TrainRequest, config: PublishedConfig) -> None:
-    if request.stage not in files.STAGES:
-        raise InputError(f"There is no stage '{request.stage}'; there are {', '.join(files.STAGES)}.")
     said = config.stage.replace(" ", "-")
     if said == "autoencoder" and "coefficient_autoencoder" in config.networks:
         said = "coefficient-autoencoder"
@@ -174,7 +191,8 @@ def _trained_before(request: TrainRequest, config: PublishedConfig, networks: di
                 f"{files.place(request.out, stage)} is of the {loaded.variant} variant, {config.source} of the "
                 f"{config.variant} one."
             )
-        files.check_sizes(loaded, networks, config.source)
+        sizes = {name: files.sizes_of(network.config) for name, network in loaded.networks.items()}
+        files.check_sizes(sizes, networks, config.source)
         found |= loaded.networks
     return found
 
@@ -185,7 +203,7 @@ def _settings(request: TrainRequest, config: PublishedConfig, split: str) -> Dat
         "batch_size": request.batch_size,
         "clip_length": request.clip_length,
     }
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    return settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
 
 
 def _identity(request, config: PublishedConfig, networks: dict, settings: DataSettings) -> dict[str, object]:
@@ -221,7 +239,7 @@ def _validation_split(request: TrainRequest, config: PublishedConfig, folder: Pa
 
 
 def _model(request: TrainRequest, config: PublishedConfig, networks: dict, before: dict[str, nn.Module]) -> nn.Module:
-    fresh = {name: files.build(name, networks[name]) for name in files.NETWORKS_OF[request.stage]}
+    fresh = {name: registry.build(name, networks[name]) for name in files.NETWORKS_OF[request.stage]}
     if request.stage in ("autoencoder", "coefficient-autoencoder"):
         return AutoencoderModel(*fresh.values(), config.loss)
     if request.stage == "style-encoder":

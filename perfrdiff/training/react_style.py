@@ -1,4 +1,4 @@
-"""PSSL, the style encoder (docs/method.md 9.2): clips of the same listener together, others apart."""
+"""PSSL, the style encoder (docs/method.md): clips of the same listener together, others apart."""
 
 import numpy as np
 import torch

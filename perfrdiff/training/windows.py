@@ -26,7 +26,7 @@ def window_batch(
     """Listener windows x0 that begin at token `starts`, and their conditions.
 
     The speaker's part begins `reaction_delay` tokens earlier; the past listener is the `window` tokens before. Tokens
-    before the clip's start are zeros (docs/method.md 9.3).
+    before the clip's start are zeros (docs/method.md).
     """
 
     clips, starts = clips.to(corpus.device), starts.to(corpus.device)
