@@ -29,6 +29,9 @@ def shown(what: str) -> Callable[[int, int], None]:
 
 
 def say(line: str) -> None:
-    """A line on stdout, above the bar if there is one."""
-    tqdm.write(line)
-    sys.stdout.flush()
+    """A line on stdout; on a terminal above the bar, if there is one."""
+    if sys.stderr.isatty():
+        tqdm.write(line)
+        sys.stdout.flush()
+    else:
+        print(line, flush=True)

@@ -71,8 +71,8 @@ def read_config(path: Path, strict: bool = False) -> PublishedConfig:
         faults.append(f"unknown: {'; '.join(keys.unknown)}")
     _refuse(path, faults)
     data = {split: getattr(file, name) for name, split in SPLITS.items() if getattr(file, name)}
-    told = {name: tuple(found) for name, found in vars(keys).items()}
-    return PublishedConfig(path.name, loss=file.loss.args, trainer=file.trainer, data=data, **config, **told)
+    notes = {name: tuple(entries) for name, entries in vars(keys).items()}
+    return PublishedConfig(path.name, loss=file.loss.args, trainer=file.trainer, data=data, **config, **notes)
 
 
 def _load(path: Path) -> dict:
