@@ -190,6 +190,7 @@ def test_shipped_weights_are_small_and_have_styles(shipped):
     assert set(shipped.styles) == set(NAMED_STYLES)
 
 
+@pytest.mark.slow
 def test_shipped_styles_are_heard(shipped):
     """Every named style changes the reaction at the same seed."""
     speaker = simulate_speaker(np.random.default_rng(11), 4.0)
