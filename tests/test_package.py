@@ -47,6 +47,7 @@ def test_help_and_version_wait_for_no_torch():
     assert python(code) == "[]"
 
 
+@pytest.mark.slow
 def test_one_folder_for_all_weights(tmp_path):
     """Imported PIRender weights used to land in the checkout while the page looked where the variable said."""
     code = """if True:

@@ -210,6 +210,7 @@ def test_channels_that_the_simulator_leaves_still_are_dropped_by_the_codec(shipp
         assert unmoved < 5e-3 and moved > 10 * unmoved
 
 
+@pytest.mark.slow
 def test_shipped_styles_are_heard(shipped):
     """Every named style changes the reaction at the same seed."""
     speaker = simulate_speaker(np.random.default_rng(11), 4.0)

@@ -174,6 +174,7 @@ def test_a_checkpoint_that_does_not_fit_says_what_is_wrong_by_name(small, checkp
             read(tmp_path / file)
 
 
+@pytest.mark.slow
 def test_it_animates_as_the_built_in_animator_does(checkpoint, person):
     animator = PIRenderAnimator(checkpoint, 96, device="cpu")
     assert isinstance(animator, PortraitAnimator)

@@ -68,6 +68,7 @@ def test_contrastive_loss_prefers_clips_of_one_person_together():
     assert supervised_contrastive(mixed, person) > 5
 
 
+@pytest.mark.slow
 def test_the_style_stage_learns_who_is_who(tmp_path):
     corpus = tiny_corpus()
     encoder = StyleEncoder(StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, dropout=0.0))

@@ -82,6 +82,7 @@ def test_all_stages_together_are_weights_that_react(trained):
     assert reactor.checkpoint.sampling.slide == (5 if trained.variant == "render" else tiny_training.WINDOW)
 
 
+@pytest.mark.slow
 def test_without_an_editor_everybody_is_the_generic_listener(trained, tmp_path):
     for stage in ("autoencoder", "style-encoder", "generator"):
         shutil.copy(react_files.place(trained.folder, stage), tmp_path)
@@ -92,6 +93,7 @@ def test_without_an_editor_everybody_is_the_generic_listener(trained, tmp_path):
     assert np.allclose(reactor.react(audio, face, samples=1, steps=2).coefficients, generic, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_editor_leaves_the_generator_alone(trained, data, tmp_path):
     before = load_file(react_files.place(trained.folder, "generator"))
     shutil.copytree(trained.folder, tmp_path / "run")
