@@ -58,7 +58,7 @@ def test_training_settings(read):
     config = read(published_yaml.generator("emotion"))
     assert config.optimizer == OptimizerSettings("adamw", 1e-4, 1e-4, (0.9, 0.999), None, True)
     assert (config.trainer.epochs, config.trainer.seed, config.trainer.resume) == (500, 1234, None)
-    assert (config.loss.losses_multipliers, config.sampling.samples) == ((1.0, 1.0), 10)
+    assert (config.loss.losses_multipliers, config.samples) == ((1.0, 1.0), 10)
     assert (config.data["train"].batch_size, config.data["train"].targets, config.data["val"].shuffle) == (4, 10, False)
     assert config.checkpoints["autoencoder"] == "./checkpoints/embedder_latent/checkpoint.pth"
     editor = read(published_yaml.weight_editor("render"))

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationError, create_model, field_validator
 from pydantic_core import PydanticCustomError, core_schema
 
+from perfrdiff.sampling import SamplingOptions
+
 FIXED = object()  # marks a field that takes its default only
 
 
@@ -329,20 +331,6 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True)
-class SamplingSettings:
-    """How the generator is sampled."""
-
-    steps: int
-    guidance: float
-    eta: float
-    slide: int  # new frames per window
-    samples: int  # reactions (K) per speaker in one call
-    audio_range: bool  # scale the speaker's audio to 0 … 1 (render)
-    prior_steps: int
-    prior_guidance: float
-
-
-@dataclass(frozen=True)
 class Ignored:
     """A key whose value changes nothing."""
 
@@ -363,7 +351,8 @@ class PublishedConfig:
     optimizer: OptimizerSettings
     trainer: TrainerSettings
     data: Mapping[str, DataSettings]  # "train", "val", "test"
-    sampling: SamplingSettings | None = None
+    sampling: SamplingOptions | None = None  # how the generator is sampled
+    samples: int | None = None  # reactions (K) per speaker in one call
     checkpoints: Mapping[str, str] = field(default_factory=dict)  # network -> published path of its weights
     ignored: tuple[Ignored, ...] = ()
     unknown: tuple[str, ...] = ()  # keys that mean nothing here, with the likeliest that was meant

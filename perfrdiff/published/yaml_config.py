@@ -22,10 +22,10 @@ from perfrdiff.published.settings import (
     OptimizerSettings,
     PretrainingFile,
     PublishedConfig,
-    SamplingSettings,
     Section,
     WeightEditorFile,
 )
+from perfrdiff.sampling import SamplingOptions
 
 LARGEST = 1 << 20  # bytes; the published files have 2 to 9 kB
 NAMED_FAULTS = 8
@@ -214,16 +214,16 @@ def _diffusion(file: DiffusionFile) -> tuple[dict, list[str]]:
         "variant": variant,
         "networks": networks,
         "optimizer": _optimizer(file.main_model.optimizer_hypernet if editing else file.optimizer),
-        "sampling": SamplingSettings(
+        "sampling": SamplingOptions(
             steps=scheduler.num_inference_timesteps,
             guidance=decoder.guidance_scale,
             eta=scheduler.eta if variant == "render" else 0.0,
             slide=decoder.window_sliding if variant == "render" else denoiser.window,
-            samples=scheduler.k,
             audio_range=not file.audio_encoder.args.skip_norm,
             prior_steps=prior.scheduler.num_inference_timesteps,
             prior_guidance=prior.args.guidance_scale,
         ),
+        "samples": scheduler.k,
         "checkpoints": {name: path for name, path in checkpoints.items() if path},
     }
     return parts, faults
