@@ -27,15 +27,15 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     import numpy as np
 
     from benchmarks.mesh import lively
-    from perfrdiff.features.images import read_image
-    from perfrdiff.features.input import open_input
-    from perfrdiff.features.tracking import track_image
+    from perfrdiff.features.media.images import read_image
+    from perfrdiff.features.media.input import open_input
+    from perfrdiff.features.tracking.face_track import track_image
     from renderer.face_model import load_face_model
-    from renderer.layout import AI_LABEL, Grid
     from renderer.mesh import MeshRenderer
     from renderer.portrait import WarpAnimator
-    from renderer.reel import Strip, write_reel
     from renderer.resources import asset
+    from renderer.video.export import Strip, write_reel
+    from renderer.video.layout import AI_LABEL, Grid
 
     frames = round(25 * seconds)
     face = load_face_model()

@@ -32,8 +32,8 @@ AIM_WHOLE, AIM_MEMORY, AIM_PAGE = 3.0, 3.0, 20.0  # multiples of the clip, GiB, 
 RUN = """
 import json, sys
 from pathlib import Path
-from perfrdiff import pipeline
-from perfrdiff.request import ReactRequest
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.request import ReactRequest
 speaker, listener, out, samples, weights = sys.argv[1:]
 pipeline.warm_up(weights)
 result = pipeline.react(ReactRequest(
@@ -48,8 +48,8 @@ def looped(source: Path, target: Path) -> Path:
     """The source's pictures and sound, repeated up to SECONDS, at 25 per second."""
     import numpy as np
 
-    from perfrdiff.features.input import open_input
-    from renderer.video import VideoWriter
+    from perfrdiff.features.media.input import open_input
+    from renderer.video.writer import VideoWriter
 
     with open_input(source) as media:
         pictures, sound = list(media.frames()), media.sound()

@@ -18,17 +18,17 @@ from pathlib import Path
 import av
 import numpy as np
 
-from perfrdiff.features.affect import affect_attributes
+from perfrdiff.features.attributes import affect_attributes
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.clip import read_speaker
-from perfrdiff.features.input import Media, open_input
-from perfrdiff.features.landmarker import FaceTracker
-from perfrdiff.features.search import look_through, region_around
-from perfrdiff.features.sound import RATE
-from perfrdiff.features.tracking import REGION_PIXELS
-from perfrdiff.features.units import SHAPE_WIDTH, read_units, shape_of
+from perfrdiff.features.media.input import Media, open_input
+from perfrdiff.features.media.sound import RATE
+from perfrdiff.features.tracking.face_track import REGION_PIXELS
+from perfrdiff.features.tracking.landmarker import FaceTracker
+from perfrdiff.features.tracking.search import look_through, region_around
+from perfrdiff.features.tracking.units import SHAPE_WIDTH, read_units, shape_of
 from renderer.resources import asset
-from renderer.video import VideoWriter
+from renderer.video.writer import VideoWriter
 
 LENGTHS = (10, 120)  # seconds
 EXAMPLE = asset("examples/speaker.mp4")

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.data.simulated import simulate_speaker
+from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.models.layers import sine_table
-from perfrdiff.published import convert
-from perfrdiff.published.variants import PublishedFile, shape_tables
+from perfrdiff.published.weights import convert
+from perfrdiff.published.weights.variants import PublishedFile, shape_tables
 from perfrdiff.reactor import Reactor
 
 MOST_MEMORY = 10.0  # GiB, the limit that is to be kept

@@ -13,10 +13,10 @@ import time
 import numpy as np
 from numba import njit
 
-from perfrdiff import metrics
-from perfrdiff.data.habits import draw_habits
-from perfrdiff.data.simulated import simulate_listener, simulate_speaker
-from perfrdiff.features.affect import affect_attributes
+from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.metrics import challenge as metrics
 
 PARTS = ((slice(0, 15), 1 / 15), (slice(15, 17), 1.0), (slice(17, 25), 1 / 8))
 

@@ -14,10 +14,10 @@ import argparse
 
 import numpy as np
 
-from perfrdiff.features.coefficients import EXPRESSION_NAMES, react_mean, trusted_channels
-from perfrdiff.features.pose import CAMERA_DISTANCE, model_origins, tracked_angles, translations
-from perfrdiff.features.signals import neutral_offset, without_offset
-from perfrdiff.features.units import read_units, response, shape_of
+from perfrdiff.coefficients import EXPRESSION_NAMES, react_mean, trusted_channels
+from perfrdiff.features.tracking.pose import CAMERA_DISTANCE, model_origins, tracked_angles, translations
+from perfrdiff.features.tracking.signals import neutral_offset, without_offset
+from perfrdiff.features.tracking.units import read_units, response, shape_of
 from renderer.studio import PEOPLE
 from tools.drawn_faces import Observed, observe, rows
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from perfrdiff.features import signals
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, neutral
-from perfrdiff.features.tracking import track_video
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, neutral
+from perfrdiff.features.tracking import signals
+from perfrdiff.features.tracking.face_track import track_video
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
 

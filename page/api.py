@@ -14,8 +14,8 @@ from page.controls import choosable_weights
 from page.run import explain, follow
 from page.visits import Visits
 from perfrdiff.errors import InputError
-from perfrdiff.output_folder import ReactResult
-from perfrdiff.request import DEFAULTS, LARGEST_SEED, SETTINGS, ReactRequest, Setting
+from perfrdiff.pipeline.folder import ReactResult
+from perfrdiff.pipeline.request import DEFAULTS, LARGEST_SEED, SETTINGS, ReactRequest, Setting
 
 NOT_OVER_THE_API = ("out", "overwrite", "device", "save_shift")
 """Settings that name places and devices of the server."""

@@ -13,8 +13,8 @@ from page.results import Results
 from page.run import explain, follow
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
 from page.words import HEAD, notice, trouble
-from perfrdiff import pipeline
 from perfrdiff.errors import InputError
+from perfrdiff.pipeline import run as pipeline
 from renderer.resources import asset
 
 EXAMPLES = asset("examples")

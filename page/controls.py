@@ -10,10 +10,11 @@ from gradio.components import Component
 
 from page.people import FaceChooser
 from page.words import LABELS
-from perfrdiff import checkpoints, pipeline
+from perfrdiff import checkpoints
 from perfrdiff.errors import InputError
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.request import DEFAULTS, LONGEST_NAME, SETTINGS, VIEWS, ReactRequest, Setting
 from perfrdiff.reactor import Reactor
-from perfrdiff.request import DEFAULTS, LONGEST_NAME, SETTINGS, VIEWS, ReactRequest, Setting
 from renderer.portrait import pirender_weights
 from renderer.studio import PEOPLE
 

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.people import preview
+from perfrdiff.features.tracking.people import preview
 
 MAX_FACES = 9  # that can be chosen from
 WIDTH = 640  # pixels of the picture

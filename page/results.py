@@ -6,9 +6,9 @@ import gradio as gr
 from gradio.components import Component
 
 from page.words import outcome, stages, trouble
-from perfrdiff import pipeline
-from perfrdiff.output_folder import ReactResult
-from perfrdiff.request import SETTINGS, VIEWS
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.folder import ReactResult
+from perfrdiff.pipeline.request import SETTINGS, VIEWS
 from renderer.resources import asset
 
 ASSETS = asset("page")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 
 from page.words import TROUBLE
-from perfrdiff import pipeline
 from perfrdiff.errors import InputError
-from perfrdiff.output_folder import ReactResult
-from perfrdiff.request import ReactRequest
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.folder import ReactResult
+from perfrdiff.pipeline.request import ReactRequest
 from renderer.errors import RenderError
 
 

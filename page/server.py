@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from perfrdiff.errors import InputError
-from perfrdiff.request import DEFAULTS
+from perfrdiff.pipeline.request import DEFAULTS
 
 LARGEST_UPLOAD = "300mb"
 MAX_WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
@@ -56,7 +56,7 @@ def _serve(weights: str, folder: Path) -> None:
     from page.build import EXAMPLES, build  # imports gradio: not before the environment is set, nor for --help
     from page.results import ASSETS
     from page.theme import THEME
-    from perfrdiff import pipeline
+    from perfrdiff.pipeline import run as pipeline
 
     page = build(weights, folder)
     threading.Thread(target=pipeline.warm_up, args=(weights,), daemon=True).start()

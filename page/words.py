@@ -2,8 +2,8 @@
 
 from html import escape
 
-from perfrdiff import pipeline
-from perfrdiff.output_folder import ReactResult
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.folder import ReactResult
 
 HEAD = (
     "<h1>How would they react?</h1><p>Give a video of somebody talking and a picture of a listener, and see several "

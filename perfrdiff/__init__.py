@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perfrdiff.features.clip import read_listener, read_speaker
-    from perfrdiff.pipeline import react
+    from perfrdiff.pipeline.request import ReactRequest
+    from perfrdiff.pipeline.run import react
     from perfrdiff.reactor import Reactor
-    from perfrdiff.request import ReactRequest
 
 __version__ = "0.1.0"
 __all__ = ["ReactRequest", "Reactor", "react", "read_listener", "read_speaker"]
 
 _MODULES = {
-    "ReactRequest": "perfrdiff.request",
+    "ReactRequest": "perfrdiff.pipeline.request",
     "Reactor": "perfrdiff.reactor",
-    "react": "perfrdiff.pipeline",
+    "react": "perfrdiff.pipeline.run",
     "read_listener": "perfrdiff.features.clip",
     "read_speaker": "perfrdiff.features.clip",
 }

@@ -6,13 +6,13 @@ import argparse
 import sys
 
 from page import server
-from perfrdiff import __version__, config, conformance, download, import_weights, react_command
-from perfrdiff.data import command as data
+from perfrdiff import __version__
+from perfrdiff.cli import config, conformance, data, download, features, import_weights
+from perfrdiff.cli import evaluate as evaluation
+from perfrdiff.cli import react as react_command
+from perfrdiff.cli import train as training
 from perfrdiff.errors import InputError
-from perfrdiff.evaluation import command as evaluation
-from perfrdiff.features import command as features
-from perfrdiff.request import DEFAULTS
-from perfrdiff.training import command as training
+from perfrdiff.pipeline.request import DEFAULTS
 from renderer.errors import RenderError
 
 OPENCV = "opencv-python-headless==5.0.0.93"  # as in requirements.txt, which says why
@@ -100,7 +100,7 @@ def _add_styles(commands) -> None:
 
 
 def _styles(options: argparse.Namespace) -> int:
-    from perfrdiff import pipeline
+    from perfrdiff.pipeline import run as pipeline
 
     print("\n".join(pipeline.styles(pipeline.load_reactor(options.weights))))
     return 0

@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perfrdiff.data.motion_codec import MotionCodec
-from perfrdiff.data.normalizer import Normalizer
 from perfrdiff.errors import InputError
 from perfrdiff.files import read_safetensors, sha256_of, under, write_safetensors
 from perfrdiff.models import registry
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.motion_codec import MotionCodec
+from perfrdiff.models.normalizer import Normalizer
 from perfrdiff.models.prior import Prior
 from perfrdiff.models.registry import NETWORKS
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
-from perfrdiff.rehearsal import Rehearsal
+from perfrdiff.personal.calibration import Rehearsal
+from perfrdiff.personal.style_probe import StyleReading
 from perfrdiff.sampling import SamplingOptions
-from perfrdiff.style_reading import StyleReading
 from renderer.resources import checkpoint_folder
 
 FOLDER = checkpoint_folder()

@@ -14,17 +14,17 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from perfrdiff import checkpoints, sampling
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import AFFECT_WIDTH, affect_attributes
+from perfrdiff.features.attributes import AFFECT_WIDTH, affect_attributes
 from perfrdiff.features.audio import MFCC_WIDTH
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
-from perfrdiff.listener_shift import ListenerShift, listener_shift
-from perfrdiff.manner import Manner
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.registry import NETWORKS
+from perfrdiff.personal.calibration import SEED, Rehearsal
+from perfrdiff.personal.motion_gain import Manner
+from perfrdiff.personal.weight_shift import ListenerShift, listener_shift
 from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
-from perfrdiff.rehearsal import SEED, Rehearsal
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the clips a long behaviour is cut into
@@ -84,7 +84,7 @@ class Reactor:
     def shift(self) -> ListenerShift | None:
         """What the listener adds to the generator's weights, at strength 1; None for the generic generator.
 
-        It can be saved, mixed with others (perfrdiff.listener_shift) and given to `set_listener` again.
+        It can be saved, mixed with others (perfrdiff.personal.weight_shift) and given to `set_listener` again.
         """
         return self._shift
 
@@ -92,7 +92,7 @@ class Reactor:
         """The style vector (projection,), of length 1 or near it, of a behaviour (frames, 58) at 25 per second.
 
         The style of a behaviour unlike all that the encoder has seen, as of a real face with the demo weights, is moved
-        to what is counted in it (perfrdiff.style_reading).
+        to what is counted in it (perfrdiff.personal.style_probe).
         A clip longer than the encoder takes is cut into overlapping clips whose styles are averaged. Raises InputError
         for a wrong shape, numbers that are not finite, or less than a second.
         """
@@ -123,7 +123,7 @@ class Reactor:
         return style if known else reading.told(style, behaviour), expected, known
 
     def _rehearsed(self, style: Tensor, expected: np.ndarray | None, known: bool) -> tuple[Tensor, Manner]:
-        """The style and the manner in which reactions have the habits that are expected (perfrdiff.rehearsal)."""
+        """The style and the manner in which reactions have the habits that are expected (perfrdiff.personal.calibration)."""
         rehearsal, reading = self.checkpoint.rehearsal, self.checkpoint.style_reading
         if rehearsal is None or reading is None or expected is None:
             return style, Manner()

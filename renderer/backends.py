@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .face_model import CAMERA_Z
-from .rasterizer import (
+from renderer.face_model import CAMERA_Z
+from renderer.rasterizer import (
     CENTRE,
     SPREAD,
     mean_shade,
@@ -25,9 +25,9 @@ from .rasterizer import (
     vertex_normals,
     visible_triangles,
 )
-from .shaders import GREY, RESOLVE, SCREEN, STUDIO, VERTEX
-from .shading import BRIGHTEST, LIGHTS, TOOTH, shade, surface_marks
-from .studio import StudioSurface
+from renderer.shaders import GREY, RESOLVE, SCREEN, STUDIO, VERTEX
+from renderer.shading import BRIGHTEST, LIGHTS, TOOTH, shade, surface_marks
+from renderer.studio import StudioSurface
 
 BACKENDS = ("auto", "cpu", "gl")
 GPU_DEVICES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*")

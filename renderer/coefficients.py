@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import RenderError
-from .face_model import COEFFICIENT_NAMES, COEFFICIENTS, EXPRESSIONS, REACT_TRANSLATION
+from renderer.errors import RenderError
+from renderer.face_model import COEFFICIENT_NAMES, COEFFICIENTS, EXPRESSIONS, REACT_TRANSLATION
 
 UPRIGHT = np.array([np.pi, 0.0, 0.0])
 MAX_TURN = np.radians(75.0)  # per axis away from upright; beyond it no tracked face is real

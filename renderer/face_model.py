@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from .errors import RenderError
-from .resources import asset
+from renderer.errors import RenderError
+from renderer.resources import asset
 
 EXPRESSION_NAMES: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",

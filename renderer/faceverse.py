@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .compiled import compiled
-from .errors import RenderError
-from .face_model import CAMERA_Z, EXPRESSIONS, FaceModel, convert_faceverse, project, rotation
-from .mesh import grey_image
-from .rasterizer import owners, sample_buffer, screen_points, visible_triangles
-from .resources import asset
+from renderer.compiled import compiled
+from renderer.errors import RenderError
+from renderer.face_model import CAMERA_Z, EXPRESSIONS, FaceModel, convert_faceverse, project, rotation
+from renderer.mesh import grey_image
+from renderer.rasterizer import owners, sample_buffer, screen_points, visible_triangles
+from renderer.resources import asset
 
 WIDTHS = {
     "identity": 150, "expression": EXPRESSIONS, "texture": 251, "rotation": 3, "gamma": 27, "translation": 3,

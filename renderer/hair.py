@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .face_model import EXPRESSION_NAMES, EXPRESSIONS, FaceModel
+from renderer.face_model import EXPRESSION_NAMES, EXPRESSIONS, FaceModel
 
 UP_AND_FRONT = np.array([1.0, -1.0, -1.0])  # object space to x subject's left, y up, z to the front, and back
 MIDDLE = np.array([0.0, 0.42, -0.33])  # of the skull, y up and z to the front, model units

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .backends import BACKENDS, CPUBackend, Scene, choose
-from .coefficients import UPRIGHT, sane_coefficients
-from .compiled import compiled
-from .errors import RenderError
-from .face_model import (
+from renderer.backends import BACKENDS, CPUBackend, Scene, choose
+from renderer.coefficients import UPRIGHT, sane_coefficients
+from renderer.compiled import compiled
+from renderer.errors import RenderError
+from renderer.face_model import (
     EXPRESSIONS,
     FOCAL_AT_224,
     FaceModel,
     place,
     rotation,
 )
-from .studio import PEOPLE, Person, StudioSurface, display_table, ground
+from renderer.studio import PEOPLE, Person, StudioSurface, display_table, ground
 
 LOOKS = ("studio", "grey")
 

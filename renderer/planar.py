@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 import numpy as np
 
-from .compiled import compiled
+from renderer.compiled import compiled
 
 
 def planar(picture: np.ndarray) -> av.VideoFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from renderer.compiled import compiled
 
 CENTRE = np.array([0.5], np.float32)  # one sample in the middle of a pixel
 SPREAD = np.array([0.3, 0.9, 0.5, 0.1, 0.7], np.float32)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled, inlined
-from .rasterizer import EMPTY, MIDDLE, SPREAD, UNSEEN
+from renderer.compiled import compiled, inlined
+from renderer.rasterizer import EMPTY, MIDDLE, SPREAD, UNSEEN
 
 SKIN, EYE, TEETH, TONGUE, MOUTH = range(5)  # materials; skin includes lips, scalp and what the collar covers
 # what is painted at the vertices and read in every pixel, see tools/face_paint.py

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .face_model import EXPRESSION_NAMES, FaceModel
-from .hair import Fringe, grown, lashes
-from .rasterizer import vertex_normals
-from .shading import BRIGHTEST, EYE, FIELDS, MOUTH, ON_HAIR, ON_LASH, SKIN, TEETH, TONGUE
+from renderer.face_model import EXPRESSION_NAMES, FaceModel
+from renderer.hair import Fringe, grown, lashes
+from renderer.rasterizer import vertex_normals
+from renderer.shading import BRIGHTEST, EYE, FIELDS, MOUTH, ON_HAIR, ON_LASH, SKIN, TEETH, TONGUE
 
 MATERIAL_OF_PART = {
     "skin": SKIN, "lips": SKIN, "mouth": MOUTH, "eyeLeft": EYE, "eyeRight": EYE, "teethUpper": TEETH,

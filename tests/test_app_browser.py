@@ -122,7 +122,7 @@ def test_bad_input_is_answered_in_one_sentence(page, speaker, tmp_path):
 
 @pytest.mark.slow
 def test_of_several_people_the_visitor_chooses_one(page, portrait, tmp_path):
-    from perfrdiff.features.images import read_image
+    from perfrdiff.features.media.images import read_image
     from tests.support.clips import two_people
 
     choose(page, "#speaker", two_people(tmp_path / "two.mp4", read_image(portrait)))
@@ -206,7 +206,7 @@ def test_nothing_sticks_out_on_a_phone_or_a_desk(chromium, server, width, scheme
 @pytest.mark.slow
 def test_imported_weights_can_be_chosen(chromium, tmp_path, speaker, portrait):
     """The paper's weights (made-up ones of a small size) appear beside the demo weights, and react."""
-    from perfrdiff.published import convert
+    from perfrdiff.published.weights import convert
 
     weights, kept = tmp_path / "weights", tmp_path / "kept"
     kept.mkdir()

@@ -9,13 +9,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from perfrdiff import checkpoints, pipeline
-from perfrdiff.data.simulated import simulate_speaker
+from perfrdiff import checkpoints
+from perfrdiff.coefficients import neutral
+from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import neutral
-from perfrdiff.published import convert
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.request import ReactRequest
+from perfrdiff.published.weights import convert
 from perfrdiff.reactor import Reactor
-from perfrdiff.request import ReactRequest
 from tests.support.clips import cut
 from tests.support.published_folder import reduced_tables, write_folder
 from tests.support.tiny_checkpoint import tiny_checkpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from perfrdiff.__main__ import main
+from perfrdiff.pipeline.request import SETTINGS
 from perfrdiff.published.compat import PUBLISHED, Compat
-from perfrdiff.request import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from perfrdiff.__main__ import main
-from perfrdiff.listener_shift import ListenerShift
+from perfrdiff.personal.weight_shift import ListenerShift
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ def places(tmp_path_factory, speaker, portrait, weights):
     folder = tmp_path_factory.mktemp("shifts")
     base = ["react", "--speaker", speaker, "--listener", portrait, "--samples", 1, "--views", "mesh", "--no-label"]
     base += ["--weights", weights]
-    from perfrdiff.pipeline import load_reactor
+    from perfrdiff.pipeline.run import load_reactor
 
     names = load_reactor(weights).styles[:2]
     for name in names:

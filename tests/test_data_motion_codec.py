@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from perfrdiff.data.habits import draw_habits
-from perfrdiff.data.motion_codec import MotionCodec, tracker_noise
-from perfrdiff.data.simulated import simulate_listener, simulate_speaker
-from perfrdiff.features.coefficients import CHANNEL
+from perfrdiff.coefficients import CHANNEL
+from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.models.motion_codec import MotionCodec, tracker_noise
 
 
 @pytest.fixture(scope="module")

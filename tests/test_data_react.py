@@ -8,12 +8,14 @@ import pytest
 from scipy.io import wavfile
 
 from perfrdiff.__main__ import main
-from perfrdiff.data import neighbours, react, react_writer
-from perfrdiff.data.react import open_split
-from perfrdiff.data.react_writer import Plan
-from perfrdiff.data.simulated import simulate_speaker
+from perfrdiff.data.react2024 import dataset as react
+from perfrdiff.data.react2024 import neighbours
+from perfrdiff.data.react2024 import writer as react_writer
+from perfrdiff.data.react2024.dataset import open_split
+from perfrdiff.data.react2024.writer import Plan
+from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import affect_attributes
+from perfrdiff.features.attributes import affect_attributes
 
 PLAN = Plan(dyads=4, clips=2, listeners=2)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from perfrdiff.data.habits import NAMED_STYLES, Habits, draw_habits
-from perfrdiff.data.simulated import BLIND, simulate_listener, simulate_speaker
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, FPS
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS
+from perfrdiff.data.simulator.conversation import BLIND, simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import NAMED_STYLES, Habits, draw_habits
 
 SECONDS = 30.0
 

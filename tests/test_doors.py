@@ -16,10 +16,11 @@ from gradio_client.exceptions import AppError
 from page import api, build
 from page.controls import NOT_ON_THE_PAGE, VIEWS_BY_WORD, Controls
 from page.visits import Visits
-from perfrdiff import pipeline, react_command
 from perfrdiff.__main__ import main
+from perfrdiff.cli import react as react_command
 from perfrdiff.errors import InputError
-from perfrdiff.request import DEFAULTS, SETTINGS, ReactRequest
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 OUT = Path("reactions")

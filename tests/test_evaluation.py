@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from perfrdiff.__main__ import main
-from perfrdiff.data.habits import draw_habits
-from perfrdiff.data.motion import Motion
-from perfrdiff.data.simulated import simulate_listener
+from perfrdiff.behaviour import events
+from perfrdiff.data.simulator.conversation import simulate_listener
+from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.data.simulator.motion import Motion
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import behaviour, demo, intervals
 from perfrdiff.evaluation.dyads import Setting, build_world, draw_dyad
 from perfrdiff.evaluation.observe import record_of
 from perfrdiff.evaluation.recognition import chance_of_first
-from perfrdiff.features import events
 
 SETTING = Setting(
     persons=8, speakers=2, samples=2, seconds=20.0, redraws=3, truth_clips=5, pool=5, bank_persons=40, bank_clips=3,

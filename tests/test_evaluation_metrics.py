@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from benchmarks import metrics as benchmark
-from perfrdiff import metrics
 from perfrdiff.__main__ import main
-from perfrdiff.data import react_writer
+from perfrdiff.data.react2024 import writer as react_writer
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import realism
+from perfrdiff.metrics import challenge as metrics
 
 
 @pytest.mark.slow

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from perfrdiff.coefficients import CHANNEL, neutral
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import ACTION_UNITS, AFFECT_NAMES, EXPRESSION_LABELS, affect_attributes
-from perfrdiff.features.coefficients import CHANNEL, neutral
+from perfrdiff.features.attributes import ACTION_UNITS, AFFECT_NAMES, EXPRESSION_LABELS, affect_attributes
 
 POSES = {
     "Happy": {"mouthSmile": 0.7, "eyeSquint": 0.4},

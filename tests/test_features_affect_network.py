@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from perfrdiff.errors import InputError
-from perfrdiff.features import affect_network
-from perfrdiff.features.affect import AFFECT_NAMES, EXPRESSION_LABELS
-from perfrdiff.features.affect_network import AffectNetwork
+from perfrdiff.features import attribute_network as affect_network
+from perfrdiff.features.attribute_network import AffectNetwork
+from perfrdiff.features.attributes import AFFECT_NAMES, EXPRESSION_LABELS
 from perfrdiff.features.clip import read_speaker
-from perfrdiff.features.images import read_image
-from perfrdiff.features.landmarker import Face
+from perfrdiff.features.media.images import read_image
+from perfrdiff.features.tracking.landmarker import Face
 from tests.support.clips import grey, write_clip
 
 onnx = pytest.importorskip("onnx", reason="onnx is in requirements-dev.txt")

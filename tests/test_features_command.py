@@ -7,7 +7,7 @@ import pytest
 
 from perfrdiff.__main__ import main
 from perfrdiff.features.clip import read_speaker
-from perfrdiff.features.images import read_image
+from perfrdiff.features.media.images import read_image
 from tests.support.clips import two_people
 
 pytestmark = pytest.mark.slow

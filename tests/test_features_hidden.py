@@ -4,11 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
+from perfrdiff.coefficients import CHANNEL, ROTATION, neutral
 from perfrdiff.features.clip import read_listener
-from perfrdiff.features.coefficients import CHANNEL, ROTATION, neutral
-from perfrdiff.features.hidden import LARGEST_SHARE, LEAST_SHARE, SHORTEST_CLIP, SIDE, hidden_frames, strange_share
-from perfrdiff.features.signals import QUALITIES
-from perfrdiff.features.tracking import track_video
+from perfrdiff.features.tracking.face_track import track_video
+from perfrdiff.features.tracking.occlusion import (
+    LARGEST_SHARE,
+    LEAST_SHARE,
+    SHORTEST_CLIP,
+    SIDE,
+    hidden_frames,
+    strange_share,
+)
+from perfrdiff.features.tracking.signals import QUALITIES
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
 from tests.support.clips import write_clip

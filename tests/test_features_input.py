@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perfrdiff import pipeline
+from perfrdiff.coefficients import neutral
 from perfrdiff.errors import InputError
-from perfrdiff.features import input as input_module
-from perfrdiff.features.coefficients import neutral
-from perfrdiff.features.images import read_image
-from perfrdiff.features.input import open_input
-from perfrdiff.features.people import preview
-from perfrdiff.request import ReactRequest
+from perfrdiff.features.media import input as input_module
+from perfrdiff.features.media.images import read_image
+from perfrdiff.features.media.input import open_input
+from perfrdiff.features.tracking.people import preview
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.request import ReactRequest
 from tests.support.clips import click, corners, cut, ramp, two_people, write_clip
 
 openings: Counter[str] = Counter()

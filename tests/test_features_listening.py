@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from perfrdiff.data.motion import Motion
+from perfrdiff.behaviour.card import confidence_of, measure_habits
+from perfrdiff.coefficients import CHANNEL, FPS, neutral
+from perfrdiff.data.simulator.motion import Motion
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import CHANNEL, FPS, neutral
-from perfrdiff.features.habits import confidence_of, measure_habits
-from perfrdiff.features.signals import QUALITIES, quality_of
-from perfrdiff.features.talking import listening_part, talking
+from perfrdiff.features.speech_activity import listening_part, talking
+from perfrdiff.features.tracking.signals import QUALITIES, quality_of
 
 
 def listener(seconds: float = 30.0) -> np.ndarray:

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from perfrdiff.errors import InputError
-from perfrdiff.features import images, media
-from perfrdiff.features.ahead import AHEAD, ReadAhead
-from perfrdiff.features.input import open_input
-from perfrdiff.features.local_file import shown_name
-from perfrdiff.features.sound import Sound
+from perfrdiff.features.media import images
+from perfrdiff.features.media import video as media
+from perfrdiff.features.media.input import open_input
+from perfrdiff.features.media.local_file import shown_name
+from perfrdiff.features.media.prefetch import AHEAD, ReadAhead
+from perfrdiff.features.media.sound import Sound
 from tests.support.clips import RATE, click, corners, grey, ramp, write_clip
 
 

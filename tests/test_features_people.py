@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.images import read_image
-from perfrdiff.features.people import preview, write_preview
-from perfrdiff.features.tracking import track_video
+from perfrdiff.features.media.images import read_image
+from perfrdiff.features.tracking.face_track import track_video
+from perfrdiff.features.tracking.people import preview, write_preview
 from tests.support.clips import two_people
 
 pytestmark = pytest.mark.slow

@@ -6,13 +6,13 @@ import io
 import numpy as np
 import pytest
 
+from perfrdiff.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION, neutral, react_mean
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import affect_attributes
+from perfrdiff.features.attributes import affect_attributes
 from perfrdiff.features.clip import read_listener, read_speaker
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION, neutral, react_mean
-from perfrdiff.features.input import open_input
-from perfrdiff.features.matching import matched_to_react
-from perfrdiff.features.table import FeatureTable, read_table, write_react_layout, write_table
+from perfrdiff.features.match_react import matched_to_react
+from perfrdiff.features.media.input import open_input
+from perfrdiff.features.tables import FeatureTable, read_table, write_react_layout, write_table
 
 
 @pytest.fixture

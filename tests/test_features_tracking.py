@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, ROTATION, TRANSLATION, neutral, react_mean
 from perfrdiff.errors import InputError
-from perfrdiff.features import landmarker
 from perfrdiff.features.clip import read_listener, read_speaker
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, ROTATION, TRANSLATION, neutral, react_mean
-from perfrdiff.features.images import read_image
-from perfrdiff.features.input import open_input
-from perfrdiff.features.pose import euler_angles, rotation_matrix, smooth, translations
-from perfrdiff.features.search import look_through
-from perfrdiff.features.signals import QUALITIES, RawTrack, clean, neutral_offset, without_offset
-from perfrdiff.features.tracking import track_image, track_video
+from perfrdiff.features.media.images import read_image
+from perfrdiff.features.media.input import open_input
+from perfrdiff.features.tracking import landmarker
+from perfrdiff.features.tracking.face_track import track_image, track_video
+from perfrdiff.features.tracking.pose import euler_angles, rotation_matrix, smooth, translations
+from perfrdiff.features.tracking.search import look_through
+from perfrdiff.features.tracking.signals import QUALITIES, RawTrack, clean, neutral_offset, without_offset
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
 from tests.support.clips import click, grey, write_clip
@@ -328,8 +328,8 @@ def test_tracking_opens_no_socket_and_keeps_quiet():
     code = (
         "import sys\n"
         "sys.addaudithook(lambda event, args: sys.exit(f'{event} {args}') if event.startswith('socket.') else None)\n"
-        "from perfrdiff.features.images import read_image\n"
-        "from perfrdiff.features.tracking import track_image\n"
+        "from perfrdiff.features.media.images import read_image\n"
+        "from perfrdiff.features.tracking.face_track import track_image\n"
         f"track_image(read_image({str(PORTRAIT)!r}))\n"
     )
     run = subprocess.run(

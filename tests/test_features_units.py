@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perfrdiff.errors import InputError
-from perfrdiff.features import units
-from perfrdiff.features.affect import EXPRESSION_LABELS, affect_attributes
-from perfrdiff.features.coefficients import (
+from perfrdiff.coefficients import (
     CHANNEL,
     EXPRESSION,
     ROTATION,
@@ -20,10 +17,13 @@ from perfrdiff.features.coefficients import (
     react_mean,
     trusted_channels,
 )
-from perfrdiff.features.pose import model_origins, tracked_angles, translations
-from perfrdiff.features.signals import neutral_offset, without_offset
-from perfrdiff.features.steady import SMALLEST_ANGLE, SMALLEST_UNIT, dead_zone, steady
-from perfrdiff.features.units import (
+from perfrdiff.errors import InputError
+from perfrdiff.features.attributes import EXPRESSION_LABELS, affect_attributes
+from perfrdiff.features.tracking import units
+from perfrdiff.features.tracking.jitter_filter import SMALLEST_ANGLE, SMALLEST_UNIT, dead_zone, steady
+from perfrdiff.features.tracking.pose import model_origins, tracked_angles, translations
+from perfrdiff.features.tracking.signals import neutral_offset, without_offset
+from perfrdiff.features.tracking.units import (
     STRAIGHT,
     bounded_fit,
     pose_terms,

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from perfrdiff.data.simulated import simulate_speaker
+from perfrdiff.coefficients import neutral
+from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import neutral
-from perfrdiff.listener_shift import ListenerShift, listener_shift, mixed
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
+from perfrdiff.personal.weight_shift import ListenerShift, listener_shift, mixed
 from perfrdiff.reactor import Reactor
 from tests.support.tiny_checkpoint import tiny_checkpoint
 

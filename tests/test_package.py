@@ -29,7 +29,7 @@ def python(code: str, **variables: str) -> str:
 def test_the_public_names_are_at_the_top():
     from perfrdiff import Reactor, ReactRequest, react, read_listener, read_speaker
     from perfrdiff.features import clip
-    from perfrdiff.pipeline import react as full_name
+    from perfrdiff.pipeline.run import react as full_name
     from perfrdiff.reactor import Reactor as FullName
 
     assert react is full_name and Reactor is FullName
@@ -52,7 +52,7 @@ def test_one_folder_for_all_weights(tmp_path):
     """Imported PIRender weights used to land in the checkout while the page looked where the variable said."""
     code = """if True:
         from perfrdiff import checkpoints
-        from perfrdiff.features import affect_network
+        from perfrdiff.features import attribute_network as affect_network
         from renderer.portrait import pirender_weights
         from renderer.portrait.pirender.weights import IMPORTED
         checkpoints.FOLDER.mkdir()
@@ -143,7 +143,8 @@ def test_the_installed_package_makes_reactions_far_from_the_checkout(wheel, tmp_
     code = """if True:
         import app, page, perfrdiff, renderer.face_model
         from perfrdiff import checkpoints
-        from perfrdiff.features import landmarker, units
+        from perfrdiff.features.tracking import landmarker
+        from perfrdiff.features.tracking import units
         print(app.__file__, page.__file__, perfrdiff.__file__, renderer.face_model.__file__, app.EXAMPLES, app.PAGE)
         print(checkpoints.FOLDER, landmarker.MODEL, units.TABLE, renderer.face_model.BUILT_IN_HEAD)
     """

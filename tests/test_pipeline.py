@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 
-from perfrdiff import pipeline
+from perfrdiff.coefficients import COEFFICIENT_NAMES
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import COEFFICIENT_NAMES
-from perfrdiff.output_folder import OutputFolder
-from perfrdiff.request import ReactRequest
+from perfrdiff.pipeline import run as pipeline
+from perfrdiff.pipeline.folder import OutputFolder
+from perfrdiff.pipeline.request import ReactRequest
 from renderer.errors import RenderError
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 
 from perfrdiff.__main__ import main
 from perfrdiff.errors import InputError
-from perfrdiff.published import fetch
-from perfrdiff.published.files import WHERE
+from perfrdiff.published.weights import fetch
+from perfrdiff.published.weights.source import WHERE
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SUM = hashlib.sha256(CONTENT).hexdigest()

@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from perfrdiff import conformance
 from perfrdiff.__main__ import main
+from perfrdiff.cli import conformance
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
-from perfrdiff.published import names, suite
+from perfrdiff.published.conformance import suite
+from perfrdiff.published.weights import names
 from perfrdiff.sampling import guided_denoiser
 from tests.support.trimmed_fixtures import DATA, restore
 

@@ -11,13 +11,14 @@ import torch
 
 from perfrdiff import checkpoints
 from perfrdiff.__main__ import main
-from perfrdiff.data.simulated import simulate_speaker
+from perfrdiff.coefficients import EXPRESSION, react_mean
+from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import affect_attributes
-from perfrdiff.features.coefficients import EXPRESSION, react_mean
-from perfrdiff.features.table import FeatureTable, write_table
-from perfrdiff.published import convert, inference
+from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.tables import FeatureTable, write_table
+from perfrdiff.published import inference
 from perfrdiff.published.compat import reasons
+from perfrdiff.published.weights import convert
 from perfrdiff.reactor import Reactor
 from tests.support.clips import EXAMPLES, cut
 from tests.support.published_folder import reduced_tables, write_folder, write_zip
@@ -137,7 +138,7 @@ def test_every_quirk_can_be_chosen_at_the_shell(imported, tmp_path, portrait, sp
 def test_the_imported_networks_are_the_files(imported, reactor):
     """Every published number arrives: the style of the imported encoder is that of the file's own tensors."""
     variant = imported[0]
-    from perfrdiff.published import variants
+    from perfrdiff.published.weights import variants
     from tests.support.published_folder import published_weights
 
     for seed, file in enumerate(reduced_tables()[variant]):
@@ -154,7 +155,7 @@ def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
     made = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4, compat="published")
     checkpoint = reactor.checkpoint
     model = inference.PublishedModel(checkpoint.denoiser, checkpoint.autoencoder)
-    from perfrdiff.features.affect import affect_attributes
+    from perfrdiff.features.attributes import affect_attributes
 
     rows = (speaker.audio, speaker.coefficients - react_mean(), affect_attributes(speaker.coefficients))
     streams = inference.Speaker(*(torch.tensor(row, dtype=torch.float32)[None] for row in rows))

@@ -8,10 +8,11 @@ import torch
 from perfrdiff.errors import InputError
 from perfrdiff.models.layers import WeightEdit
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
-from perfrdiff.published import inference, variants
+from perfrdiff.published import inference
 from perfrdiff.published.compat import CORRECTED, PUBLISHED, Compat, reasons
 from perfrdiff.published.inference import PublishedModel, SamplingOptions, Speaker
-from perfrdiff.published.names import filled
+from perfrdiff.published.weights import variants
+from perfrdiff.published.weights.names import filled
 from tests.support.published_folder import published_weights, reduced_tables
 
 WINDOW = 10

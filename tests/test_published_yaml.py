@@ -5,9 +5,16 @@ import torch
 
 from perfrdiff.__main__ import main
 from perfrdiff.errors import InputError
-from perfrdiff.published.settings import AutoencoderLossSettings, ContrastiveLossSettings, OptimizerSettings
-from perfrdiff.published.variants import RENAMERS, VARIANTS, config_of, editor_config, empty_network, shape_tables
-from perfrdiff.published.yaml_config import read_config
+from perfrdiff.published.config.reader import read_config
+from perfrdiff.published.config.settings import AutoencoderLossSettings, ContrastiveLossSettings, OptimizerSettings
+from perfrdiff.published.weights.variants import (
+    RENAMERS,
+    VARIANTS,
+    config_of,
+    editor_config,
+    empty_network,
+    shape_tables,
+)
 from tests.support import published_yaml
 
 

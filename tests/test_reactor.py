@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.data.habits import NAMED_STYLES, Habits
-from perfrdiff.data.motion_codec import MotionCodec
-from perfrdiff.data.simulated import BLIND, simulate_listener, simulate_speaker
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, neutral
+from perfrdiff.data.simulator.conversation import BLIND, simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import NAMED_STYLES, Habits
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION, neutral
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.reactor import Reactor

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.counted_habits import HABITS, habits_of
-from perfrdiff.data.habits import Habits
-from perfrdiff.data.simulated import simulate_listener, simulate_speaker
+from perfrdiff.behaviour import events
+from perfrdiff.behaviour.statistics import HABITS, habits_of
+from perfrdiff.coefficients import CHANNEL, FPS
+from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import Habits
 from perfrdiff.errors import InputError
-from perfrdiff.features import events
-from perfrdiff.features.coefficients import CHANNEL, FPS
-from perfrdiff.listener_shift import ListenerShift, mixed
-from perfrdiff.manner import LEAST, MOST, Manner, manners_together
+from perfrdiff.personal.calibration import FOLLOWED, NAMES, RATES, Rehearsal, manner_for
+from perfrdiff.personal.motion_gain import LEAST, MOST, Manner, manners_together
+from perfrdiff.personal.weight_shift import ListenerShift, mixed
 from perfrdiff.reactor import Reactor
-from perfrdiff.rehearsal import FOLLOWED, NAMES, RATES, Rehearsal, manner_for
 
 PITCH, YAW = CHANNEL["rotationX"], CHANNEL["rotationY"]
 

@@ -29,7 +29,7 @@ GOLDEN = ROOT.parent / "shared" / "golden" / "renderers"
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Two torch threads beside any other work spend their time waiting for each other (see perfrdiff.pipeline)."""
+    """Two torch threads beside any other work spend their time waiting for each other (see perfrdiff.pipeline.run)."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

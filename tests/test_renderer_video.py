@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
-from renderer.alpha_video import AlphaVideoWriter
 from renderer.errors import RenderError
-from renderer.layout import LARGEST, Grid, stamp_label
 from renderer.planar import planar
-from renderer.reel import Strip, write_reel
-from renderer.video import VideoWriter
+from renderer.video.alpha import AlphaVideoWriter
+from renderer.video.export import Strip, write_reel
+from renderer.video.layout import LARGEST, Grid, stamp_label
+from renderer.video.writer import VideoWriter
 
 
 def picture(width, height, shade=120):

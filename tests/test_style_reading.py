@@ -8,12 +8,12 @@ import torch
 from torch.nn.functional import normalize
 
 from perfrdiff import checkpoints
-from perfrdiff.counted_habits import HABITS, quantities, read_habits
-from perfrdiff.data.habits import Habits, draw_habits
-from perfrdiff.data.simulated import simulate_listener, simulate_speaker
-from perfrdiff.features.coefficients import CHANNEL
+from perfrdiff.behaviour.statistics import HABITS, quantities, read_habits
+from perfrdiff.coefficients import CHANNEL
+from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import Habits, draw_habits
+from perfrdiff.personal.style_probe import StyleReading, spread_of
 from perfrdiff.reactor import Reactor
-from perfrdiff.style_reading import StyleReading, spread_of
 
 pytestmark = pytest.mark.slow
 

@@ -5,22 +5,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from perfrdiff.data.corpus import Corpus
-from perfrdiff.data.motion_codec import MotionCodec
+from perfrdiff.coefficients import CHANNEL
+from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import CHANNEL
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
-from perfrdiff.training.demo import emphasise
-from perfrdiff.training.demo_generator import GeneratorModel, GeneratorStage
-from perfrdiff.training.demo_personal import CROPS, PersonalModel, PersonalStage, style_table
-from perfrdiff.training.demo_style import StyleModel, StyleStage
-from perfrdiff.training.disguise import disguised
-from perfrdiff.training.drawn import Schedule, Where, train
+from perfrdiff.training.demo.augmentation import disguised
+from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.demo.motion_descriptors import NOD_BANDS, Onlooker, courses
+from perfrdiff.training.demo.personal import CROPS, PersonalModel, PersonalStage, style_table
+from perfrdiff.training.demo.recipe import emphasise
+from perfrdiff.training.demo.sampled_motion import Schedule, Where, train
+from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage
+from perfrdiff.training.demo.windows import window_batch
 from perfrdiff.training.losses import supervised_contrastive
-from perfrdiff.training.movement import NOD_BANDS, Onlooker, courses
-from perfrdiff.training.windows import window_batch
 
 SMALL = DenoiserConfig(
     width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4, speaker_window=20, context=3, dropout=0.0

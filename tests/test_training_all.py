@@ -13,11 +13,13 @@ from perfrdiff.errors import InputError
 from perfrdiff.files import write_safetensors
 from perfrdiff.models import registry
 from perfrdiff.models.denoiser import Denoiser
-from perfrdiff.published import convert
-from perfrdiff.published.variants import RENAMERS, empty_network, shape_tables
-from perfrdiff.published.yaml_config import read_config
-from perfrdiff.training import react_all, react_files, react_presets
-from perfrdiff.training.react_run import TrainRequest, read_request
+from perfrdiff.published.config.reader import read_config
+from perfrdiff.published.weights import convert
+from perfrdiff.published.weights.variants import RENAMERS, empty_network, shape_tables
+from perfrdiff.training.paper import all_stages as react_all
+from perfrdiff.training.paper import files as react_files
+from perfrdiff.training.paper import presets as react_presets
+from perfrdiff.training.paper.run import TrainRequest, read_request
 
 STAGES = react_all.ORDER["render"]
 

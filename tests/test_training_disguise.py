@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.counted_habits import HABITS, quantities, read_habits
-from perfrdiff.data.corpus import Corpus
-from perfrdiff.data.habits import draw_habits
-from perfrdiff.data.motion_codec import MotionCodec
-from perfrdiff.data.simulated import simulate_listener, simulate_speaker
-from perfrdiff.features.coefficients import CHANNEL, ROTATION
+from perfrdiff.behaviour.statistics import HABITS, quantities, read_habits
+from perfrdiff.coefficients import CHANNEL, ROTATION
+from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.corpus import Corpus
+from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
-from perfrdiff.style_reading import LENGTHS
-from perfrdiff.training.demo_reading import read_styles
-from perfrdiff.training.disguise import OtherListeners
-from perfrdiff.training.movement import NOD_BANDS, courses
+from perfrdiff.personal.style_probe import LENGTHS
+from perfrdiff.training.demo.augmentation import OtherListeners
+from perfrdiff.training.demo.motion_descriptors import NOD_BANDS, courses
+from perfrdiff.training.demo.style_probe import read_styles
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,20 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from perfrdiff.data import react, react_writer
+from perfrdiff.data.react2024 import dataset as react
+from perfrdiff.data.react2024 import writer as react_writer
 from perfrdiff.errors import InputError
 from perfrdiff.files import write_safetensors
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
-from perfrdiff.published import convert
-from perfrdiff.published.settings import ContrastiveLossSettings, DataSettings, OptimizerSettings
+from perfrdiff.published.config.settings import ContrastiveLossSettings, DataSettings, OptimizerSettings
+from perfrdiff.published.weights import convert
 from perfrdiff.reactor import Reactor
-from perfrdiff.training import engine, react_files
+from perfrdiff.training import engine
 from perfrdiff.training.engine import Plan, Schedule, make_optimizer
-from perfrdiff.training.react_batches import Order
-from perfrdiff.training.react_run import TrainRequest, train
-from perfrdiff.training.react_style import StyleModel, StyleStage
+from perfrdiff.training.paper import files as react_files
+from perfrdiff.training.paper.batches import Order
+from perfrdiff.training.paper.run import TrainRequest, train
+from perfrdiff.training.paper.style_encoder import StyleModel, StyleStage
 from tests.support import published_yaml, tiny_training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -240,8 +242,8 @@ def test_two_processes_reach_the_numbers_of_one(configs, data, tmp_path):
 
 def test_shares_of_a_batch_make_the_whole_batch(trained, data):
     """The generator's batch, shared by two processes: rows, draws, and the render variant's audio range."""
-    from perfrdiff.published.settings import DiffusionLossSettings
-    from perfrdiff.training.react_generator import GeneratorModel, GeneratorStage
+    from perfrdiff.published.config.settings import DiffusionLossSettings
+    from perfrdiff.training.paper.generator import GeneratorModel, GeneratorStage
 
     split = react.open_split(data, "train")
     loaded = react_files.load(trained.folder, "generator").networks

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION
-from perfrdiff.features.units import (
+from perfrdiff.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION
+from perfrdiff.features.tracking.units import (
     PRIOR,
     SHAPE_SCALE,
     SHAPE_WIDTH,

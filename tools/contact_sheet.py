@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.images import read_image
-from perfrdiff.features.tracking import track_image
+from perfrdiff.features.media.images import read_image
+from perfrdiff.features.tracking.face_track import track_image
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
 from renderer.mesh import LOOKS, MeshRenderer

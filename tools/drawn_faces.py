@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfrdiff.features.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION, neutral
-from perfrdiff.features.landmarker import FaceTracker
-from perfrdiff.features.pose import euler_angles
+from perfrdiff.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION, neutral
+from perfrdiff.features.tracking.landmarker import FaceTracker
+from perfrdiff.features.tracking.pose import euler_angles
 from renderer.face_model import load_face_model
 from renderer.hair import CUTS
 from renderer.mesh import MeshRenderer

@@ -20,11 +20,11 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import stft
 
-from perfrdiff.features.coefficients import CHANNEL, FPS, WIDTH, neutral
+from perfrdiff.coefficients import CHANNEL, FPS, WIDTH, neutral
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
 from renderer.resources import asset
-from renderer.video import VideoWriter
+from renderer.video.writer import VideoWriter
 
 FOLDER = asset("examples")
 SIZE = 512

@@ -18,13 +18,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from perfrdiff.coefficients import CHANNEL, FPS, ROTATION, TRANSLATION
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import AFFECT_NAMES, EXPRESSION_LABELS
+from perfrdiff.features.attributes import AFFECT_NAMES, EXPRESSION_LABELS
 from perfrdiff.features.clip import Speaker, read_speaker
-from perfrdiff.features.coefficients import CHANNEL, FPS, ROTATION, TRANSLATION
-from perfrdiff.features.local_file import shown_name
-from perfrdiff.features.signals import QUALITIES
-from perfrdiff.features.talking import talking
+from perfrdiff.features.media.local_file import shown_name
+from perfrdiff.features.speech_activity import talking
+from perfrdiff.features.tracking.signals import QUALITIES
 
 PANELS = (
     ("brows", ("browInnerUp", "browOuterUp", "browDown")),

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from perfrdiff.counted_habits import HABITS, QUANTITIES, read_habits
+from perfrdiff.behaviour.ranges import RANGES
+from perfrdiff.behaviour.statistics import HABITS, QUANTITIES, read_habits
 from perfrdiff.evaluation import intervals
 from perfrdiff.evaluation.intervals import Estimate
 from perfrdiff.evaluation.observe import Record
-from perfrdiff.evaluation.ranges import RANGES
 from perfrdiff.evaluation.recognition import PersonClassifier, chance_of_first
 
 CANDIDATES = 10

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from perfrdiff import metrics
-from perfrdiff.data.react import (
+from perfrdiff.data.react2024.dataset import (
     FRAMES,
     ReactData,
     emotion_path,
@@ -18,8 +17,9 @@ from perfrdiff.data.react import (
     read_index,
 )
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import affect_attributes
-from perfrdiff.metrics import Scores
+from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.metrics import challenge as metrics
+from perfrdiff.metrics.challenge import Scores
 from perfrdiff.reactor import Reactions, Reactor
 
 METHODS = ("this listener", "generic", "ground truth", "random", "mime", "nearest neighbour", "mean sequence")
@@ -213,7 +213,7 @@ def markdown(report: Report) -> str:
     lines = [
         f"{report.weights} on {report.clips} clips ({report.split}), {report.samples} samples each. FRCorr and FRDist "
         f"take the {report.neighbours} neighbours ({report.matrix}); as published they are sums over samples, in the "
-        "sound table means. FRSyn is told twice because the published one is faulty (perfrdiff/metrics.py).",
+        "sound table means. FRSyn is told twice because the published one is faulty (perfrdiff/metrics/challenge.py).",
     ]
     for title, column in (("As published", "published"), ("Sound", "sound")):
         lines += ["", f"| {title} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]

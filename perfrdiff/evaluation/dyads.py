@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfrdiff.data.habits import Habits, draw_habits
-from perfrdiff.data.simulated import SimulatedSpeaker, simulate_listener, simulate_speaker
-from perfrdiff.evaluation.habits import LEVELS, signature
+from perfrdiff.behaviour.signature import LEVELS, signature
+from perfrdiff.coefficients import FPS
+from perfrdiff.data.simulator.conversation import SimulatedSpeaker, simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import Habits, draw_habits
 from perfrdiff.evaluation.recognition import PersonClassifier
-from perfrdiff.features.affect import affect_attributes
-from perfrdiff.features.coefficients import FPS
+from perfrdiff.features.attributes import affect_attributes
 
 HELD_OUT = 990_000  # first number of every seed here; training seeds begin with small numbers
 POOL, BANK, DYAD = 1, 2, 3  # second number of a seed

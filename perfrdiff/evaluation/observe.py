@@ -6,14 +6,14 @@ The generator is called through `Reactor.set_listener`, `react` and `style_of` a
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from perfrdiff import metrics
-from perfrdiff.counted_habits import quantities
-from perfrdiff.data.simulated import SimulatedSpeaker
+from perfrdiff.behaviour import events
+from perfrdiff.behaviour.signature import signature
+from perfrdiff.behaviour.statistics import quantities
+from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
+from perfrdiff.data.simulator.conversation import SimulatedSpeaker
 from perfrdiff.evaluation.dyads import DRIFT_EVERY, GALLERY, Dyad, World, after, draw_dyad, style_of_person
-from perfrdiff.evaluation.habits import signature
-from perfrdiff.features import events
-from perfrdiff.features.affect import affect_attributes
-from perfrdiff.features.coefficients import CHANNEL, FPS, ROTATION
+from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.metrics import challenge as metrics
 from perfrdiff.reactor import Reactor
 
 Record = dict[str, np.ndarray]

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from perfrdiff.counted_habits import HABITS, quantities, read_habits
-from perfrdiff.data.simulated import Event, SimulatedSpeaker, simulate_speaker
+from perfrdiff.behaviour import events
+from perfrdiff.behaviour.statistics import HABITS, quantities, read_habits
+from perfrdiff.coefficients import FPS
+from perfrdiff.data.simulator.conversation import Event, SimulatedSpeaker, simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import intervals
 from perfrdiff.evaluation.behaviour import Row
 from perfrdiff.evaluation.dyads import HELD_OUT
 from perfrdiff.evaluation.observe import _follows
-from perfrdiff.features import events
 from perfrdiff.features.clip import Speaker, read_speaker
-from perfrdiff.features.coefficients import FPS
 from perfrdiff.reactor import Reactor
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".m4v")

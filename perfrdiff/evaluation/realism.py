@@ -15,7 +15,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.input import open_input
+from perfrdiff.features.media.input import open_input
 
 SIZE = 299  # pixels, what Inception v3 takes
 BATCH = 32

@@ -10,8 +10,8 @@ from math import log
 import numpy as np
 from scipy.fft import rfft
 
+from perfrdiff.coefficients import FPS
 from perfrdiff.errors import InputError
-from perfrdiff.features.coefficients import FPS
 
 __all__ = ["LOWEST_RATE", "MFCC_WIDTH", "mfcc"]
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from perfrdiff.behaviour.card import Habits, measure_habits
+from perfrdiff.coefficients import FPS, ROTATION
 from perfrdiff.errors import InputError
-from perfrdiff.features.affect import affect_attributes
-from perfrdiff.features.affect_network import NETWORK_WIDTH, AffectNetwork, present
+from perfrdiff.features.attribute_network import NETWORK_WIDTH, AffectNetwork, present
+from perfrdiff.features.attributes import affect_attributes
 from perfrdiff.features.audio import mfcc
-from perfrdiff.features.coefficients import FPS, ROTATION
-from perfrdiff.features.habits import Habits, measure_habits
-from perfrdiff.features.input import Media, Source, as_media
-from perfrdiff.features.media import LONGEST_SECONDS
-from perfrdiff.features.signals import QUALITIES
-from perfrdiff.features.sound import RATE, Sound
-from perfrdiff.features.talking import listening_part
-from perfrdiff.features.tracking import FaceStill, quarter_turns_of, track_image, track_video
+from perfrdiff.features.media.input import Media, Source, as_media
+from perfrdiff.features.media.sound import RATE, Sound
+from perfrdiff.features.media.video import LONGEST_SECONDS
+from perfrdiff.features.speech_activity import listening_part
+from perfrdiff.features.tracking.face_track import FaceStill, quarter_turns_of, track_image, track_video
+from perfrdiff.features.tracking.signals import QUALITIES
 
 __all__ = ["Listener", "Speaker", "read_listener", "read_speaker"]
 

@@ -1,7 +1,7 @@
 """Where the published code does something that is a defect, each as one named option; False is the corrected way.
 
 The numbers are those of the quirks in docs/method.md 12. Metrics have their own two columns, see
-`perfrdiff.metrics`. Light to import: the shell's --help stands on it.
+`perfrdiff.metrics.challenge`. Light to import: the shell's --help stands on it.
 """
 
 from dataclasses import dataclass, field, fields

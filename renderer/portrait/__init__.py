@@ -6,10 +6,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ..errors import RenderError
-from ..face_model import FaceModel
-from ..resources import checkpoint_folder
-from .warp import WarpAnimator
+from renderer.errors import RenderError
+from renderer.face_model import FaceModel
+from renderer.portrait.warp import WarpAnimator
+from renderer.resources import checkpoint_folder
 
 __all__ = ["ANIMATORS", "PortraitAnimator", "WarpAnimator", "pirender_weights", "portrait_animator"]
 
@@ -41,7 +41,7 @@ def pirender_weights(folder: Path | None = None) -> Path | None:
 
     folder: where they may lie; None: `renderer.resources.checkpoint_folder`.
     """
-    from .pirender.weights import find  # torch takes seconds to import: not for those who draw a mesh
+    from renderer.portrait.pirender.weights import find  # torch takes seconds to import: not for those who draw a mesh
 
     return find(folder or checkpoint_folder())
 
@@ -66,6 +66,6 @@ def portrait_animator(
                 "cur_model_fold.pth` puts the published ones there."
             )
         return WarpAnimator(face, size)
-    from .pirender.animator import PIRenderAnimator
+    from renderer.portrait.pirender.animator import PIRenderAnimator
 
     return PIRenderAnimator(weights, size, device)

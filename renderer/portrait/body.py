@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .framing import head_axes
-from .topology import CHIN, EAR_LEFT, EAR_RIGHT, FACE_LANDMARKS, OVAL
+from renderer.portrait.framing import head_axes
+from renderer.portrait.topology import CHIN, EAR_LEFT, EAR_RIGHT, FACE_LANDMARKS, OVAL
 
 _DISTANCES = np.array([0.05, 0.1, 0.16, 0.23, 0.31, 0.40, 0.5, 0.62, 0.76, 0.92, 1.15, 1.45, 1.9])
 """Rings, in face heights from the outline of the face; the last lies beyond the corners of the frame."""

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..compiled import compiled
+from renderer.compiled import compiled
 
 
 @compiled

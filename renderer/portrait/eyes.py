@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from .drawing import blend, coverage, stroke, window
-from .framing import Framed
-from .topology import EyeIndices
+from renderer.portrait.drawing import blend, coverage, stroke, window
+from renderer.portrait.framing import Framed
+from renderer.portrait.topology import EyeIndices
 
 LOOK = np.array([0.20, 0.14])  # of the eye's width: iris travel of a full look across and down
 CLOSED_LINE = 0.14  # where the lids meet, from the lower margin towards the upper one

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..errors import RenderError
-from .topology import CHIN, FOREHEAD, LANDMARKS, OVAL
+from renderer.errors import RenderError
+from renderer.portrait.topology import CHIN, FOREHEAD, LANDMARKS, OVAL
 
 FACE_HEIGHT = 0.47  # forehead to chin, of the frame's height
 FACE_CENTRE = 0.49  # of the frame's height: hair needs a little less room than the shoulders

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from .body import Body
-from .framing import Framed, head_axes
-from .motion import Motion, MotionSource
-from .topology import (
+from renderer.portrait.body import Body
+from renderer.portrait.framing import Framed, head_axes
+from renderer.portrait.motion import Motion, MotionSource
+from renderer.portrait.topology import (
     CHIN,
     EAR_LEFT,
     EAR_RIGHT,
@@ -17,7 +17,7 @@ from .topology import (
     face_triangles,
     hole_triangles,
 )
-from .untangle import signed_areas, unfold
+from renderer.portrait.untangle import signed_areas, unfold
 
 CAMERA = 6.5  # face heights from the camera to the head: 1.3 m for a 20 cm face, as FaceVerse's camera stands
 PIVOT_DOWN = 0.30  # of the face's height below its middle, at ear-lobe level, where the skull sits on the neck

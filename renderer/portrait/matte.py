@@ -5,10 +5,10 @@ import hashlib
 import cv2
 import numpy as np
 
-from ..errors import RenderError
-from ..resources import asset
-from .framing import head_axes
-from .topology import OVAL
+from renderer.errors import RenderError
+from renderer.portrait.framing import head_axes
+from renderer.portrait.topology import OVAL
+from renderer.resources import asset
 
 MODEL = asset("segmenter/selfie_segmentation.tflite")
 MODEL_SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"

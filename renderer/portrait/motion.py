@@ -5,9 +5,9 @@ from math import pi
 
 import numpy as np
 
-from ..coefficients import sane_coefficients
-from ..errors import RenderError
-from ..face_model import (
+from renderer.coefficients import sane_coefficients
+from renderer.errors import RenderError
+from renderer.face_model import (
     COEFFICIENT_NAMES,
     EXPRESSION_NAMES,
     REACT_TRANSLATION,
@@ -15,7 +15,7 @@ from ..face_model import (
     neutral_coefficients,
     rotation,
 )
-from .topology import FACE_LANDMARKS, LIP_CONTOURS
+from renderer.portrait.topology import FACE_LANDMARKS, LIP_CONTOURS
 
 CHANNEL = {name: index for index, name in enumerate(COEFFICIENT_NAMES)}
 EXPRESSIONS = len(EXPRESSION_NAMES)

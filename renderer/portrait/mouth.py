@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from ..compiled import compiled
-from .drawing import blend, coverage, window
-from .framing import Framed
-from .topology import LIPS_LOWER_INNER, LIPS_UPPER_INNER
+from renderer.compiled import compiled
+from renderer.portrait.drawing import blend, coverage, window
+from renderer.portrait.framing import Framed
+from renderer.portrait.topology import LIPS_LOWER_INNER, LIPS_UPPER_INNER
 
 SHUT = 0.045  # gap / mouth width below which the photo's mouth counts as closed (landmarks jitter by that much)
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .framing import head_axes
+from renderer.portrait.framing import head_axes
 
 # Of the padded picture, twice how far beyond the matte no background is trusted: round the hair for the strands that
 # the matte leaves out; at the shoulders less, but with 0.006 an astronaut's ring left a copy of its rim behind.

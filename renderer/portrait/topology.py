@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from ..resources import asset
+from renderer.resources import asset
 
 LANDMARKS = 478  # 468 of the face, then 5 for each iris (centre first): right eye 468…472, left eye 473…477
 FACE_LANDMARKS = 468

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..compiled import compiled
-from .topology import FACE_LANDMARKS, OVAL
+from renderer.compiled import compiled
+from renderer.portrait.topology import FACE_LANDMARKS, OVAL
 
 _ROUNDS = 60
 _LEAST = 0.04  # of the mean triangle's area that every triangle must have

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from ..coefficients import sane_coefficients
-from ..errors import RenderError
-from ..face_model import FaceModel
-from .drawing import compose, rasterise
-from .eyes import Eye
-from .framing import frame_photo
-from .geometry import Geometry, Spot
-from .matte import person_matte
-from .motion import Motion, MotionSource, PhotoMotion
-from .mouth import Mouth, shut_lips
-from .plate import clean_plate, with_strands
-from .topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
-from .untangle import untangled
+from renderer.coefficients import sane_coefficients
+from renderer.errors import RenderError
+from renderer.face_model import FaceModel
+from renderer.portrait.drawing import compose, rasterise
+from renderer.portrait.eyes import Eye
+from renderer.portrait.framing import frame_photo
+from renderer.portrait.geometry import Geometry, Spot
+from renderer.portrait.matte import person_matte
+from renderer.portrait.motion import Motion, MotionSource, PhotoMotion
+from renderer.portrait.mouth import Mouth, shut_lips
+from renderer.portrait.plate import clean_plate, with_strands
+from renderer.portrait.topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
+from renderer.portrait.untangle import untangled
 
 SMALLEST, LARGEST = 64, 1024
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from perfrdiff.models.layers import sine_table
-from perfrdiff.published.checks_full_size import recipe_weights
-from perfrdiff.published.variants import PublishedFile, shape_tables
+from perfrdiff.published.conformance.full_size import recipe_weights
+from perfrdiff.published.weights.variants import PublishedFile, shape_tables
 
 SMALLER = {
     512: 32, 1536: 96, 1024: 48, 537: 57, 570: 90, 128: 8, 4096: 256, 2048: 128, 50: 10, 5000: 60,

@@ -3,9 +3,9 @@
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.data.normalizer import Normalizer
-from perfrdiff.features.coefficients import neutral
+from perfrdiff.coefficients import neutral
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.normalizer import Normalizer
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.sampling import SamplingOptions

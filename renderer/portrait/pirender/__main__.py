@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from ...errors import RenderError
-from ...resources import checkpoint_folder
-from .weights import IMPORTED, import_checkpoint
+from renderer.errors import RenderError
+from renderer.portrait.pirender.weights import IMPORTED, import_checkpoint
+from renderer.resources import checkpoint_folder
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...coefficients import sane_coefficients
-from ...errors import RenderError
-from ..framing import frame_photo
-from .network import BEFORE, Network, Source
-from .weights import read
+from renderer.coefficients import sane_coefficients
+from renderer.errors import RenderError
+from renderer.portrait.framing import frame_photo
+from renderer.portrait.pirender.network import BEFORE, Network, Source
+from renderer.portrait.pirender.weights import read
 
 REACT_PICTURE, ORIGINAL_PICTURE = 224, 256  # pixels the weights were trained on
 GPU_BATCH = 16  # frames of one run; on a CPU one at a time is fastest (docs/method.md 13.12)

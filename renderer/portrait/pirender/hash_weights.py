@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .sizes import Sizes, shapes
+from renderer.portrait.pirender.sizes import Sizes, shapes
 
 LOUDER = {"mlp_gamma.weight": 1.5, "mlp_beta.weight": 1.5, "warpping_net.flow_out.2.weight": 2.0}
 

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .plain import EPSILON, SLOPE, deformation, sample
-from .sizes import DILATION, MAPPING_STEPS, WINDOW, Sizes, climb_stages
-from .winograd import convolved, fits, transformed_filter
+from renderer.portrait.pirender.plain import EPSILON, SLOPE, deformation, sample
+from renderer.portrait.pirender.sizes import DILATION, MAPPING_STEPS, WINDOW, Sizes, climb_stages
+from renderer.portrait.pirender.winograd import convolved, fits, transformed_filter
 
 BEFORE = WINDOW // 2  # frames that a window reaches to either side
 KERNEL = 7

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .sizes import MAPPING_STEPS, Sizes, climb_stages
+from renderer.portrait.pirender.sizes import MAPPING_STEPS, Sizes, climb_stages
 
 SLOPE = 0.1  # of every leaky ReLU
 EPSILON = 1e-5  # of every normalisation

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...errors import RenderError
-from .sizes import ORIGINAL_WIDTH, REACT_WIDTH, Sizes, is_dead, read_sizes, shapes
+from renderer.errors import RenderError
+from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, REACT_WIDTH, Sizes, is_dead, read_sizes, shapes
 
 TABLES = ("state_dict", "net_G_ema", "net_G")  # where a checkpoint keeps the weights, best first
 PREFIX = "module."  # of a network that was saved out of its data-parallel wrapper

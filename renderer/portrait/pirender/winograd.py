@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...compiled import compiled
+from renderer.compiled import compiled
 
 TILE = 4  # pixels of the result per tile and axis
 PATCH = 6

@@ -1,0 +1,1 @@
+"""Nods, blinks and smiles: found, counted, shown and compared."""

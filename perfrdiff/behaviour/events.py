@@ -1,0 +1,143 @@
+"""Nods, blinks, smiles and brow movements in a clip, found as in the statistics the simulator is calibrated by.
+
+Thresholds are those of docs/method.md 15.12, so that shapes can be compared with its ranges. One
+difference: a stroke's time is its 10 to 90 % time / 0.8, because a plateau before or after it has no edge of its own.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+from scipy.signal import find_peaks, peak_widths, savgol_filter
+
+from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
+
+SMOOTHING = 5  # frames of the Savitzky-Golay filter, 0.2 s (docs/method.md 15.12: 0.16 s at 30 and 60 per second)
+STROKE_DEGREES = 1.5
+STROKE_SECONDS = (0.06, 0.6)
+STROKE_GAP = 0.3  # seconds between strokes of one burst
+BLINK_PROMINENCE = 0.2
+HUMP = 0.08  # of a blendshape
+
+
+@dataclass(frozen=True)
+class Nods:
+    """Bursts of nodding, one entry each."""
+
+    start: np.ndarray  # (n,) seconds
+    strokes: np.ndarray  # (n,) half cycles
+    size: np.ndarray  # (n,) degrees peak to peak, mean of its strokes
+    frequency: np.ndarray  # (n,) Hz
+
+
+@dataclass(frozen=True)
+class Blinks:
+    """One entry per blink."""
+
+    time: np.ndarray  # (n,) seconds, of the peak
+    peak: np.ndarray  # (n,) blendshape weight
+    width: np.ndarray  # (n,) seconds, full width at half maximum
+    closing: np.ndarray  # (n,) seconds, 10 to 90 %
+    opening: np.ndarray  # (n,) seconds, 90 to 10 %
+
+
+@dataclass(frozen=True)
+class Humps:
+    """Rises and falls of a blendshape, one entry each."""
+
+    start: np.ndarray  # (n,) seconds, where 10 % of the rise is reached
+    size: np.ndarray  # (n,) rise
+    onset: np.ndarray  # (n,) seconds, 10 to 90 % of the rise
+    length: np.ndarray  # (n,) seconds, 10 % of the rise to 10 % of the fall
+
+
+@njit(cache=True)
+def _turning_points(x: np.ndarray, threshold: float) -> np.ndarray:
+    """Indices of the alternating extremes of x between which it moves by at least `threshold`."""
+    found = np.empty(len(x), np.int64)
+    count, low, high, direction = 0, 0, 0, 0
+    for i in range(1, len(x)):
+        if direction >= 0 and x[i] > x[high]:
+            high = i
+        if direction <= 0 and x[i] < x[low]:
+            low = i
+        if direction >= 0 and x[high] - x[i] >= threshold:
+            found[count], count = high, count + 1
+            direction, low = -1, i
+        elif direction <= 0 and x[i] - x[low] >= threshold:
+            found[count], count = low, count + 1
+            direction, high = 1, i
+    if direction != 0:
+        found[count], count = (high if direction > 0 else low), count + 1
+    return found[:count]
+
+
+def _edges(x: np.ndarray, a: int, b: int) -> tuple[int, int]:
+    """The last frame of the stroke a … b within 10 % of its beginning and the first beyond 90 %."""
+    share = (x[a : b + 1] - x[a]) / (x[b] - x[a])
+    late = int(np.argmax(share >= 0.9))
+    early = int(np.flatnonzero(share[: late + 1] <= 0.1)[-1])
+    return a + early, a + late
+
+
+def nods(clip: np.ndarray) -> Nods:
+    """Bursts of at least two strokes of the head's pitch in a clip (frames, 58)."""
+    angles = savgol_filter(np.degrees(clip[:, ROTATION].astype(np.float64)), SMOOTHING, 2, axis=0)
+    pitch = np.ascontiguousarray(angles[:, 0])
+    turns = _turning_points(pitch, STROKE_DEGREES)
+    strokes = []
+    for a, b in pairwise(turns):
+        first, last = _edges(pitch, a, b)
+        seconds = max(last - first, 1) / FPS / 0.8
+        size = abs(pitch[b] - pitch[a])
+        aside = np.ptp(angles[first : last + 1, 1:], axis=0).max()
+        if STROKE_SECONDS[0] <= seconds <= STROKE_SECONDS[1] and size > aside:
+            strokes.append((first, last, size))
+    bursts: list[list[tuple]] = []
+    for stroke in strokes:
+        if bursts and stroke[0] - bursts[-1][-1][1] <= STROKE_GAP * FPS:
+            bursts[-1].append(stroke)
+        else:
+            bursts.append([stroke])
+    rows = [
+        (burst[0][0] / FPS, len(burst), np.mean([s[2] for s in burst]),
+         len(burst) / 2 * FPS / (1.25 * max(burst[-1][1] - burst[0][0], 1)))
+        for burst in bursts if len(burst) >= 2
+    ]  # fmt: skip
+    return Nods(*np.array(rows, np.float64).reshape(-1, 4).T)
+
+
+def blinks(clip: np.ndarray) -> Blinks:
+    """Blinks in a clip (frames, 58): peaks of both lids' mean."""
+    lids = np.pad(_both(clip, "eyeBlink"), 1, mode="edge")
+    at, found = find_peaks(lids, prominence=BLINK_PROMINENCE)
+    if not len(at):
+        return Blinks(*np.zeros((5, 0)))
+    given = (found["prominences"], found["left_bases"], found["right_bases"])
+    half, top, foot = (peak_widths(lids, at, level, given) for level in (0.5, 0.1, 0.9))
+    rows = (at - 1, lids[at] * FPS, half[0], top[2] - foot[2], foot[3] - top[3])
+    return Blinks(*(np.asarray(row) / FPS for row in rows))
+
+
+def humps(clip: np.ndarray, name: str, threshold: float = HUMP) -> Humps:
+    """Rises by at least `threshold` of a blendshape (or of the mean of its left and right) that fall again."""
+    x = np.ascontiguousarray(savgol_filter(_both(clip, name), SMOOTHING, 2))
+    turns = _turning_points(x, threshold)
+    rows = []
+    for a, b, c in zip(turns[:-2], turns[1:-1], turns[2:], strict=True):
+        if x[b] > x[a]:
+            first, top = _edges(x, a, b)
+            _, last = _edges(x, b, c)
+            rows.append((first / FPS, x[b] - x[a], (top - first) / FPS, (last - first) / FPS))
+    return Humps(*np.array(rows, np.float64).reshape(-1, 4).T)
+
+
+def smiles(clip: np.ndarray) -> Humps:
+    """Smiles in a clip (frames, 58)."""
+    return humps(clip, "mouthSmile")
+
+
+def _both(clip: np.ndarray, name: str) -> np.ndarray:
+    columns = [CHANNEL[name]] if name in CHANNEL else [CHANNEL[name + "Left"], CHANNEL[name + "Right"]]
+    return clip[:, columns].astype(np.float64).mean(axis=1)

@@ -1,0 +1,167 @@
+"""`python -m perfrdiff evaluate`: what weights are worth, on simulated dyads or on a data set."""
+
+import argparse
+import json
+import math
+import os
+from dataclasses import fields
+from pathlib import Path
+
+from perfrdiff.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m perfrdiff evaluate`."""
+    ways = parser.add_subparsers(title="what to evaluate on", metavar="WHAT", required=True)
+    _add_demo(ways)
+    _add_data(ways)
+
+
+def _shared(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--weights", default="demo", metavar="NAME", help="name or path of the weights (default: demo)"
+    )
+    command.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    command.add_argument("--out", type=Path, metavar="DIR", help="also write the table (.md, .json) and plots there")
+    command.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: those of the weights)")
+    command.add_argument("--guidance", type=float, metavar="X", help="guidance scale (default: that of the weights)")
+
+
+def _add_demo(ways) -> None:
+    command = ways.add_parser(
+        "demo",
+        help="simulated dyads with known truth",
+        description="Measure on held-out simulated dyads whether the reactions listen, differ, are somebody and are "
+        "plausible, with 95 %% bootstrap intervals over persons. For a quick look: --persons 16 --samples 2 "
+        "--speakers 1 --no-long-style.",
+    )
+    command.set_defaults(run=run_demo)
+    _shared(command)
+    command.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    command.add_argument("--persons", type=int, default=200, metavar="N", help="held-out persons (default: 200)")
+    command.add_argument("--speakers", type=int, default=3, metavar="N", help="speakers per person (default: 3)")
+    command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions to each (default: 10)")
+    command.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length of a clip (default: 30)")
+    command.add_argument("--truth-clips", type=int, default=16, metavar="N", help="clips for the true habits")
+    command.add_argument("--pool", type=int, default=24, metavar="N", help="speakers of those clips")
+    command.add_argument("--redraws", type=int, default=10, metavar="N", help="the simulator's own reactions")
+    command.add_argument(
+        "--bank-persons", type=int, default=300, metavar="N", help="persons the classifier learns from"
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other dyads")
+    command.add_argument(
+        "--no-long-style", dest="long_style", action="store_false", help="leave the 2-minute style out"
+    )
+    command.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep every person's record there: a killed run goes on"
+    )
+    command.add_argument(
+        "--real", type=Path, metavar="DIR", help="also react to the videos of real people in this folder"
+    )
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Measure, print the table, write the files."""
+    from perfrdiff.cli.progress import shown
+    from perfrdiff.evaluation import behaviour, demo, plots  # torch takes seconds to import: not before --help
+    from perfrdiff.evaluation.dyads import Setting
+
+    given = {field.name: getattr(options, field.name) for field in fields(Setting) if hasattr(options, field.name)}
+    setting = Setting(**given)
+    out = _folder(options.out)
+    if options.workers < 1:
+        raise InputError(f"--workers is {options.workers}; at least 1 is needed.")
+    table = demo.measure(
+        options.weights, setting, device=options.device, workers=options.workers, keep=options.keep,
+        progress=shown("persons"),
+    )  # fmt: skip
+    if options.real is not None:
+        from perfrdiff.evaluation import real
+
+        table += real.measure(options.weights, options.real, device=options.device, samples=options.samples)
+    text = behaviour.markdown(table)
+    print(f"Weights {options.weights}, {setting.persons} persons, {setting.speakers} speakers each, {setting.samples} "
+          f"samples of {setting.seconds:g} s.\n\n{text}")  # fmt: skip
+    if out is not None:
+        (out / "behaviour.md").write_text(text + "\n", encoding="utf-8")
+        (out / "behaviour.json").write_text(_json(behaviour.as_json(table)) + "\n", encoding="utf-8")
+        plots.habits(table, out / "habits.png")
+    return 0
+
+
+def _json(found: object) -> str:
+    """Indented JSON, with null for what is not a number."""
+
+    def clean(value):
+        if isinstance(value, dict):
+            return {key: clean(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [clean(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(clean(found), indent=1)
+
+
+def _folder(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; --out needs a folder.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _add_data(ways) -> None:
+    command = ways.add_parser(
+        "data",
+        help="a data set in the layout of REACT 2024",
+        description="All metrics of the challenge, as published and sound, with baselines, on one split of REACT 2024 "
+        "or of a folder that 'simulate' wrote.",
+    )
+    command.set_defaults(run=run_data)
+    _shared(command)
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="REACT 2024's 'data' folder")
+    command.add_argument("--split", choices=("train", "val", "test"), default="test")
+    command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions per clip (default: 10)")
+    command.add_argument("--personal", action="store_true", help="the person-specific index and neighbour matrix")
+    command.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="only these (default: all)")
+    command.add_argument("--seed", type=int, default=0, metavar="N")
+    pictures = command.add_argument_group("FRRea, of videos rendered before")
+    pictures.add_argument("--rendered", type=Path, metavar="DIR", help="videos of this listener's reactions")
+    pictures.add_argument("--real", type=Path, metavar="DIR", help="videos of real listeners")
+    pictures.add_argument("--inception", type=Path, metavar="FILE", help="the feature network as TorchScript")
+
+
+def run_data(options: argparse.Namespace) -> int:
+    """Score a split, print the tables, write the files."""
+    from dataclasses import asdict, replace
+
+    from perfrdiff.cli.progress import shown
+    from perfrdiff.evaluation import dataset, plots, realism
+    from perfrdiff.reactor import Reactor
+
+    pictures = (options.inception, options.rendered, options.real)
+    methods = options.methods or dataset.METHODS
+    if any(pictures) and not all(pictures):
+        raise InputError("FRRea needs all of --rendered, --real and --inception.")
+    if any(pictures) and dataset.METHODS[0] not in methods:
+        raise InputError(f"FRRea is that of the method '{dataset.METHODS[0]}', which --methods leaves out.")
+    out = _folder(options.out)
+    found = realism.realism(*pictures, options.device) if all(pictures) else None
+    reactor = Reactor.load(options.weights, options.device)
+    report = dataset.evaluate(
+        reactor, options.data, options.split, samples=options.samples, personal=options.personal, limit=options.limit,
+        methods=methods, steps=options.steps, guidance=options.guidance, seed=options.seed,
+        progress=shown("clips"),
+    )  # fmt: skip
+    if found is not None:
+        lines = [replace(line, frrea=found) if line.method == "this listener" else line for line in report.lines]
+        report = replace(report, lines=tuple(lines))
+    text = dataset.markdown(report)
+    print(text)
+    if out is not None:
+        (out / "metrics.md").write_text(text + "\n", encoding="utf-8")
+        (out / "metrics.json").write_text(_json(asdict(report)) + "\n", encoding="utf-8")
+        plots.scores(report, out / "metrics.png")
+    return 0

@@ -1,0 +1,112 @@
+"""The shell's commands of this room: features, people, habits."""
+
+import argparse
+from pathlib import Path
+
+from perfrdiff.errors import InputError
+
+__all__ = ["add_commands"]
+
+LAYOUTS = ("table", "react2024")
+
+
+def add_commands(commands) -> None:
+    """Add the commands to an argparse subparsers object. Nothing heavy is imported before one of them runs."""
+    command = commands.add_parser(
+        "features",
+        help="read a video into a file of numbers",
+        description="Write the 58 coefficients, 25 affect attributes, 78 MFCCs and the quality of every frame of a "
+        "video (or of a Live Link Face or OpenFace table). 'react' takes the file in place of the video.",
+    )
+    _add_video(command)
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help=".npz or .csv; with --layout react2024 a folder"
+    )
+    command.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default="table",
+        help="react2024: 3D_FV_files, Emotion and Audio_files (default: table)",
+    )
+    command.add_argument(
+        "--match-react",
+        action="store_true",
+        help="shift and stretch every channel to the mean and spread of the REACT 2024 data, for the paper's weights",
+    )
+    command.add_argument(
+        "--affect-network",
+        type=Path,
+        metavar="FILE.onnx",
+        help="reads valence, arousal and expressions in place of the rules (perfrdiff/features/attribute_network.py says "
+        "what it must look like; default: checkpoints/affect.onnx where it is there)",
+    )
+    command.set_defaults(run=_features)
+
+    command = commands.add_parser(
+        "people", help="number the people of a video", description="Write a picture with a number at each face."
+    )
+    _add_video(command, person=False)
+    command.add_argument("--out", type=Path, required=True, metavar="PICTURE", help="for example people.png")
+    command.set_defaults(run=_people)
+
+    command = commands.add_parser(
+        "habits",
+        help="measure how somebody listens",
+        description="Nods, smiles, blinks, gaze and pose of a listener's video or features file, where nobody talks.",
+    )
+    _add_video(command)
+    command.set_defaults(run=_habits)
+
+
+def _add_video(command: argparse.ArgumentParser, person: bool = True) -> None:
+    command.add_argument("video", type=Path, metavar="VIDEO", help="a video of 1 to 120 seconds")
+    if person:
+        command.add_argument(
+            "--person", type=int, metavar="N", help="whom to follow, as 'people' numbers them (default: the largest)"
+        )
+
+
+def _features(options: argparse.Namespace) -> int:
+    from perfrdiff.features.clip import read_speaker
+    from perfrdiff.features.match_react import matched_to_react
+    from perfrdiff.features.tables import FeatureTable, write_react_layout, write_table
+    from perfrdiff.features.tracking.signals import QUALITIES
+
+    if options.layout == "table" and options.out.suffix not in (".npz", ".csv"):
+        raise InputError(f"{options.out.name} ends in neither .npz nor .csv; name the features file with one of them.")
+    speaker = read_speaker(options.video, person=options.person, affect_network=options.affect_network)
+    coefficients = speaker.coefficients
+    if options.match_react:
+        coefficients = matched_to_react(coefficients)
+    table = FeatureTable(coefficients, speaker.affect, speaker.audio, speaker.quality, speaker.sound is not None)
+    if options.layout == "react2024":
+        written = write_react_layout(options.out, options.video.stem, table, speaker.sound)
+    else:
+        write_table(options.out, table)
+        written = [options.out]
+    for note in speaker.notes:
+        print(f"Note: {note}")
+    shares = [f"{(speaker.quality == index).mean():.0%} {name}" for index, name in enumerate(QUALITIES)]
+    print(f"{len(coefficients)} frames ({', '.join(shares)}): {', '.join(str(path) for path in written)}")
+    return 0
+
+
+def _people(options: argparse.Namespace) -> int:
+    from perfrdiff.features.tracking.people import write_preview
+
+    count = write_preview(options.video, options.out)
+    print(f"{count} {'person' if count == 1 else 'people'} can be followed; 1 is the default: {options.out}")
+    return 0
+
+
+def _habits(options: argparse.Namespace) -> int:
+    from perfrdiff.features.clip import read_listener
+
+    listener = read_listener(options.video, person=options.person)
+    if listener.habits is None:
+        raise InputError(f"{options.video.name} is a photo; habits need a video.")
+    for note in listener.notes:
+        print(f"Note: {note}")
+    for name, value in listener.habits.rows():
+        print(f"{name:12}{value}")
+    return 0

@@ -1,0 +1,119 @@
+"""The shell's command `react`: its options are the fields of `ReactRequest`, with their defaults, ranges and words."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest, Setting
+
+GROUPS = {"files": "files", "reactions": "reactions", "pictures": "pictures", "run": "run"}
+FORMER_NAMES = {
+    "--speaker-person": "--speaker-face-number", "--listener-person": "--listener-face-number", "--looks": "--views",
+    "--mesh-look": "--mesh-style", "--person": "--mesh-identity", "--guidance": "--guidance-scale",
+}  # fmt: skip
+"""Options of version 0.1.0 -> what they are called now; they are still taken, and a line says so."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one option for each field of `ReactRequest`, and --quiet."""
+    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
+    for name, setting in SETTINGS.items():
+        _add_option(groups[setting.group], name, setting)
+    groups["run"].add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def option(name: str) -> str:
+    """The option of a field of `ReactRequest`."""
+    return "--" + name.replace("_", "-")
+
+
+def current_names(arguments: Sequence[str]) -> list[str]:
+    """The arguments of `react` with options of earlier versions under their present names, told on stderr."""
+    renamed = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in FORMER_NAMES:
+            print(f"perfrdiff: {name} is called {FORMER_NAMES[name]} now.", file=sys.stderr)
+            argument = FORMER_NAMES[name] + equals + value
+        renamed.append(argument)
+    return renamed
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the reactions, telling on stdout what is done and what came out."""
+    given = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    request = ReactRequest(**given)
+    from perfrdiff.pipeline import run as pipeline
+
+    result = pipeline.react(request, None if options.quiet else ProgressLines().show)
+    if options.quiet:
+        return 0
+    for note in result.notes:
+        print(f"Note: {note}")
+    for name, value in result.habits:
+        print(f"Listener: {name.lower()} {value}")
+    if request.save_shift is not None:
+        print(f"The listener's shift: {request.save_shift} ({request.save_shift.stat().st_size / 1e3:.0f} kB)")
+    seconds = sum(result.stage_seconds.values())
+    print(f"{len(result.reactions)} reactions of {result.frames / 25:.1f} s in {seconds:.1f} s: {result.folder}")
+    return 0
+
+
+def _add_option(group: argparse._ArgumentGroup, name: str, setting: Setting) -> None:
+    """Values stay text here: `ReactRequest` converts and checks them, in the same words for every door."""
+    help_text = f"{setting.help}{_range(setting)}{_default(name)}"
+    required = name not in DEFAULTS
+    if setting.kind == "flag":
+        group.add_argument(option(name), action=argparse.BooleanOptionalAction, help=help_text)
+    elif setting.kind == "views":
+        group.add_argument(option(name), nargs="+", metavar=_braced(setting.choices), help=help_text)
+    elif setting.kind == "shifts":
+        group.add_argument(
+            option(name), nargs="+", action="append", metavar=(setting.placeholder, "SHARE"), help=help_text
+        )
+    elif setting.choices:
+        group.add_argument(option(name), metavar=_braced(setting.choices), help=help_text)
+    else:
+        group.add_argument(option(name), metavar=setting.placeholder, required=required, help=help_text)
+
+
+def _braced(choices: tuple) -> str:
+    """{a,b,c}, as argparse writes choices; given as such, it would refuse others in words of its own."""
+    return "{" + ",".join(map(str, choices)) + "}"
+
+
+def _range(setting: Setting) -> str:
+    if setting.low is None or setting.high is None or setting.high >= 2**31:
+        return ""
+    return f" [{setting.low:g} to {setting.high:g}]"
+
+
+def _default(name: str) -> str:
+    default = DEFAULTS.get(name)
+    if default is None or default == ():
+        return ""
+    if isinstance(default, bool):
+        words = "on" if default else "off"
+    elif isinstance(default, tuple):
+        words = " ".join(default)
+    else:
+        words = f"{default:g}" if isinstance(default, float) else str(default)
+    return f" (default: {words})"
+
+
+class ProgressLines:
+    """One line per stage on stdout, with its percentage where a terminal can show it move."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def show(self, stage: str, fraction: float) -> None:
+        """Called with the stage's name and the fraction of the whole run that is done, 0 … 1."""
+        if sys.stdout.isatty():
+            end = "\n" if fraction >= 1 else ""
+            print(f"\r\033[K{fraction:4.0%}  {stage}", end=end, flush=True)
+        elif stage != self._stage:
+            print(stage, flush=True)
+        self._stage = stage

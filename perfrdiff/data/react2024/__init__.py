@@ -1,0 +1,1 @@
+"""The REACT 2024 data set: read, written, and its neighbours of appropriate reactions."""

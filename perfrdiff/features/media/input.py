@@ -1,0 +1,168 @@
+"""What a person hands in: opened once, told apart by its content, probed once, and handed on.
+
+    with open_input("talk.mp4") as media:
+        for picture in media.frames(): ...
+        sound = media.sound()
+
+Everything that is read later is read through the one open file. Every reader has a position of its own, so that the
+pictures, the sound and a second look at the pictures may be read at the same time, in any threads.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+
+from perfrdiff.coefficients import FPS
+from perfrdiff.errors import InputError
+from perfrdiff.features.media.images import is_image, read_image
+from perfrdiff.features.media.local_file import LocalFile, open_local
+from perfrdiff.features.media.sound import Sound, read_sound
+from perfrdiff.features.media.video import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe, sample_frames
+from perfrdiff.features.tables import SNIFFED, FeatureTable, is_table, read_table
+
+__all__ = ["Media", "Source", "as_media", "open_input"]
+
+
+class Media:
+    """An open file and what it is. ``open_input`` makes it; use it in a ``with`` statement, or ``close`` it.
+
+    Attributes:
+        name: the file's name as it may stand in a sentence.
+        kind: by its content: "table" (a features file), "image" (a photo; an animation is one, too), else "video".
+        max_seconds: a longer video or features file is refused.
+    """
+
+    def __init__(self, file: LocalFile, max_seconds: float):
+        """file: closed by this object from now on. Raises as ``open_input``, except where the file is not opened."""
+        self.name, self.max_seconds = file.name, max_seconds
+        self._file = file
+        with file.reader() as reader:
+            head = reader.read(SNIFFED)
+        self.kind: Literal["table", "image", "video"] = "video"
+        if is_table(head):
+            self.kind = "table"
+        elif is_image(head):
+            self.kind = "image"
+        self._info = probe(file, max_seconds) if self.kind == "video" else None
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the video holds, as it was measured on opening.
+
+        Raises:
+            InputError: the file is no video. So do all that read a video: ``frames`` to ``sound``.
+        """
+        self.check_video()
+        return self._info
+
+    def check_video(self) -> None:
+        """Raise InputError where the file is no video."""
+        if self.kind != "video":
+            what = "a picture" if self.kind == "image" else "a features file"
+            raise InputError(f"{self.name} is {what}; a video is needed here.")
+
+    def image(self) -> np.ndarray:
+        """The photo, (H, W, 3) uint8 RGB, upright, long side at most 2048.
+
+        Raises:
+            InputError: as ``images.read_image``.
+        """
+        return read_image(self._file)
+
+    def table(self) -> FeatureTable:
+        """The numbers of a features file.
+
+        Raises:
+            InputError: as ``table.read_table``; longer than ``max_seconds``.
+        """
+        table = read_table(self._file)
+        frames = len(table.coefficients)
+        if frames > self.max_seconds * FPS:
+            raise InputError(
+                f"{self.name} lasts {frames / FPS:.1f} s; at most {self.max_seconds:g} s are used. Cut it, or raise "
+                "the setting max_seconds."
+            )
+        return table
+
+    def frame_reader(self, long_side: int = 1280, fps: float = FPS) -> FrameReader:
+        """The pictures of the video at a steady rate, of which a region can be chosen while they are read.
+
+        Args:
+            long_side: larger pictures are shrunk while decoding so that their long side is this many pixels.
+            fps: frames per second wanted.
+        """
+        return FrameReader(self._file, self.info, fps, self.max_seconds, long_side)
+
+    def frames(self, long_side: int = 1280, fps: float = FPS) -> Iterator[np.ndarray]:
+        """The pictures of the video at a steady rate, one after the other; for the arguments see ``frame_reader``.
+
+        Yields:
+            (H, W, 3) uint8 RGB, upright, square pixels, all of one size. Pictures that cannot be decoded are replaced
+            by the one before.
+
+        Raises:
+            InputError: at the end, when less than 1 s could be decoded.
+        """
+        return iter(self.frame_reader(long_side, fps))
+
+    def sample_frames(self, step: float, long_side: int) -> Iterator[np.ndarray]:
+        """Whole pictures for a first look, (H, W, 3) uint8 RGB: key frames spread over the video, then one every
+        ``step`` seconds."""
+        return sample_frames(self._file, self.info, step, long_side)
+
+    def frame_at(self, index: int, long_side: int = 1280, fps: float = FPS) -> np.ndarray:
+        """The whole picture that ``frames`` yields as number ``index``, (H, W, 3) uint8 RGB, by decoding up to it."""
+        return frame_at(self._file, self.info, index, long_side, fps)
+
+    def sound(self) -> Sound | None:
+        """The video's first sound track in step with the frames; None where there is none that can be decoded."""
+        return read_sound(self._file, self.info)
+
+    def close(self) -> None:
+        """Close the file; what is read afterwards raises ValueError."""
+        self._file.close()
+
+    def __enter__(self) -> "Media":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+Source = str | os.PathLike | Media
+"""A file, or one that is open already."""
+
+
+def open_input(path: str | os.PathLike, max_seconds: float = LONGEST_SECONDS) -> Media:
+    """Open a video, photo or features file; what is none of them is refused as a video.
+
+    Args:
+        path: a regular file on this machine; its content decides what it is, not its name.
+        max_seconds: a longer video is refused here, a longer features file when it is read.
+
+    Raises:
+        InputError: no such file, empty, or not readable; a video that cannot be used (``media.probe``).
+    """
+    file = open_local(path)
+    try:
+        return Media(file, max_seconds)
+    except BaseException:
+        file.close()
+        raise
+
+
+@contextmanager
+def as_media(source: Source, max_seconds: float = LONGEST_SECONDS) -> Iterator[Media]:
+    """An open file as it is, left open and with its own ``max_seconds``; a path opened, and closed at the end.
+
+    Raises:
+        InputError: as ``open_input``.
+    """
+    if isinstance(source, Media):
+        yield source
+        return
+    with open_input(source, max_seconds) as media:
+        yield media

@@ -1,0 +1,236 @@
+"""The pictures of any common video file -> upright RGB frames at 25 per second, streamed.
+
+Time: second 0 is the earliest picture of the file. Output frame k shows what a player shows at k/25 s: the newest
+picture that has begun, or one that begins within half an output frame if that is nearer. So 30, 29.97 and 120 fps lose
+pictures, 1 fps repeats them, and variable rates keep their timing.
+
+Sizes are checked before decoding. ``input.open_input`` is the way in: it opens the file and probes it, once.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import av
+import numpy as np
+
+from perfrdiff.coefficients import FPS
+from perfrdiff.errors import InputError
+from perfrdiff.features.media.container import (
+    MOST_PIXELS,
+    audio_stream,
+    decode,
+    open_container,
+    packets,
+    picture_stream,
+)
+from perfrdiff.features.media.convert import Converter, Region, shown_size
+from perfrdiff.features.media.local_file import LocalFile
+
+__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "FrameReader", "VideoInfo", "frame_at", "probe", "sample_frames"]
+
+SHORTEST_SECONDS = 1.0
+LONGEST_SECONDS = 120.0  # the default of every ``max_seconds``
+SMALLEST_SIDE = 48  # pixels; a face in less cannot be tracked
+HIGHEST_FRAME_RATE = 480
+LONGEST_HOLD = 0.5  # seconds a last picture is shown when its own duration is unknown
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds, measured by reading it through (not what its header claims)."""
+
+    name: str  # as it may be shown
+    width: int  # pixels as shown: upright, square pixels
+    height: int
+    frame_rate: float  # pictures per second on average
+    seconds: float  # length of the picture
+    start: float  # timestamp of the earliest picture, seconds; output time 0
+    has_audio: bool
+    key_times: tuple[float, ...]  # timestamps of the pictures that can be jumped to, seconds
+    promised_seconds: float | None  # the header's length where it is longer than what is there, else None
+
+
+def probe(file: LocalFile, max_seconds: float = LONGEST_SECONDS) -> VideoInfo:
+    """Read a video file through without decoding more than one picture, and refuse what cannot be used.
+
+    Raises:
+        InputError: no readable video, no picture track, shorter than 1 s, longer than ``max_seconds``, more than
+            36 megapixels or less than 48 px a side.
+    """
+    name = file.name
+    with open_container(file) as container:
+        stream = picture_stream(container, name)
+        _check_size(name, stream.codec_context.width, stream.codec_context.height)
+        stream.thread_type = "SLICE"  # frame threads would hold the first picture back
+        key_times: list[float] = []
+        first, count, length, start = None, 0, 0.0, float("inf")
+        latest: list[float] = []  # the last three timestamps; packets come in decoding order, not in time order
+        for packet in packets(container, stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            if first is None:
+                first = next(iter(decode(packet)), None)
+            if packet.is_keyframe and packet.pts is not None:
+                key_times.append(float(packet.pts * packet.time_base))
+            count += 1
+            if packet.pts is None:
+                continue
+            stamp = float(packet.pts * packet.time_base)
+            start = min(start, stamp)
+            if not latest or stamp > latest[-1]:
+                length = float((packet.duration or 0) * packet.time_base)
+            latest = sorted({*latest, stamp})[-3:]
+            if latest[-1] - start > max_seconds:
+                raise InputError(_too_long(name, max_seconds))
+            if count > HIGHEST_FRAME_RATE * (latest[-1] - start + 1):
+                raise InputError(f"{name} has more than {HIGHEST_FRAME_RATE} pictures per second and was not read.")
+        if first is None:
+            first = next((frame for frame in decode(None, stream)), None)
+        if first is None or not latest:
+            raise InputError(f"{name} holds no picture that can be decoded.")
+        seconds = latest[-1] - start + _last_length(length, np.diff(latest))
+        if seconds < SHORTEST_SECONDS - 1e-6:
+            raise InputError(f"{name} lasts {seconds:.1f} s; at least {SHORTEST_SECONDS:g} s are needed.")
+        if seconds > max_seconds + 1e-6:
+            raise InputError(_too_long(name, max_seconds))
+        width, height = shown_size(first, stream.sample_aspect_ratio)
+        _check_size(name, width, height)
+        promised = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        return VideoInfo(
+            name=name,
+            width=width,
+            height=height,
+            frame_rate=count / seconds,
+            seconds=seconds,
+            start=start,
+            has_audio=audio_stream(container) is not None,
+            key_times=tuple(key_times),
+            promised_seconds=promised if promised > 1.1 * seconds + 0.1 else None,
+        )
+
+
+class FrameReader:
+    """``frames`` with a window: iterate for the pictures; ``region`` may be changed between two of them.
+
+    Attributes:
+        region: (x, y, width, height) in shown pixels (``VideoInfo``), the part that is converted to RGB, or None for
+            the whole picture. Converting a region costs its own size, not the picture's.
+        held: the newest picture that has begun, as decoded; None before the first.
+    """
+
+    def __init__(
+        self,
+        file: LocalFile,
+        info: VideoInfo,
+        fps: float = FPS,
+        max_seconds: float = LONGEST_SECONDS,
+        long_side: int = 1280,
+    ):
+        self.region: Region | None = None
+        self._file, self._info, self._fps, self._max_seconds, self._long_side = file, info, fps, max_seconds, long_side
+        self._converter = Converter(info.width, info.height)
+        self.held: av.VideoFrame | None = None
+
+    def whole(self, long_side: int) -> np.ndarray:
+        """The whole of the picture that was yielded last, (H, W, 3) uint8 RGB."""
+        return self._converter.rgb(self.held, None, long_side)
+
+    def _picture(self) -> np.ndarray:
+        return self._converter.rgb(self.held, self.region, self._long_side)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        info, fps, half = self._info, self._fps, 0.5 / self._fps
+        ticks, held_time, gaps = 0, 0.0, (0.0, 0.0)
+        with open_container(self._file) as container:
+            for frame in _pictures(container, info.name):
+                time = (frame.time if frame.time is not None else held_time + info.start + 1 / fps) - info.start
+                if self.held is not None and time <= held_time:
+                    continue  # timestamps that run backwards
+                while self.held is not None and ticks / fps < time - 1e-6:
+                    now = ticks / fps
+                    if time - now < min(half, now - held_time):
+                        break  # the coming picture is nearer than the one held
+                    yield self._picture()
+                    ticks += 1
+                    if ticks / fps > self._max_seconds:
+                        raise InputError(_too_long(info.name, self._max_seconds))
+                gaps = (gaps[1], time - held_time) if self.held is not None else gaps
+                self.held, held_time = frame, time
+            if self.held is None:
+                raise InputError(f"{info.name} holds no picture that can be decoded.")
+            own = self.held.duration
+            length = float(own * self.held.time_base) if own and self.held.time_base else 0.0
+            end = min(held_time + _last_length(length, gaps), self._max_seconds)
+            while ticks / fps + half <= end + 1e-6:
+                yield self._picture()
+                ticks += 1
+        if ticks < SHORTEST_SECONDS * fps:
+            raise InputError(
+                f"Only {ticks / fps:.1f} s of {info.name} could be decoded; at least {SHORTEST_SECONDS:g} s are needed."
+            )
+
+
+def sample_frames(file: LocalFile, info: VideoInfo, step: float, long_side: int) -> Iterator[np.ndarray]:
+    """Whole pictures for a first look: key frames spread over the video, then one every ``step`` seconds.
+
+    Key frames are jumped to and cost little; the rest is decoded only as far as the caller goes on asking.
+    """
+    converter = Converter(info.width, info.height)
+    with open_container(file) as container:
+        stream = picture_stream(container, info.name)
+        spread = np.linspace(0, len(info.key_times) - 1, min(len(info.key_times), 12))
+        for time in np.array(info.key_times)[spread.round().astype(int)]:
+            try:
+                container.seek(int(time / stream.time_base) + 1, stream=stream)
+            except (av.FFmpegError, OSError, ValueError):
+                continue
+            frame = next((frame for packet in packets(container, stream) for frame in decode(packet)), None)
+            if frame is not None:
+                yield converter.rgb(frame, None, long_side)
+    with open_container(file) as container:
+        coming = step
+        for frame in _pictures(container, info.name):
+            if frame.time is not None and frame.time - info.start >= coming:
+                yield converter.rgb(frame, None, long_side)
+                coming = frame.time - info.start + step
+
+
+def frame_at(file: LocalFile, info: VideoInfo, tick: int, long_side: int, fps: float = FPS) -> np.ndarray:
+    """The whole picture that ``frames`` yields as number ``tick``, (H, W, 3) uint8 RGB, by decoding up to it."""
+    reader = FrameReader(file, info, fps, info.seconds + 1)
+    reader.region = (0, 0, 2, 2)  # nothing of the pictures before it is converted
+    for _ in itertools.islice(reader, tick + 1):
+        pass
+    return reader.whole(long_side)
+
+
+def _too_long(name: str, max_seconds: float) -> str:
+    return f"{name} is longer than {max_seconds:g} s; shorten it or raise the setting max_seconds."
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"{name} has {width} x {height} pixels; at most {MOST_PIXELS // 10**6} megapixels can be read."
+        )
+    if 0 < min(width, height) < SMALLEST_SIDE or not width or not height:
+        raise InputError(f"{name} has {width} x {height} pixels; at least {SMALLEST_SIDE} px a side are needed.")
+
+
+def _pictures(container: av.container.InputContainer, name: str) -> Iterator[av.VideoFrame]:
+    stream = picture_stream(container, name)
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = min(4, os.cpu_count() or 1)  # each thread holds pictures of its own
+    for packet in packets(container, stream):
+        if not packet.is_discard:
+            yield from decode(packet)
+
+
+def _last_length(own: float, gaps: Sequence[float]) -> float:
+    """Seconds the last picture is shown: its own duration, or the pace of the two before it where that is slower.
+
+    Files of variable rate often give the last picture a token duration; a single long gap is a lost picture instead.
+    """
+    return max(own, min(*gaps, LONGEST_HOLD)) if len(gaps) == 2 else own

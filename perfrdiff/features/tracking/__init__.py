@@ -1,0 +1,1 @@
+"""A face found and followed: landmarks, units, pose, and what is known of each frame."""

@@ -1,0 +1,146 @@
+"""MediaPipe's FaceLandmarker behind one small class: a picture in, faces with 478 landmarks and 52 units out.
+
+The one file that touches mediapipe. Version 0.10.32 opens no socket; later ones carry usage logging and are not for
+people's faces (docs/method.md 14.1).
+"""
+
+import contextlib
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import mediapipe
+import numpy as np
+from mediapipe.tasks.python import BaseOptions
+from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
+
+from perfrdiff.coefficients import EXPRESSION_NAMES
+from perfrdiff.errors import InputError
+from perfrdiff.features.tracking.pose import without_parallax
+from renderer.resources import asset
+
+__all__ = ["Face", "FaceTracker"]
+
+MODEL = asset("tracker/face_landmarker.task")
+MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+_stderr_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one picture."""
+
+    landmarks: np.ndarray  # (478, 3) float32, pixels of the picture: x right, y down, z away from the camera
+    expressions: np.ndarray  # (52,) float32, 0 … 1; tongueOut is 0
+    rotation: np.ndarray  # (3, 3), identity = upright and facing the camera, as seen along the ray to the face
+    position: np.ndarray  # (3,) centimetres as MediaPipe fits it: x right, y up, z negative; a view angle of 63°
+    centimetres_per_pixel: float  # at the face
+
+    @property
+    def box(self) -> np.ndarray:
+        """(4,) left, top, right, bottom of the landmarks, pixels."""
+        return np.concatenate([self.landmarks[:, :2].min(axis=0), self.landmarks[:, :2].max(axis=0)])
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(2,) middle of the box, pixels."""
+        return (self.box[:2] + self.box[2:]) / 2
+
+    @property
+    def size(self) -> float:
+        """Longer side of the box, pixels."""
+        return float((self.box[2:] - self.box[:2]).max())
+
+
+class FaceTracker:
+    """Finds up to ``faces`` faces in pictures; close it, or use it in a ``with`` statement.
+
+    Args:
+        streaming: True for consecutive frames of one clip, False for pictures that have nothing to do with each other.
+        faces: how many to look for. Never 1 while streaming: MediaPipe then smooths the landmarks, with delay, and
+            takes a fifth off every blink.
+
+    Raises:
+        InputError: the model file is missing or not the official one.
+    """
+
+    def __init__(self, streaming: bool, faces: int = 3):
+        self._streaming = streaming
+        self._clock = 0
+        options = FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=_model()),
+            running_mode=RunningMode.VIDEO if streaming else RunningMode.IMAGE,
+            num_faces=max(faces, 2) if streaming else faces,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
+        with _quiet():
+            self._landmarker = FaceLandmarker.create_from_options(options)
+            self.detect(np.zeros((64, 64, 3), dtype=np.uint8))  # the last of its chatter comes with the first picture
+
+    def detect(self, picture: np.ndarray) -> list[Face]:
+        """The faces in an (H, W, 3) uint8 RGB picture, largest first."""
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
+        if self._streaming:
+            self._clock += 40  # milliseconds; any steady rate will do
+            found = self._landmarker.detect_for_video(image, self._clock)
+        else:
+            found = self._landmarker.detect(image)
+        height, width = picture.shape[:2]
+        parts = zip(found.face_landmarks, found.face_blendshapes, found.facial_transformation_matrixes, strict=True)
+        faces = [_face(*part, width, height) for part in parts]
+        return sorted(faces, key=lambda face: face.size, reverse=True)
+
+    def close(self) -> None:
+        self._landmarker.close()
+
+    def __enter__(self) -> "FaceTracker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _face(landmarks, blendshapes, matrix, width: int, height: int) -> Face:
+    points = np.array([(point.x, point.y, point.z) for point in landmarks], dtype=np.float32)
+    points *= np.array([width, height, width], dtype=np.float32)  # z is in the scale of x
+    expressions = np.zeros(len(EXPRESSION_NAMES), dtype=np.float32)
+    expressions[:51] = [category.score for category in blendshapes[1:]]
+    position = np.array(matrix[:3, 3], dtype=np.float64)
+    focal = height / 2 / np.tan(np.radians(63.0) / 2)  # MediaPipe's assumed camera
+    return Face(
+        landmarks=points,
+        expressions=expressions,
+        rotation=without_parallax(np.array(matrix[:3, :3], dtype=np.float64), position),
+        position=position,
+        centimetres_per_pixel=float(-position[2] / focal),
+    )
+
+
+@cache
+def _model() -> bytes:
+    try:
+        data = MODEL.read_bytes()
+    except OSError:
+        raise InputError(f"The face tracker's model {MODEL} is missing; restore it from the repository.") from None
+    if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
+        raise InputError(f"The face tracker's model {MODEL} is not the official file; restore it from the repository.")
+    return data
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Swallow what the C++ side writes to file descriptor 2 while it starts; it has no switch for that."""
+    with _stderr_lock:
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)

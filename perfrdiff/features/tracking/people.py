@@ -1,0 +1,82 @@
+"""Who can be followed in a video, as a picture with a number at each face."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from perfrdiff.errors import InputError
+from perfrdiff.features.media.input import Media, Source, as_media
+from perfrdiff.features.media.video import LONGEST_SECONDS
+from perfrdiff.features.tracking.landmarker import FaceTracker
+from perfrdiff.features.tracking.search import Person, find_faces, look_through
+
+__all__ = ["preview", "write_preview"]
+
+LONG_SIDE = 1280  # pixels of the picture
+LOOKS = 8  # pictures among which the one with most of the people is chosen
+
+
+def preview(source: Source, max_seconds: float = LONGEST_SECONDS) -> tuple[np.ndarray, list[Person]]:
+    """A picture of the video with the people's numbers, and the people, the one followed by default first.
+
+    Number n is what ``track_video(person=n)`` follows. The video is a path or opened already (``open_input``).
+
+    Raises:
+        InputError: as ``open_input``; not a video; no face was found.
+    """
+    with as_media(source, max_seconds) as media:
+        people = look_through(media)
+        if not people:
+            raise InputError(f"No face was found in {media.name}.")
+        picture = _picture_of(media, people)
+        scale = picture.shape[1] / media.info.width
+    for number, person in enumerate(people, start=1):
+        _mark(picture, number, person.centre * scale, person.size * scale)
+    return picture, people
+
+
+def write_preview(source: Source, out: Path, max_seconds: float = LONGEST_SECONDS) -> int:
+    """Write the preview as a picture file; how many people there are.
+
+    Raises:
+        InputError: as ``preview``; the file cannot be written.
+    """
+    picture, people = preview(source, max_seconds)
+    try:
+        Image.fromarray(picture).save(out)
+    except (OSError, ValueError):
+        raise InputError(f"{out} cannot be written; name a picture such as people.png.") from None
+    return len(people)
+
+
+def _picture_of(media: Media, people: list[Person]) -> np.ndarray:
+    """The picture of the first few in which most of the people are seen, (H, W, 3) uint8 RGB."""
+    best, most = None, -1
+    with FaceTracker(streaming=False, faces=min(10, 2 * len(people))) as tracker:
+        for look, picture in enumerate(media.sample_frames(0.5, LONG_SIDE)):
+            if look >= LOOKS or most == len(people):
+                break
+            faces = find_faces(tracker, picture)
+            if len(faces) > most:
+                best, most = picture, len(faces)
+    return best.copy()
+
+
+def _mark(picture: np.ndarray, number: int, centre: np.ndarray, size: float) -> None:
+    """Draw a frame around a face and its number beside it, in place."""
+    thick = max(2, round(size / 60))
+    low, high = (centre - 0.6 * size).astype(int), (centre + 0.6 * size).astype(int)
+    cv2.rectangle(picture, low.tolist(), high.tolist(), (255, 255, 255), 2 * thick)
+    cv2.rectangle(picture, low.tolist(), high.tolist(), (196, 90, 63), thick)
+    radius = max(14, round(size / 6))
+    middle = (
+        int(np.clip(low[0], radius, picture.shape[1] - radius)),
+        int(np.clip(low[1], radius, picture.shape[0] - radius)),
+    )
+    cv2.circle(picture, middle, radius, (196, 90, 63), -1, cv2.LINE_AA)
+    text, scale = str(number), radius / 18
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 2)
+    place = (middle[0] - width // 2, middle[1] + height // 2)
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 2, cv2.LINE_AA)

@@ -1,0 +1,1 @@
+"""The challenge's metrics, and the loops they are made of."""

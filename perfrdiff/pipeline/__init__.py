@@ -1,0 +1,1 @@
+"""From files to a folder of results: the request, the stages, the videos, the folder."""

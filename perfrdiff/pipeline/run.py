@@ -1,0 +1,219 @@
+"""The whole way: a speaker's video and a listener in, a folder of reaction videos out.
+
+The page and the shell both stand on `react`; `reaction_videos` is the only file of this package that asks the renderer
+to draw.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from threading import Lock
+
+import torch
+
+from perfrdiff import __version__
+from perfrdiff.coefficients import FPS, WIDTH
+from perfrdiff.errors import InputError
+from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
+from perfrdiff.features.media.input import open_input
+from perfrdiff.features.media.local_file import shown_name
+from perfrdiff.personal.weight_shift import ListenerShift, mixed
+from perfrdiff.pipeline import videos as reaction_videos
+from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
+from perfrdiff.pipeline.request import ReactRequest
+from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
+from perfrdiff.reactor import GENERIC, Reactions, Reactor
+from renderer.coefficients import wildness
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done, in words a person reads, and the fraction of the whole that is done, 0 … 1."""
+
+STAGES = {
+    "Reading the speaker": 0.01,
+    "Reading the listener": 0.06,
+    "Watching the speaker's face": 0.33,
+    "Thinking up reactions": 0.15,
+    "Drawing": 0.44,
+    "Packing": 0.01,
+}
+"""Stage -> share of the whole time, as measured with benchmarks/end_to_end.py; only the progress bar depends on it."""
+
+SMALL_WIDTH = 256  # features of a denoiser; the demo weights have 144, the published ones 512
+
+_busy = Lock()
+
+
+@lru_cache(maxsize=2)
+def load_reactor(weights: str = "demo", device: str | None = None) -> Reactor:
+    """The generator with its weights, loaded once per process."""
+    return Reactor.load(weights, device)
+
+
+def styles(reactor: Reactor) -> tuple[str, ...]:
+    """The listening styles to choose from. The last is the generic one: weights without named styles have it, too."""
+    return (*reactor.styles, GENERIC)
+
+
+def warm_up(weights: str = "demo") -> None:
+    """Load the generator and the face, and compile the drawing code, so that the first visitor need not wait for it."""
+    load_reactor(weights)
+    reaction_videos.warm_up()
+
+
+def react(request: ReactRequest, progress: Progress | None = None) -> ReactResult:
+    """Make `request.samples` reactions of the listener to the speaker and write all files to `request.out`.
+
+    progress: see `Progress`.
+    Raises InputError or RenderError, in one sentence: a file that cannot be used, a setting out of range, a folder
+    that cannot be written. Nothing is left in the folder then, nor on any other error.
+    """
+    clock = _Clock(progress)
+    # Checked here and not only when the folder is made: nobody should wait for the tracker to learn of it.
+    with OutputFolder.filled_whole(request.out, request.overwrite) as folder, _busy, ExitStack() as files:
+        clock.enter("Reading the speaker")
+        _check_shift_file(request)
+        reactor = load_reactor(request.weights, request.device)
+        if request.compat != "corrected" and not reactor.checkpoint.published:
+            raise InputError(f"'{request.weights}' are not the paper's weights; they know no '{request.compat}' way.")
+        speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
+        if speaker_file.kind != "table":
+            speaker_file.check_video()  # now: nobody should wait for the listener to learn that a photo does not talk
+        videos = ReactionVideos(request)
+        clock.enter("Reading the listener")
+        listener = read_listener(request.listener, progress=clock.part, person=request.listener_face_number)
+        videos.set_listener(listener)
+        style = _set_listener(reactor, listener, request)
+        clock.enter("Watching the speaker's face")
+        speaker = read_speaker(speaker_file, clock.part, person=request.speaker_face_number)
+        clock.enter("Thinking up reactions")
+        with _threads_for(reactor):
+            reactions = reactor.react(
+                speaker.audio,
+                speaker.coefficients,
+                affect=speaker.affect,
+                samples=request.samples,
+                seed=request.seed,
+                steps=request.steps,
+                guidance=request.guidance_scale,
+                compat=request.compat,
+                progress=clock.part,
+            )
+        clock.enter("Drawing")
+        videos.write(folder, speaker, speaker_file, reactions, style, clock.part)
+        clock.enter("Packing")
+        settings = _settings(request, reactions, speaker, listener, style, videos.animator)
+        folder.write_numbers(reactions.coefficients, settings)
+        if request.save_shift is not None and reactor.shift is not None:
+            reactor.shift.save(request.save_shift)
+    return OutputFolder(request.out).read(clock.close())
+
+
+@contextmanager
+def _threads_for(reactor: Reactor) -> Iterator[None]:
+    """One torch thread for a small generator, all of them for a large one.
+
+    The matrices of the demo weights are done before a second thread has woken. Beside any other work the two spend
+    their time waiting for each other: on a busy 2-core machine 8 s of reactions took 112 s with two threads, 20 s with
+    one (3.5 s of processor time).
+    """
+    before = torch.get_num_threads()
+    if reactor.checkpoint.denoiser.config.width <= SMALL_WIDTH:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
+    """Give the generator the listener's style; the style in words."""
+    if request.shift:
+        saved = [(ListenerShift.load(path), share) for path, share in request.shift]
+        reactor.set_listener(saved[0][0] if saved[0][1] == 1 == len(saved) else mixed(saved), request.strength)
+        return f"saved: {reactor.listener}"
+    if request.style is None and listener.behaviour is not None:
+        reactor.set_listener(listener.behaviour, strength=request.strength)
+        return "the listener's own"
+    name = request.style or styles(reactor)[0]
+    reactor.set_listener(None if name == GENERIC else name, strength=request.strength)
+    if reactor.shift is None and request.save_shift is not None:
+        raise InputError("The generic listener has no shift to save; name a style, or give a listener's video.")
+    return name
+
+
+def _check_shift_file(request: ReactRequest) -> None:
+    """Before any work: whether the listener's shift can be saved where it is to be."""
+    path = request.save_shift
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to save the listener's shift in; make it, or name another.")
+    if path.is_dir() or (path.exists() and not request.overwrite):
+        raise InputError(f"{path} exists already; name another file for the listener's shift, or allow overwriting.")
+
+
+def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reactions: Reactions) -> list[str]:
+    """What a person should know about this run, each sentence once; without file names, for the settings are shared."""
+    notes = []
+    for note in (*speaker.notes, *listener.notes):
+        for path, words in ((request.speaker, "the speaker's video"), (request.listener, "the listener's picture")):
+            note = note.replace(shown_name(path), words)
+        notes.append(note[:1].upper() + note[1:])
+    implausible = wildness(reactions.coefficients.reshape(-1, WIDTH))
+    if implausible is not None:
+        notes.append(implausible)
+    return list(dict.fromkeys(notes))
+
+
+def _settings(
+    request: ReactRequest, reactions: Reactions, speaker: Speaker, listener: Listener, style: str, animator: str | None
+) -> dict[str, object]:
+    """What was asked and what was used (`animator`: what moved the photo); nothing in it names a person's file."""
+    count, frames, _ = reactions.coefficients.shape
+    used = {"steps": reactions.steps, "guidance_scale": reactions.guidance, "animator": animator}
+    return {
+        "what": TITLE,
+        "digital_source_type": DIGITAL_SOURCE_TYPE,
+        "version": __version__,
+        "settings": request.public() | used,
+        "weights": {"name": reactions.weights, "sha256": reactions.weights_sha256},
+        "speaker": "video",
+        "listener": "photo" if listener.behaviour is None else "video",
+        "listening_style": style,
+        "habits": listener.habits.rows() if listener.habits is not None else [],
+        "reactions": count,
+        "frames": frames,
+        "frames_per_second": FPS,
+        "libraries": library_versions(),
+        "notes": _notes(request, speaker, listener, reactions),
+    }
+
+
+class _Clock:
+    """Tells the listener of the progress where in the whole the run is, and remembers what took how long."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._stage, self._since, self._done = "", 0.0, 0.0
+        self.seconds: dict[str, float] = {}
+
+    def enter(self, stage: str) -> None:
+        self.close()
+        self._stage, self._since = stage, time.perf_counter()
+        self.part(0.0)
+
+    def part(self, fraction: float) -> None:
+        """Tell that this fraction (0 … 1) of the present stage is done."""
+        if self._progress is not None:
+            self._progress(self._stage, min(1.0, self._done + STAGES[self._stage] * min(1.0, max(0.0, fraction))))
+
+    def close(self) -> dict[str, float]:
+        """End the present stage; seconds of every stage so far."""
+        if self._stage:
+            self.seconds[self._stage] = time.perf_counter() - self._since
+            self._done += STAGES[self._stage]
+            self._stage = ""
+        return self.seconds

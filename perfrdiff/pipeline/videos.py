@@ -1,0 +1,155 @@
+"""All videos of one run: what draws them, which of them can be drawn, and what is written into them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from perfrdiff import __version__, checkpoints
+from perfrdiff.coefficients import WIDTH
+from perfrdiff.errors import InputError
+from perfrdiff.features.clip import Listener, Speaker
+from perfrdiff.features.media.input import Media
+from perfrdiff.pipeline.folder import OutputFolder
+from perfrdiff.pipeline.request import ReactRequest
+from perfrdiff.reactor import GENERIC, Reactions
+from renderer.face_model import FaceModel, load_face_model
+from renderer.faceverse import react_identity
+from renderer.mesh import MeshRenderer
+from renderer.portrait import portrait_animator
+from renderer.video.export import Strip, write_reel
+from renderer.video.layout import AI_LABEL, Grid
+
+TITLE = "AI-generated facial reaction (PerFRDiff demo)"
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
+SPEAKER_SIZE = 512  # pixels of a drawn speaker
+REACT_FACE = checkpoints.FOLDER / "faceverse.npz"  # made by `python -m renderer.faceverse`; nobody else may hand it on
+
+
+@lru_cache(maxsize=1)
+def built_in_face() -> FaceModel:
+    """The face model that every mesh shows unless another is asked for, read once per process."""
+    return load_face_model()
+
+
+def warm_up() -> None:
+    """Load the face and compile the drawing code, so that the first visitor need not wait for it."""
+    next(MeshRenderer(built_in_face()).render(np.zeros((1, WIDTH), np.float32)))
+
+
+class ReactionVideos:
+    """What draws one run; made before any other work, so that a wrong setting is told at once.
+
+    Raises RenderError for a mesh identity or an animator that is not there.
+    """
+
+    def __init__(self, request: ReactRequest):
+        self._request = request
+        self._mesh = _mesh_renderer(request)
+        self._animator = portrait_animator(
+            built_in_face(), request.size, request.animator, checkpoints.FOLDER, request.device
+        )
+        self.views: tuple[str, ...] = request.views
+
+    def set_listener(self, listener: Listener) -> None:
+        """Take the listener's photo, before the reactions exist: nobody should wait for them to learn that the face is
+        too small. A features file shows nobody, so there is no photo to animate, and a note says so.
+
+        Raises InputError or RenderError where nothing that was asked for can be drawn.
+        """
+        if listener.photo is None:
+            if self._request.views == ("photo",):
+                raise InputError(
+                    "A features file carries no picture of the listener; ask for the mesh, or give a video."
+                )
+            if "photo" in self._request.views:
+                listener.notes.append("The listener's features file carries no picture; only the mesh is drawn.")
+            self.views = tuple(view for view in self._request.views if view != "photo")
+        if "photo" in self.views:
+            self._animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
+
+    @property
+    def animator(self) -> str | None:
+        """What moves the photo, "warp" or "pirender"; None where no photo is drawn."""
+        return self._animator.kind if "photo" in self.views else None
+
+    def write(
+        self,
+        folder: OutputFolder,
+        speaker: Speaker,
+        speaker_file: Media,
+        reactions: Reactions,
+        style: str,
+        progress: Callable[[float], None],
+    ) -> None:
+        """Draw and write every video of the run into the folder, in one pass.
+
+        `speaker_file`: a video, or a features file, of which there are only numbers. `style`: the listening style in
+        words.
+        """
+        request = self._request
+        count, frames, _ = reactions.coefficients.shape
+        pictures: dict[str, list[Iterator[np.ndarray]]] = {}  # view -> of every reaction, drawn when asked for
+        if "mesh" in self.views:
+            pictures["mesh"] = [self._mesh.render(rows) for rows in reactions.coefficients]
+        if "photo" in self.views:
+            pictures["photo"] = self._animator.animate_many(list(reactions.coefficients))
+        cards, apart = [], []
+        for index, rows in enumerate(reactions.coefficients):
+            files = folder.reaction(index + 1, self.views, request.transparent)
+            cards.append([Strip(pictures[view][index], files.videos[view]) for view in self.views])
+            if files.transparent is not None:
+                apart.append(Strip(self._mesh.render_transparent(rows), files.transparent))
+        label = AI_LABEL if request.label else ""
+        kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
+        grid = Grid(
+            _speaker_size(speaker_file),
+            [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
+            len(self.views),
+            request.size,
+            note=f"Listening style: {style}",
+            label=label,
+        )
+        write_reel(
+            cards,
+            _speaker_pictures(speaker, speaker_file, max(grid.speaker_size)),
+            grid,
+            folder.side_by_side,
+            frames,
+            request.size,
+            audio=(speaker.sound.samples, speaker.sound.rate) if speaker.sound is not None else None,
+            metadata=_metadata(request, reactions),
+            label=label or None,
+            progress=progress,
+            apart=apart,
+        )
+
+
+def _speaker_size(speaker_file: Media) -> tuple[int, int]:
+    """Width and height of the speaker's pictures."""
+    if speaker_file.kind == "table":
+        return SPEAKER_SIZE, SPEAKER_SIZE
+    return speaker_file.info.width, speaker_file.info.height
+
+
+def _speaker_pictures(speaker: Speaker, speaker_file: Media, long_side: int) -> Iterator[np.ndarray]:
+    """The speaker's video, or, where there are only numbers of it, the drawn head that makes their movements."""
+    if speaker_file.kind == "table":
+        return MeshRenderer(built_in_face(), SPEAKER_SIZE).render(speaker.coefficients)
+    return speaker_file.frames(long_side)
+
+
+def _mesh_renderer(request: ReactRequest) -> MeshRenderer:
+    """The mesh to draw. The grey style shows REACT's reference person where FaceVerse's model was converted."""
+    if request.mesh_style == "grey" and REACT_FACE.is_file():
+        return MeshRenderer(load_face_model(REACT_FACE), request.size, request.mesh_style, react_identity())
+    return MeshRenderer(built_in_face(), request.size, request.mesh_style, request.mesh_identity)
+
+
+def _metadata(request: ReactRequest, reactions: Reactions) -> Mapping[str, str]:
+    """What a video's container says of itself."""
+    source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
+    return {"title": TITLE, "comment": json.dumps(source), "description": TITLE}

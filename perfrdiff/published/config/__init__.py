@@ -1,0 +1,1 @@
+"""The authors' YAML files: every key as a typed model, and the paper's values for every stage."""

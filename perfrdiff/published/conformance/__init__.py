@@ -1,0 +1,1 @@
+"""The networks against stored numbers of the published code."""

@@ -1,0 +1,1 @@
+"""The published weights: fetched, checked key by key, and converted."""

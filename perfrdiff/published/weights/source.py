@@ -1,0 +1,169 @@
+"""Reading the published `checkpoints` folder or its zip without ever running code from it.
+
+A published file is a torch archive: a pickle of names and shapes beside the raw numbers. torch's restricted reader
+(weights_only) builds tensors and containers and nothing else, and the numbers stay in the mapped file until they are
+written elsewhere, so that the 13 GB editor needs no 13 GB of memory.
+"""
+
+import pickle
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from perfrdiff.errors import InputError
+from perfrdiff.files import SPARE_BYTES, check_room
+from perfrdiff.published.weights import names
+from perfrdiff.published.weights.variants import PublishedFile, Shapes
+
+WHERE = (
+    "The authors publish them as zips on Google Drive: emotion "
+    "https://drive.google.com/file/d/1Drdq3WnQjuOM9GxptC3UsTn_JSsn8_M-/view, render "
+    "https://drive.google.com/file/d/1VjiPqq0uZPigXzTdBnO49srIYVobgHNN/view "
+    "('python -m perfrdiff download' fetches them)."
+)
+BYTES_PER_NUMBER = 4
+LARGEST_FACTOR = 4  # a file also holds its optimizer's state, at most three times the numbers of the weights
+COPY_BYTES = 16 << 20
+NAMED_FAULTS = 12
+
+
+@dataclass(frozen=True)
+class Source:
+    """The published folder or zip as a person has it."""
+
+    path: Path
+    members: Mapping[str, int]  # path inside it, with /, -> bytes
+
+    @property
+    def zipped(self) -> bool:
+        return self.path.is_file()
+
+
+def open_source(path: Path) -> Source:
+    """List a folder or a zip. Raises InputError if it is neither."""
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.is_file())
+        return Source(path, {file.relative_to(path).as_posix(): file.stat().st_size for file in files})
+    if not path.is_file():
+        raise InputError(f"There is no file or folder {path}; give the unpacked 'checkpoints' folder or its zip.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Source(path, {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()})
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path.name} is neither a folder nor a readable zip ({error}); download it again.") from None
+
+
+def find(source: Source, files: Sequence[PublishedFile]) -> dict[str, str]:
+    """Path of each published file that is there -> its member name, all below the same root."""
+    roots: dict[PurePosixPath, dict[str, str]] = {}
+    for member in source.members:
+        for file in files:
+            if member == file.path or member.endswith(f"/{file.path}"):
+                root = PurePosixPath(member[: -len(file.path)] or ".")
+                roots.setdefault(root, {})[file.path] = member
+    return max(roots.values(), key=len, default={})
+
+
+@contextmanager
+def unpacked(source: Source, members: Mapping[str, str], files: Sequence[PublishedFile], near: Path) -> Iterator[dict]:
+    """Published path -> a file on disk; members of a zip are unpacked beside `near` and removed afterwards.
+
+    Raises InputError for a file much larger than its weights, a damaged zip, and too small a disk.
+    """
+    for file in files:
+        size = source.members[members[file.path]]
+        largest = LARGEST_FACTOR * BYTES_PER_NUMBER * count(file.shapes) + SPARE_BYTES
+        if size > largest:
+            raise InputError(f"{file.path} has {size / 1e9:.1f} GB; at most {largest / 1e9:.1f} GB were expected.")
+    if not source.zipped:
+        yield {file.path: source.path / members[file.path] for file in files}
+        return
+    check_room(near, sum(source.members[members[file.path]] for file in files))
+    with TemporaryDirectory(prefix="unpacking-", dir=near) as folder:
+        places = {}
+        try:
+            with zipfile.ZipFile(source.path) as archive:
+                for number, file in enumerate(files):
+                    # Own names: what a zip calls its members never becomes a path here.
+                    places[file.path] = Path(folder) / f"{number}.pth"
+                    with archive.open(members[file.path]) as packed, places[file.path].open("wb") as target:
+                        shutil.copyfileobj(packed, target, COPY_BYTES)
+        except (zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError) as error:
+            raise InputError(f"{source.path.name} cannot be unpacked ({error}); download it again.") from None
+        yield places
+
+
+def count(shapes: Shapes) -> int:
+    """How many numbers the tensors of these shapes hold."""
+    return sum(torch.Size(shape).numel() for shape in shapes.values())
+
+
+def read(place: Path, file: PublishedFile) -> dict[str, Tensor]:
+    """The weights of a published file, mapped, not loaded. Raises InputError if it is not such a file."""
+    try:
+        content = torch.load(place, map_location="cpu", mmap=True, weights_only=True)
+    except (RuntimeError, OSError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        first = str(error).strip().split("\n")[0][:160]
+        raise InputError(
+            f"{file.path} is no torch checkpoint that can be read without running code from it ({first}); "
+            "download it again."
+        ) from None
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict):
+        raise InputError(f"{file.path} holds no 'state_dict'; expected the {file.role} as the authors saved it.")
+    return weights
+
+
+def faults(weights: Mapping[str, Tensor], file: PublishedFile, others: Mapping[str, Shapes]) -> list[str]:
+    """What is wrong with a file's keys, shapes and kinds of numbers, one sentence part each.
+
+    `others`: variant -> the shapes this network has there, to recognise a file of the wrong variant.
+    """
+    found = [f"missing {key}" for key in file.shapes.keys() - weights.keys()]
+    found += [f"unexpected {key}" for key in weights.keys() - file.shapes.keys()]
+    for key in file.shapes.keys() & weights.keys():
+        value, wanted = weights[key], file.shapes[key]
+        if not isinstance(value, Tensor):
+            found.append(f"{key} is no tensor")
+        elif tuple(value.shape) != wanted:
+            found.append(f"{key} has shape {tuple(value.shape)}, expected {wanted}")
+        elif value.dtype != torch.float32:
+            found.append(f"{key} holds {str(value.dtype).removeprefix('torch.')}, expected float32")
+    if not found:
+        if file.network == "denoiser" and "to_3dmm_embed.weight" in weights:
+            tables = [key for key in ("query_pos.pe", "mem_pos.pe") if not names.is_sine_table(weights[key])]
+            found += [f"{key} is not the fixed sine table" for key in tables]
+        return found
+    there = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)}
+    for variant, shapes in others.items():
+        if there == dict(shapes):
+            return [f"this is the file of the {variant} variant"]
+    return sorted(found)
+
+
+def complain(variant: str, found: Mapping[str, list[str]]) -> None:
+    """Raise InputError that names the faults per file, if there are any."""
+    listed = [f"{path}: {fault}" for path, of_file in found.items() for fault in of_file]
+    if listed:
+        more = f"; and {len(listed) - NAMED_FAULTS} more" if len(listed) > NAMED_FAULTS else ""
+        raise InputError(f"These are not the published {variant} weights. {'; '.join(listed[:NAMED_FAULTS])}{more}.")
+
+
+def nothing_complete(source: Source, tables: Mapping[str, Sequence[PublishedFile]]) -> InputError:
+    """The error that says what of the nearest variant is missing, and where it is published."""
+    there = {variant: find(source, files) for variant, files in tables.items()}
+    nearest = max(there, key=lambda variant: len(there[variant]))
+    if not there[nearest]:
+        return InputError(f"No published checkpoint was found in {source.path}. {WHERE}")
+    missing = [f"{file.path} ({file.role})" for file in tables[nearest] if file.path not in there[nearest]]
+    return InputError(
+        f"{source.path.name} holds {len(there[nearest])} of {len(tables[nearest])} files of the {nearest} variant; "
+        f"missing: {'; '.join(missing)}. {WHERE} If Drive gave several zips, unpack them into one folder."
+    )

@@ -1,0 +1,1 @@
+"""The demo weights from nothing: `python -m perfrdiff.training.demo.recipe`."""

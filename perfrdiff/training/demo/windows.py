@@ -1,0 +1,83 @@
+"""Windows of a simulated conversation as the demo's generator sees them, and how their errors count."""
+
+import torch
+from torch import Tensor
+
+from perfrdiff.coefficients import CHANNEL, WIDTH
+from perfrdiff.data.simulator.corpus import Corpus
+from perfrdiff.models.denoiser import DenoiserConfig
+from perfrdiff.models.motion_codec import MotionCodec
+from perfrdiff.sampling import cumulative_alphas
+
+
+def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of x's shape, the same on every device."""
+    return torch.randn(x.shape, generator=generator).to(x.device)
+
+
+def draw(count: int, below: int, generator: torch.Generator) -> Tensor:
+    """Whole numbers 0 … below - 1, (count,)."""
+    return torch.randint(below, (count,), generator=generator)
+
+
+def window_batch(
+    corpus: Corpus, clips: Tensor, starts: Tensor, config: DenoiserConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Listener windows x0 that begin at token `starts`, and their conditions.
+
+    The speaker's part begins `reaction_delay` tokens earlier; the past listener is the `window` tokens before. Tokens
+    before the clip's start are zeros (docs/method.md).
+    """
+
+    clips, starts = clips.to(corpus.device), starts.to(corpus.device)
+
+    def cut(table: Tensor, rows: Tensor, first: Tensor, length: int) -> Tensor:
+        index = first[:, None] + torch.arange(length, device=first.device)
+        outside = (index < 0) | (index >= table.shape[1])
+        picked = table[rows[:, None], index.clamp(0, table.shape[1] - 1)].float()
+        return picked.masked_fill(outside[..., None], 0.0)
+
+    speakers, heard = corpus.speaker[clips], starts - config.reaction_delay
+    conditions = {
+        "audio": cut(corpus.speaker_audio, speakers, heard, config.speaker_frames),
+        "coefficients": cut(corpus.speaker_coefficients, speakers, heard, config.speaker_frames),
+        "past_listener": cut(corpus.listener, clips, starts - config.window, config.window),
+    }
+    return cut(corpus.listener, clips, starts, config.window), conditions
+
+
+QUICK = {("rotationX",): 6.0, ("eyeBlinkLeft", "eyeBlinkRight"): 4.0}
+"""Channels whose quick movement counts for more, and how much for more at most."""
+HELD = {("browInnerUp",): 3.0, ("browDownLeft", "browDownRight"): 3.0, ("mouthSmileLeft", "mouthSmileRight"): 2.0}
+"""The same of channels for where they are held."""
+
+
+def direction_weights(codec: MotionCodec) -> Tensor:
+    """How much each direction of a token counts, (D,): 1, and more for those in which the head pitches, lids close, or
+    brows and smiles are held.
+
+    Nods and blinks are rare and small beside all else that a face does, so that when and how often they come is learnt
+    last, yet they are what a listener is watched for.
+    """
+    frames = codec.listener_out.unflatten(1, (codec.patch, WIDTH))
+    weights = torch.ones(len(frames), device=frames.device)
+    for names, most in QUICK.items():
+        moved = frames[:, :, [CHANNEL[name] for name in names]].mean(-1)
+        quick = (moved - moved.mean(1, keepdim=True)).square().sum(1).sqrt()
+        weights = weights.maximum(1 + (most - 1) * quick / quick.max().clamp(min=1e-9))
+    for names, most in HELD.items():
+        held = frames[:, :, [CHANNEL[name] for name in names]].mean((1, 2)).abs()
+        weights = weights.maximum(1 + (most - 1) * held / held.max().clamp(min=1e-9))
+    return weights
+
+
+def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor, directions: Tensor) -> Tensor:
+    """Squared error of x0 (N, W, D), weighted by direction and by (1 + SNR) / (1 + SNR / 5), SNR = abar / (1 - abar).
+
+    That is 1 where all is noise and 5 where little is: these steps, in which quick movements take shape, have small
+    errors and would otherwise be drowned by those where nothing can be known (after min-SNR, Hang et al. 2023).
+    """
+    abar = torch.as_tensor(cumulative_alphas(), dtype=torch.float32, device=x0.device)[timesteps]
+    snr = abar / (1 - abar)
+    step_weight = (1 + snr) / (1 + snr / 5)
+    return (((predicted - x0) ** 2 * directions).mean(dim=(1, 2)) * step_weight).mean()

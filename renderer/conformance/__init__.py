@@ -1,0 +1,1 @@
+"""The renderers against stored numbers of the published ones: `python -m renderer.conformance`."""

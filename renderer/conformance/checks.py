@@ -1,0 +1,308 @@
+"""The comparisons behind `renderer.conformance`: every kind of fixture file, and what is computed for it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from renderer.errors import RenderError
+from renderer.face_model import EXPRESSION_NAMES, convert_faceverse, load_face_model, project, rotation
+from renderer.faceverse import FaceVerse, default_packed, unpack
+from renderer.portrait.pirender.hash_weights import hash_tensor, hash_weights
+from renderer.portrait.pirender.network import Network
+from renderer.portrait.pirender.plain import PlainPIRender, deformation, enlarged, sample
+from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, WINDOW, Sizes, read_sizes, shapes
+from renderer.portrait.pirender.windows import window_indices, windows
+
+# Largest absolute differences that still count as the same, in the quantity's own unit: five times or more what two
+# independent float32 implementations were seen to differ by (docs/method.md 17.2).
+SMALL_NETWORK, FULL_NETWORK, ACTIVATION = 1e-4, 2e-4, 4e-4
+EXACT = 0.0
+GEOMETRY, PIXELS, NORMALS, COLOURS, TEXTURES = 2e-6, 2e-4, 4e-5, 5e-3, 2e-4
+FOCAL = 1315.0
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One comparison with stored numbers."""
+
+    name: str
+    largest: float  # largest absolute difference; infinite for another shape or a NaN on one side
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.largest <= self.tolerance
+
+
+def compare(name: str, got: np.ndarray | Tensor, wanted: np.ndarray | Tensor, tolerance: float) -> Deviation:
+    """The largest absolute difference of two arrays of one shape."""
+    got, wanted = (np.asarray(value, np.float64) for value in (got, wanted))
+    if got.shape != wanted.shape:
+        return Deviation(f"{name}: shape {got.shape} instead of {wanted.shape}", float("inf"), tolerance)
+    difference = np.abs(got - wanted)
+    difference[np.isnan(difference)] = np.inf
+    return Deviation(name, float(difference.max(initial=0.0)), tolerance)
+
+
+def run_folder(folder: Path, only: str = "") -> Iterator[Deviation]:
+    """Every comparison of every fixture file of a folder, in order of name.
+
+    Raises RenderError if there is no such folder, no fixture in it, or a fixture's weights are missing.
+    """
+    if not folder.is_dir():
+        raise RenderError(f"There is no folder {folder}; give the folder with the fixture files.")
+    found = False
+    for path in sorted(folder.iterdir()):
+        check = _check_of(path) if only in path.name else None
+        if check is not None:
+            found = True
+            with torch.inference_mode():
+                yield from check(path)
+    if not found:
+        raise RenderError(f"There is no renderer fixture in {folder}{f' with {only!r} in its name' * bool(only)}.")
+
+
+def _check_of(path: Path) -> Callable[[Path], Iterator[Deviation]] | None:
+    """What to do with a file; None for one that holds weights, timings, or nothing of ours."""
+    if path.suffix == ".safetensors":
+        return _network if "in/driving_source" in _shapes_in(path) else None
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            keys = archive.files
+        if any(key.startswith("windows_") for key in keys):
+            return _windows
+        return _faceverse if any(key.endswith("/packed") for key in keys) else None
+    if path.suffix == ".json":
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(stored, dict) and "sum_and_abssum" in stored:
+            return _hash_rule
+        if isinstance(stored, dict) and "mapping_net.first.0.weight" in stored:
+            return _shape_table
+        return _names if "browDownLeft" in path.read_text(encoding="utf-8") else None
+    return None
+
+
+# --- PIRender --------------------------------------------------------------------------------------------------------
+
+
+def _network(path: Path) -> Iterator[Deviation]:
+    """The plain network layer by layer, then the fast one, then the original's form of the same weights."""
+    stored = load_file(path)
+    image, driving = stored["in/input_image"], stored["in/driving_source"]
+    weights, sizes, tolerance = _weights_for(path, stored)
+    name = path.stem
+    plain = PlainPIRender(weights, sizes)
+    plain.seen = {}
+    outputs = plain.outputs(image, driving)
+    for key, got in outputs.items():
+        yield compare(f"{name} {key}", got, stored[f"out/{key}"], tolerance)
+    kept = [key for key in stored if key.startswith("act/")]
+    if kept:
+        worst = max(
+            (compare(key, plain.seen[key.removeprefix("act/")][:1], stored[key], ACTIVATION) for key in kept),
+            key=lambda deviation: deviation.largest,
+        )
+        yield Deviation(f"{name} {len(kept)} layers, worst {worst.name[4:]}", worst.largest, ACTIVATION)
+    if "out/deformation_lowres" in stored:
+        coarse = deformation(outputs["flow_field"])
+        yield compare(f"{name} deformation_lowres", coarse, stored["out/deformation_lowres"], tolerance)
+        fine = enlarged(coarse, *image.shape[2:])
+        yield compare(f"{name} deformation_fullres", fine, stored["out/deformation_fullres"], tolerance)
+    if "out/zero_flow_warp" in stored:
+        still = sample(image, deformation(torch.zeros_like(outputs["flow_field"])))
+        yield compare(f"{name} zero_flow_warp", still, stored["out/zero_flow_warp"], tolerance)
+    yield from _fast(name, weights, sizes, stored, tolerance)
+    if sizes.react:
+        original = {key: value for key, value in weights.items() if not key.startswith("mapping_net.pre.")}
+        layer = weights["mapping_net.pre.weight"], weights["mapping_net.pre.bias"]
+        mapped = torch.nn.functional.conv1d(driving, *layer)
+        other = PlainPIRender(original, Sizes(**(vars(sizes) | {"coefficients": ORIGINAL_WIDTH})))
+        yield compare(
+            f"{name} original form, fake_image", other.outputs(image, mapped)["fake_image"], stored["out/fake_image"],
+            tolerance,
+        )  # fmt: skip
+
+
+def _fast(name: str, weights: dict, sizes: Sizes, stored: dict, tolerance: float) -> Iterator[Deviation]:
+    network = Network(weights, sizes)
+    network.fewer_multiplications()
+    parts: dict[str, list[Tensor]] = {"descriptor": [], "flow_field": [], "fake_image": []}
+    for image, driving in zip(stored["in/input_image"], stored["in/driving_source"], strict=True):
+        source = network.source(image[None])
+        descriptor = network.descriptors(driving.T)
+        modulations = network.modulations(descriptor)
+        parts["descriptor"].append(descriptor[:, :, None])
+        parts["flow_field"].append(network.flow(source, network.styles(modulations)))
+        parts["fake_image"].append(network(source, modulations))
+    for key, values in parts.items():
+        yield compare(f"{name} fast {key}", torch.cat(values), stored[f"out/{key}"], tolerance)
+    pair = network.modulations(descriptor.expand(2, -1))
+    yield compare(
+        f"{name} fast, batched, fake_image", network(source, pair)[:1], stored["out/fake_image"][-1:], tolerance
+    )
+
+
+def _weights_for(path: Path, stored: dict[str, Tensor]) -> tuple[dict[str, Tensor], Sizes, float]:
+    """The weights of a fixture: a neighbour's of fitting sizes, the one with the likest name; or the hash rule's."""
+    descriptor, width = stored["out/descriptor"].shape[1], stored["in/driving_source"].shape[1]
+    fitting = []
+    for other in path.parent.glob("*.safetensors"):
+        sizes = read_sizes(_shapes_in(other))
+        if sizes is not None and (sizes.descriptor, sizes.coefficients) == (descriptor, width):
+            fitting.append((_alike(other.name, path.name), other, sizes))
+    if fitting:
+        _, other, sizes = max(fitting, key=lambda each: each[0])
+        return load_file(other), sizes, SMALL_NETWORK if descriptor < Sizes().descriptor else FULL_NETWORK
+    sizes = Sizes(coefficients=width)
+    if sizes.descriptor != descriptor:
+        raise RenderError(f"The weights of {path.name} are not beside it: a descriptor of {descriptor} channels.")
+    return hash_weights(sizes), sizes, FULL_NETWORK
+
+
+def _alike(one: str, other: str) -> int:
+    """Letters that two names have in common from the beginning."""
+    return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise RenderError(f"{path} cannot be read as safetensors; get the file again.") from error
+
+
+def _shape_table(path: Path) -> Iterator[Deviation]:
+    """Names and shapes that differ from ours, counted."""
+    stored = {name: tuple(shape) for name, shape in json.loads(path.read_text(encoding="utf-8")).items()}
+    ours = shapes(read_sizes(stored) or Sizes())
+    differing = {name for name in stored.keys() | ours.keys() if stored.get(name) != ours.get(name)}
+    yield Deviation(f"{path.stem}: {len(stored)} names and shapes", float(len(differing)), EXACT)
+
+
+def _hash_rule(path: Path) -> Iterator[Deviation]:
+    stored, table = json.loads(path.read_text(encoding="utf-8")), shapes(Sizes())
+    for name, (total, absolute) in stored["sum_and_abssum"].items():
+        values = hash_tensor(name, table[name])
+        sums = [float(values.double().sum()), float(values.double().abs().sum())]
+        yield compare(f"{path.stem} {name} sums", sums, [total, absolute], 1e-6)
+        first = stored["first4"][name]
+        yield compare(f"{path.stem} {name} first", values.flatten()[: len(first)], first, 1e-9)
+
+
+def _windows(path: Path) -> Iterator[Deviation]:
+    stored = dict(np.load(path, allow_pickle=False))
+    for key in sorted(key for key in stored if key.startswith("seq_")):
+        sequence, number = stored[key], key.removeprefix("seq_")
+        yield compare(f"{path.stem} index_{number}", window_indices(len(sequence)), stored[f"index_{number}"], EXACT)
+        yield compare(f"{path.stem} windows_{number}", windows(sequence), stored[f"windows_{number}"], EXACT)
+        for name in sorted(name for name in stored if name.startswith(f"descriptor_{number}_")):
+            yield _sequence_descriptors(path, name, sequence, stored[name])
+
+
+def _sequence_descriptors(path: Path, name: str, sequence: np.ndarray, wanted: np.ndarray) -> Deviation:
+    for other in sorted(path.parent.glob("*.safetensors")):
+        sizes = read_sizes(_shapes_in(other))
+        if sizes is not None and (sizes.coefficients, sizes.descriptor) == (sequence.shape[1], wanted.shape[1]):
+            reach = WINDOW // 2
+            padded = np.pad(sequence, ((reach, reach), (0, 0)), mode="edge")
+            got = Network(load_file(other), sizes).descriptors(torch.from_numpy(padded))
+            return compare(f"{path.stem} {name}, as one sequence", got, wanted, SMALL_NETWORK)
+    raise RenderError(f"The weights of {name} in {path.name} are not beside it.")
+
+
+# --- FaceVerse -------------------------------------------------------------------------------------------------------
+
+
+def _names(path: Path) -> Iterator[Deviation]:
+    """The file's 52 names against ours, by index; FaceVerse capitalises MouthLeft and MouthRight."""
+    rows = json.loads(path.read_text(encoding="utf-8"))["names"]
+    ours = [(EXPRESSION_NAMES[row["index"]], row["faceverse"]) for row in rows]
+    differing = sum(own != theirs[:1].lower() + theirs[1:] for own, theirs in ours)
+    yield Deviation(f"{path.stem}: {len(rows)} names", float(differing + abs(len(rows) - len(EXPRESSION_NAMES))), EXACT)
+
+
+def _faceverse(path: Path) -> Iterator[Deviation]:
+    stored = dict(np.load(path, allow_pickle=False))
+    full, reduced = _models_for(path, stored)
+    if "defaults/packed" in stored:
+        yield compare(f"{path.stem} defaults", default_packed(), stored["defaults/packed"], EXACT)
+    for case in sorted({key.split("/")[0] for key in stored if key.endswith("/vertices_object")}):
+        vertices = stored[f"{case}/vertices_object"].shape[1]
+        model = full if vertices == len(full.face.mean_shape) else reduced
+        wanted = {key.split("/")[1]: value for key, value in stored.items() if key.startswith(f"{case}/")}
+        # v runs up in one and down in the other of the two projections: together they are the image's size
+        size = round(float(wanted["projected_raw"][0, 0, 1] + wanted["projected_image"][0, 0, 1]))
+        for name, (got, tolerance) in _quantities(model, wanted["packed"], size).items():
+            if name in wanted:
+                yield compare(f"{path.stem} {case}/{name}", got, wanted[name], tolerance)
+    for key in sorted(key for key in stored if key.endswith("/rendered")):
+        case = key.split("/")[0]
+        focal, size = stored[f"{case}/focal_size"]
+        yield from _pictures(f"{path.stem} {case}", full, stored, case, float(focal), int(size))
+
+
+def _pictures(name: str, model: FaceVerse, stored: dict, case: str, focal: float, size: int) -> Iterator[Deviation]:
+    """A raster image; grey or textured is read off it, since textured pictures have colours."""
+    wanted, packed = stored[f"{case}/rendered"], stored[f"{case}/packed"]
+    yield compare(f"{name}/vertices_world", model.world(packed), stored[f"{case}/vertices_world"], GEOMETRY)
+    textured = bool(np.ptp(wanted[..., :3], axis=-1).max() > 1e-3)
+    if textured:  # a grey picture was made with all colours at 200
+        yield compare(f"{name}/color_lit", model.colours(packed), stored[f"{case}/color_lit"], COLOURS)
+    got = model.images(packed, size, focal, textured)
+    yield compare(f"{name}/rendered, colours", got[..., :3], wanted[..., :3], COLOURS)
+    yield compare(f"{name}/rendered, coverage", got[..., 3], wanted[..., 3], EXACT)
+
+
+def _quantities(model: FaceVerse, packed: np.ndarray, size: int) -> dict[str, tuple[np.ndarray, float]]:
+    """Everything the fixtures hold of one batch: name -> our value and the tolerance."""
+    world = model.world(packed)
+    image = project(world, size, FOCAL)
+    return {
+        "vertices_object": (model.vertices(packed), GEOMETRY),
+        "rotation_row": (rotation(unpack(packed).rotation).transpose(0, 2, 1), GEOMETRY),
+        "vertices_rotated_only": (model.rotated(packed), GEOMETRY),
+        "vertices_world": (world, GEOMETRY),
+        "projected_image": (image, PIXELS),
+        "projected_raw": (np.stack([image[..., 0], size - image[..., 1]], axis=-1), PIXELS),
+        "normals_object": (model.normals(packed, as_published=True), NORMALS),
+        "normals_object_per_item": (model.normals(packed), NORMALS),
+        "normals_rotated": (model.normals_rotated(packed, as_published=True), NORMALS),
+        "texture": (model.albedo(packed), TEXTURES),
+        "color_lit": (model.colours(packed, as_published=True), COLOURS),
+        "color_lit_per_item": (model.colours(packed), COLOURS),
+        "lms_proj": (model.landmarks(packed, size, FOCAL), PIXELS),
+        "lms_proj_fast": (model.landmarks(packed, size, FOCAL, fitting=True), PIXELS),
+    }
+
+
+def _models_for(path: Path, stored: dict[str, np.ndarray]) -> tuple[FaceVerse, FaceVerse]:
+    """The full and the reduced model beside a fixture: the first whose vertices are the fixture's."""
+    counts = {value.shape[1] for key, value in stored.items() if key.endswith("/vertices_object")}
+    for other in sorted([*path.parent.glob("*.npz"), *path.parent.glob("*.npy")]):
+        if other == path:
+            continue
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the command's help says that a pickle is read
+            plain = other
+            try:
+                if other.suffix == ".npy":
+                    plain = Path(folder) / "model.npz"
+                    convert_faceverse(other, plain)
+                full, reduced = FaceVerse(load_face_model(plain)), FaceVerse(load_face_model(plain, reduced=True))
+            except (RenderError, KeyError, AttributeError, ValueError):
+                continue  # another array of the folder
+        if counts <= {len(full.face.mean_shape), len(reduced.face.mean_shape)}:
+            return full, reduced
+    raise RenderError(f"The face model of {path.name} is not beside it.")
