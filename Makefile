@@ -29,7 +29,7 @@ fast-tests: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest -m "not slow and not browser"
 
 demo-weights: $(VENV)/.installed-train
-	$(VENV)/bin/python -m perfrdiff.training.demo.recipe
+	$(VENV)/bin/python -m perfrdiff.training.demo
 
 clean:
 	rm -rf $(VENV)

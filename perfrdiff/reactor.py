@@ -123,7 +123,7 @@ class Reactor:
         return style if known else reading.told(style, behaviour), expected, known
 
     def _rehearsed(self, style: Tensor, expected: np.ndarray | None, known: bool) -> tuple[Tensor, Manner]:
-        """The style and the manner in which reactions have the habits that are expected (perfrdiff.personal.calibration)."""
+        """The style and the manner in which reactions have the expected habits (perfrdiff.personal.calibration)."""
         rehearsal, reading = self.checkpoint.rehearsal, self.checkpoint.style_reading
         if rehearsal is None or reading is None or expected is None:
             return style, Manner()
@@ -157,8 +157,6 @@ class Reactor:
         Raises InputError for an unknown style, a strength outside 0 … 2, a behaviour `style_of` refuses, or a shift
         made for other weights.
         """
-        if not 0.0 <= strength <= 2.0:
-            raise InputError(f"Strength {strength} is outside 0 … 2 (0 = generic, 1 = as learnt).")
         if listener is None:
             self._edits, self._shift, self._listener, self._strength = None, None, GENERIC, 0.0
             return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.pipeline.request import SETTINGS
 from perfrdiff.published.compat import PUBLISHED, Compat
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.personal.weight_shift import ListenerShift
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.data.react2024 import dataset as react
 from perfrdiff.data.react2024 import neighbours
 from perfrdiff.data.react2024 import writer as react_writer

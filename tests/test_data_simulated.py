@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS
-from perfrdiff.data.simulator.conversation import BLIND, simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.conversation import STILL_CHANNELS, simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import NAMED_STYLES, Habits, draw_habits
 
 SECONDS = 30.0
@@ -82,5 +82,5 @@ def test_habits_show_in_the_behaviour(speakers):
 
 def test_blind_channels_stay_blind(speakers):
     clip = simulate_listener(speakers[0], draw_habits(np.random.default_rng(5)), np.random.default_rng(5))
-    for name in BLIND:
+    for name in STILL_CHANNELS:
         assert clip[:, CHANNEL[name]].max() < 0.05, name

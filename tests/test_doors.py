@@ -16,8 +16,8 @@ from gradio_client.exceptions import AppError
 from page import api, build
 from page.controls import NOT_ON_THE_PAGE, VIEWS_BY_WORD, Controls
 from page.visits import Visits
-from perfrdiff.__main__ import main
 from perfrdiff.cli import react as react_command
+from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from perfrdiff.__main__ import main
 from perfrdiff.behaviour import events
+from perfrdiff.cli.main import main
 from perfrdiff.data.simulator.conversation import simulate_listener
 from perfrdiff.data.simulator.habits import draw_habits
 from perfrdiff.data.simulator.motion import Motion

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import metrics as benchmark
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.data.react2024 import writer as react_writer
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import realism

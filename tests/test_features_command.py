@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.features.clip import read_speaker
 from perfrdiff.features.media.images import read_image
 from tests.support.clips import two_people

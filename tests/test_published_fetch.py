@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.published.weights import fetch
 from perfrdiff.published.weights.source import WHERE

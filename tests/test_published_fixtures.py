@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from perfrdiff.__main__ import main
 from perfrdiff.cli import conformance
+from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.published.conformance import suite

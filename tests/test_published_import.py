@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.coefficients import EXPRESSION, react_mean
 from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
@@ -105,8 +105,7 @@ def test_every_quirk_can_be_chosen_in_python_and_changes_something(imported, rea
     """Whoever asks which fault explains a difference to the published code turns them on one by one."""
     audio = louder_at_the_end(speaker.audio)
     plain, faulty = (
-        reactor.react(audio, speaker.coefficients, samples=1, steps=4, compat=compat)
-        for compat in ("corrected", quirk)
+        reactor.react(audio, speaker.coefficients, samples=1, steps=4, compat=compat) for compat in ("corrected", quirk)
     )
     rows = [made.attributes if quirk == "out_of_range" else made.coefficients for made in (plain, faulty)]
     if imported[0] in QUIRKS[quirk]:

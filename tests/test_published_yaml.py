@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.published.config.reader import read_config
 from perfrdiff.published.config.settings import AutoencoderLossSettings, ContrastiveLossSettings, OptimizerSettings

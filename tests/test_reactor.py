@@ -6,7 +6,7 @@ import torch
 
 from perfrdiff import checkpoints
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, neutral
-from perfrdiff.data.simulator.conversation import BLIND, simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.conversation import STILL_CHANNELS, simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import NAMED_STYLES, Habits
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
@@ -195,7 +195,7 @@ def test_channels_that_the_simulator_leaves_still_are_dropped_by_the_codec(shipp
     """Trackers read movement in channels that no simulated speaker ever moved. Where the codec did not drop these,
     every real speaker would have to be silenced there before the generator sees them."""
     speaker = simulate_speaker(np.random.default_rng(8), 6.0)
-    still = [CHANNEL[name] for name in BLIND]
+    still = [CHANNEL[name] for name in STILL_CHANNELS]
 
     def reaction(channels, seed):
         rows = speaker.coefficients.copy()

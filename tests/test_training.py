@@ -9,6 +9,7 @@ from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.losses import supervised_contrastive
 from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
@@ -20,7 +21,6 @@ from perfrdiff.training.demo.recipe import emphasise
 from perfrdiff.training.demo.sampled_motion import Schedule, Where, train
 from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage
 from perfrdiff.training.demo.windows import window_batch
-from perfrdiff.training.losses import supervised_contrastive
 
 SMALL = DenoiserConfig(
     width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4, speaker_window=20, context=3, dropout=0.0

@@ -8,7 +8,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from perfrdiff.__main__ import main
+from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.files import write_safetensors
 from perfrdiff.models import registry

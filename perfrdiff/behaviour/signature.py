@@ -1,26 +1,29 @@
 """What identifies a person in a clip."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from perfrdiff.behaviour import events
-from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
-from perfrdiff.data.simulator.conversation import BLIND
+from perfrdiff.coefficients import FPS, ROTATION
 
-_SEEN = [column for name, column in CHANNEL.items() if name not in BLIND and column < ROTATION.start]
 _LEVEL_FLOOR, _ANGLE_FLOOR, _SPEED_FLOOR = 0.02, 0.5, 0.15  # below these, movement is a tracker's noise
 
 
-LEVELS = len(_SEEN) + 3
-"""The first columns of a signature: the face's mean and the head's rest; those after it are movement."""
+def level_count(columns: Sequence[int]) -> int:
+    """How many of a signature's numbers are levels: the face's mean and the head's rest. Those after are movement."""
+    return len(columns) + 3
 
 
-def signature(clip: np.ndarray) -> np.ndarray:
+def signature(clip: np.ndarray, columns: Sequence[int]) -> np.ndarray:
     """What a classifier may tell a person by: levels, restlessness and events of a clip (frames, 58).
+
+    `columns`: the expressions that count.
 
     Amounts of movement have a floor above a tracker's noise: a person shall be known by what can be seen.
     """
     clip = clip.astype(np.float64)
-    faces, angles = clip[:, _SEEN], np.degrees(clip[:, ROTATION])
+    faces, angles = clip[:, columns], np.degrees(clip[:, ROTATION])
     nods, blinks, smiles = events.nods(clip), events.blinks(clip), events.smiles(clip)
     brows, frowns = events.humps(clip, "browInnerUp"), events.humps(clip, "browDown")
     minutes = len(clip) / FPS / 60

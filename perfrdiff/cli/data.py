@@ -17,8 +17,8 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
 
 def run_simulate(options: argparse.Namespace) -> int:
     """Write the folder and say what is in it."""
-    from perfrdiff.cli.progress import shown
     from perfrdiff.data.react2024.writer import Plan, write  # numba compiles on import
+    from perfrdiff.training.progress import shown
 
     plan = Plan(options.dyads, options.clips, options.listeners, options.seed)
     counts = write(plan, options.out, shown("dyads"))
@@ -42,10 +42,10 @@ def run_neighbours(options: argparse.Namespace) -> int:
     """Build and write both matrices of a split."""
     import numpy as np
 
-    from perfrdiff.cli.progress import shown
     from perfrdiff.data.react2024 import dataset as react
     from perfrdiff.data.react2024 import neighbours
     from perfrdiff.errors import InputError
+    from perfrdiff.training.progress import shown
 
     if not 0 <= options.mean < math.inf:
         raise InputError(f"--mean is {options.mean}; expected 0 or more neighbours.")

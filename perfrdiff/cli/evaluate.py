@@ -62,9 +62,9 @@ def _add_demo(ways) -> None:
 
 def run_demo(options: argparse.Namespace) -> int:
     """Measure, print the table, write the files."""
-    from perfrdiff.cli.progress import shown
     from perfrdiff.evaluation import behaviour, demo, plots  # torch takes seconds to import: not before --help
     from perfrdiff.evaluation.dyads import Setting
+    from perfrdiff.training.progress import shown
 
     given = {field.name: getattr(options, field.name) for field in fields(Setting) if hasattr(options, field.name)}
     setting = Setting(**given)
@@ -137,9 +137,9 @@ def run_data(options: argparse.Namespace) -> int:
     """Score a split, print the tables, write the files."""
     from dataclasses import asdict, replace
 
-    from perfrdiff.cli.progress import shown
     from perfrdiff.evaluation import dataset, plots, realism
     from perfrdiff.reactor import Reactor
+    from perfrdiff.training.progress import shown
 
     pictures = (options.inception, options.rendered, options.real)
     methods = options.methods or dataset.METHODS

@@ -37,8 +37,8 @@ def add_commands(commands) -> None:
         "--affect-network",
         type=Path,
         metavar="FILE.onnx",
-        help="reads valence, arousal and expressions in place of the rules (perfrdiff/features/attribute_network.py says "
-        "what it must look like; default: checkpoints/affect.onnx where it is there)",
+        help="reads valence, arousal and expressions in place of the rules (perfrdiff/features/attribute_network.py "
+        "says what it must look like; default: checkpoints/affect.onnx where it is there)",
     )
     command.set_defaults(run=_features)
 

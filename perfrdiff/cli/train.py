@@ -67,9 +67,9 @@ def run(options: argparse.Namespace) -> int:
         path = react_files.assemble(options.out, options.weights)
         print(f"wrote {path}: use it with --weights {path}")
         return 0
-    from perfrdiff.cli.progress import say
     from perfrdiff.training.paper.all_stages import train_all
     from perfrdiff.training.paper.run import TrainRequest, train
+    from perfrdiff.training.progress import say
 
     known = {field.name: getattr(options, field.name) for field in fields(TrainRequest) if hasattr(options, field.name)}
     defaults = {field.name: field.default for field in fields(TrainRequest) if field.default is not MISSING}

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfrdiff.behaviour.signature import LEVELS, signature
+from perfrdiff.behaviour.signature import level_count, signature
 from perfrdiff.coefficients import FPS
-from perfrdiff.data.simulator.conversation import SimulatedSpeaker, simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.conversation import MOVING_COLUMNS, SimulatedSpeaker, simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import Habits, draw_habits
 from perfrdiff.evaluation.recognition import PersonClassifier
 from perfrdiff.features.attributes import affect_attributes
@@ -78,7 +78,7 @@ def build_world(setting: Setting) -> World:
         habits = draw_habits(rng)
         chosen = rng.integers(len(speakers), size=setting.bank_clips)
         clips = [simulate_listener(speakers[s], habits, rng) for s in chosen]
-        signatures.append([signature(clip) for clip in clips])
+        signatures.append([signature(clip, MOVING_COLUMNS) for clip in clips])
         of_speaker.append(affect_attributes(speakers[chosen[0]].coefficients))
         of_listener.append(affect_attributes(clips[0]))
     seen = np.array(signatures)
@@ -87,7 +87,7 @@ def build_world(setting: Setting) -> World:
         setting,
         pool,
         PersonClassifier.fit(seen),
-        PersonClassifier.fit(seen[..., LEVELS:]),
+        PersonClassifier.fit(seen[..., level_count(MOVING_COLUMNS) :]),
         np.stack(of_speaker),
         listener,
         listener.mean(axis=0),

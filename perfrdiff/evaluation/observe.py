@@ -10,7 +10,7 @@ from perfrdiff.behaviour import events
 from perfrdiff.behaviour.signature import signature
 from perfrdiff.behaviour.statistics import quantities
 from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
-from perfrdiff.data.simulator.conversation import SimulatedSpeaker
+from perfrdiff.data.simulator.conversation import MOVING_COLUMNS, SimulatedSpeaker
 from perfrdiff.evaluation.dyads import DRIFT_EVERY, GALLERY, Dyad, World, after, draw_dyad, style_of_person
 from perfrdiff.features.attributes import affect_attributes
 from perfrdiff.metrics import challenge as metrics
@@ -156,7 +156,7 @@ def _person(reactor: Reactor, dyad: Dyad, world: World, made: dict[str, list[np.
         ("personal", every["personal"]), ("generic", made["generic"][0]), ("simulator", dyad.redraws),
         ("gallery", dyad.truth[:GALLERY]),
     ):  # fmt: skip
-        record[f"{name}/signatures"] = np.stack([signature(clip) for clip in clips])
+        record[f"{name}/signatures"] = np.stack([signature(clip, MOVING_COLUMNS) for clip in clips])
     for name, clips in (("personal", made["personal"][0][:1]), ("simulator", dyad.redraws[:1]),
                         ("gallery", dyad.truth[:GALLERY])):  # fmt: skip
         record[f"{name}/styles"] = np.stack([reactor.style_of(clip).cpu().numpy() for clip in clips])

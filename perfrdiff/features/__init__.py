@@ -3,3 +3,5 @@
 Nothing heavy is imported here; take what you need from ``clip`` (whole files), ``media``, ``tracking``, ``affect`` and
 ``audio``.
 """
+
+MAX_SECONDS = 120.0  # of a clip; two minutes take some minutes to draw on two cores

@@ -9,12 +9,12 @@ import numpy as np
 from perfrdiff.behaviour.card import Habits, measure_habits
 from perfrdiff.coefficients import FPS, ROTATION
 from perfrdiff.errors import InputError
+from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.attribute_network import NETWORK_WIDTH, AffectNetwork, present
 from perfrdiff.features.attributes import affect_attributes
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.media.input import Media, Source, as_media
 from perfrdiff.features.media.sound import RATE, Sound
-from perfrdiff.features.media.video import LONGEST_SECONDS
 from perfrdiff.features.speech_activity import listening_part
 from perfrdiff.features.tracking.face_track import FaceStill, quarter_turns_of, track_image, track_video
 from perfrdiff.features.tracking.signals import QUALITIES
@@ -57,7 +57,7 @@ class Listener:
 def read_speaker(
     source: Source,
     progress: Callable[[float], None] | None = None,
-    max_seconds: float = LONGEST_SECONDS,
+    max_seconds: float = MAX_SECONDS,
     person: int | None = None,
     affect_network: str | os.PathLike | None = None,
 ) -> Speaker:
@@ -127,7 +127,7 @@ def _tabled_speaker(media: Media) -> Speaker:
 def read_listener(
     source: Source,
     progress: Callable[[float], None] | None = None,
-    max_seconds: float = LONGEST_SECONDS,
+    max_seconds: float = MAX_SECONDS,
     person: int | None = None,
     talking_too: bool = False,
 ) -> Listener:

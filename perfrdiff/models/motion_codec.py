@@ -7,7 +7,6 @@ directions count as much as the slow ones, and a window has fewer tokens than fr
 of this; they use `perfrdiff.models.normalizer`.
 """
 
-
 import numpy as np
 import torch
 from torch import Tensor

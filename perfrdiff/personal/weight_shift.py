@@ -18,10 +18,10 @@ from perfrdiff.files import read_safetensors, write_safetensors
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits, WeightEdit
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
+from perfrdiff.personal import MAX_STRENGTH
 from perfrdiff.personal.motion_gain import Manner, manners_together
 
 FORMAT = "perfrdiff listener shift 1"
-HIGHEST_STRENGTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ListenerShift:
 
         Raises InputError for a strength outside 0 … 2 and for a generator that lacks the shifted weights.
         """
-        if not 0.0 <= strength <= HIGHEST_STRENGTH:
+        if not 0.0 <= strength <= MAX_STRENGTH:
             raise InputError(f"Strength {strength} is outside 0 … 2 (0 = generic, 1 = as learnt).")
         own = dict(denoiser.named_parameters())
         for name, shift in self.shifts.items():

@@ -8,10 +8,13 @@ Shell, page, API and Python read it here and use that name. Light to import: the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from perfrdiff.errors import InputError
+from perfrdiff.features import MAX_SECONDS
+from perfrdiff.personal import MAX_STRENGTH
 from perfrdiff.published.compat import Compat
 
 VIEWS = ("mesh", "photo")
@@ -34,7 +37,7 @@ class Setting:
     placeholder: str = ""  # for the value in the shell's help
 
 
-def _setting(kind: str, group: str, help: str, default: object = MISSING, **more) -> Field:
+def _setting(kind: str, group: str, help: str, default: object = MISSING, **more) -> Any:
     setting = Setting(kind, help, group, optional=default is None, **more)
     return field(default=default, metadata={"setting": setting})
 
@@ -74,8 +77,8 @@ class ReactRequest:
         "style, the first named one for a photo", None, placeholder="NAME",
     )  # fmt: skip
     strength: float = _setting(
-        "number", "reactions", "how strong the style is: 0 generic, 1 as learnt, 2 exaggerated", 1.0, low=0.0, high=2.0,
-        placeholder="X",
+        "number", "reactions", "how strong the style is: 0 generic, 1 as learnt, 2 exaggerated", 1.0, low=0.0,
+        high=MAX_STRENGTH, placeholder="X",
     )  # fmt: skip
     guidance_scale: float | None = _setting(
         "number", "reactions", "classifier-free guidance scale: how closely the reactions follow the speaker; without "
@@ -127,8 +130,9 @@ class ReactRequest:
     )
 
     max_seconds: float = _setting(
-        "number", "run", "longest speaker video that is taken, in seconds", 120.0, low=1.0, high=120.0, placeholder="S"
-    )
+        "number", "run", "longest speaker video that is taken, in seconds", MAX_SECONDS, low=1.0, high=MAX_SECONDS,
+        placeholder="S",
+    )  # fmt: skip
     weights: str = _setting("text", "run", "name of the weights", "demo", placeholder="NAME")
     device: str | None = _setting(
         "text", "run", "torch device, cpu or cuda; without it, cuda if there is one", None, placeholder="NAME"
@@ -163,16 +167,15 @@ def _converted(name: str, setting: Setting, value: object) -> object:
         return value
     if setting.choices and value not in setting.choices:
         raise InputError(f"{name} must be {_listed(setting.choices)}; it is {value}.")
-    for part, number in _numbers(name, setting, value):
-        if not setting.low <= number <= setting.high:  # also catches NaN
-            raise InputError(f"{part} must lie between {setting.low:g} and {setting.high:g}; it is {number:g}.")
+    if setting.low is not None and setting.high is not None:
+        for part, number in _numbers(name, setting, value):
+            if not setting.low <= number <= setting.high:  # also catches NaN
+                raise InputError(f"{part} must lie between {setting.low:g} and {setting.high:g}; it is {number:g}.")
     return value
 
 
 def _numbers(name: str, setting: Setting, value) -> list[tuple[str, float]]:
     """The numbers of a value that have a range, each with what it is called in a sentence."""
-    if setting.low is None:
-        return []
     if setting.kind == "shifts":
         return [(f"the share of {path.name}", share) for path, share in value]
     return [(name, value)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -69,6 +69,8 @@ class ReactionVideos:
                 listener.notes.append("The listener's features file carries no picture; only the mesh is drawn.")
             self.views = tuple(view for view in self._request.views if view != "photo")
         if "photo" in self.views:
+            assert listener.photo is not None, "whoever has no photo has no such view"
+            assert listener.landmarks is not None and listener.photo_coefficients is not None
             self._animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
 
     @property
@@ -113,6 +115,7 @@ class ReactionVideos:
             note=f"Listening style: {style}",
             label=label,
         )
+        assert grid.speaker_size is not None, "the speaker is always shown"
         write_reel(
             cards,
             _speaker_pictures(speaker, speaker_file, max(grid.speaker_size)),
@@ -149,7 +152,7 @@ def _mesh_renderer(request: ReactRequest) -> MeshRenderer:
     return MeshRenderer(built_in_face(), request.size, request.mesh_style, request.mesh_identity)
 
 
-def _metadata(request: ReactRequest, reactions: Reactions) -> Mapping[str, str]:
+def _metadata(request: ReactRequest, reactions: Reactions) -> dict[str, str]:
     """What a video's container says of itself."""
     source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
     return {"title": TITLE, "comment": json.dumps(source), "description": TITLE}

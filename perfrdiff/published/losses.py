@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from perfrdiff.models.autoencoder import Reconstruction
-from perfrdiff.training.losses import supervised_contrastive
+from perfrdiff.models.losses import supervised_contrastive
 
 KLD_WEIGHT = 1e-5
 BASE_TEMPERATURE = 0.07

@@ -19,10 +19,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from perfrdiff.cli import progress
 from perfrdiff.errors import InputError
 from perfrdiff.files import read_safetensors, under, write_safetensors
 from perfrdiff.published.config.settings import OptimizerSettings
+from perfrdiff.training import progress
 
 STATE_FORMAT = "2"
 PRIME = 10_000_019  # keeps the seeds of neighbouring steps apart

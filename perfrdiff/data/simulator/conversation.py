@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, EXPRESSION_NAMES, FPS, ROTATION, TRANSLATION, WIDTH
 from perfrdiff.data.simulator.habits import REST_SCALE, Habits, both
 from perfrdiff.data.simulator.motion import DEGREE, Motion, blink_times, event_times, gaze, head_follows
 from perfrdiff.data.simulator.speech import RATE, VOWELS, Syllable, draw_voice, speak
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.tracking.signals import neutral_offset, without_offset
 
-BLIND = (
+STILL_CHANNELS = (
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "jawForward", "jawLeft", "jawRight", "mouthClose", "mouthLeft",
     "mouthRight", "mouthRollLower", "mouthRollUpper", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
-"""Channels the tracker hardly sees (docs/method.md 14.5): they stay near zero on both sides."""
+"""Expressions that simulated people leave at rest: MediaPipe's own network hardly sees them (docs/method.md 14.5)."""
+MOVING_COLUMNS = [CHANNEL[name] for name in EXPRESSION_NAMES if name not in STILL_CHANNELS]
+"""The columns of all other expressions."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def seen_by_tracker(coefficients: np.ndarray, rng: np.random.Generator) -> np.nd
     size[ROTATION] = 0.12 * DEGREE
     size[TRANSLATION] = (0.002, 0.002, 0.006)
     out += noise * size
-    for name in BLIND:
+    for name in STILL_CHANNELS:
         out[:, CHANNEL[name]] = np.abs(0.004 * noise[:, CHANNEL[name]])
     out[:, EXPRESSION] = np.clip(out[:, EXPRESSION], 0, 1)
     out[:, EXPRESSION] = without_offset(out[:, EXPRESSION], neutral_offset(out[:, EXPRESSION]))

@@ -17,10 +17,11 @@ import numpy as np
 
 from perfrdiff.coefficients import FPS
 from perfrdiff.errors import InputError
+from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.images import is_image, read_image
 from perfrdiff.features.media.local_file import LocalFile, open_local
 from perfrdiff.features.media.sound import Sound, read_sound
-from perfrdiff.features.media.video import LONGEST_SECONDS, FrameReader, VideoInfo, frame_at, probe, sample_frames
+from perfrdiff.features.media.video import FrameReader, VideoInfo, frame_at, probe, sample_frames
 from perfrdiff.features.tables import SNIFFED, FeatureTable, is_table, read_table
 
 __all__ = ["Media", "Source", "as_media", "open_input"]
@@ -56,6 +57,7 @@ class Media:
             InputError: the file is no video. So do all that read a video: ``frames`` to ``sound``.
         """
         self.check_video()
+        assert self._info is not None, "a video has been probed"
         return self._info
 
     def check_video(self) -> None:
@@ -136,7 +138,7 @@ Source = str | os.PathLike | Media
 """A file, or one that is open already."""
 
 
-def open_input(path: str | os.PathLike, max_seconds: float = LONGEST_SECONDS) -> Media:
+def open_input(path: str | os.PathLike, max_seconds: float = MAX_SECONDS) -> Media:
     """Open a video, photo or features file; what is none of them is refused as a video.
 
     Args:
@@ -155,7 +157,7 @@ def open_input(path: str | os.PathLike, max_seconds: float = LONGEST_SECONDS) ->
 
 
 @contextmanager
-def as_media(source: Source, max_seconds: float = LONGEST_SECONDS) -> Iterator[Media]:
+def as_media(source: Source, max_seconds: float = MAX_SECONDS) -> Iterator[Media]:
     """An open file as it is, left open and with its own ``max_seconds``; a path opened, and closed at the end.
 
     Raises:

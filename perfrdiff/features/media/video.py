@@ -17,6 +17,7 @@ import numpy as np
 
 from perfrdiff.coefficients import FPS
 from perfrdiff.errors import InputError
+from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.container import (
     MOST_PIXELS,
     audio_stream,
@@ -28,10 +29,9 @@ from perfrdiff.features.media.container import (
 from perfrdiff.features.media.convert import Converter, Region, shown_size
 from perfrdiff.features.media.local_file import LocalFile
 
-__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "FrameReader", "VideoInfo", "frame_at", "probe", "sample_frames"]
+__all__ = ["SHORTEST_SECONDS", "FrameReader", "VideoInfo", "frame_at", "probe", "sample_frames"]
 
 SHORTEST_SECONDS = 1.0
-LONGEST_SECONDS = 120.0  # the default of every ``max_seconds``
 SMALLEST_SIDE = 48  # pixels; a face in less cannot be tracked
 HIGHEST_FRAME_RATE = 480
 LONGEST_HOLD = 0.5  # seconds a last picture is shown when its own duration is unknown
@@ -52,7 +52,7 @@ class VideoInfo:
     promised_seconds: float | None  # the header's length where it is longer than what is there, else None
 
 
-def probe(file: LocalFile, max_seconds: float = LONGEST_SECONDS) -> VideoInfo:
+def probe(file: LocalFile, max_seconds: float = MAX_SECONDS) -> VideoInfo:
     """Read a video file through without decoding more than one picture, and refuse what cannot be used.
 
     Raises:
@@ -125,7 +125,7 @@ class FrameReader:
         file: LocalFile,
         info: VideoInfo,
         fps: float = FPS,
-        max_seconds: float = LONGEST_SECONDS,
+        max_seconds: float = MAX_SECONDS,
         long_side: int = 1280,
     ):
         self.region: Region | None = None

@@ -13,11 +13,12 @@ import numpy as np
 
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.errors import InputError
+from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.attribute_network import AffectNetwork
 from perfrdiff.features.media.convert import Converter
 from perfrdiff.features.media.input import Media, Source, as_media
 from perfrdiff.features.media.prefetch import Part, ReadAhead
-from perfrdiff.features.media.video import LONGEST_SECONDS, VideoInfo
+from perfrdiff.features.media.video import VideoInfo
 from perfrdiff.features.tracking.landmarker import Face, FaceTracker
 from perfrdiff.features.tracking.notes import notes_on, times_of
 from perfrdiff.features.tracking.occlusion import hidden_frames, look_of
@@ -62,7 +63,7 @@ def track_video(
     source: Source,
     progress: Callable[[float], None] | None = None,
     *,
-    max_seconds: float = LONGEST_SECONDS,
+    max_seconds: float = MAX_SECONDS,
     portrait: bool = False,
     person: int | None = None,
     affect: AffectNetwork | None = None,

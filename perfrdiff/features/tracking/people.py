@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from perfrdiff.errors import InputError
+from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.input import Media, Source, as_media
-from perfrdiff.features.media.video import LONGEST_SECONDS
 from perfrdiff.features.tracking.landmarker import FaceTracker
 from perfrdiff.features.tracking.search import Person, find_faces, look_through
 
@@ -18,7 +18,7 @@ LONG_SIDE = 1280  # pixels of the picture
 LOOKS = 8  # pictures among which the one with most of the people is chosen
 
 
-def preview(source: Source, max_seconds: float = LONGEST_SECONDS) -> tuple[np.ndarray, list[Person]]:
+def preview(source: Source, max_seconds: float = MAX_SECONDS) -> tuple[np.ndarray, list[Person]]:
     """A picture of the video with the people's numbers, and the people, the one followed by default first.
 
     Number n is what ``track_video(person=n)`` follows. The video is a path or opened already (``open_input``).
@@ -37,7 +37,7 @@ def preview(source: Source, max_seconds: float = LONGEST_SECONDS) -> tuple[np.nd
     return picture, people
 
 
-def write_preview(source: Source, out: Path, max_seconds: float = LONGEST_SECONDS) -> int:
+def write_preview(source: Source, out: Path, max_seconds: float = MAX_SECONDS) -> int:
     """Write the preview as a picture file; how many people there are.
 
     Raises:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from perfrdiff.cli.progress import say
 from perfrdiff.published.config.settings import OptimizerSettings
 from perfrdiff.training.engine import PRIME, Plan, fit
+from perfrdiff.training.progress import say
 
 Loss = Callable[[torch.Generator], Tensor]
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perfrdiff.data.simulator.corpus import Corpus
+from perfrdiff.models.losses import supervised_contrastive
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.training.demo.augmentation import OtherListeners
 from perfrdiff.training.demo.motion_descriptors import Onlooker
 from perfrdiff.training.demo.windows import draw
-from perfrdiff.training.losses import supervised_contrastive
 
 
 class StyleModel(nn.Module):
