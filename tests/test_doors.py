@@ -243,9 +243,9 @@ def test_the_table_in_the_readme_is_one_run(monkeypatch, files, weights, control
 
     monkeypatch.setattr(pipeline, "react", lambda request, *_: asked.append(request) or (_ for _ in ()).throw(Asked))
     command = shlex.split(lines["shell"].strip("`"))
-    assert command[:3] == ["python", "-m", "perfrdiff"]
+    assert command[0] == "perfrdiff"
     with pytest.raises(Asked):
-        main(command[3:])
+        main(command[1:])
 
     labels = {widget.label: widget for widget in controls.inputs} | {"Listener": controls.photo}
     values = {widget: widget.value for widget in controls.inputs}
