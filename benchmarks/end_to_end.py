@@ -1,6 +1,6 @@
 """How long the whole way takes, stage by stage, in multiples of the clip's length; memory; the page's first answer.
 
-    python -m benchmarks.end_to_end            a 10-second 512² speaker, a photo, 3 reactions, both looks, 256²
+    python -m benchmarks.end_to_end            a 10-second 512² speaker, a photo, 3 reactions, mesh and photo, 256²
     python -m benchmarks.end_to_end --speaker V --listener L --samples 3 --weights demo --json table.json
 
 Without --speaker the project's own example is repeated up to 10 seconds. The run happens in a process of its own, so
@@ -52,7 +52,7 @@ def looped(source: Path, target: Path) -> Path:
     from renderer.video.writer import VideoWriter
 
     with open_input(source) as media:
-        pictures, sound = list(media.frames()), media.sound()
+        pictures, sound = list(media.frames()), media.audio()
     times = SECONDS * 25
     samples = np.resize(sound.samples, SECONDS * sound.rate)
     height, width = pictures[0].shape[:2]

@@ -1,4 +1,4 @@
-"""How fast a clip becomes numbers: decode, track, MFCC, affect, and each against the plain way, in one run.
+"""How fast a clip becomes numbers: decode, track, MFCC, facial attributes, and each against the plain way, in one run.
 
     python -m benchmarks.features [VIDEO]
 
@@ -18,15 +18,15 @@ from pathlib import Path
 import av
 import numpy as np
 
-from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.clip import read_speaker
+from perfrdiff.features.media.audio_track import RATE
 from perfrdiff.features.media.input import Media, open_input
-from perfrdiff.features.media.sound import RATE
 from perfrdiff.features.tracking.face_track import REGION_PIXELS
 from perfrdiff.features.tracking.landmarker import FaceTracker
-from perfrdiff.features.tracking.search import look_through, region_around
-from perfrdiff.features.tracking.units import SHAPE_WIDTH, read_units, shape_of
+from perfrdiff.features.tracking.search import region_around, survey_faces
+from perfrdiff.features.tracking.units import SHAPE_WIDTH, face_shape, read_units
 from renderer.resources import asset
 from renderer.video.writer import VideoWriter
 
@@ -51,13 +51,13 @@ def main(path: Path) -> None:
 
 def measure(path: Path, media: Media) -> None:
     info = media.info
-    whole = list(media.frames(REGION_PIXELS))
-    count = len(whole)
-    sound = media.sound()
-    samples = sound.samples if sound is not None else np.zeros(count * 640, dtype=np.float32)
+    pictures = list(media.frames(REGION_PIXELS))
+    count = len(pictures)
+    audio = media.audio()
+    samples = audio.samples if audio is not None else np.zeros(count * 640, dtype=np.float32)
     samples = np.pad(samples, (0, max(0, count * 640 - len(samples))))[: count * 640]
-    person = look_through(media)[0]
-    region = region_around(np.array(person.centres), person.size, info.width, info.height)
+    face = survey_faces(media)[0]
+    region = region_around(np.array(face.centres), face.size, info.width, info.height)
 
     def decode_region() -> None:
         reader = media.frame_reader(REGION_PIXELS)
@@ -67,7 +67,7 @@ def measure(path: Path, media: Media) -> None:
 
     def track(streaming: bool) -> None:
         with FaceTracker(streaming, faces=2) as tracker:
-            for picture in whole:
+            for picture in pictures:
                 tracker.detect(picture)
 
     def single_mfcc() -> None:
@@ -75,7 +75,7 @@ def measure(path: Path, media: Media) -> None:
             mfcc(samples[640 * index : 640 * (index + 1)], RATE, 1)
 
     with FaceTracker(streaming=False, faces=1) as tracker:
-        points = tracker.detect(whole[0])[0].landmarks
+        points = tracker.detect(pictures[0])[0].landmarks
     shapes, zeros = np.zeros((count, SHAPE_WIDTH)), np.zeros((count, 52))
 
     mfcc(samples, RATE, count)  # fills the tables
@@ -86,11 +86,11 @@ def measure(path: Path, media: Media) -> None:
         ("track, stream mode", rate(count, lambda: track(True)),
          "picture by picture", rate(count, lambda: track(False))),
         ("units from shapes, one batch", rate(count, lambda: read_units(shapes, zeros, zeros[:, :3], zeros[0])),
-         "shape of the landmarks alone", rate(count, lambda: [shape_of(points) for _ in range(count)])),
+         "shape of the landmarks alone", rate(count, lambda: [face_shape(points) for _ in range(count)])),
         ("MFCC, one batch", rate(count, lambda: mfcc(samples, RATE, count), 3),
          "frame by frame", rate(count, single_mfcc)),
-        ("affect, one batch", rate(count, lambda: affect_attributes(coefficients), 3),
-         "frame by frame", rate(count, lambda: [affect_attributes(row[None]) for row in coefficients])),
+        ("attributes, one batch", rate(count, lambda: facial_attributes(coefficients), 3),
+         "frame by frame", rate(count, lambda: [facial_attributes(row[None]) for row in coefficients])),
     ]  # fmt: skip
     print(f"{path.name}: {info.width}x{info.height}, {info.frame_rate:.1f} fps, {info.seconds:.1f} s, {count} frames")
     print(f"{'stage':36}{'frames/s':>10}   {'plain way':26}{'frames/s':>10}{'ratio':>8}")
@@ -102,10 +102,10 @@ def measure(path: Path, media: Media) -> None:
     print(
         f"{'read_speaker, per CPU-second':36}{count / processor:10.0f}   {processor / info.seconds:.2f} CPU-s a second"
     )
-    ahead, rest = 1e3 / decoded, 1e3 * processor / count - 1e3 / decoded  # milliseconds a frame
+    decoding, others = 1e3 / decoded, 1e3 * processor / count - 1e3 / decoded  # milliseconds a frame
     print(
-        f"{'two idle cores, at most':36}{1e3 / max(ahead, rest):10.0f}   decoding {ahead:.1f} ms a frame, the rest "
-        f"{rest:.1f} ms beside it"
+        f"{'two idle cores, at most':36}{1e3 / max(decoding, others):10.0f}   decoding {decoding:.1f} ms a frame, "
+        f"the rest {others:.1f} ms beside it"
     )
     print(f"{'read_speaker, wall':36}{count / seconds:10.0f}   {seconds / info.seconds:.2f} x the clip's length")
     with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +132,7 @@ def looped(source: Path, target: Path, seconds: int) -> Path:
                     shift = round(begin / packet.time_base)
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     if packet.dts <= latest.get(packet.stream.index, -np.inf):
-                        continue  # sound overlaps by a packet where the clip begins again
+                        continue  # the audio overlaps by a packet where the clip begins again
                     latest[packet.stream.index] = packet.dts
                     if packet.stream.type == "video":
                         end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
@@ -155,11 +155,11 @@ def _peak_of_reading(path: Path) -> float:
 
 
 def enlarged(folder: Path) -> Path:
-    """The example speaker in a picture of 1280x720, with its sound."""
+    """The example speaker in a picture of 1280x720, with its audio."""
     path = folder / "speaker_720p.mp4"
     with open_input(EXAMPLE) as media:
-        pictures, sound = list(media.frames()), media.sound()
-    with VideoWriter(path, (1280, 720), 25, audio=(sound.samples, sound.rate)) as writer:
+        pictures, audio = list(media.frames()), media.audio()
+    with VideoWriter(path, (1280, 720), 25, audio=(audio.samples, audio.rate)) as writer:
         for picture in pictures:
             wide = np.full((720, 1280, 3), 90, np.uint8)
             wide[104:616, 384:896] = picture

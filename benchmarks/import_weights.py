@@ -1,4 +1,4 @@
-"""The 13 GB weight editor in little memory: a full-size published folder is made up, imported, and made to react.
+"""The 13 GB weight editor in little memory: imports a made-up published folder of full size and generates a reaction.
 
     python -m benchmarks.import_weights [emotion|render] [--folder DIR] [--zip]
 
@@ -29,27 +29,27 @@ from perfrdiff.published.weights import convert
 from perfrdiff.published.weights.variants import PublishedFile, shape_tables
 from perfrdiff.reactor import Reactor
 
-MOST_MEMORY = 10.0  # GiB, the limit that is to be kept
+MAX_GIB = 10.0  # of peak memory
 SECONDS = 4.0  # of the reaction
 
 
 class Peak:
-    """The most memory of its own that this process had while the block ran, GiB."""
+    """Peak memory that this process itself allocated while the block ran, GiB."""
 
     def __enter__(self) -> Peak:
-        self.gib, self._over = 0.0, threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
+        self.gib, self._stopped = 0.0, threading.Event()
+        self._watch = threading.Thread(target=self._sample, daemon=True)
         self._watch.start()
         return self
 
-    def _look(self) -> None:
-        while not self._over.wait(0.05):
+    def _sample(self) -> None:
+        while not self._stopped.wait(0.05):
             status = Path("/proc/self/status").read_text()
             anonymous = next(line for line in status.splitlines() if line.startswith("RssAnon"))
             self.gib = max(self.gib, int(anonymous.split()[1]) / 1024**2)
 
     def __exit__(self, *_) -> None:
-        self._over.set()
+        self._stopped.set()
         self._watch.join()
 
 
@@ -69,13 +69,13 @@ def write_folder(folder: Path, files: tuple[PublishedFile, ...]) -> int:
                 weights[key] *= 0.01
         momentum = weights.values() if file.network == "weight_editor" else ()
         state = {i: {"momentum_buffer": value.clone()} for i, value in enumerate(momentum)}
-        place = folder / file.path
-        place.parent.mkdir(parents=True)
-        torch.save({"state_dict": weights, "optimizer": {"state": state, "param_groups": []}}, place)
+        target = folder / file.path
+        target.parent.mkdir(parents=True)
+        torch.save({"state_dict": weights, "optimizer": {"state": state, "param_groups": []}}, target)
     return sum(path.stat().st_size for path in folder.rglob("*.pth"))
 
 
-def zipped(folder: Path, target: Path) -> Path:
+def zip_folder(folder: Path, target: Path) -> Path:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(folder.rglob("*.pth")):
             archive.write(file, f"checkpoints/{file.relative_to(folder).as_posix()}")
@@ -89,24 +89,26 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where to put some 20 GB (default: the system's temporary folder)")
     parser.add_argument("--zip", action="store_true", help="import from a zip, as Drive gives it")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as work:
-        place = Path(work)
-        size = write_folder(place / "source", shape_tables()[options.variant])
-        source = zipped(place / "source", place / "checkpoints.zip") if options.zip else place / "source"
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+        work_folder = Path(temporary)
+        size = write_folder(work_folder / "source", shape_tables()[options.variant])
+        source = work_folder / "source"
+        if options.zip:
+            source = zip_folder(source, work_folder / "checkpoints.zip")
         largest = 0.0
         print(f"made-up published files, {options.variant}          {size / 1e9:6.2f} GB", flush=True)
         started = time.perf_counter()
         with Peak() as peak:
-            (made,) = convert.import_weights(source, place / "weights")
+            (imported,) = convert.import_weights(source, work_folder / "weights")
         largest = max(largest, peak.gib)
-        took = time.perf_counter() - started
+        seconds = time.perf_counter() - started
         print(
-            f"import, {made.path.stat().st_size / 1e9:.2f} GB written: {took:6.1f} s, peak {peak.gib:.2f} GiB",
+            f"import, {imported.path.stat().st_size / 1e9:.2f} GB written: {seconds:6.1f} s, peak {peak.gib:.2f} GiB",
             flush=True,
         )
         started = time.perf_counter()
         with Peak() as peak:
-            reactor = Reactor(checkpoints.load(made.name, place / "weights"), "cpu")
+            reactor = Reactor(checkpoints.load(imported.name, work_folder / "weights"), "cpu")
             print(f"load                   {time.perf_counter() - started:6.1f} s", flush=True)
             speaker = simulate_speaker(np.random.default_rng(0), SECONDS)
             started = time.perf_counter()
@@ -115,7 +117,7 @@ def main() -> int:
             reactions = reactor.react(speaker.audio, speaker.coefficients, samples=1, steps=4)
         largest = max(largest, peak.gib)
         print(f"reactions {reactions.coefficients.shape}, load to reaction: peak {peak.gib:.2f} GiB", flush=True)
-    return 0 if largest < MOST_MEMORY else 1
+    return 0 if largest < MAX_GIB else 1
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig  # n
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets  # noqa: E402
 from perfrdiff.published import inference  # noqa: E402
 
-MOST_MEMORY = 4.0  # GiB, the limit
+MAX_MEMORY = 4.0  # GiB
 ROUNDS = 3
 
 
@@ -66,30 +66,32 @@ def main() -> int:
     frames = round(OPTIONS.seconds * 25)
     behaviour = 0.1 * torch.randn(1, 750, config.features)
 
-    once = cpu_seconds(lambda: inference.personal_edits(model, behaviour))
+    low_rank = cpu_seconds(lambda: inference.personal_edits(model, behaviour))
     encoding = cpu_seconds(lambda: encoder(behaviour))
     name, (rows, columns) = next(iter(targets.items()))
-    part = WeightEditor(WeightEditorConfig(targets={name: (rows, columns)})).eval()
+    smallest_branch = WeightEditor(WeightEditorConfig(targets={name: (rows, columns)})).eval()
     share = rows * columns / sum(r * c for r, c in targets.values())
     style = encoder(behaviour)
-    dense = encoding + cpu_seconds(lambda: part(style)) / share
+    dense = encoding + cpu_seconds(lambda: smallest_branch(style)) / share
     numbers = sum(value.numel() for value in editor.parameters())
     print(f"style of 30 s of behaviour             {encoding:8.3f} CPU-s")
-    print(f"set-up, rank {OPTIONS.rank:2} editor ({numbers / 1e6:5.1f} M)     {once:8.3f} CPU-s per listener")
-    print(f"the same once per sample, as published {once * OPTIONS.samples:8.3f} CPU-s for {OPTIONS.samples} samples")
+    print(f"set-up, rank {OPTIONS.rank:2} editor ({numbers / 1e6:5.1f} M)     {low_rank:8.3f} CPU-s per listener")
+    print(
+        f"the same once per sample, as published {low_rank * OPTIONS.samples:8.3f} CPU-s for {OPTIONS.samples} samples"
+    )
     print(f"set-up, dense editor (1107 M, scaled)  {dense:8.3f} CPU-s per listener")
     print(f"the same once per sample, as published {dense * OPTIONS.samples:8.3f} CPU-s for {OPTIONS.samples} samples")
 
     edits = inference.personal_edits(model, behaviour)
     streams = {"audio": torch.randn(frames, 78), "coefficients": 0.1 * torch.randn(frames, 58)}
-    how = sampling.SamplingOptions(OPTIONS.steps, 7.5, ("audio", "coefficients"), 25, 1.0)
+    guided = sampling.SamplingOptions(OPTIONS.steps, 7.5, ("audio", "coefficients"), 25, 1.0)
     words = f"{OPTIONS.samples} x {OPTIONS.seconds:g} s, {OPTIONS.steps} steps"
     started = time.process_time()
-    sampling.sample_sequence(denoiser, streams, OPTIONS.samples, 0, how, edits)
+    sampling.sample_sequence(denoiser, streams, OPTIONS.samples, 0, guided, edits)
     print(
-        f"{words}, sound:      {time.process_time() - started:7.1f} CPU-s, peak memory so far {peak_memory():.2f} GiB"
+        f"{words}, corrected:  {time.process_time() - started:7.1f} CPU-s, peak memory so far {peak_memory():.2f} GiB"
     )
-    speaker = inference.Speaker(*(stream[None] for stream in streams.values()))
+    speaker = inference.SpeakerClips(*(stream[None] for stream in streams.values()))
     options = inference.SamplingOptions(steps=OPTIONS.steps)
     noise = inference.seeded_noise(model, speaker, OPTIONS.samples, options, 0)
     started = time.process_time()
@@ -97,7 +99,7 @@ def main() -> int:
     print(
         f"{words}, published:  {time.process_time() - started:7.1f} CPU-s, peak memory so far {peak_memory():.2f} GiB"
     )
-    return 0 if peak_memory() < MOST_MEMORY else 1
+    return 0 if peak_memory() < MAX_MEMORY else 1
 
 
 if __name__ == "__main__":

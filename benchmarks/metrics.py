@@ -15,7 +15,7 @@ from numba import njit
 
 from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import draw_habits
-from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.metrics import challenge as metrics
 
 PARTS = ((slice(0, 15), 1 / 15), (slice(15, 17), 1.0), (slice(17, 25), 1 / 8))
@@ -35,12 +35,12 @@ def _warping(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _concordance(p: np.ndarray, t: np.ndarray) -> float:
-    found = []
+    concordances = []
     for d in range(p.shape[1]):
         r = np.nan_to_num(np.corrcoef(p[:, d], t[:, d])[0, 1])
-        apart = (p[:, d].mean() - t[:, d].mean()) ** 2
-        found.append(2 * r * p[:, d].std() * t[:, d].std() / (p[:, d].var() + t[:, d].var() + apart + 1e-8))
-    return float(np.mean(found))
+        denominator = p[:, d].var() + t[:, d].var() + (p[:, d].mean() - t[:, d].mean()) ** 2 + 1e-8
+        concordances.append(2 * r * p[:, d].std() * t[:, d].std() / denominator)
+    return float(np.mean(concordances))
 
 
 def _lag(p: np.ndarray, s: np.ndarray) -> int:
@@ -70,20 +70,20 @@ def plain(prediction, truth, speaker, neighbour) -> dict[str, float]:
 def data(talks: int, listeners: int, samples: int, far: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Reactions, truth, speakers (float64) and neighbours of talks x listeners clips."""
     rng = np.random.default_rng(seed)
-    prediction, truth, heard, talk = [], [], [], []
+    prediction, truth, speakers, talk_of_clip = [], [], [], []
     for t in range(talks):
         speaker = simulate_speaker(rng, 30.0)
         for _ in range(listeners):
             habits = draw_habits(rng)
-            clips = [affect_attributes(simulate_listener(speaker, habits, rng)) for _ in range(samples + 1)]
+            clips = [facial_attributes(simulate_listener(speaker, habits, rng)) for _ in range(samples + 1)]
             truth.append(clips[0])
             prediction.append(clips[1:])
-            heard.append(affect_attributes(speaker.coefficients))
-            talk.append(t)
-    neighbour = np.equal.outer(talk, talk)
+            speakers.append(facial_attributes(speaker.coefficients))
+            talk_of_clip.append(t)
+    neighbour = np.equal.outer(talk_of_clip, talk_of_clip)
     for row in neighbour:
         row[rng.choice(len(row), min(far, len(row)), replace=False)] = True
-    return *(np.array(x, np.float64) for x in (prediction, truth, heard)), neighbour.astype(np.uint8)
+    return *(np.array(x, np.float64) for x in (prediction, truth, speakers)), neighbour.astype(np.uint8)
 
 
 def main() -> None:
@@ -94,22 +94,23 @@ def main() -> None:
     parser.add_argument("--far", type=int, default=12, help="further neighbours of a clip")
     parser.add_argument("--threads", type=int, help="default: one for every core")
     options = parser.parse_args()
-    given = data(options.talks, options.listeners, options.samples, options.far)
-    tiny = tuple(x[:2] for x in given[:3])
+    clips_and_neighbours = data(options.talks, options.listeners, options.samples, options.far)
+    tiny = tuple(x[:2] for x in clips_and_neighbours[:3])
     metrics.evaluate(*tiny, np.ones((2, 2)))  # compile
     _warping(np.zeros((2, 2)), np.zeros((2, 2)))
 
-    began = time.process_time()
-    fast = metrics.evaluate(*given, threads=options.threads)
-    fast_seconds = time.process_time() - began
-    began = time.process_time()
-    slow = plain(*given)
-    slow_seconds = time.process_time() - began
+    started = time.process_time()
+    fast = metrics.evaluate(*clips_and_neighbours, threads=options.threads)
+    fast_seconds = time.process_time() - started
+    started = time.process_time()
+    slow = plain(*clips_and_neighbours)
+    slow_seconds = time.process_time() - started
     assert np.isclose(fast.published.FRCorr, slow["FRCorr"], rtol=1e-9)
     assert np.isclose(fast.published.FRDist, slow["FRDist"], rtol=1e-9)
-    assert np.isclose(fast.sound.FRSyn, slow["FRSyn"])
-    clips, samples = given[0].shape[:2]
-    print(f"{clips} clips x {samples} samples, {given[3].sum() / clips:.1f} appropriate each, 750 frames")
+    assert np.isclose(fast.corrected.FRSyn, slow["FRSyn"])
+    clips, samples = clips_and_neighbours[0].shape[:2]
+    appropriate = clips_and_neighbours[3].sum() / clips
+    print(f"{clips} clips x {samples} samples, {appropriate:.1f} appropriate each, 750 frames")
     ratio = slow_seconds / fast_seconds
     print(f"processor time: plain double loop {slow_seconds:.1f} s, here {fast_seconds:.2f} s: {ratio:.1f} x")
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.round_trip [--people Alex Mara …] [--frames 520]
 
-The six named people of the renderer, none of whom the tracker was calibrated on, in the studio look, at 224, 320 and
+The six named people of the renderer, none of whom the tracker was calibrated on, in the studio style, at 224, 320 and
 448 px, under uneven lights, turned by up to 30 degrees about each axis at once. Prints Markdown:
 
-* alone: only this channel moves, or (a third) nothing. Correlation with the head within ±15° and ±30°, gain and error.
+* alone: only this channel moves, or (in a third) none. Correlation with the head within ±15° and ±30°, gain and error.
 * mixed: one movement in each region of the face at a time (tools/drawn_faces.py); in brackets the network alone.
 * still: what the channel reads (rms) while it is at rest and others move.
 """
@@ -17,12 +17,12 @@ import numpy as np
 from perfrdiff.coefficients import EXPRESSION_NAMES, react_mean, trusted_channels
 from perfrdiff.features.tracking.pose import CAMERA_DISTANCE, model_origins, tracked_angles, translations
 from perfrdiff.features.tracking.signals import neutral_offset, without_offset
-from perfrdiff.features.tracking.units import read_units, response, shape_of
+from perfrdiff.features.tracking.units import face_shape, read_units, response
 from renderer.studio import PEOPLE
 from tools.drawn_faces import Observed, observe, rows
 
 NEAR = np.radians(15)
-NAMED = ("mouthSmile", "jawOpen", "eyeBlink", "brow", "eyeLook")  # the issue wants these at 0.9
+AIMED_CHANNELS = ("mouthSmile", "jawOpen", "eyeBlink", "brow", "eyeLook")  # the aim for these is 0.9
 
 
 def correlation(read: np.ndarray, true: np.ndarray) -> float:
@@ -33,12 +33,12 @@ def correlation(read: np.ndarray, true: np.ndarray) -> float:
 
 def both_readings(sets: dict[str, Observed]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The program's units and the network's alone, of all frames of a person read as one clip."""
-    shapes = np.stack([shape_of(points) for one in sets.values() for points in one.landmarks])
-    network = np.concatenate([one.network for one in sets.values()])
-    angles = np.concatenate([one.angles for one in sets.values()])
+    shapes = np.stack([face_shape(points) for observed in sets.values() for points in observed.landmarks])
+    network = np.concatenate([observed.network for observed in sets.values()])
+    angles = np.concatenate([observed.angles for observed in sets.values()])
     offset = neutral_offset(network)
     units, alone = read_units(shapes, network, angles, offset), without_offset(network, offset)
-    ends = np.cumsum([len(one.units) for one in sets.values()])[:-1]
+    ends = np.cumsum([len(observed.units) for observed in sets.values()])[:-1]
     return dict(zip(sets, zip(np.split(units, ends), np.split(alone, ends), strict=True), strict=True))
 
 
@@ -96,24 +96,24 @@ def summary(table: dict[str, np.ndarray]) -> list[str]:
     for key, title in titles.items():
         r = table[key]
         lines.append(f"| {title} | {(r >= 0.8).sum()} of 52 | {(r >= 0.9).sum()} of 52 | {r.mean():.2f} |")
-    named = [c for c, name in enumerate(EXPRESSION_NAMES) if name.startswith(NAMED)]
-    good = sum(table["near"][named] >= 0.9)
-    return [*lines, f"\nSmile, jaw, blink, brows, gaze (±15°): {good} of {len(named)} at 0.9 or more."]
+    aimed = [c for c, name in enumerate(EXPRESSION_NAMES) if name.startswith(AIMED_CHANNELS)]
+    good = sum(table["near"][aimed] >= 0.9)
+    return [*lines, f"\nSmile, jaw, blink, brows, gaze (±15°): {good} of {len(aimed)} at 0.9 or more."]
 
 
 def pose_table(people: list[dict[str, Observed]]) -> list[str]:
     """Angles and places of resting faces about each person's own seat, and the seat's own error."""
     angle_errors, seats, place_errors, moved = [], [], [], []
     for sets in people:
-        one = sets["pose"]
-        read = tracked_angles(one.rotations) - [np.pi, 0, 0]
-        error = np.degrees(read - one.true_angles)
+        observed = sets["pose"]
+        read = tracked_angles(observed.rotations) - [np.pi, 0, 0]
+        error = np.degrees(read - observed.true_angles)
         seats.append(np.median(error, axis=0))
         angle_errors.append(error - seats[-1])
-        origins = model_origins(one.positions, one.rotations)
+        origins = model_origins(observed.positions, observed.rotations)
         seat = np.median(origins, axis=0)
         place = translations(origins, seat) - react_mean()[-3:]
-        true = one.coefficients[:, -3:] - one.coefficients[:, -3:].mean(axis=0)
+        true = observed.coefficients[:, -3:] - observed.coefficients[:, -3:].mean(axis=0)
         place_errors.append((place - place.mean(axis=0)) - true)
         moved.append(true)
     angle, place, true = np.concatenate(angle_errors), np.concatenate(place_errors), np.concatenate(moved)
@@ -149,8 +149,8 @@ def main() -> None:
     options = parser.parse_args()
     measured = measure(options.people, options.frames)
     lines, table = channel_table(measured)
-    seen = np.mean([one.seen for sets, _ in measured for one in sets.values()])
-    count = sum(len(one.units) for sets, _ in measured for one in sets.values())
+    seen = np.mean([observed.seen for sets, _ in measured for observed in sets.values()])
+    count = sum(len(observed.units) for sets, _ in measured for observed in sets.values())
     print(f"{len(measured)} people, {count} frames, a face found in {seen:.1%}\n")
     print("\n".join([*lines, *summary(table), *pose_table([sets for sets, _ in measured])]))
 

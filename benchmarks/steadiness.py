@@ -1,4 +1,4 @@
-"""How steady a still face is read, and what smoothing takes from a blink and from a nod.
+"""The jitter filter: how steady a still face is read, and how much of a blink and of a nod remains.
 
     python -m benchmarks.steadiness
 
@@ -25,7 +25,7 @@ SECONDS, SIZE = 6, 384
 NOISE = 6.0  # of 255, standard deviation
 
 
-def film(path: Path, rows: np.ndarray, person: str, seed: int = 0) -> Path:
+def film(path: Path, rows: np.ndarray, identity: str, seed: int = 0) -> Path:
     """Write (T, 58) coefficients as a noisy video."""
     rng = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
@@ -33,7 +33,7 @@ def film(path: Path, rows: np.ndarray, person: str, seed: int = 0) -> Path:
         stream.width = stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "23", "preset": "veryfast"}
-        for picture in MeshRenderer(load_face_model(), SIZE, identity=person).render(rows):
+        for picture in MeshRenderer(load_face_model(), SIZE, identity=identity).render(rows):
             noisy = np.clip(picture + rng.normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy, format="rgb24")))
         container.mux(stream.encode(None))
@@ -42,19 +42,20 @@ def film(path: Path, rows: np.ndarray, person: str, seed: int = 0) -> Path:
 
 def unsmoothed(path: Path) -> np.ndarray:
     """The clip's coefficients without any smoothing."""
-    kept = signals.steady
-    signals.steady = lambda rows, size: rows
+    original = signals.filter_jitter
+    signals.filter_jitter = lambda track, smallest: track
     try:
         return track_video(path).coefficients
     finally:
-        signals.steady = kept
+        signals.filter_jitter = original
 
 
-def measure(person: str, folder: Path) -> dict[str, float]:
+def measure(identity: str, folder: Path) -> dict[str, float]:
+    """The numbers of one named person's row in the table."""
     frames = SECONDS * FPS
     time = np.arange(frames) / FPS
     rest = np.tile(neutral(), (frames, 1))
-    still = film(folder / "still.mp4", rest, person)
+    still = film(folder / "still.mp4", rest, identity)
     raw, smooth = unsmoothed(still), track_video(still).coefficients
     out = {}
     for name, rows in (("raw", raw), ("smooth", smooth)):
@@ -62,19 +63,19 @@ def measure(person: str, folder: Path) -> dict[str, float]:
         out[f"{name} unit"] = float(rows[:, EXPRESSION].std(axis=0).max())
 
     blinking = rest.copy()
-    at = np.arange(1.0, SECONDS - 0.5, 0.9)
-    lids = np.exp(-(((time[:, None] - at) / 0.06) ** 2)).max(axis=1)  # 100 ms at half height
+    times = np.arange(1.0, SECONDS - 0.5, 0.9)
+    lids = np.exp(-(((time[:, None] - times) / 0.06) ** 2)).max(axis=1)  # 100 ms at half height
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
         blinking[:, CHANNEL[name]] = lids
-    path = film(folder / "blinks.mp4", blinking, person)
+    path = film(folder / "blinks.mp4", blinking, identity)
     lid = CHANNEL["eyeBlinkLeft"]
     raw, smooth = unsmoothed(path)[:, lid], track_video(path).coefficients[:, lid]
-    tops = [slice(max(0, round(t * FPS) - 3), round(t * FPS) + 4) for t in at]
+    tops = [slice(max(0, round(t * FPS) - 3), round(t * FPS) + 4) for t in times]
     out["blink kept"] = float(np.mean([smooth[top].max() / max(raw[top].max(), 1e-3) for top in tops]))
 
     nodding = rest.copy()
     nodding[:, CHANNEL["rotationX"]] += np.radians(2.0) * np.sin(2 * np.pi * 3.0 * time)
-    path = film(folder / "nods.mp4", nodding, person)
+    path = film(folder / "nods.mp4", nodding, identity)
     wave = np.exp(-2j * np.pi * 3.0 * time)
     for name, read in (("raw", unsmoothed(path)), ("smooth", track_video(path).coefficients)):
         pitch = read[:, CHANNEL["rotationX"]]

@@ -15,7 +15,7 @@ from page.run import explain, follow
 from page.visits import Visits
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.folder import ReactResult
-from perfrdiff.pipeline.request import DEFAULTS, LARGEST_SEED, SETTINGS, ReactRequest, Setting
+from perfrdiff.pipeline.request import DEFAULTS, MAX_SEED, SETTINGS, ReactRequest, Setting
 
 NOT_OVER_THE_API = ("out", "overwrite", "device", "save_shift")
 """Settings that name places and devices of the server."""
@@ -152,7 +152,7 @@ def description() -> str:
     lines = ["Several reactions of one listener to a talking person."]
     for name in PARAMETERS:
         setting = SETTINGS[name]
-        has_limits = setting.low is not None and setting.high < LARGEST_SEED
+        has_limits = setting.low is not None and setting.high < MAX_SEED
         lines.append(f"{name}: {setting.help}" + (f" [{setting.low:g} to {setting.high:g}]" if has_limits else ""))
     return " · ".join(lines)
 

@@ -120,8 +120,8 @@ def _follow_files(controls: Controls, visits: Visits) -> None:
     for widget in (controls.speaker, controls.photo, controls.video):
         widget.change(keep, widget, None, queue=False, **QUIET)
     for widget, faces in ((controls.speaker, controls.speaker_face), (controls.video, controls.listener_face)):
-        widget.change(faces.hide, None, faces.parts, queue=False, **QUIET).then(
-            faces.look, widget, faces.parts, **QUIET
+        widget.change(faces.hide, None, faces.components, queue=False, **QUIET).then(
+            faces.find_faces, widget, faces.components, **QUIET
         )
 
 

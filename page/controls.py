@@ -13,7 +13,7 @@ from page.words import LABELS
 from perfrdiff import checkpoints
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline import run as pipeline
-from perfrdiff.pipeline.request import DEFAULTS, LONGEST_NAME, SETTINGS, VIEWS, ReactRequest, Setting
+from perfrdiff.pipeline.request import DEFAULTS, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
 from perfrdiff.reactor import Reactor
 from renderer.portrait import pirender_weights
 from renderer.studio import PEOPLE
@@ -167,7 +167,7 @@ class Controls:
         elif name in self._names:
             widget = gr.Dropdown(list(self._names[name]), value=value, **more)
         elif setting.kind == "text":
-            widget = gr.Textbox(value, max_length=LONGEST_NAME, **more)
+            widget = gr.Textbox(value, max_length=MAX_NAME_LENGTH, **more)
         elif setting.high > SLIDER_LIMIT:
             widget = gr.Number(value, **more)  # without limits: `ReactRequest` explains them better
         else:

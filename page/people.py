@@ -1,4 +1,4 @@
-"""Which face of a video is meant: a picture with numbers and a choice, shown only where several were seen."""
+"""Choosing a face of a video: a picture with numbers and a choice, shown only where several faces were detected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTH = 640  # pixels of the picture
 
 
 class FaceChooser:
-    """The picture and the choice below one video; the value of `number` is None until a face was to be chosen."""
+    """The picture and the choice below one video; the value of `number` is None where there is no choice."""
 
     def __init__(self, question: str, name: str) -> None:
         """`question`: what the visitor is asked; `name`: "speaker" or "listener"."""
@@ -24,14 +24,14 @@ class FaceChooser:
         self.number = gr.Radio(
             list(range(1, MAX_FACES + 1)), value=None, label=question, visible=False, elem_id=f"{name}-face-number"
         )
-        self.parts = [self._picture, self.number]
+        self.components = [self._picture, self.number]
 
     def hide(self) -> dict:
-        """The updates that forget an earlier video's faces."""
+        """Updates of the components that remove an earlier video's faces."""
         return {self._picture: gr.HTML("", visible=False), self.number: gr.Radio(value=None, visible=False)}
 
-    def look(self, file: str | None) -> dict:
-        """The updates for a new video. What is wrong with a file is explained when the reactions are asked for."""
+    def find_faces(self, file: str | None) -> dict:
+        """Updates of the components for a new video. A faulty file is reported when the reactions are asked for."""
         try:
             picture, faces = preview(file) if file else (None, [])
         except InputError:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from perfrdiff.errors import InputError
-from perfrdiff.files import read_safetensors, sha256_of, under, write_safetensors
+from perfrdiff.files import read_safetensors, sha256_of, strip_prefix, write_safetensors
 from perfrdiff.models import registry
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser
@@ -24,15 +24,32 @@ from perfrdiff.models.prior import Prior
 from perfrdiff.models.registry import NETWORKS
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
-from perfrdiff.personal.calibration import Rehearsal
-from perfrdiff.personal.style_probe import StyleReading
+from perfrdiff.personal.calibration import CalibrationSpeakers
+from perfrdiff.personal.style_probe import StyleProbe
 from perfrdiff.sampling import SamplingOptions
 from renderer.resources import checkpoint_folder
 
 FOLDER = checkpoint_folder()
-FORMAT = 1
-FITTED = ("style_reading", "rehearsal")
+FORMAT = 2
+FITTED = ("style_probe", "calibration")
 """Parts of the demo weights that are fitted numbers, no networks."""
+FORMAT_1_KEYS = {
+    "style_reading.mean": "style_probe.mean",
+    "style_reading.weights": "style_probe.weights",
+    "style_reading.moves": "style_probe.directions",
+    "style_reading.usual": "style_probe.population_mean",
+    "style_reading.spread": "style_probe.population_std",
+    "style_reading.liveliest": "style_probe.max_token_std",
+    "style_reading.trust": "style_probe.blend_weights",
+    "style_reading.reach": "style_probe.blend_std",
+    "style_reading.trust_known": "style_probe.blend_weights_in_distribution",
+    "style_reading.reach_known": "style_probe.blend_std_in_distribution",
+    "rehearsal.audio": "calibration.audio",
+    "rehearsal.coefficients": "calibration.coefficients",
+    "rehearsal.response": "calibration.response",
+    "rehearsal.chance": "calibration.bias",
+}
+"""Tensors of format 1, as the demo weights have them -> their names of today; the others have kept their names."""
 
 
 @dataclass
@@ -51,8 +68,8 @@ class Checkpoint:
     autoencoder: WindowAutoencoder | None = None
     coefficient_autoencoder: WindowAutoencoder | None = None
     prior: Prior | None = None
-    style_reading: StyleReading | None = None  # by which a style is told what was counted
-    rehearsal: Rehearsal | None = None  # by which reactions are brought to a listener's habits; with a style_reading
+    style_probe: StyleProbe | None = None  # reads habits from styles
+    calibration: CalibrationSpeakers | None = None  # brings reactions to a listener's habits; only with a style_probe
 
     @property
     def window_frames(self) -> tuple[int, int]:
@@ -80,15 +97,15 @@ def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
         for key, value in network.state_dict().items():
             tensors[f"{name}.{key}"] = value.half() if half else value
     for name in ("normalizer", *FITTED):
-        part = getattr(checkpoint, name)
-        if part is not None:
-            tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+        module = getattr(checkpoint, name)
+        if module is not None:
+            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
     tensors |= {f"styles.{key}": value for key, value in checkpoint.styles.items()}
     write_safetensors(path, tensors, header(sizes, checkpoint.sampling, checkpoint.description))
 
 
 def header(sizes: Mapping[str, dict], sampling: SamplingOptions, description: str) -> dict[str, str]:
-    """What a checkpoint says of itself: network name -> its configuration's fields, how to sample, what it is."""
+    """A checkpoint's metadata; `sizes`: network name -> its configuration's fields."""
     return {
         "format": str(FORMAT),
         "sizes": json.dumps(sizes, default=dict),
@@ -105,20 +122,22 @@ def available(folder: Path = FOLDER) -> tuple[str, ...]:
 def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
     """The weights of that name: `folder/name.safetensors`, or the path of such a file.
 
-    Raises InputError for an unknown name (listing those that exist), a file that is no checkpoint of this format, and a
-    key that is missing, unexpected or of another shape.
+    Raises InputError for an unknown name (listing those that exist), a file that is no checkpoint of format 1 or 2, and
+    a key that is missing, unexpected or of another shape.
     """
     path = Path(name) if name.endswith(".safetensors") else folder / f"{name}.safetensors"
     if not path.is_file():
-        known = ", ".join(available(folder)) or "none"
-        raise InputError(f"There are no weights named '{name}': {path.name} is not in {folder}. Present: {known}.")
+        present = ", ".join(available(folder)) or "none"
+        raise InputError(f"There are no weights named '{name}': {path.name} is not in {folder}. Present: {present}.")
     about, tensors = read_safetensors(path, "safetensors weights", "fetch or train it again")
-    if about.get("format") != str(FORMAT):
+    if about.get("format") not in ("1", str(FORMAT)):
         raise InputError(
-            f"{path.name} holds no PerFRDiff checkpoint of format {FORMAT}; it says {about.get('format')}."
+            f"{path.name} holds no PerFRDiff checkpoint of format 1 or {FORMAT}; it says {about.get('format')}."
         )
+    if about["format"] == "1":
+        tensors = {FORMAT_1_KEYS.get(key, key): value for key, value in tensors.items()}
     try:
-        return _built(path, about, tensors)
+        return _build(path, about, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
@@ -128,7 +147,7 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
         ) from None
 
 
-def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Checkpoint:
+def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Checkpoint:
     """The checkpoint of a file's metadata and tensors."""
     sizes = json.loads(about["sizes"])
     networks: dict[str, Any] = {}
@@ -139,23 +158,23 @@ def _built(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         # fixed tables that are not in the file, so they are built in full.
         mapped = name == "weight_editor"
         network = registry.build(name, sizes[name], without_memory=mapped)
-        _fill(network, under(tensors, name), f"{path.name}, {name}", assign=mapped)
+        _fill(network, strip_prefix(tensors, name), f"{path.name}, {name}", assign=mapped)
         if next(network.parameters()).dtype == torch.float16:
             network = network.float()
         networks[name] = network.eval().requires_grad_(False)
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
-    probe, rehearsal = under(tensors, "style_reading"), under(tensors, "rehearsal")
+    probe, calibration = strip_prefix(tensors, "style_probe"), strip_prefix(tensors, "calibration")
     return Checkpoint(
         **networks,
-        normalizer=_normalizer(under(tensors, "normalizer")),
-        styles=under(tensors, "styles"),
+        normalizer=_normalizer(strip_prefix(tensors, "normalizer")),
+        styles=strip_prefix(tensors, "styles"),
         sampling=SamplingOptions(**sampling),
         description=about.get("description", ""),
         name=path.stem,
         sha256=sha256_of(path),
-        style_reading=StyleReading(**probe) if probe else None,
-        rehearsal=Rehearsal(**rehearsal) if rehearsal else None,
+        style_probe=StyleProbe(**probe) if probe else None,
+        calibration=CalibrationSpeakers(**calibration) if calibration else None,
     )
 
 
@@ -165,13 +184,13 @@ def _normalizer(tensors: dict[str, Tensor]) -> Normalizer | MotionCodec:
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str, assign: bool = False) -> None:
     """Load strictly and name what does not fit."""
-    wanted = network.state_dict()
-    faults = [f"missing {key}" for key in wanted.keys() - tensors.keys()]
-    faults += [f"unexpected {key}" for key in tensors.keys() - wanted.keys()]
+    expected = network.state_dict()
+    faults = [f"missing {key}" for key in expected.keys() - tensors.keys()]
+    faults += [f"unexpected {key}" for key in tensors.keys() - expected.keys()]
     faults += [
-        f"{key} has shape {tuple(tensors[key].shape)}, expected {tuple(wanted[key].shape)}"
-        for key in wanted.keys() & tensors.keys()
-        if wanted[key].shape != tensors[key].shape
+        f"{key} has shape {tuple(tensors[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected.keys() & tensors.keys()
+        if expected[key].shape != tensors[key].shape
     ]
     if faults:
         raise InputError(f"{where} does not fit its own sizes: {'; '.join(sorted(faults)[:10])}.")

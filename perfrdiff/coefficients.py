@@ -16,7 +16,7 @@ from renderer.face_model import COEFFICIENT_NAMES, EXPRESSION_NAMES
 
 __all__ = [
     "CHANNEL", "COEFFICIENT_NAMES", "EXPRESSION", "EXPRESSION_NAMES", "FPS", "ROTATION", "TRACKED_CORRELATION",
-    "TRANSLATION", "UNTRUSTED", "WIDTH", "neutral", "react_mean", "react_spread", "trusted_channels",
+    "TRANSLATION", "UNTRUSTED_COLUMNS", "WIDTH", "neutral", "react_mean", "react_spread", "trusted_channels",
 ]  # fmt: skip
 
 FPS = 25  # frames per second of every feature stream (REACT 2024)
@@ -42,7 +42,7 @@ TRACKED_CORRELATION: dict[str, float] = {
     "mouthUpperUpRight": 0.90, "noseSneerLeft": 0.79, "noseSneerRight": 0.80, "tongueOut": 0.00,
 }  # fmt: skip
 """How well the tracker reads each expression: correlation of a known movement of that channel alone, head within ±15°,
-with what is read back of it (docs/round_trip.md, printed by `python -m benchmarks.round_trip`). For the four channels
+with the values read back (docs/round_trip.md, printed by `python -m benchmarks.round_trip`). For the four channels
 that are not read at all, the correlation of MediaPipe's own network, the best there is."""
 LEAST_CORRELATION = 0.5
 
@@ -50,12 +50,12 @@ LEAST_CORRELATION = 0.5
 def trusted_channels() -> tuple[str, ...]:
     """The expressions whose tracked values can be trusted: those read back with a correlation of 0.5 or more.
 
-    The others (cheek squint on both sides, jaw forward, tongue out) always read 0 and are no part of a person's style.
+    The others (cheek squint on both sides, jaw forward, tongue out) always read 0 and are left out of styles.
     """
     return tuple(name for name in EXPRESSION_NAMES if TRACKED_CORRELATION[name] >= LEAST_CORRELATION)
 
 
-UNTRUSTED: tuple[int, ...] = tuple(
+UNTRUSTED_COLUMNS: tuple[int, ...] = tuple(
     CHANNEL[name] for name in EXPRESSION_NAMES if TRACKED_CORRELATION[name] < LEAST_CORRELATION
 )
 """The columns of all other expressions."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the one way in which safetensors are read and written."""
+"""Atomic writes, safetensors in and out, and room on disk."""
 
 import contextlib
 import hashlib
@@ -15,22 +15,22 @@ from torch import Tensor
 
 from perfrdiff.errors import InputError
 
-SPARE_BYTES = 64 << 20  # that stay free on a disk
+SPARE_BYTES = 64 << 20  # of a disk that always stay free
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the file's place when the block ends well, and goes on any error.
 
-    The file gets the permissions of any other new file (the umask's), whatever the writer gave it.
+    The file gets the permissions of any other new file (the umask's), whatever the block gave it.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
-        yield partial
-        partial.chmod(0o666 & ~_umask())
-        partial.replace(path)
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -48,15 +48,15 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[
     metadata = {
         name: value if isinstance(value, str) else json.dumps(value, default=dict) for name, value in about.items()
     }
-    rows = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with written_whole(path) as partial:
-        save_file(rows, partial, metadata=metadata)
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with atomic_write(path) as temporary:
+        save_file(on_cpu, temporary, metadata=metadata)
 
 
 def read_safetensors(path: Path, what: str, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and tensors of a file; the tensors stay in the mapped file until they are used.
 
-    A file that is in use may be replaced by renaming (as `written_whole` does), never be written over.
+    A file that is in use may be replaced by renaming (as `atomic_write` does), never be written over.
 
     Raises InputError, in one sentence, for a file that cannot be read: `what` it should be, `remedy` what to do.
     """
@@ -67,14 +67,14 @@ def read_safetensors(path: Path, what: str, remedy: str) -> tuple[dict[str, str]
         raise InputError(f"{path.name} cannot be read as {what} ({error}); {remedy}.") from None
 
 
-def check_room(folder: Path, size: int) -> None:
+def check_disk_space(folder: Path, size: int) -> None:
     """Raises InputError if `size` bytes do not fit on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < size + SPARE_BYTES:
-        raise InputError(f"{_readable(size)} are needed in {folder}; {_readable(free)} are free.")
+        raise InputError(f"{_size_text(size)} are needed in {folder}; {_size_text(free)} are free.")
 
 
-def _readable(size: int) -> str:
+def _size_text(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
@@ -84,6 +84,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors named `prefix.NAME`, as NAME."""
     return {key[len(prefix) + 1 :]: value for key, value in tensors.items() if key.startswith(prefix + ".")}

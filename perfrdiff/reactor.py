@@ -16,20 +16,20 @@ from torch import Tensor
 from perfrdiff import checkpoints, sampling
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import AFFECT_WIDTH, affect_attributes
+from perfrdiff.features.attributes import ATTRIBUTE_COUNT, facial_attributes
 from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.registry import NETWORKS
-from perfrdiff.personal.calibration import SEED, Rehearsal
-from perfrdiff.personal.motion_gain import Manner
-from perfrdiff.personal.weight_shift import ListenerShift, listener_shift
+from perfrdiff.personal.calibration import CALIBRATION_SEED, CalibrationSpeakers
+from perfrdiff.personal.motion_gain import MotionGain
+from perfrdiff.personal.weight_shift import WeightShift, predict_weight_shift
 from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
-STYLE_HOP = 250  # frames between the clips a long behaviour is cut into
+STYLE_HOP = 250  # frames between the starts of the clips that a long behaviour is cut into
 GENERIC = "Generic"
-SLOW_HEAD = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
+SLOW_HEAD_COLUMNS = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,27 @@ class Reactions:
     attributes: np.ndarray | None = None  # (samples, frames, 25) where the weights predict these first
 
 
+@dataclass(frozen=True)
+class _ReadListener:
+    """What is read from a listener's clip."""
+
+    style: Tensor  # (style,)
+    expected_habits: np.ndarray | None = None  # (H,) for calibration; None for weights without a style probe
+    in_distribution: bool = True  # whether the style encoder was trained on such clips
+
+
 class Reactor:
-    """A generator of facial reactions in the manner of one listener (paper section 3)."""
+    """A generator of one listener's facial reactions (paper section 3)."""
 
     def __init__(self, checkpoint: checkpoints.Checkpoint, device: str | torch.device | None = None):
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
-        parts = *NETWORKS, "normalizer", *checkpoints.FITTED
-        present = {name: getattr(checkpoint, name) for name in parts if getattr(checkpoint, name) is not None}
-        self.checkpoint = replace(checkpoint, **{name: part.to(self.device) for name, part in present.items()})
+        names = *NETWORKS, "normalizer", *checkpoints.FITTED
+        modules = {name: getattr(checkpoint, name) for name in names if getattr(checkpoint, name) is not None}
+        self.checkpoint = replace(checkpoint, **{name: module.to(self.device) for name, module in modules.items()})
         self._edits: Edits | None = None
-        self._shift: ListenerShift | None = None
+        self._shift: WeightShift | None = None
         self._listener = GENERIC
         self._strength = 0.0
 
@@ -81,7 +90,7 @@ class Reactor:
         return self._listener
 
     @property
-    def shift(self) -> ListenerShift | None:
+    def shift(self) -> WeightShift | None:
         """What the listener adds to the generator's weights, at strength 1; None for the generic generator.
 
         It can be saved, mixed with others (perfrdiff.personal.weight_shift) and given to `set_listener` again.
@@ -91,16 +100,15 @@ class Reactor:
     def style_of(self, behaviour: np.ndarray) -> Tensor:
         """The style vector (projection,), of length 1 or near it, of a behaviour (frames, 58) at 25 per second.
 
-        The style of a behaviour unlike all that the encoder has seen, as of a real face with the demo weights, is moved
-        to what is counted in it (perfrdiff.personal.style_probe).
+        The style of a behaviour outside the encoder's training distribution, as of a real face with the demo weights,
+        is moved to the habits counted in it (perfrdiff.personal.style_probe).
         A clip longer than the encoder takes is cut into overlapping clips whose styles are averaged. Raises InputError
         for a wrong shape, numbers that are not finite, or less than a second.
         """
-        return self._read(behaviour)[0]
+        return self._read_listener(behaviour).style
 
-    def _read(self, behaviour: np.ndarray) -> tuple[Tensor, np.ndarray | None, bool]:
-        """The style of a behaviour, see `style_of`, the habits to expect of the listener, where these are read, and
-        whether the style encoder knows such behaviours."""
+    def _read_listener(self, behaviour: np.ndarray) -> _ReadListener:
+        """See `style_of`."""
         behaviour = _checked(behaviour, WIDTH, "listener behaviour")
         if len(behaviour) < SHORTEST_STYLE:
             raise InputError(
@@ -108,49 +116,54 @@ class Reactor:
                 "(one second). Use a longer video, or a photo with a named style."
             )
         rows = self.checkpoint.normalizer.coefficients(torch.tensor(behaviour, device=self.device))
-        longest = self.checkpoint.style_encoder.config.max_frames
+        longest = self.checkpoint.style_encoder.config.max_tokens
         hop = STYLE_HOP // self.checkpoint.normalizer.patch
         starts = [0] if len(rows) <= longest else [*range(0, len(rows) - longest, hop), len(rows) - longest]
         with torch.inference_mode():
             clips = torch.stack([rows[start : start + longest] for start in starts])
             style = self.checkpoint.style_encoder(clips).mean(0)
         style = torch.nn.functional.normalize(style, dim=0)
-        reading = self.checkpoint.style_reading
-        if reading is None:
-            return style, None, True
-        known = not reading.unknown(rows)
-        expected = reading.expected(style, behaviour, known)[1].double().cpu().numpy()
-        return style if known else reading.told(style, behaviour), expected, known
+        probe = self.checkpoint.style_probe
+        if probe is None:
+            return _ReadListener(style)
+        in_distribution = not probe.is_out_of_distribution(rows)
+        expected = probe.expected_habits(style, behaviour, in_distribution)[1].double().cpu().numpy()
+        if not in_distribution:
+            style = probe.corrected_style(style, behaviour)
+        return _ReadListener(style, expected, in_distribution)
 
-    def _rehearsed(self, style: Tensor, expected: np.ndarray | None, known: bool) -> tuple[Tensor, Manner]:
-        """The style and the manner in which reactions have the expected habits (perfrdiff.personal.calibration)."""
-        rehearsal, reading = self.checkpoint.rehearsal, self.checkpoint.style_reading
-        if rehearsal is None or reading is None or expected is None:
-            return style, Manner()
-        return rehearsal.settled(style, expected, known, reading, self.rehearse)
+    def _calibrate(self, read: _ReadListener) -> tuple[Tensor, MotionGain]:
+        """The style and the motion gain with which reactions show the expected habits."""
+        calibration, probe = self.checkpoint.calibration, self.checkpoint.style_probe
+        if calibration is None or probe is None or read.expected_habits is None:
+            return read.style, MotionGain()
+        react = self.react_to_calibration_speakers
+        return calibration.calibrate(read.style, read.expected_habits, read.in_distribution, probe, react)
 
-    def rehearse(self, style: Tensor, audience: Rehearsal | None = None, seed: int = SEED) -> np.ndarray:
-        """Reactions (K, frames, 58) of a style (style,) to K speakers, those of the checkpoint if none are given.
+    def react_to_calibration_speakers(
+        self, style: Tensor, speakers: CalibrationSpeakers | None = None, seed: int = CALIBRATION_SEED
+    ) -> np.ndarray:
+        """Reactions (K, frames, 58) of a style (style,) to K speakers; None: to those of the checkpoint.
 
         Raises InputError for weights that have none.
         """
-        audience = audience or self.checkpoint.rehearsal
-        if audience is None:
-            raise InputError(f"The weights '{self.checkpoint.name}' have no audience to rehearse before.")
-        streams = {"audio": audience.audio.float(), "coefficients": audience.coefficients.float()}
-        options = self.checkpoint.sampling
-        denoiser, edits = self.checkpoint.denoiser, self._edited(style, "personal").edits(self.checkpoint.denoiser)
+        speakers = speakers or self.checkpoint.calibration
+        if speakers is None:
+            raise InputError(f"The weights '{self.checkpoint.name}' have no calibration speakers.")
+        streams = {"audio": speakers.audio.float(), "coefficients": speakers.coefficients.float()}
+        denoiser, options = self.checkpoint.denoiser, self.checkpoint.sampling
+        edits = self._predict_shift(style, "personal").edits(denoiser)
         with torch.inference_mode():
-            made = sampling.sample_sequence(denoiser, streams, len(audience.audio), seed, options, edits)
-            return _within(self.checkpoint.normalizer.raw_coefficients(made).cpu().numpy())
+            tokens = sampling.sample_sequence(denoiser, streams, len(speakers.audio), seed, options, edits)
+            return _clip_expressions(self.checkpoint.normalizer.raw_coefficients(tokens).cpu().numpy())
 
-    def set_listener(self, listener: np.ndarray | str | ListenerShift | None, strength: float = 1.0) -> None:
+    def set_listener(self, listener: np.ndarray | str | WeightShift | None, strength: float = 1.0) -> None:
         """Shift the generator's weights towards one listener; the weight editor runs here, once.
 
         The generator's own weights are never written to: None gives the generic generator back, bit for bit.
 
         Args:
-            listener: behaviour (frames, 58), a name from `styles`, a shift kept from before, or None for the generic
+            listener: behaviour (frames, 58), a name from `styles`, a saved weight shift, or None for the generic
                 generator.
             strength: 0 = generic, 1 = as learnt, up to 2 = exaggerated.
 
@@ -160,37 +173,36 @@ class Reactor:
         if listener is None:
             self._edits, self._shift, self._listener, self._strength = None, None, GENERIC, 0.0
             return
-        made = self._shift_of(listener)
-        self._edits = made.edits(self.checkpoint.denoiser, strength)
-        self._shift, self._listener, self._strength = made, made.listener, strength
+        shift = self._shift_of(listener)
+        self._edits = shift.edits(self.checkpoint.denoiser, strength)
+        self._shift, self._listener, self._strength = shift, shift.listener, strength
 
-    def _shift_of(self, listener: np.ndarray | str | ListenerShift) -> ListenerShift:
-        if isinstance(listener, ListenerShift):
+    def _shift_of(self, listener: np.ndarray | str | WeightShift) -> WeightShift:
+        if isinstance(listener, WeightShift):
             if listener.weights_sha256 != self.checkpoint.sha256:
                 raise InputError(
                     f"This listener's shift was made for the weights '{listener.weights}', and fits no others; these "
                     f"are '{self.checkpoint.name}'."
                 )
-            moved = {name: shift.to(self.device) for name, shift in listener.shifts.items()}
-            return replace(listener, shifts=moved)
+            return replace(listener, shifts={name: shift.to(self.device) for name, shift in listener.shifts.items()})
         if isinstance(listener, str):
             if listener not in self.checkpoint.styles:
                 raise InputError(f"There is no listening style '{listener}'. Present: {', '.join(self.styles)}.")
-            return self._edited(self.checkpoint.styles[listener].to(self.device), listener)
-        style, manner = self._rehearsed(*self._read(listener))
-        return replace(self._edited(style, "personal"), manner=manner)
+            return self._predict_shift(self.checkpoint.styles[listener].to(self.device), listener)
+        style, gain = self._calibrate(self._read_listener(listener))
+        return replace(self._predict_shift(style, "personal"), motion_gain=gain)
 
-    def _edited(self, style: Tensor, name: str) -> ListenerShift:
-        """What the weight editor makes of a style."""
+    def _predict_shift(self, style: Tensor, name: str) -> WeightShift:
+        """What the weight editor predicts for a style (style,)."""
         networks = self.checkpoint.weight_editor, self.checkpoint.denoiser
-        return listener_shift(*networks, style, self.checkpoint.name, self.checkpoint.sha256, name)
+        return predict_weight_shift(*networks, style, self.checkpoint.name, self.checkpoint.sha256, name)
 
     def react(
         self,
         audio: np.ndarray,
         coefficients: np.ndarray,
         *,
-        affect: np.ndarray | None = None,
+        attributes: np.ndarray | None = None,
         samples: int = 3,
         seed: int = 0,
         steps: int | None = None,
@@ -203,8 +215,8 @@ class Reactor:
         Args:
             audio: the speaker's MFCCs (frames, 78), see features.audio.
             coefficients: the speaker's face (frames, 58).
-            affect: the speaker's attributes (frames, 25), which the emotion variant of the paper listens to; None: read
-                off the face (features.affect).
+            attributes: the speaker's facial attributes (frames, 25), which the emotion variant of the paper listens to;
+                None: read off the face (features.attributes).
             samples: how many reactions. Sample i does not depend on how many are asked for.
             seed: the same seed, settings and weights give the same reactions.
             steps: denoising network calls per window, 2 … 1000; None: what the weights were made for.
@@ -233,39 +245,42 @@ class Reactor:
         faults = Compat.parse(compat)
         if faults != Compat() and not self.checkpoint.published:
             raise InputError(f"'{self.checkpoint.name}' are not the paper's weights; they know no '{compat}' way.")
-        if affect is None:
-            affect = affect_attributes(coefficients) if self.checkpoint.published else None
-        elif len(_checked(affect, AFFECT_WIDTH, "speaker's affect")) != len(audio):
-            raise InputError(f"The speaker has {len(audio)} frames of audio but {len(affect)} of affect.")
-        options = replace(defaults, steps=steps, guidance=guidance)
+        if attributes is None:
+            attributes = facial_attributes(coefficients) if self.checkpoint.published else None
+        elif len(_checked(attributes, ATTRIBUTE_COUNT, "speaker attributes")) != len(audio):
+            raise InputError(f"The speaker has {len(audio)} frames of audio but {len(attributes)} of attributes.")
+        options = replace(defaults, steps=steps, guidance=guidance, discard_last_call=faults.discard_last_call)
         normalizer = self.checkpoint.normalizer
         with torch.inference_mode():
-            sound = normalizer.audio(torch.tensor(audio, device=self.device))
-            face = normalizer.speaker(torch.tensor(coefficients, device=self.device))
-            attributes = None
+            audio_rows = normalizer.audio(torch.tensor(audio, device=self.device))
+            face_rows = normalizer.speaker(torch.tensor(coefficients, device=self.device))
+            predicted_attributes = None
             if self.checkpoint.denoiser.config.variant == "emotion" or faults.isolated_windows:
-                assert affect is not None, "only weights of the paper come here"
-                made = self._isolated(sound, face, affect, samples, seed, options, faults, progress)
+                assert attributes is not None, "only weights of the paper come here"
+                attribute_rows = torch.tensor(attributes, dtype=torch.float32, device=self.device)
+                speaker = inference.SpeakerClips(audio_rows[None], face_rows[None], attribute_rows[None])
+                rows = self._sample_isolated_windows(speaker, samples, seed, options, faults, progress)
                 if self.checkpoint.denoiser.config.variant == "emotion":
                     assert self.checkpoint.autoencoder is not None, "emotion weights have one"
-                    attributes, made = made.cpu().numpy(), self.checkpoint.autoencoder.regress(made)
+                    predicted_attributes, rows = rows.cpu().numpy(), self.checkpoint.autoencoder.regress(rows)
             else:
-                streams = {"audio": sound, "coefficients": face}
+                streams = {"audio": audio_rows, "coefficients": face_rows}
                 if defaults.audio_range:
-                    heard = sampling.cut(sound, -self.checkpoint.denoiser.config.reaction_delay, len(sound))
-                    streams["audio"] = inference.unit_range(sound, heard if faults.audio_range_over_call else sound)
-                made = sampling.sample_sequence(
-                    self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress,
-                    faults.discard_last_call,
-                )  # fmt: skip
-            raw = normalizer.raw_coefficients(made)[:, : len(audio)].cpu().numpy()
+                    delay = self.checkpoint.denoiser.config.reaction_delay
+                    delayed = sampling.padded_slice(audio_rows, -delay, len(audio_rows))
+                    ranged_over = delayed if faults.audio_range_over_call else audio_rows
+                    streams["audio"] = inference.scale_to_unit_range(audio_rows, ranged_over)
+                rows = sampling.sample_sequence(
+                    self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress
+                )
+            reactions = normalizer.raw_coefficients(rows)[:, : len(audio)].cpu().numpy()
         if defaults.head_smoothing:
-            raw = _steadied(raw, defaults.head_smoothing)
-        raw = _within(raw)
+            reactions = _smooth_head(reactions, defaults.head_smoothing)
+        reactions = _clip_expressions(reactions)
         if self._shift is not None:
-            raw = self._shift.manner.times(self._strength).applied(raw)
+            reactions = self._shift.motion_gain.scaled(self._strength).apply(reactions)
         return Reactions(
-            raw,
+            reactions,
             seed,
             steps,
             guidance,
@@ -273,14 +288,12 @@ class Reactor:
             self._listener,
             self.checkpoint.name,
             self.checkpoint.sha256,
-            attributes,
+            predicted_attributes,
         )
 
-    def _isolated(
+    def _sample_isolated_windows(
         self,
-        sound: Tensor,
-        face: Tensor,
-        affect: np.ndarray,
+        speaker: inference.SpeakerClips,
         samples: int,
         seed: int,
         options: sampling.SamplingOptions,
@@ -289,29 +302,26 @@ class Reactor:
     ) -> Tensor:
         """Windows that do not know of one another, the published way: (samples, frames, features), network units."""
         model = inference.PublishedModel(self.checkpoint.denoiser, self.checkpoint.autoencoder)
-        speaker = inference.Speaker(
-            sound[None], face[None], torch.tensor(affect, dtype=torch.float32, device=self.device)[None]
-        )
         noise = inference.seeded_noise(model, speaker, samples, options, seed)
         return inference.infer(model, speaker, noise, options, self._edits, faults, progress).reactions[0]
 
 
-def _within(raw: np.ndarray) -> np.ndarray:
-    """Reactions (…, frames, 58) whose expressions stay within 0 … 1."""
-    out = raw.copy()
-    out[..., EXPRESSION] = np.clip(raw[..., EXPRESSION], 0.0, 1.0)
+def _clip_expressions(reactions: np.ndarray) -> np.ndarray:
+    """Reactions (…, frames, 58) with expressions clipped to 0 … 1."""
+    out = reactions.copy()
+    out[..., EXPRESSION] = np.clip(reactions[..., EXPRESSION], 0.0, 1.0)
     return out
 
 
-def _steadied(raw: np.ndarray, frames: float) -> np.ndarray:
-    """Reactions (K, T, 58) without a trembling head: turn, tilt and place lose what is quicker than `frames`.
+def _smooth_head(reactions: np.ndarray, sigma: float) -> np.ndarray:
+    """Reactions (K, T, 58) with turn, tilt and place of the head smoothed by a Gaussian of `sigma` frames.
 
-    A generator that is not trained to the end leaves a little of its noise there. Nods are quick themselves, so that
-    the pitch is smoothed by a third of it.
+    A generator that is not trained to the end leaves a little of its noise there. Nods are quick themselves, so the
+    pitch is smoothed by a third of it.
     """
-    out = raw.copy()
-    for columns, width in ((SLOW_HEAD, frames), ([CHANNEL["rotationX"]], frames / 3)):
-        out[..., columns] = gaussian_filter1d(raw[..., columns], width, axis=1, mode="nearest")
+    out = reactions.copy()
+    for columns, width in ((SLOW_HEAD_COLUMNS, sigma), ([CHANNEL["rotationX"]], sigma / 3)):
+        out[..., columns] = gaussian_filter1d(reactions[..., columns], width, axis=1, mode="nearest")
     return out
 
 

@@ -39,8 +39,7 @@ def even_timesteps(steps: int) -> list[int]:
     if not 2 <= steps <= TRAIN_STEPS:
         raise ValueError(f"{steps} denoising steps: expected 2 to {TRAIN_STEPS}")
     ratio = _log_ratio()
-    wanted = np.linspace(NOISIEST, CLEANEST, steps)
-    return [int(np.abs(ratio - value).argmin()) for value in wanted]
+    return [int(np.abs(ratio - value).argmin()) for value in np.linspace(NOISIEST, CLEANEST, steps)]
 
 
 @cache
@@ -67,14 +66,26 @@ def ddim_step(x: Tensor, x0: Tensor, t: int, t_next: int, eta: float = 0.0, step
     if eta > 0.0 and step_noise is None:
         raise ValueError(f"DDIM with eta {eta} needs a noise for every step")
     abar = cumulative_alphas()
-    here, there = np.float32(abar[t]), np.float32(abar[t_next])
+    abar_t, abar_next = np.float32(abar[t]), np.float32(abar[t_next])
     one = np.float32(1.0)
     inverse_root = float(np.float32(np.sqrt(1.0 / abar[t])))
     inverse_minus_one = float(np.float32(np.sqrt(1.0 / abar[t] - 1.0)))
     eps = (inverse_root * x - x0) / inverse_minus_one
-    sigma = np.float32(eta) * np.sqrt((one - there) / (one - here)) * np.sqrt(one - here / there)
-    x = x0 * float(np.sqrt(there)) + float(np.sqrt(one - there - sigma**2)) * eps
+    sigma = np.float32(eta) * np.sqrt((one - abar_next) / (one - abar_t)) * np.sqrt(one - abar_t / abar_next)
+    x = x0 * float(np.sqrt(abar_next)) + float(np.sqrt(one - abar_next - sigma**2)) * eps
     return x + float(sigma) * step_noise if step_noise is not None and eta > 0.0 and t > 0 else x
+
+
+@dataclass(frozen=True)
+class StepNoise:
+    """Noise that stochastic DDIM adds on the way."""
+
+    eta: float = 0.0  # 0: deterministic
+    draws: Tensor | None = None  # (steps, N, W, features), standard normal
+
+    def at(self, step: int) -> Tensor | None:
+        """The noise (N, W, features) of one step."""
+        return None if self.draws is None else self.draws[step]
 
 
 def guided_denoiser(
@@ -82,17 +93,17 @@ def guided_denoiser(
     conditions: dict[str, Tensor],
     scale: float,
     edits: Edits | None = None,
-    over: tuple[str, ...] = (),
+    dropped_conditions: tuple[str, ...] = (),
 ) -> Callable[[Tensor, int], Tensor]:
     """Classifier-free guidance u + scale * (c - u) as a function (x_t (N, W, features), t) -> x0.
 
     Everything that does not depend on the step is computed here, once. The unconditional branch u loses the conditions
-    named in `over`, all of them when empty (published). Scale 1 needs the conditional branch alone. With the edits of
-    P listeners, N is P groups of equal size, one listener's rows together.
+    named in `dropped_conditions`, all of them when empty (published). Scale 1 needs the conditional branch alone. With
+    the edits of P listeners, N is P groups of equal size, one listener's rows together.
     """
     first = next(iter(conditions.values()))
     count = first.shape[0]
-    people = next(iter(edits.values())).people if edits else 1
+    listener_count = next(iter(edits.values())).listener_count if edits else 1
     if scale == 1.0:
         memory = denoiser.prepare(conditions, edits=edits)
 
@@ -101,19 +112,21 @@ def guided_denoiser(
 
         return predict
 
-    def twice(value: Tensor) -> Tensor:
+    def repeat_for_guidance(value: Tensor) -> Tensor:
         """Each listener's rows once for the unconditional and once for the conditional branch, (2 N, …)."""
-        rows = value.unflatten(0, (people, -1))
+        rows = value.unflatten(0, (listener_count, -1))
         return torch.cat([rows, rows], dim=1).flatten(0, 1)
 
-    doubled = {name: twice(value) for name, value in conditions.items()}
-    kept = torch.tensor([0.0, 1.0], device=first.device).repeat(people).repeat_interleave(count // people)
-    keep = {name: kept for name in conditions if not over or name in over}
+    doubled = {name: repeat_for_guidance(value) for name, value in conditions.items()}
+    branch = torch.tensor([0.0, 1.0], device=first.device).repeat(listener_count)  # unconditional, conditional
+    branch = branch.repeat_interleave(count // listener_count)
+    keep = {name: branch for name in conditions if not dropped_conditions or name in dropped_conditions}
     memory = denoiser.prepare(doubled, keep, edits)
 
     def predict_guided(x: Tensor, t: int) -> Tensor:
-        both = denoiser(twice(x), torch.full((2 * count,), t, device=x.device), memory, edits)
-        unconditional, conditional = (half.flatten(0, 1) for half in both.unflatten(0, (people, -1)).chunk(2, dim=1))
+        branches = denoiser(repeat_for_guidance(x), torch.full((2 * count,), t, device=x.device), memory, edits)
+        branches = branches.unflatten(0, (listener_count, -1))
+        unconditional, conditional = (branch.flatten(0, 1) for branch in branches.chunk(2, dim=1))
         return unconditional + scale * (conditional - unconditional)
 
     return predict_guided
@@ -124,29 +137,27 @@ def ddim(
     noise: Tensor,
     steps: int,
     *,
-    known: Tensor | None = None,
+    inpainted_frames: Tensor | None = None,
     clamp: float = 1.0,
     discard_last_call: bool = False,
-    eta: float = 0.0,
-    step_noise: Tensor | None = None,
+    step_noise: StepNoise | None = None,
 ) -> Tensor:
     """Denoise `noise` (N, W, features) in `steps` network calls -> (N, W, features).
 
-    The prediction is clamped to ±`clamp` at every step (published: 1). `known` (N, F, features) holds the first F
-    frames at values decided before, the continuation of an earlier window. The last prediction is the result;
+    The prediction is clamped to ±`clamp` at every step (published: 1). `inpainted_frames` (N, F, features) fixes the
+    first F frames at values of an earlier window, which this one continues. The last prediction is the result;
     `discard_last_call` takes one more step 0 -> 0, which mixes a little noise back in (docs/method.md 12, quirk 2).
-    `eta` above 0 adds `step_noise` (steps, N, W, features) on the way.
     """
-    x = noise
+    x, stochastic = noise, step_noise or StepNoise()
     schedule = leading_timesteps(steps)
     for i, t in enumerate(schedule):
         x0 = predict(x, t).clamp(-clamp, clamp)
-        if known is not None:
-            x0 = torch.cat([known, x0[:, known.shape[1] :]], dim=1)
+        if inpainted_frames is not None:
+            x0 = torch.cat([inpainted_frames, x0[:, inpainted_frames.shape[1] :]], dim=1)
         last = i + 1 == len(schedule)
         if last and not discard_last_call:
             return x0
-        x = ddim_step(x, x0, t, 0 if last else schedule[i + 1], eta, None if step_noise is None else step_noise[i])
+        x = ddim_step(x, x0, t, 0 if last else schedule[i + 1], stochastic.eta, stochastic.at(i))
     return x
 
 
@@ -155,7 +166,7 @@ def dpm_solver(
     noise: Tensor,
     steps: int,
     *,
-    known: Tensor | None = None,
+    inpainted_frames: Tensor | None = None,
     clamp: float = 1.0,
 ) -> Tensor:
     """Denoise as `ddim` does, with the multistep solver of second order (DPM-Solver++ 2M, Lu et al. 2022, algorithm 2).
@@ -164,21 +175,21 @@ def dpm_solver(
     DDIM in twenty-five. Steps are those of `even_timesteps`.
     """
     abar, ratio = cumulative_alphas(), _log_ratio()
-    x, before = noise, None
+    x, previous_x0 = noise, None
     schedule = even_timesteps(steps)
     for i, t in enumerate(schedule):
         x0 = predict(x, t).clamp(-clamp, clamp)
-        if known is not None:
-            x0 = torch.cat([known, x0[:, known.shape[1] :]], dim=1)
+        if inpainted_frames is not None:
+            x0 = torch.cat([inpainted_frames, x0[:, inpainted_frames.shape[1] :]], dim=1)
         if i + 1 == len(schedule):
             return x0
-        there, ahead = schedule[i + 1], x0
-        if before is not None and there != t:
-            last_step, step = ratio[t] - ratio[schedule[i - 1]], ratio[there] - ratio[t]
-            ahead = x0 + float(step / (2 * last_step)) * (x0 - before)
-        noise_left = float(np.sqrt((1 - abar[there]) / (1 - abar[t])))
-        x = noise_left * x + float(np.sqrt(abar[there]) - noise_left * np.sqrt(abar[t])) * ahead
-        before = x0
+        t_next, extrapolated = schedule[i + 1], x0
+        if previous_x0 is not None and t_next != t:
+            last_step, step = ratio[t] - ratio[schedule[i - 1]], ratio[t_next] - ratio[t]
+            extrapolated = x0 + float(step / (2 * last_step)) * (x0 - previous_x0)
+        noise_left = float(np.sqrt((1 - abar[t_next]) / (1 - abar[t])))
+        x = noise_left * x + float(np.sqrt(abar[t_next]) - noise_left * np.sqrt(abar[t])) * extrapolated
+        previous_x0 = x0
     return x
 
 
@@ -194,27 +205,27 @@ class SamplingOptions:
     head_smoothing: float = 0.0  # frames: standard deviation of a Gaussian over where the head is; a third over nods
     solver: str = "ddim"  # (published) or "dpm": `dpm_solver`
     eta: float = 0.0  # of DDIM; only the render variant of the published code takes one
+    discard_last_call: bool = False  # see `ddim`; `dpm_solver` has no such fault to repeat
     audio_range: bool = False  # scale the speaker's audio to 0 … 1 over the clip (published render weights)
     prior_steps: int = 50  # denoising calls of the prior, which only imported published weights have
     prior_guidance: float = 1.0
 
-    def denoised(
+    def denoise_window(
         self,
         predict: Callable[[Tensor, int], Tensor],
         noise: Tensor,
-        known: Tensor | None,
-        discard_last_call: bool = False,
+        inpainted_frames: Tensor | None,
     ) -> Tensor:
-        """A window (N, W, features) made of its noise; `known`: its first frames where an earlier window gave them.
-
-        `discard_last_call`: see `ddim`; the other solver has no such fault to repeat.
-        """
+        """Noise (N, W, features) -> a window; `inpainted_frames`: see `ddim`."""
         if self.solver == "dpm":
-            return dpm_solver(predict, noise, self.steps, known=known, clamp=self.clamp)
-        return ddim(predict, noise, self.steps, known=known, clamp=self.clamp, discard_last_call=discard_last_call)
+            return dpm_solver(predict, noise, self.steps, inpainted_frames=inpainted_frames, clamp=self.clamp)
+        return ddim(
+            predict, noise, self.steps, inpainted_frames=inpainted_frames, clamp=self.clamp,
+            discard_last_call=self.discard_last_call,
+        )  # fmt: skip
 
 
-def cut(stream: Tensor, start: int, length: int) -> Tensor:
+def padded_slice(stream: Tensor, start: int, length: int) -> Tensor:
     """Frames start … start + length of (…, frames, channels), zeros where there are none."""
     frames = stream.shape[-2]
     inside = stream[..., max(start, 0) : min(max(start + length, 0), frames), :]
@@ -230,7 +241,6 @@ def sample_sequence(
     options: SamplingOptions,
     edits: Edits | None = None,
     progress: Callable[[float], None] | None = None,
-    discard_last_call: bool = False,
 ) -> Tensor:
     """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units; or to
     streams (samples, frames, channels), each to its own.
@@ -238,7 +248,7 @@ def sample_sequence(
     Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
     so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
     published code knows nothing at test time, docs/method.md 12, quirk 9). Neighbouring windows share window - slide
-    frames, which keep the values the earlier one gave them: there is no seam. `discard_last_call`: see `ddim`.
+    frames, which keep the values the earlier one gave them: there is no seam.
     """
     config = denoiser.config
     frames = next(iter(streams.values())).shape[-2]
@@ -248,8 +258,9 @@ def sample_sequence(
     noise = start_noise(seed, samples, (starts[-1] + window, config.features)).to(device)
     done = torch.zeros(samples, 0, config.features, device=device)
     for i, start in enumerate(starts):
+        speaker_start = start - config.reaction_delay
         conditions = {
-            name: cut(streams[name], start - config.reaction_delay, config.speaker_frames).expand(samples, -1, -1)
+            name: padded_slice(streams[name], speaker_start, config.speaker_tokens).expand(samples, -1, -1)
             for name in config.conditions
             if name in streams
         }
@@ -257,9 +268,9 @@ def sample_sequence(
             past = done[:, max(start - window, 0) : start]
             conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
         predict = guided_denoiser(denoiser, conditions, options.guidance, edits, options.guidance_over)
-        known = done[:, start:] if start > 0 else None
-        piece = options.denoised(predict, noise[:, start : start + window], known, discard_last_call)
-        done = torch.cat([done[:, :start], piece], dim=1)
+        inpainted_frames = done[:, start:] if start > 0 else None
+        reaction = options.denoise_window(predict, noise[:, start : start + window], inpainted_frames)
+        done = torch.cat([done[:, :start], reaction], dim=1)
         if progress is not None:
             progress((i + 1) / len(starts))
     return done[:, :frames]

@@ -31,4 +31,4 @@ def speaker(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def soundless_speaker(tmp_path_factory):
-    return cut(EXAMPLES / "speaker.mp4", tmp_path_factory.mktemp("clips") / "Jane Doe, private.mp4", 2.0, sound=False)
+    return cut(EXAMPLES / "speaker.mp4", tmp_path_factory.mktemp("clips") / "Jane Doe, private.mp4", 2.0, audio=False)

@@ -50,18 +50,21 @@ def one_sentence(caught):
         (lambda a, c: (a[:, :26], c, None), r"speaker audio has shape \(50, 26\); expected \(frames, 78\)"),
         (lambda a, c: (a, c[:, :52], None), r"speaker coefficients has shape \(50, 52\); expected \(frames, 58\)"),
         (lambda a, c: (a, c[None], None), r"has shape \(1, 50, 58\); expected \(frames, 58\)"),
-        (lambda a, c: (a, c, np.zeros((50, 15))), r"affect has shape \(50, 15\); expected \(frames, 25\)"),
-        (lambda a, c: (a, c, np.zeros((49, 25))), "50 frames of audio but 49 of affect"),
+        (lambda a, c: (a, c, np.zeros((50, 15))), r"attributes has shape \(50, 15\); expected \(frames, 25\)"),
+        (lambda a, c: (a, c, np.zeros((49, 25))), "50 frames of audio but 49 of attributes"),
         (lambda a, c: (a, c[:-1], None), "50 frames of audio but 49 of face coefficients"),
         (lambda a, c: (broken(a), c, None), "speaker audio holds a number that is not finite, first in frame 7"),
         (lambda a, c: (a, broken(c, np.inf), None), "coefficients holds a number that is not finite, first in frame 7"),
-        (lambda a, c: (a, c, broken(np.zeros((50, 25)))), "affect holds a number that is not finite, first in frame 7"),
+        (
+            lambda a, c: (a, c, broken(np.zeros((50, 25)))),
+            "attributes holds a number that is not finite, first in frame 7",
+        ),
     ],
 )
 def test_features_of_another_shape_or_not_finite(reactor, talk, change, words):
-    audio, coefficients, affect = change(talk.audio, talk.coefficients)
+    audio, coefficients, attributes = change(talk.audio, talk.coefficients)
     with pytest.raises(InputError, match=words) as caught:
-        reactor.react(audio, coefficients, affect=affect)
+        reactor.react(audio, coefficients, attributes=attributes)
     one_sentence(caught)
 
 
@@ -109,14 +112,14 @@ def test_unknown_weights_name_those_that_exist(tmp_path):
     ],
 )  # fmt: skip
 def test_weights_whose_sizes_or_variant_are_wrong(tmp_path, change, words):
-    place = tmp_path / "tiny.safetensors"
-    checkpoints.save(tiny_checkpoint(), place)
-    with safe_open(place, "pt") as file:
+    path = tmp_path / "tiny.safetensors"
+    checkpoints.save(tiny_checkpoint(), path)
+    with safe_open(path, "pt") as file:
         about = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     sizes = json.loads(about["sizes"])
     change(sizes)
-    save_file(tensors, place, metadata=about | {"sizes": json.dumps(sizes)})
+    save_file(tensors, path, metadata=about | {"sizes": json.dumps(sizes)})
     with pytest.raises(InputError, match=words) as caught:
         checkpoints.load("tiny", tmp_path)
     one_sentence(caught)
@@ -125,12 +128,12 @@ def test_weights_whose_sizes_or_variant_are_wrong(tmp_path, change, words):
 def test_a_checkpoint_of_the_other_variant_is_named(tmp_path):
     """One variant's folder with the other's weight editor in it."""
     tables = reduced_tables()
-    theirs = next(file for file in tables["emotion"] if file.network == "weight_editor")
+    other_weights = next(file for file in tables["emotion"] if file.network == "weight_editor")
 
     def swap(file, container):
         if file.network != "weight_editor":
             return container
-        return {"state_dict": {key: torch.zeros(shape) for key, shape in theirs.shapes.items()}}
+        return {"state_dict": {key: torch.zeros(shape) for key, shape in other_weights.shapes.items()}}
 
     with pytest.raises(InputError, match=r"not the published render .*this is the file of the emotion") as caught:
         convert.import_weights(write_folder(tmp_path / "source", "render", swap), tmp_path / "out", tables=tables)

@@ -37,8 +37,8 @@ def test_help_explains_every_option_with_its_default(capsys, monkeypatch):
 def test_options_of_the_first_version_are_still_taken(capsys):
     """A script of last month goes on, and is told the present names."""
     assert main(["react", "--speaker", "a", "--listener", "b", "--out", "o", "--looks", "mesh", "--guidance=11"]) == 2
-    told = capsys.readouterr().err
-    assert "--looks is called --views now" in told and "guidance_scale must lie between 0 and 10; it is 11" in told
+    stderr = capsys.readouterr().err
+    assert "--looks is called --views now" in stderr and "guidance_scale must lie between 0 and 10; it is 11" in stderr
 
 
 @pytest.mark.slow
@@ -67,8 +67,8 @@ def test_one_command_makes_the_folder(tmp_path, speaker, portrait, weights):
 def test_bad_input_is_one_sentence_and_exit_code_2(wrong, words, tmp_path, speaker, portrait, weights, capsys):
     right = ["--speaker", speaker, "--listener", portrait, "--out", tmp_path / "out", "--weights", weights]
     assert main(["react", *map(str, right), *wrong]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("perfrdiff: ") and words in told and told.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("perfrdiff: ") and words in stderr and stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

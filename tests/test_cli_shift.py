@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from perfrdiff.cli.main import main
-from perfrdiff.personal.weight_shift import ListenerShift
+from perfrdiff.personal.weight_shift import WeightShift
 
 pytestmark = pytest.mark.slow
 
@@ -55,19 +55,19 @@ def test_mixing_and_keeping_the_mixture(places, tmp_path):
     files = [folder / f"{name}.safetensors" for name in (first, second)]
     one = run(base, tmp_path / "one", "--shift", files[0], 1, "--shift", files[1], 0)
     np.testing.assert_allclose(one, coefficients(folder / first), atol=1e-4)
-    kept = tmp_path / "both.safetensors"
-    both = run(base, tmp_path / "both", "--shift", files[0], 0.5, "--shift", files[1], 0.5, "--save-shift", kept)
+    mixture = tmp_path / "both.safetensors"
+    both = run(base, tmp_path / "both", "--shift", files[0], 0.5, "--shift", files[1], 0.5, "--save-shift", mixture)
     for name in (first, second):
         assert np.abs(both - coefficients(folder / name)).max() > 1e-4
-    assert ListenerShift.load(kept).listener == f"0.5 {first} + 0.5 {second}"
+    assert WeightShift.load(mixture).listener == f"0.5 {first} + 0.5 {second}"
 
 
 def other_weights(path, shift):
-    ListenerShift(shift.shifts, "theirs", "0" * 64, shift.listener).save(path)
+    WeightShift(shift.shifts, "theirs", "0" * 64, shift.listener).save(path)
 
 
 def no_factors(path, shift):
-    about = {"listener_shift": json.dumps({"format": "perfrdiff listener shift 1"})}
+    about = {"weight_shift": json.dumps({"format": "perfrdiff weight shift 2"})}
     save_file({"output.weight.left": torch.zeros(58, 8)}, path, metadata=about)
 
 
@@ -89,7 +89,7 @@ def not_finite(path, shift):
 )
 def test_a_file_that_does_not_fit_is_one_sentence(places, tmp_path, capsys, write, words):
     folder, base, (first, _) = places
-    write(tmp_path / "wrong.safetensors", ListenerShift.load(folder / f"{first}.safetensors"))
+    write(tmp_path / "wrong.safetensors", WeightShift.load(folder / f"{first}.safetensors"))
     refused(base, tmp_path, capsys, words, "--shift", tmp_path / "wrong.safetensors")
 
 
@@ -114,6 +114,6 @@ def test_wrong_uses_are_one_sentence(places, tmp_path, capsys, weights):
 
 def refused(base, tmp_path, capsys, words, *more):
     assert main([*map(str, (*base, *more)), "--out", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr().err
-    assert words in told and told.count("\n") == 1, told
+    stderr = capsys.readouterr().err
+    assert words in stderr and stderr.count("\n") == 1, stderr
     assert not (tmp_path / "out").exists()

@@ -12,18 +12,18 @@ from perfrdiff.data.react2024 import dataset as react
 from perfrdiff.data.react2024 import neighbours
 from perfrdiff.data.react2024 import writer as react_writer
 from perfrdiff.data.react2024.dataset import open_split
-from perfrdiff.data.react2024.writer import Plan
+from perfrdiff.data.react2024.writer import DatasetSize
 from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.attributes import facial_attributes
 
-PLAN = Plan(dyads=4, clips=2, listeners=2)
+SIZE = DatasetSize(dyads=4, clips=2, listeners=2)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("react") / "set"
-    assert react_writer.write(PLAN, out) == {"train": 4, "val": 4, "test": 4}
+    assert react_writer.write_dataset(SIZE, out) == {"train": 4, "val": 4, "test": 4}
     return out
 
 
@@ -45,7 +45,7 @@ def test_clips_come_back_as_they_were_simulated(train):
     clip = train.clips[entry.listener]
     assert clip.coefficients.shape == (750, 58) and clip.attributes.shape == (750, 25) and clip.audio.shape == (750, 78)
     raw = clip.coefficients + train.mean
-    assert np.abs(affect_attributes(raw) - clip.attributes).max() < 1e-4
+    assert np.abs(facial_attributes(raw) - clip.attributes).max() < 1e-4
     every = np.concatenate([clip.coefficients for clip in train.clips.values()])
     assert np.abs(every.mean(axis=0)).max() < 1e-3  # the mean face is this data's own
     talk, silence = (train.clips[path].audio for path in (entry.speaker, entry.listener))
@@ -54,11 +54,11 @@ def test_clips_come_back_as_they_were_simulated(train):
 
 def test_sound_and_face_of_a_talk_belong_together(written):
     """The first session's .wav holds what its simulated speaker voiced, and the .npy how that one's face moved."""
-    rng = np.random.default_rng([react_writer.SEED, PLAN.seed, 0, 0])
+    rng = np.random.default_rng([react_writer.SEED, SIZE.seed, 0, 0])
     speaker = simulate_speaker(rng, react_writer.SECONDS)
     clip = written / "data" / "train"
     rate, sound = wavfile.read(clip / "Audio_files/NoXI/001/Expert_video/1.wav")
-    assert rate == 16000 and np.abs(sound / 32767 - speaker.sound).max() < 1e-4
+    assert rate == 16000 and np.abs(sound / 32767 - speaker.waveform).max() < 1e-4
     face = np.load(clip / "3D_FV_files/NoXI/001/Expert_video/1.npy")
     assert np.array_equal(face[:, 0], speaker.coefficients)
 
@@ -74,7 +74,7 @@ def test_emotion_files_name_seats_otherwise():
     assert react.emotion_path("NoXI/065/Novice_video/3") == "NoXI/065/P2/3"
     assert react.emotion_path("RECOLA/group-1/P45/2") == "RECOLA/group-1/P1/2"
     assert react.emotion_path("RECOLA/group-1/P42/2") == "RECOLA/group-1/P2/2"
-    assert react.identity("RECOLA/group-1/P42/2") == "RECOLA/group-1/P42"
+    assert react.person_id("RECOLA/group-1/P42/2") == "RECOLA/group-1/P42"
 
 
 def test_listeners_of_the_same_talk_are_appropriate(train):
@@ -87,10 +87,10 @@ def test_listeners_of_the_same_talk_are_appropriate(train):
 
 def test_targets_and_personal_clips(train):
     rng = np.random.default_rng(0)
-    assert sorted(train.targets(0, 2, rng)) == [0, 2]
-    assert set(train.targets(0, 30, rng)) == {0, 2}  # with repetition where there are too few
+    assert sorted(train.draw_targets(0, 2, rng)) == [0, 2]
+    assert set(train.draw_targets(0, 30, rng)) == {0, 2}  # with repetition where there are too few
     for target in (0, 2):
-        other = train.personal(0, target, rng)
+        other = train.draw_style_entry(0, target, rng)
         assert other != target and train.listeners[other] == train.listeners[target]
     assert train.style_clip(3) == "NoXI/002/Novice_video/1"
 
@@ -99,16 +99,16 @@ def test_a_personal_clip_that_is_itself_appropriate_is_preferred(train):
     close = train.neighbours.copy()
     close[0, 1] = True  # entries 0 and 1 have the same listener
     data = replace(train, neighbours=close)
-    assert {data.personal(0, 0, np.random.default_rng(i)) for i in range(5)} == {1}
+    assert {data.draw_style_entry(0, 0, np.random.default_rng(i)) for i in range(5)} == {1}
 
 
 def test_crops(train):
     rng = np.random.default_rng(0)
-    assert react.crop(750, 750, rng) == 0
-    starts = {react.crop(750, 748, rng) for _ in range(60)}
+    assert react.draw_crop_start(750, 750, rng) == 0
+    starts = {react.draw_crop_start(750, 748, rng) for _ in range(60)}
     assert starts == {0, 1, 2}
     with pytest.raises(InputError, match="800"):
-        react.crop(750, 800, rng)
+        react.draw_crop_start(750, 800, rng)
 
 
 def test_missing_files_are_listed_all_at_once(copy):
@@ -116,22 +116,22 @@ def test_missing_files_are_listed_all_at_once(copy):
     for name in ("val.csv", "neighbour_emotion_val.npy"):
         (copy / name).unlink()
     with pytest.raises(InputError, match=r"lacks 2 of 28 files: neighbour_emotion_val\.npy; val\.csv;"):
-        react.check_there(copy, ("train", "val"))
+        react.check_files_exist(copy, ("train", "val"))
     (copy / "val.csv").write_text("id,speaker,listener\n0,NoXI/001/Expert_video/1,NoXI/001/Novice_video/1\n")
     (copy / "train/Audio_files/NoXI/001/Expert_video/1.wav").unlink()
     (copy / "train/Emotion/NoXI/002/P2/2.csv").unlink()
     shutil.rmtree(copy / "train/3D_FV_files")
     (copy / "neighbour_emotion_train.npy").unlink()
     with pytest.raises(InputError) as error:
-        react.check_there(copy, ("train", "val"))
-    said = str(error.value)
-    assert "lacks 18 of 34 files: " in said  # 8 clips and 2, three files each, two indexes and matrices
+        react.check_files_exist(copy, ("train", "val"))
+    error = str(error.value)
+    assert "lacks 18 of 34 files: " in error  # 8 clips and 2, three files each, two indexes and matrices
     for name in (
         "train/Audio_files/NoXI/001/Expert_video/1.wav", "train/Emotion/NoXI/002/P2/2.csv",
         "train/3D_FV_files (all 8 files)", "val (all 6 files)", "neighbour_emotion_train.npy",
         "neighbour_emotion_val.npy", f"neighbours --data {copy} --split train",
     ):  # fmt: skip
-        assert said.count(name) == 1
+        assert error.count(name) == 1
     with pytest.raises(InputError, match="lacks 11 of 26 files"):
         open_split(copy, "train")
 
@@ -140,16 +140,16 @@ def test_twenty_missing_files_are_twenty_names(tmp_path):
     """No file of a long list is left out."""
     rows = [f"{i},NoXI/{i:03}/Expert_video/1,NoXI/{i:03}/Novice_video/1" for i in range(20)]
     (tmp_path / "train.csv").write_text("\n".join(["id,speaker,listener", *rows]))
-    for place in (
-        place for i in range(20) for place in react._places(tmp_path / "train", f"NoXI/{i:03}/Novice_video/1")
+    for path in (
+        path for i in range(20) for path in react._clip_files(tmp_path / "train", f"NoXI/{i:03}/Novice_video/1")
     ):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     with pytest.raises(InputError) as error:
-        react.check_there(tmp_path, ("train",), matrices=False, only="Audio_files")
-    said = str(error.value)
-    assert all(f"train/Audio_files/NoXI/{i:03}/Expert_video/1.wav" in said for i in range(20))
-    assert "lacks 20 of 41 files" in said and "Emotion" not in said
+        react.check_files_exist(tmp_path, ("train",), matrices=False, only="Audio_files")
+    error = str(error.value)
+    assert all(f"train/Audio_files/NoXI/{i:03}/Expert_video/1.wav" in error for i in range(20))
+    assert "lacks 20 of 41 files" in error and "Emotion" not in error
 
 
 def test_broken_files_are_listed_all_at_once(copy):
@@ -170,13 +170,13 @@ def test_broken_files_are_listed_all_at_once(copy):
 @pytest.mark.parametrize("kind", ["Audio_files", "3D_FV_files", "Emotion"])
 def test_files_cut_short_are_named(copy, kind, kept):
     """As a copy that broke off leaves them."""
-    place = next(
-        place for place in sorted((copy / "train" / kind).rglob("*.*")) if "Novice" in str(place) or "P2" in str(place)
+    path = next(
+        path for path in sorted((copy / "train" / kind).rglob("*.*")) if "Novice" in str(path) or "P2" in str(path)
     )
-    place.write_bytes(place.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(InputError) as error:
         open_split(copy, "train")
-    assert str(place) in str(error.value) and "broken files (1)" in str(error.value)
+    assert str(path) in str(error.value) and "broken files (1)" in str(error.value)
 
 
 def test_arrays_of_something_else_are_named(copy):
@@ -239,9 +239,11 @@ def test_neighbours_are_those_whose_speakers_behave_alike(copy):
     built = np.load(copy / "neighbour_emotion_train.npy")
     assert np.array_equal(built[:4, :4], known[:4, :4])
     assert np.array_equal(built, built.T) and built.diagonal().all()
-    own = np.load(copy / "person_specific_masked_neighbour_emotion_train.npy")
-    who = [entry.listener for entry in react.read_index(copy / "train.csv")]
-    assert all(react.identity(who[i]) == react.identity(who[j]) for i, j in zip(*own.nonzero(), strict=True))
+    personal = np.load(copy / "person_specific_masked_neighbour_emotion_train.npy")
+    person = [entry.listener for entry in react.read_index(copy / "train.csv")]
+    assert all(
+        react.person_id(person[i]) == react.person_id(person[j]) for i, j in zip(*personal.nonzero(), strict=True)
+    )
 
 
 def test_neighbours_are_not_built_from_half_a_data_set(copy, capsys):
@@ -255,8 +257,8 @@ def test_neighbours_are_not_built_from_half_a_data_set(copy, capsys):
     for table in tables:
         table.unlink()
     assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert all(str(table.relative_to(copy)) in said for table in tables)
+    error = capsys.readouterr().err
+    assert all(str(table.relative_to(copy)) in error for table in tables)
     assert np.array_equal(before, np.load(copy / "neighbour_emotion_train.npy"))
 
 
@@ -268,10 +270,10 @@ def test_as_many_neighbours_as_asked_for():
 
 def test_writing_refuses_before_it_begins(written, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not an empty folder"):
-        react_writer.write(PLAN, written)
+        react_writer.write_dataset(SIZE, written)
     with pytest.raises(InputError, match="at least 2"):
-        react_writer.write(Plan(clips=1), tmp_path / "a")
+        react_writer.write_dataset(DatasetSize(clips=1), tmp_path / "a")
     monkeypatch.setattr("perfrdiff.files.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
     with pytest.raises(InputError, match=r"are needed in .* are free"):
-        react_writer.write(PLAN, tmp_path / "b")
+        react_writer.write_dataset(SIZE, tmp_path / "b")
     assert not (tmp_path / "b").exists()

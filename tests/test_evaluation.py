@@ -13,12 +13,12 @@ from perfrdiff.data.simulator.conversation import simulate_listener
 from perfrdiff.data.simulator.habits import draw_habits
 from perfrdiff.data.simulator.motion import Motion
 from perfrdiff.errors import InputError
-from perfrdiff.evaluation import behaviour, demo, intervals
-from perfrdiff.evaluation.dyads import Setting, build_world, draw_dyad
-from perfrdiff.evaluation.observe import record_of
-from perfrdiff.evaluation.recognition import chance_of_first
+from perfrdiff.evaluation import demo, intervals, report
+from perfrdiff.evaluation.dyads import EvaluationSettings, draw_dyad, simulate_shared
+from perfrdiff.evaluation.observe import measure_person
+from perfrdiff.evaluation.recognition import recognition_probability
 
-SETTING = Setting(
+SETTINGS = EvaluationSettings(
     persons=8, speakers=2, samples=2, seconds=20.0, redraws=3, truth_clips=5, pool=5, bank_persons=40, bank_clips=3,
     long_style=False,
 )  # fmt: skip
@@ -34,30 +34,30 @@ def test_nods_are_counted_and_measured():
     def draw(motion):
         for start in (2.0, 6.0, 11.0):
             motion.nod(start, 6.0, 2.5, 2.0)
-        motion.sheet[:, 53] += np.radians(8) * motion.step(15.0, 1.0)  # a turn of the head is no nod
+        motion.offsets[:, 53] += np.radians(8) * motion.step(15.0, 1.0)  # a turn of the head is no nod
 
-    found = events.nods(moved(draw))
-    assert found.start == pytest.approx([2.0, 6.0, 11.0], abs=0.15)
-    assert found.size == pytest.approx([5.0] * 3, abs=1.2)
-    assert found.frequency == pytest.approx([2.5] * 3, rel=0.25)
+    nods = events.nods(moved(draw))
+    assert nods.start == pytest.approx([2.0, 6.0, 11.0], abs=0.15)
+    assert nods.size == pytest.approx([5.0] * 3, abs=1.2)
+    assert nods.frequency == pytest.approx([2.5] * 3, rel=0.25)
 
 
 def test_blinks_are_counted_and_measured():
-    found = events.blinks(moved(lambda motion: [motion.blink(t, 0.7) for t in (1.0, 4.0, 4.6)]))
-    assert found.time == pytest.approx([1.0, 4.0, 4.6], abs=0.05)
-    assert found.peak == pytest.approx([0.7] * 3, abs=0.1)
-    assert (found.opening > found.closing).all() and (found.width < 0.2).all()
+    blinks = events.blinks(moved(lambda motion: [motion.blink(t, 0.7) for t in (1.0, 4.0, 4.6)]))
+    assert blinks.time == pytest.approx([1.0, 4.0, 4.6], abs=0.05)
+    assert blinks.peak == pytest.approx([0.7] * 3, abs=0.1)
+    assert (blinks.opening > blinks.closing).all() and (blinks.width < 0.2).all()
 
 
 def test_smiles_are_counted_and_measured():
     def draw(motion):
-        motion.add("mouthSmile", 0.5 * motion.hump(3.0, 0.6, 1.5, 0.8))
+        motion.add("mouthSmile", 0.5 * motion.envelope(3.0, 0.6, 1.5, 0.8))
         motion.add("mouthSmile", 0.02 * np.sin(motion.time))
 
-    found = events.smiles(moved(draw))
-    assert found.start == pytest.approx([3.1], abs=0.12)
-    assert found.size == pytest.approx([0.5], abs=0.05) and found.length == pytest.approx([2.7], abs=0.4)
-    assert found.onset == pytest.approx([0.6 * 0.6], abs=0.15)
+    smiles = events.smiles(moved(draw))
+    assert smiles.start == pytest.approx([3.1], abs=0.12)
+    assert smiles.size == pytest.approx([0.5], abs=0.05) and smiles.length == pytest.approx([2.7], abs=0.4)
+    assert smiles.onset == pytest.approx([0.6 * 0.6], abs=0.15)
 
 
 def test_a_face_that_never_moves_has_no_events():
@@ -68,18 +68,18 @@ def test_a_face_that_never_moves_has_no_events():
 
 
 class Oracle:
-    """Answers with the simulator itself: as the person (or, deaf, to another speaker than the one it is given)."""
+    """Reacts with the simulator itself: as the person or as `anybody`; `deaf`: to another speaker than the given one."""
 
     checkpoint = SimpleNamespace(window_frames=(75, 50))
 
-    def __init__(self, world, index, deaf=False, anybody=False):
-        self.dyad, self.deaf, self.anybody, self.index = draw_dyad(world, index), deaf, anybody, index
+    def __init__(self, shared, index, deaf=False, anybody=False):
+        self.dyad, self.deaf, self.anybody, self.index = draw_dyad(shared, index), deaf, anybody, index
 
     def set_listener(self, listener):
         self.nobody = self.anybody or not np.array_equal(listener, self.dyad.style)
 
-    def style_of(self, behaviour):
-        return torch.nn.functional.normalize(torch.tensor(behaviour.mean(axis=0)), dim=0)
+    def style_of(self, report):
+        return torch.nn.functional.normalize(torch.tensor(report.mean(axis=0)), dim=0)
 
     def react(self, audio, coefficients, *, samples, seed, steps, guidance):
         every = [*self.dyad.speakers, self.dyad.long_speaker]
@@ -94,56 +94,56 @@ class Oracle:
 
 
 @pytest.fixture(scope="module")
-def world():
-    return build_world(SETTING)
+def shared():
+    return simulate_shared(SETTINGS)
 
 
-def table(world, **kind):
-    records = [record_of(Oracle(world, i, **kind), world, i) for i in range(SETTING.persons)]
-    return {row.what: row for row in behaviour.rows(records, world.by_all, world.by_movement)}
+def table(shared, **kind):
+    records = [measure_person(Oracle(shared, i, **kind), shared, i) for i in range(SETTINGS.persons)]
+    return {row.title: row for row in report.rows(records, shared.full_classifier, shared.motion_classifier)}
 
 
 @pytest.mark.slow
-def test_the_simulators_own_reactions_pass_and_those_of_others_do_not(world, monkeypatch):
+def test_the_simulators_own_reactions_pass_and_those_of_others_do_not(shared, monkeypatch):
     monkeypatch.setattr(intervals, "RESAMPLES", 30)
-    rows = table(world)
-    assert rows["rate of nods after phrase ends, by the rate elsewhere"].found.value > 1.8
-    assert rows["smile level after smiles, by that elsewhere"].found.value > 1.3
-    assert 0.7 < rows["FRDiv of samples, by that of the simulator's redraws"].found.value < 1.4
-    assert rows["rest yaw, style of 30 s: correlation with the true habit"].found.value > 0.9
-    assert rows["picked from 8 by one reaction"].found.value > 0.8
-    assert rows["FRCorr (sound)"].found.value > rows["FRCorr of mean sequence"].found.value
-    assert "| " in behaviour.markdown(list(rows.values()))
+    rows = table(shared)
+    assert rows["rate of nods after phrase ends, by the rate elsewhere"].estimate.value > 1.8
+    assert rows["smile level after smiles, by that elsewhere"].estimate.value > 1.3
+    assert 0.7 < rows["FRDiv of samples, by that of the simulator's redraws"].estimate.value < 1.4
+    assert rows["rest yaw, style of 30 s: correlation with the true habit"].estimate.value > 0.9
+    assert rows["picked from 8 by one reaction"].estimate.value > 0.8
+    assert rows["FRCorr (corrected)"].estimate.value > rows["FRCorr of mean sequence"].estimate.value
+    assert "| " in report.markdown(list(rows.values()))
 
-    others = table(world, deaf=True, anybody=True)
-    assert others["rate of nods after phrase ends, by the rate elsewhere"].found.value < 1.8
-    assert others["smile level after smiles, by that elsewhere"].found.value < 1.3
-    assert others["picked from 8 by one reaction"].found.value < 0.5
-    assert abs(others["rest yaw, style of 30 s: correlation with the true habit"].found.value) < 0.8
+    others = table(shared, deaf=True, anybody=True)
+    assert others["rate of nods after phrase ends, by the rate elsewhere"].estimate.value < 1.8
+    assert others["smile level after smiles, by that elsewhere"].estimate.value < 1.3
+    assert others["picked from 8 by one reaction"].estimate.value < 0.5
+    assert abs(others["rest yaw, style of 30 s: correlation with the true habit"].estimate.value) < 0.8
 
 
-def test_the_same_person_is_drawn_again(world):
-    a, b = draw_dyad(world, 3), draw_dyad(world, 3)
+def test_the_same_person_is_drawn_again(shared):
+    a, b = draw_dyad(shared, 3), draw_dyad(shared, 3)
     assert np.array_equal(a.style, b.style) and np.array_equal(a.redraws, b.redraws)
-    assert not np.array_equal(a.style, draw_dyad(world, 4).style)
+    assert not np.array_equal(a.style, draw_dyad(shared, 4).style)
 
 
 def test_chance_of_being_picked_among_ten():
     scores = np.zeros((1, 100))
     scores[0, 5] = 1.0
-    assert chance_of_first(scores, np.array([5])) == 1.0
-    assert chance_of_first(scores, np.array([6]), 2)[0] == pytest.approx(98 / 99)
+    assert recognition_probability(scores, np.array([5])) == 1.0
+    assert recognition_probability(scores, np.array([6]), 2)[0] == pytest.approx(98 / 99)
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((400, 50))
-    assert chance_of_first(noise, np.zeros(400, int)).mean() == pytest.approx(0.1, abs=0.03)
+    assert recognition_probability(noise, np.zeros(400, int)).mean() == pytest.approx(0.1, abs=0.03)
 
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth():
     inside = 0
     for seed in range(60):
-        found = intervals.mean(np.random.default_rng(seed).normal(2.0, 1.0, 40))
-        inside += found.low < 2.0 < found.high
+        interval = intervals.mean(np.random.default_rng(seed).normal(2.0, 1.0, 40))
+        inside += interval.low < 2.0 < interval.high
     assert inside >= 50
 
 
@@ -168,6 +168,6 @@ def test_the_command_measures_the_shipped_weights_and_goes_on_where_it_stopped(w
 
 def test_settings_that_cannot_be_measured_are_refused():
     with pytest.raises(InputError, match="seconds"):
-        demo.check(Setting(seconds=4))
+        demo.check(EvaluationSettings(seconds=4))
     with pytest.raises(InputError, match="redraws"):
-        demo.check(Setting(redraws=1))
+        demo.check(EvaluationSettings(redraws=1))

@@ -1,4 +1,4 @@
-"""MFCCs must be those the published weights were trained on, whatever sound a person brings."""
+"""MFCCs must be those the published weights were trained on, whatever audio a person brings."""
 
 from pathlib import Path
 

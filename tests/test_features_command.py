@@ -38,7 +38,7 @@ def test_features_are_written_in_every_form_and_taken_in_place_of_the_video(pair
     assert {path.suffix for path in folder.rglob("*.*")} >= {".npy", ".csv"}
 
 
-def test_people_are_numbered_in_a_picture_and_habits_are_told(pair, tmp_path, capsys):
+def test_people_are_numbered_in_a_picture_and_habits_are_printed(pair, tmp_path, capsys):
     assert main(["people", str(pair), "--out", str(tmp_path / "people.png")]) == 0
     assert "2 people can be followed" in capsys.readouterr().out
     assert read_image(tmp_path / "people.png").shape == (320, 640, 3)

@@ -50,7 +50,7 @@ def probed(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def clip(tmp_path) -> Path:
-    return write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=[(0.0, click(2, 0.5))])
+    return write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, audio_tracks=[(0.0, click(2, 0.5))])
 
 
 @pytest.mark.parametrize("listener", ["portrait.jpg", "listener.mp4"])
@@ -114,7 +114,7 @@ def test_the_content_decides_what_a_file_is(clip, tmp_path):
             media.frames()
     with open_input(tmp_path / "talk.npz", max_seconds=2) as media:
         with pytest.raises(InputError, match="is a features file; a video is needed"):
-            media.sound()
+            media.audio()
         with pytest.raises(InputError, match=r"lasts 3\.0 s; at most 2 s are used"):
             media.table()
 
@@ -131,11 +131,11 @@ def test_readers_of_one_file_do_not_disturb_one_another(tmp_path):
     """Pictures are decoded in a thread while others are searched for a lost face: mixed up, tracks are noise."""
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, level, (256, 256, 3), dtype=np.uint8) for level in range(100, 150)]
-    clip = write_clip(tmp_path / "clip.mov", noise, np.arange(50) / 25, sounds=[(0.0, click(2, 0.5))])
+    clip = write_clip(tmp_path / "clip.mov", noise, np.arange(50) / 25, audio_tracks=[(0.0, click(2, 0.5))])
     assert clip.stat().st_size > 4 * 2**18, "larger than what ffmpeg reads at a time"
     with open_input(clip) as media:
         alone = [picture.mean() for picture in media.frames()]
-        heard = media.sound().samples
+        heard = media.audio().samples
         first, second = media.frames(), media.frames()
         turns = [(next(first).mean(), next(second).mean(), media.frame_at(k).mean()) for k in range(5)]
         assert turns == [(value, value, value) for value in alone[:5]]
@@ -147,11 +147,11 @@ def test_readers_of_one_file_do_not_disturb_one_another(tmp_path):
         threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
-        sounds = [media.sound().samples for _ in range(4)]
+        signals = [media.audio().samples for _ in range(4)]
         for thread in threads:
             thread.join()
     assert list(results.values()) == [alone] * 4
-    assert all(np.array_equal(samples, heard) for samples in sounds)
+    assert all(np.array_equal(samples, heard) for samples in signals)
 
 
 def test_nothing_is_read_of_a_file_that_was_closed(clip):

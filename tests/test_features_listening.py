@@ -1,13 +1,13 @@
-"""What a listener is told about themselves must be what they did, and talk must not pass for listening."""
+"""A listener's behaviour card must show what they did, and speech must not pass for listening."""
 
 import numpy as np
 import pytest
 
-from perfrdiff.behaviour.card import confidence_of, measure_habits
+from perfrdiff.behaviour.card import confidence_of, measure_behaviour
 from perfrdiff.coefficients import CHANNEL, FPS, neutral
 from perfrdiff.data.simulator.motion import Motion
 from perfrdiff.errors import InputError
-from perfrdiff.features.speech_activity import listening_part, talking
+from perfrdiff.features.speech_activity import listening_frames, speech_frames
 from perfrdiff.features.tracking.signals import QUALITIES, quality_of
 
 
@@ -17,7 +17,7 @@ def listener(seconds: float = 30.0) -> np.ndarray:
     for start in np.arange(1, seconds - 1, 3.0):
         motion.nod(start, size=5.0, speed=2.0, cycles=2.0)
     for start in np.arange(2, seconds - 3, 6.0):
-        motion.add("mouthSmile", 0.6 * motion.hump(start, 0.4, 0.8, 0.5))
+        motion.add("mouthSmile", 0.6 * motion.envelope(start, 0.4, 0.8, 0.5))
     for start in np.arange(2.5, seconds - 1, 5.0):
         motion.blink(start, 0.8)
     return motion.coefficients()
@@ -32,54 +32,54 @@ def talk(seconds: float) -> np.ndarray:
 
 def test_habits_are_counted_as_they_were_done():
     rows = listener()
-    habits = measure_habits(rows)
-    assert habits.nods == pytest.approx(20, abs=3)
-    assert habits.nod_size == pytest.approx(5, abs=1.2)
-    assert habits.smiles == pytest.approx(10, abs=2)
-    assert habits.blinks == pytest.approx(12, abs=2)
-    assert habits.smiling == pytest.approx(5 * 1.3 / 30, abs=0.08)
-    assert {name for name, _ in habits.rows()} >= {"Nods", "Smiles", "Blinks"}
+    card = measure_behaviour(rows)
+    assert card.nods == pytest.approx(20, abs=3)
+    assert card.nod_size == pytest.approx(5, abs=1.2)
+    assert card.smiles == pytest.approx(10, abs=2)
+    assert card.blinks == pytest.approx(12, abs=2)
+    assert card.smiling == pytest.approx(5 * 1.3 / 30, abs=0.08)
+    assert {name for name, _ in card.rows()} >= {"Nods", "Smiles", "Blinks"}
 
 
-def test_the_pose_is_told_with_its_side():
+def test_the_pose_has_its_side():
     rows = np.tile(neutral(), (100, 1))
     rows[:, CHANNEL["rotationY"]] += np.radians(12)
-    words = dict(measure_habits(rows).rows())
+    words = dict(measure_behaviour(rows).rows())
     assert "12° left" in words["Head"]
 
 
 def test_filled_frames_are_not_counted():
     rows = listener()
     seen = np.arange(len(rows)) < len(rows) // 2
-    habits = measure_habits(rows, seen)
-    assert habits.seconds == pytest.approx(15)
-    assert habits.nods == pytest.approx(20, abs=5), "a rate, not a number"
+    card = measure_behaviour(rows, seen)
+    assert card.seconds == pytest.approx(15)
+    assert card.nods == pytest.approx(20, abs=5), "a rate, not a number"
 
 
 def test_confidence_grows_with_length():
     assert 0 < confidence_of(2) < confidence_of(15) < confidence_of(120) < 1
     with pytest.raises(InputError, match="Habits need"):
-        measure_habits(np.zeros((5, 58)))
+        measure_behaviour(np.zeros((5, 58)))
 
 
-def test_talk_is_told_from_listening():
+def test_speech_is_distinguished_from_listening():
     rows = np.concatenate([listener(10), talk(6), listener(10)])
-    talks = talking(rows)
-    assert talks[280:370].mean() > 0.9
-    assert talks[:225].mean() < 0.05
-    assert talks[425:].mean() < 0.05
-    part, note = listening_part(rows, None, 2.0)
-    np.testing.assert_array_equal(part, ~talks)
+    speech = speech_frames(rows)
+    assert speech[280:370].mean() > 0.9
+    assert speech[:225].mean() < 0.05
+    assert speech[425:].mean() < 0.05
+    listening, note = listening_frames(rows, None, 2.0)
+    np.testing.assert_array_equal(listening, ~speech)
     assert "talks for" in note
 
 
-def test_a_mouth_that_moves_in_silence_does_not_talk_and_one_that_only_talks_is_used_whole():
+def test_a_mouth_that_moves_in_silence_does_not_talk_and_a_clip_of_speech_alone_is_used():
     rows = np.concatenate([talk(6), listener(6)])
     audio = np.zeros((len(rows), 78), np.float32)
     audio[150:, :2] = 5.0  # the other's voice is heard while this mouth rests
-    assert talking(rows, audio)[25:130].mean() < 0.2
-    part, note = listening_part(talk(8), None, 2.0)
-    assert part.all()
+    assert speech_frames(rows, audio)[25:130].mean() < 0.2
+    listening, note = listening_frames(talk(8), None, 2.0)
+    assert listening.all()
     assert "nearly all the time" in note
 
 

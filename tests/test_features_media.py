@@ -1,4 +1,4 @@
-"""Whatever file a person has: pictures and sound come out upright, steady and in step, or it is refused clearly."""
+"""Pictures and audio of any file come out upright, at a steady rate and in step, or it is refused clearly."""
 
 import socket
 import threading
@@ -11,10 +11,10 @@ from PIL import Image
 from perfrdiff.errors import InputError
 from perfrdiff.features.media import images
 from perfrdiff.features.media import video as media
+from perfrdiff.features.media.audio_track import Audio
 from perfrdiff.features.media.input import open_input
-from perfrdiff.features.media.local_file import shown_name
-from perfrdiff.features.media.prefetch import AHEAD, ReadAhead
-from perfrdiff.features.media.sound import Sound
+from perfrdiff.features.media.local_file import display_name
+from perfrdiff.features.media.prefetch import PREFETCHED, Prefetcher
 from tests.support.clips import RATE, click, corners, grey, ramp, write_clip
 
 
@@ -33,9 +33,9 @@ def first_frame(path, **options) -> np.ndarray:
         return next(video.frames(**options))
 
 
-def sound_of(path) -> Sound | None:
+def audio_of(path) -> Audio | None:
     with open_input(path) as video:
-        return video.sound()
+        return video.audio()
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -86,9 +86,9 @@ def test_reading_is_streamed(tmp_path):
 def test_a_file_cut_short_is_used_as_far_as_it_goes(tmp_path):
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(100)]
-    whole = write_clip(tmp_path / "whole.mkv", noise, np.arange(100) / 25)
+    full = write_clip(tmp_path / "whole.mkv", noise, np.arange(100) / 25)
     cut = tmp_path / "cut.mkv"
-    cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+    cut.write_bytes(full.read_bytes()[: int(0.6 * full.stat().st_size)])
     seconds = probed(cut).seconds
     assert 1.5 < seconds < 3
     assert len(brightness(cut)) == pytest.approx(25 * seconds, abs=1)
@@ -115,49 +115,49 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path):
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, -90])
-def test_a_region_is_that_part_of_the_whole(tmp_path, turn):
+def test_a_region_is_that_part_of_the_full_picture(tmp_path, turn):
     ground = np.linspace(30, 220, 96 * 64).reshape(64, 96)
     picture = np.stack([ground, ground[::-1], ground[:, ::-1]], axis=-1).astype(np.uint8)
     path = write_clip(tmp_path / "clip.mp4", [picture] * 30, np.arange(30) / 25, turn=turn)
     with open_input(path) as video:
         reader = video.frame_reader()
         x, y, width, height = reader.region = (16, 8, 32, 24)
-        part = next(iter(reader))
-        whole = reader.whole(1280)
-    assert whole.shape == (video.info.height, video.info.width, 3)
-    np.testing.assert_allclose(part.astype(int), whole[y : y + height, x : x + width].astype(int), atol=6)
+        region = next(iter(reader))
+        full = reader.full_picture(1280)
+    assert full.shape == (video.info.height, video.info.width, 3)
+    np.testing.assert_allclose(region.astype(int), full[y : y + height, x : x + width].astype(int), atol=6)
 
 
-def test_pictures_read_ahead_have_the_region_asked_for_always_as_late(tmp_path):
+def test_prefetched_pictures_have_the_region_requested_always_as_many_pictures_before(tmp_path):
     """Otherwise a clip in which the face wanders would be read a little differently every time."""
     path = write_clip(tmp_path / "clip.mp4", ramp(40), np.arange(40) / 25)
-    wanted = [(k % 20, 2, 40, 30 + k % 4) for k in range(40)]
-    seen, pictures = [], []
-    with open_input(path) as video, ReadAhead(video.frame_reader(), wanted[0]) as parts:
-        for index, part in enumerate(parts):
-            seen.append(part.region)
-            pictures.append(part.picture)
-            assert part.picture.shape[:2] == part.region[:1:-1]
-            assert part.frame.width == 64, "the whole is at hand for a search"
-            parts.ask(wanted[index + 1] if index < 39 else wanted[0])
-    assert seen == [wanted[max(0, k - AHEAD + 1)] for k in range(40)]
+    requested = [(k % 20, 2, 40, 30 + k % 4) for k in range(40)]
+    regions, pictures = [], []
+    with open_input(path) as video, Prefetcher(video.frame_reader(), requested[0]) as frames:
+        for index, frame in enumerate(frames):
+            regions.append(frame.region)
+            pictures.append(frame.picture)
+            assert frame.picture.shape[:2] == frame.region[:1:-1]
+            assert frame.frame.width == 64, "the full picture is at hand for a search"
+            frames.request_region(requested[index + 1] if index < 39 else requested[0])
+    assert regions == [requested[max(0, k - PREFETCHED + 1)] for k in range(40)]
     np.testing.assert_allclose([picture.mean() for picture in pictures], brightness(path), atol=2.7)
 
 
-def test_reading_ahead_ends_when_it_is_left_and_tells_what_went_wrong(tmp_path):
+def test_prefetching_ends_when_it_is_left_and_passes_errors_on(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", ramp(40), np.arange(40) / 25)
     with open_input(path) as video:
-        with pytest.raises(ZeroDivisionError), ReadAhead(video.frame_reader(), (0, 0, 64, 64)) as parts:
-            next(iter(parts))
+        with pytest.raises(ZeroDivisionError), Prefetcher(video.frame_reader(), (0, 0, 64, 64)) as frames:
+            next(iter(frames))
             raise ZeroDivisionError
-        assert not [thread for thread in threading.enumerate() if thread.name == "pictures ahead"]
+        assert not [thread for thread in threading.enumerate() if thread.name == "prefetcher"]
         video.max_seconds = 1.0
         with (
             pytest.raises(InputError, match="longer than 1 s"),
-            ReadAhead(video.frame_reader(), (0, 0, 64, 64)) as parts,
+            Prefetcher(video.frame_reader(), (0, 0, 64, 64)) as frames,
         ):
-            for part in parts:
-                parts.ask(part.region)
+            for frame in frames:
+                frames.request_region(frame.region)
 
 
 def test_large_pictures_are_shrunk_while_decoding(tmp_path):
@@ -165,49 +165,49 @@ def test_large_pictures_are_shrunk_while_decoding(tmp_path):
     assert first_frame(path, long_side=160).shape == (80, 160, 3)
 
 
-# --- sound ------------------------------------------------------------------------------------------------------------
+# --- audio ------------------------------------------------------------------------------------------------------------
 
 
-def onset(sound: Sound) -> float:
-    return int((np.abs(sound.samples) > 0.2).argmax()) / sound.rate
+def onset(audio: Audio) -> float:
+    return int((np.abs(audio.samples) > 0.2).argmax()) / audio.rate
 
 
 @pytest.mark.parametrize(("start", "at", "heard"), [(0.0, 0.5, 0.5), (0.7, 0.5, 1.2), (0.4, 0.0, 0.4)])
 def test_sound_keeps_its_offset_to_the_picture(tmp_path, start, at, heard):
     path = write_clip(
-        tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=[(start, click(2 - start, at))]
+        tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, audio_tracks=[(start, click(2 - start, at))]
     )  # fmt: skip
-    sound = sound_of(path)
-    assert onset(sound) == pytest.approx(heard, abs=0.005)
-    assert len(sound.samples) == 2 * RATE
+    audio = audio_of(path)
+    assert onset(audio) == pytest.approx(heard, abs=0.005)
+    assert len(audio.samples) == 2 * RATE
 
 
 def test_sound_before_the_first_picture_is_cut(tmp_path):
-    path = write_clip(tmp_path / "clip.mkv", ramp(50), 0.6 + np.arange(50) / 25, sounds=[(0.0, click(2.6, 1.0))])
-    assert onset(sound_of(path)) == pytest.approx(0.4, abs=0.03)
+    path = write_clip(tmp_path / "clip.mkv", ramp(50), 0.6 + np.arange(50) / 25, audio_tracks=[(0.0, click(2.6, 1.0))])
+    assert onset(audio_of(path)) == pytest.approx(0.4, abs=0.03)
 
 
 @pytest.mark.parametrize("seconds", [0.8, 5.0])
 def test_sound_follows_the_length_of_the_picture(tmp_path, seconds):
-    path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=[(0.0, click(seconds, 0.5))])
-    sound = sound_of(path)
-    assert len(sound.samples) == 2 * RATE
-    assert onset(sound) == pytest.approx(0.5, abs=0.005)
+    path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, audio_tracks=[(0.0, click(seconds, 0.5))])
+    audio = audio_of(path)
+    assert len(audio.samples) == 2 * RATE
+    assert onset(audio) == pytest.approx(0.5, abs=0.005)
     if seconds < 2:
-        assert not sound.samples[round(0.85 * RATE) :].any()
+        assert not audio.samples[round(0.85 * RATE) :].any()
 
 
 def test_the_first_of_two_tracks_counts(tmp_path):
     tracks = [(0.0, click(2, 0.3)), (0.0, click(2, 1.3))]
-    path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, sounds=tracks)
-    assert onset(sound_of(path)) == pytest.approx(0.3, abs=0.005)
+    path = write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, audio_tracks=tracks)
+    assert onset(audio_of(path)) == pytest.approx(0.3, abs=0.005)
 
 
 def test_no_sound_is_none_and_silence_says_so(tmp_path):
     mute = write_clip(tmp_path / "mute.mp4", ramp(50), np.arange(50) / 25)
-    assert sound_of(mute) is None
-    silent = write_clip(tmp_path / "silent.mov", ramp(50), np.arange(50) / 25, sounds=[(0.0, np.zeros(2 * RATE))])
-    assert sound_of(silent).is_silent
+    assert audio_of(mute) is None
+    silent = write_clip(tmp_path / "silent.mov", ramp(50), np.arange(50) / 25, audio_tracks=[(0.0, np.zeros(2 * RATE))])
+    assert audio_of(silent).is_silent
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -266,9 +266,9 @@ def test_missing_files_folders_and_odd_names_are_refused(tmp_path):
 
 
 def test_names_are_shown_without_folders_and_control_characters():
-    assert shown_name("/home/someone/new\nline\u202e.mp4") == "“new?line?.mp4”"
-    assert len(shown_name("a" * 400 + ".mp4")) < 70
-    assert shown_name("..\\..\\win.ini") == "“win.ini”"
+    assert display_name("/home/someone/new\nline\u202e.mp4") == "“new?line?.mp4”"
+    assert len(display_name("a" * 400 + ".mp4")) < 70
+    assert display_name("..\\..\\win.ini") == "“win.ini”"
 
 
 # --- photos -----------------------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def test_an_animation_counts_as_its_first_picture(tmp_path):
     with open_input(tmp_path / "moving.gif") as picture:
         assert picture.kind == "image"
         with pytest.raises(InputError, match=r"“moving\.gif” is a picture; a video is needed here\."):
-            picture.sound()
+            picture.audio()
 
 
 @pytest.mark.slow

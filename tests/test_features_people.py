@@ -1,4 +1,4 @@
-"""Whoever is numbered in the preview must be the one who is followed."""
+"""The face with a number in the preview must be the one that is followed under it."""
 
 from pathlib import Path
 
@@ -25,12 +25,12 @@ def test_the_number_chooses_the_person(pair, tmp_path):
     assert len(people) == 2
     assert people[0].centre[0] < 320 < people[1].centre[0], "the larger is number 1"
     assert picture.shape == (320, 640, 3)
-    track = track_video(pair, person=2, portrait=True)
+    track = track_video(pair, face_number=2, portrait=True)
     assert track.landmarks[:, 0].min() > 320
     assert any("number 2 is followed, on the right" in note for note in track.notes)
     assert track.quality.shape == (30,)
     with pytest.raises(InputError, match="no person 3"):
-        track_video(pair, person=3)
+        track_video(pair, face_number=3)
     assert write_preview(pair, tmp_path / "people.png") == 2
     with pytest.raises(InputError, match="cannot be written"):
         write_preview(pair, tmp_path / "no folder" / "people.png")

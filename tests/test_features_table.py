@@ -8,7 +8,7 @@ import pytest
 
 from perfrdiff.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLATION, neutral, react_mean
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.clip import read_listener, read_speaker
 from perfrdiff.features.match_react import matched_to_react
 from perfrdiff.features.media.input import open_input
@@ -23,7 +23,7 @@ def table() -> FeatureTable:
     quality = np.zeros(80, np.uint8)
     quality[3:6] = 2
     audio = rng.normal(size=(80, 78)).astype(np.float32)
-    return FeatureTable(rows.astype(np.float32), affect_attributes(rows), audio, quality)
+    return FeatureTable(rows.astype(np.float32), facial_attributes(rows), audio, quality)
 
 
 @pytest.mark.parametrize("ending", [".npz", ".csv"])
@@ -33,13 +33,13 @@ def test_what_is_written_is_read_back(table, tmp_path, ending):
     with open_input(path) as media:
         assert media.kind == "table"
     back = read_table(path)
-    for name in ("coefficients", "affect", "audio"):
+    for name in ("coefficients", "attributes", "audio"):
         np.testing.assert_allclose(getattr(back, name), getattr(table, name), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(back.quality, table.quality)
     speaker = read_speaker(path)
-    assert speaker.sound is None
+    assert speaker.waveform is None
     np.testing.assert_allclose(speaker.audio, table.audio, rtol=1e-4, atol=1e-5)
-    listener = read_listener(path, talking_too=True)
+    listener = read_listener(path, include_speech=True)
     assert listener.photo is None
     assert listener.behaviour.shape == (80, 58)
     assert listener.habits.confidence < 0.5

@@ -16,8 +16,15 @@ from perfrdiff.features.media.input import open_input
 from perfrdiff.features.tracking import landmarker
 from perfrdiff.features.tracking.face_track import track_image, track_video
 from perfrdiff.features.tracking.pose import euler_angles, rotation_matrix, smooth, translations
-from perfrdiff.features.tracking.search import look_through
-from perfrdiff.features.tracking.signals import QUALITIES, RawTrack, clean, neutral_offset, without_offset
+from perfrdiff.features.tracking.search import survey_faces
+from perfrdiff.features.tracking.signals import (
+    QUALITIES,
+    FaceReading,
+    RawTrack,
+    clean,
+    neutral_offset,
+    without_offset,
+)
 from renderer.face_model import load_face_model
 from renderer.mesh import MeshRenderer
 from tests.support.clips import click, grey, write_clip
@@ -68,19 +75,20 @@ def raw_track(frames: int, missing=()) -> RawTrack:
     track = RawTrack()
     for index in range(frames):
         if index in missing:
-            track.add(None, None, None, 0.0, 0)
+            track.add(None, take=0)
             continue
         expressions = np.full(52, 0.3, dtype=np.float32)
         expressions[CHANNEL["jawOpen"]] = index / frames
         yaw = 0.4 * np.sin(2 * np.pi * index / 100)
-        track.add(expressions, rotation_matrix(np.array([0.0, yaw, 0.0])), np.array([0, 0, -40.0]), 1.0, 0)
+        rotation = rotation_matrix(np.array([0.0, yaw, 0.0]))
+        track.add(FaceReading(expressions, rotation, np.array([0, 0, -40.0]), sharpness=1.0), take=0)
     return track
 
 
 def test_short_gaps_are_bridged_and_long_ones_rest_at_the_median():
-    whole, _ = clean(raw_track(200))
+    complete, _ = clean(raw_track(200))
     short, _ = clean(raw_track(200, missing=range(50, 56)))
-    np.testing.assert_allclose(short, whole, atol=0.02)
+    np.testing.assert_allclose(short, complete, atol=0.02)
     long, _ = clean(raw_track(200, missing=range(60, 120)))
     jaw = long[:, CHANNEL["jawOpen"]]
     seen = np.r_[0:60, 120:200]
@@ -188,24 +196,24 @@ def shrunk(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_the_example_speaker_is_read_whole():
-    seen: list[float] = []
-    speaker = read_speaker(SPEAKER, progress=seen.append)
+def test_the_example_speaker_is_read_to_its_end():
+    progress: list[float] = []
+    speaker = read_speaker(SPEAKER, progress=progress.append)
     frames = len(speaker.coefficients)
     assert speaker.audio.shape == (frames, 78)
     assert speaker.coefficients.shape == (frames, 58)
-    assert speaker.affect.shape == (frames, 25)
-    assert len(speaker.sound.samples) == frames * 640
-    for stream in (speaker.audio, speaker.coefficients, speaker.affect):
+    assert speaker.attributes.shape == (frames, 25)
+    assert len(speaker.waveform.samples) == frames * 640
+    for stream in (speaker.audio, speaker.coefficients, speaker.attributes):
         assert stream.dtype == np.float32
         assert np.isfinite(stream).all()
     assert 0 <= speaker.coefficients[:, EXPRESSION].min() <= speaker.coefficients[:, EXPRESSION].max() <= 1
     assert np.abs(np.diff(speaker.coefficients[:, ROTATION], axis=0)).max() < 0.3, "angles never jump by a turn"
-    assert seen == sorted(seen)
-    assert seen[-1] == 1
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
 
 
-def test_a_photo_has_looks_and_no_behaviour(portrait):
+def test_a_photo_gives_a_portrait_and_no_behaviour(portrait):
     listener = read_listener(PORTRAIT)
     assert listener.behaviour is None
     assert listener.landmarks.shape == (478, 3)
@@ -229,7 +237,7 @@ def test_a_listener_video_gives_behaviour_and_a_calm_portrait(head, tmp_path):
 
 def test_a_soundless_speaker_works_and_says_so(portrait, tmp_path):
     speaker = read_speaker(write_clip(tmp_path / "mute.mp4", [shrunk(portrait, 256)] * 30, np.arange(30) / 25))
-    assert speaker.sound is None
+    assert speaker.waveform is None
     assert any("no sound" in note for note in speaker.notes)
     assert np.isfinite(speaker.audio).all()
 
@@ -237,7 +245,7 @@ def test_a_soundless_speaker_works_and_says_so(portrait, tmp_path):
 @pytest.mark.slow
 def test_sound_stays_with_the_frames(portrait, tmp_path):
     pictures, times = [shrunk(portrait, 256)] * 50, np.arange(50) / 25
-    speaker = read_speaker(write_clip(tmp_path / "clip.mov", pictures, times, sounds=[(0.0, click(2, 1.0))]))
+    speaker = read_speaker(write_clip(tmp_path / "clip.mov", pictures, times, audio_tracks=[(0.0, click(2, 1.0))]))
     assert int(speaker.audio[:, 0].argmax()) == 25
 
 
@@ -248,9 +256,9 @@ def test_a_small_face_in_a_large_picture_is_found_and_followed(portrait, tmp_pat
     picture[200 : 200 + pixels, 300 : 300 + pixels] = shrunk(portrait, pixels)
     path = write_clip(tmp_path / "small.mp4", [picture] * 30, np.arange(30) / 25)
     with open_input(path) as media:
-        (person,) = look_through(media)
+        (candidate,) = survey_faces(media)
     alone = track_image(shrunk(portrait, 128)).landmarks
-    assert person.size == pytest.approx(np.ptp(alone[:, :2], axis=0).max() * pixels / 128, rel=0.1)
+    assert candidate.size == pytest.approx(np.ptp(alone[:, :2], axis=0).max() * pixels / 128, rel=0.1)
     assert track_video(path).tracked.mean() > 0.9
 
 
@@ -275,14 +283,14 @@ def test_a_face_that_hides_for_a_second_is_noted_and_one_that_hides_mostly_is_re
         track_video(write_clip(tmp_path / "gone.mp4", [face] * 30 + [wall] * 70, times))
 
 
-def test_a_dark_face_is_followed_and_told_to_be_coarse(portrait, tmp_path):
+def test_a_dark_face_is_followed_and_flagged_as_coarse(portrait, tmp_path):
     dark = (shrunk(portrait, 256) * 0.12).astype(np.uint8)
     track = track_video(write_clip(tmp_path / "dark.mp4", [dark] * 30, np.arange(30) / 25))
     assert (track.quality == QUALITIES.index("coarse")).all()
     assert any("too dark" in note for note in track.notes)
 
 
-def test_no_face_is_told_plainly(tmp_path):
+def test_no_face_is_refused_plainly(tmp_path):
     with pytest.raises(InputError, match=r"No face was found in “wall\.mp4”"):
         track_video(write_clip(tmp_path / "wall.mp4", [grey(99, 128, 128)] * 30, np.arange(30) / 25))
     with pytest.raises(InputError, match="No face"):
@@ -309,7 +317,7 @@ def test_a_face_turned_away_is_refused_for_animation(head):
 # --- the tracker itself -----------------------------------------------------------------------------------------------
 
 
-def test_a_foreign_model_file_is_refused(tmp_path, monkeypatch):
+def test_another_model_file_is_refused(tmp_path, monkeypatch):
     (tmp_path / "model.task").write_bytes(b"something else")
     monkeypatch.setattr(landmarker, "MODEL", tmp_path / "model.task")
     landmarker._model.cache_clear()

@@ -11,27 +11,27 @@ from perfrdiff.coefficients import (
     EXPRESSION,
     ROTATION,
     TRACKED_CORRELATION,
-    UNTRUSTED,
+    UNTRUSTED_COLUMNS,
     WIDTH,
     neutral,
     react_mean,
     trusted_channels,
 )
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import EXPRESSION_LABELS, affect_attributes
+from perfrdiff.features.attributes import EXPRESSION_LABELS, facial_attributes
 from perfrdiff.features.tracking import units
-from perfrdiff.features.tracking.jitter_filter import SMALLEST_ANGLE, SMALLEST_UNIT, dead_zone, steady
+from perfrdiff.features.tracking.jitter_filter import SMALLEST_ANGLE, SMALLEST_UNIT, dead_zone, filter_jitter
 from perfrdiff.features.tracking.pose import model_origins, tracked_angles, translations
 from perfrdiff.features.tracking.signals import neutral_offset, without_offset
 from perfrdiff.features.tracking.units import (
-    STRAIGHT,
+    REGRESSED_CHANNELS,
     bounded_fit,
+    face_shape,
+    fit_rest,
     pose_terms,
     read_units,
-    resting,
-    shape_of,
     upright,
-    with_straight,
+    with_regression,
 )
 from tools.drawn_faces import Observed, observe
 
@@ -82,7 +82,7 @@ def drawn() -> Observed:
 
 @pytest.fixture(scope="module")
 def readings(drawn) -> tuple[np.ndarray, np.ndarray]:
-    shapes = np.stack([shape_of(points) for points in drawn.landmarks])
+    shapes = np.stack([face_shape(points) for points in drawn.landmarks])
     offset = neutral_offset(drawn.network)
     return read_units(shapes, drawn.network, drawn.angles, offset), without_offset(drawn.network, offset)
 
@@ -104,7 +104,7 @@ def test_channels_come_back_and_more_of_them_than_the_network_sees(drawn, readin
     assert np.mean(errors, axis=0)[0] < 0.6 * np.mean(errors, axis=0)[1], "half the network's error or so"
 
 
-def test_trust_stands_on_the_round_trip():
+def test_trusted_channels_rest_on_the_round_trip():
     """The table in the code is the one that was measured; whoever measures anew has to change both."""
     page = (Path(__file__).resolve().parent.parent / "docs" / "round_trip.md").read_text(encoding="utf-8")
     rows = {name: cells for name, *cells in re.findall(r"^\| (\w+) \| ([^|]*) \| \(?(-?[.\d]+)", page, flags=re.M)}
@@ -115,7 +115,7 @@ def test_trust_stands_on_the_round_trip():
 
 
 def test_what_cannot_be_read_is_constant(readings):
-    assert not readings[0][:, UNTRUSTED].any()
+    assert not readings[0][:, UNTRUSTED_COLUMNS].any()
 
 
 def test_a_resting_face_reads_nothing(drawn, readings):
@@ -128,7 +128,7 @@ def test_a_prototype_that_is_drawn_and_tracked_gets_its_label(drawn, readings, l
     first = len(drawn.units) - 18 - len(POSES)
     row = np.zeros((1, WIDTH), np.float32)
     row[0, EXPRESSION] = readings[0][first + list(POSES).index(label)]
-    probabilities = affect_attributes(row)[0, 17:]
+    probabilities = facial_attributes(row)[0, 17:]
     assert EXPRESSION_LABELS[int(probabilities.argmax())] == label
 
 
@@ -149,7 +149,7 @@ def test_turns_and_places_come_back(drawn):
 def test_shape_does_not_know_where_the_face_is(drawn):
     points = drawn.landmarks[0]
     half_turn = points * [-1, -1, 1] * 0.5 + [300, 200, 10]
-    np.testing.assert_allclose(shape_of(half_turn), shape_of(points), atol=1e-2)
+    np.testing.assert_allclose(face_shape(half_turn), face_shape(points), atol=1e-2)
     table = units.response()
     assert upright(points[None], table.reference, table.stability).shape == (1, 478, 3)
 
@@ -162,10 +162,10 @@ def test_a_persons_own_way_of_turning_is_no_expression_and_an_expression_is_no_t
     own, rest = rng.normal(0, 1, (13, 6)), rng.normal(0, 1, 6)
     smiles = np.zeros((500, 6))
     smiles[(time % 4) < 1, 2] = 3.0
-    found_rest, found = resting(rest + terms @ own + smiles + rng.normal(0, 0.05, (500, 6)), terms)
-    left = terms @ (own - found) + rest - found_rest
+    rest_read, personal = fit_rest(rest + terms @ own + smiles + rng.normal(0, 0.05, (500, 6)), terms)
+    left = terms @ (own - personal) + rest - rest_read
     assert np.abs(left).mean() < 0.35 * np.abs(terms @ own).mean()
-    _, calm = resting(rest + 0.05 * terms @ own, 0.05 * terms)
+    _, calm = fit_rest(rest + 0.05 * terms @ own, 0.05 * terms)
     assert np.abs(0.05 * terms @ calm).mean() < 0.1 * np.abs(0.05 * terms @ own).mean(), (
         "too little turning to learn from"
     )
@@ -175,17 +175,18 @@ def test_the_fit_stays_within_bounds_and_finds_what_is_there():
     rng = np.random.default_rng(0)
     basis = rng.normal(size=(52, 90))
     true = np.where(rng.random((30, 52)) < 0.1, rng.uniform(0.2, 1, (30, 52)), 0.0)
-    found = bounded_fit(true @ basis, basis, 50 * np.eye(90))
-    assert found.min() >= 0
-    assert found.max() <= 1.2
-    assert np.abs(found - true).mean() < 0.02
+    units_read = bounded_fit(true @ basis, basis, 50 * np.eye(90))
+    assert units_read.min() >= 0
+    assert units_read.max() <= 1.2
+    assert np.abs(units_read - true).mean() < 0.02
 
 
 def test_smiles_are_read_by_the_regression_too_and_it_is_alike_on_both_sides(drawn, readings):
     fitted = np.full((1, 52), 0.2)
     table = units.response()
-    both = with_straight(fitted, 100 * table.straight.T[:1] / np.square(table.straight[:, 0]).sum(), table.straight)
-    smiles = [CHANNEL[name] for name in STRAIGHT]
+    full_smile = 100 * table.regression.T[:1] / np.square(table.regression[:, 0]).sum()
+    both = with_regression(fitted, full_smile, table.regression)
+    smiles = [CHANNEL[name] for name in REGRESSED_CHANNELS]
     np.testing.assert_allclose(both[0, smiles[0]], (0.2 + 1.2) / 2, err_msg="the mean of fit and regression, bounded")
     np.testing.assert_array_equal(np.delete(both, smiles), np.delete(fitted, smiles))
     # A full smile alone, and the prototype that smiles with both sides: both corners are read, and about as high.
@@ -202,19 +203,19 @@ def test_jitter_goes_and_blinks_and_nods_stay():
     rng = np.random.default_rng(0)
     time = np.arange(200) / 25
     jitter = np.radians(0.25) * rng.normal(size=(200, 1))
-    assert steady(jitter, SMALLEST_ANGLE).std() < np.radians(0.2)
+    assert filter_jitter(jitter, SMALLEST_ANGLE).std() < np.radians(0.2)
     lids = 0.6 * np.exp(-(((time[:, None] - np.arange(1, 8)) / 0.06) ** 2)).max(axis=1)
-    kept = steady(lids[:, None] + 0.01 * rng.normal(size=(200, 1)), SMALLEST_UNIT)[:, 0]
+    kept = filter_jitter(lids[:, None] + 0.01 * rng.normal(size=(200, 1)), SMALLEST_UNIT)[:, 0]
     assert 0.9 < kept.max() / lids.max() < 1.1
     assert abs(int(kept[15:35].argmax()) - int(lids[15:35].argmax())) <= 1, "no delay"
     nod = np.radians(2) * np.sin(2 * np.pi * 3 * time)[:, None]
-    assert steady(nod, SMALLEST_ANGLE)[20:-20].max() > 0.9 * np.radians(2)
+    assert filter_jitter(nod, SMALLEST_ANGLE)[20:-20].max() > 0.9 * np.radians(2)
     units_seen = dead_zone(np.array([[0.02], [0.5], [1.0]]), np.array([0.09]))[:, 0]
     assert units_seen[0] < 0.005
     assert units_seen[1] > 0.45
 
 
-def test_a_missing_table_is_told(tmp_path, monkeypatch):
+def test_a_missing_table_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(units, "TABLE", tmp_path / "none.npz")
     units.response.cache_clear()
     try:

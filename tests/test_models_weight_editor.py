@@ -35,19 +35,19 @@ def test_listeners_take_more_or_less_of_the_same_factors(editor):
     assert torch.linalg.matrix_rank(shift.flatten(1), atol=1e-4) <= SHARED.rank
 
 
-def test_it_begins_with_what_can_be_read_of_a_listener(editor):
-    """The amounts are linear in the readings: nobody's habits are cut off at zero."""
-    readings = torch.randn(5, 4)
-    editor.begin_with(readings)
+def test_it_begins_with_what_linear_probes_read_of_a_listener(editor):
+    """The amounts are linear in the probes: nobody's habits are cut off at zero."""
+    probe_weights = torch.randn(5, 4)
+    editor.initialize_from_probe(probe_weights)
     amounts = torch.cat([amount(editor.shared(torch.randn(30, 4))) for amount in editor.amount], dim=1)
     assert amounts.std(0).min() > 0.1
     one, other = torch.randn(2, 4)
-    said = [editor.amount[0](editor.shared(style)) for style in (one, other, one + other)]
-    assert torch.allclose(said[0] + said[1], said[2], atol=1e-4)
+    amounts_of = [editor.amount[0](editor.shared(style)) for style in (one, other, one + other)]
+    assert torch.allclose(amounts_of[0] + amounts_of[1], amounts_of[2], atol=1e-4)
 
 
-def test_what_cannot_be_is_told():
+def test_impossible_editors_are_refused():
     with pytest.raises(ValueError, match="factors to share"):
         WeightEditorConfig(shared_factors=True)
     with pytest.raises(ValueError, match="hidden width of 14"):
-        WeightEditor(SHARED).begin_with(torch.randn(7, 4))
+        WeightEditor(SHARED).initialize_from_probe(torch.randn(7, 4))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import perfrdiff
-from perfrdiff import __main__ as shell
+from perfrdiff.cli import main as shell
 from renderer.resources import asset, checkpoint_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def test_the_public_names_are_at_the_top():
 
 def test_help_and_version_wait_for_no_torch():
     heavy = ("torch", "cv2", "mediapipe", "numpy", "gradio", "accelerate")
-    code = "import sys, perfrdiff, perfrdiff.__main__ as m; dir(perfrdiff); m._parser().format_help(); "
+    code = "import sys, perfrdiff, perfrdiff.cli.main as m; dir(perfrdiff); m._parser().format_help(); "
     code += f"print([name for name in {heavy} if name in sys.modules])"
     assert python(code) == "[]"
 
@@ -52,13 +52,13 @@ def test_one_folder_for_all_weights(tmp_path):
     """Imported PIRender weights used to land in the checkout while the page looked where the variable said."""
     code = """if True:
         from perfrdiff import checkpoints
-        from perfrdiff.features import attribute_network as affect_network
+        from perfrdiff.features import attribute_network
         from renderer.portrait import pirender_weights
         from renderer.portrait.pirender.weights import IMPORTED
         checkpoints.FOLDER.mkdir()
         (checkpoints.FOLDER / "affect.onnx").touch()
         (checkpoints.FOLDER / IMPORTED).touch()
-        print(checkpoints.FOLDER, affect_network.present().parent, pirender_weights().parent)
+        print(checkpoints.FOLDER, attribute_network.default_network_path().parent, pirender_weights().parent)
         from renderer.portrait.pirender.__main__ import main
         main(["--help"])
     """
@@ -102,11 +102,11 @@ def test_the_advice_names_the_pinned_headless_opencv():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """The wheel, built here with the packages of this environment: nothing is fetched."""
-    place = tmp_path_factory.mktemp("wheel")
+    path = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run([*build, "--wheel-dir", str(place), str(ROOT)], capture_output=True, text=True)
+    done = subprocess.run([*build, "--wheel-dir", str(path), str(ROOT)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (built,) = place.glob("*.whl")
+    (built,) = path.glob("*.whl")
     return built
 
 
@@ -114,7 +114,11 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_holds_the_program_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"perfrdiff_data/assets/face/head.npz", "perfrdiff_data/checkpoints/demo.safetensors", "app.py"} <= names
+    assert {
+        "perfrdiff_data/assets/face/head.npz",
+        "perfrdiff_data/checkpoints/demo.safetensors",
+        "page/server.py",
+    } <= names
     assert not [name for name in names if name.startswith(("tests/", "tools/", "benchmarks/", "docs/"))]
     assert [name for name in names if name.endswith(".safetensors")] == ["perfrdiff_data/checkpoints/demo.safetensors"]
 
@@ -141,11 +145,12 @@ def test_the_installed_package_makes_reactions_far_from_the_checkout(wheel, tmp_
     assert {"reaction_1_mesh.mp4", "reaction_1_photo.mp4", "reaction_1.csv"} <= set(os.listdir(empty / "reactions"))
 
     code = """if True:
-        import app, page, perfrdiff, renderer.face_model
+        import page, perfrdiff, renderer.face_model
+        from page import build, results
         from perfrdiff import checkpoints
         from perfrdiff.features.tracking import landmarker
         from perfrdiff.features.tracking import units
-        print(app.__file__, page.__file__, perfrdiff.__file__, renderer.face_model.__file__, app.EXAMPLES, app.PAGE)
+        print(page.__file__, perfrdiff.__file__, renderer.face_model.__file__, build.EXAMPLES, results.ASSETS)
         print(checkpoints.FOLDER, landmarker.MODEL, units.TABLE, renderer.face_model.BUILT_IN_HEAD)
     """
     command = [folder / "bin" / "python", "-c", code]

@@ -25,7 +25,7 @@ FRAMES = 50  # of the 2-second speaker
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, speaker, portrait, weights):
-    """Two reactions, both looks, and every report of the progress."""
+    """Two reactions, both views, and every report of the progress."""
     reports = []
     request = ReactRequest(
         speaker=speaker,
@@ -59,25 +59,25 @@ def test_all_videos_are_as_long_as_the_speaker_and_carry_its_sound(run):
     result, _ = run
     for path in result.folder.glob("*.mp4"):
         with av.open(str(path)) as video:
-            sound = video.streams.audio[0]
+            audio_stream = video.streams.audio[0]
             assert sum(1 for _ in video.decode(video=0)) == FRAMES
-            assert float(sound.duration * sound.time_base) == pytest.approx(FRAMES / 25, abs=1e-3)
+            assert float(audio_stream.duration * audio_stream.time_base) == pytest.approx(FRAMES / 25, abs=1e-3)
         with av.open(str(path)) as video:
-            heard = np.concatenate([frame.to_ndarray()[0] for frame in video.decode(audio=0)])
-        assert np.abs(heard).max() > 0.1, "the speaker is heard"
+            waveform = np.concatenate([frame.to_ndarray()[0] for frame in video.decode(audio=0)])
+        assert np.abs(waveform).max() > 0.1, "the speaker is heard"
 
 
 def test_the_reactions_move_and_differ(run):
     result, _ = run
-    for look in ("mesh", "photo"):
+    for view in ("mesh", "photo"):
         films = []
         for reaction in result.reactions:
-            with av.open(str(reaction.videos[look])) as video:
+            with av.open(str(reaction.videos[view])) as video:
                 films.append(
                     np.stack([frame.to_ndarray(format="gray") for frame in video.decode(video=0)]).astype(float)
                 )
-        assert np.abs(films[0] - films[0][0]).mean((1, 2)).max() > 0.3, f"the {look} stands still"
-        assert np.abs(films[0] - films[1]).max() > 20, f"both {look} videos are the same"
+        assert np.abs(films[0] - films[0][0]).mean((1, 2)).max() > 0.3, f"the {view} stands still"
+        assert np.abs(films[0] - films[1]).max() > 20, f"both {view} videos are the same"
 
 
 def test_the_videos_say_that_they_are_generated_and_from_what(run):
@@ -297,7 +297,7 @@ def test_grey_transparent_and_named(speaker, portrait, weights, tmp_path):
     assert not transparent.exists()
 
 
-def test_a_mesh_person_or_animator_that_is_not_there_is_told_before_any_work(
+def test_an_unknown_mesh_identity_or_animator_is_refused_before_any_work(
     speaker, portrait, weights, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(pipeline, "read_listener", None)  # would be called after the check

@@ -11,7 +11,7 @@ import pytest
 from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.published.weights import fetch
-from perfrdiff.published.weights.source import WHERE
+from perfrdiff.published.weights.source import DOWNLOAD_HINT
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -95,11 +95,14 @@ def only(path):
 
 @pytest.mark.parametrize("name", ["ranges.zip", "plain.zip", "moved.zip"])
 def test_a_file_comes_whole_with_its_checksum(address, tmp_path, name):
-    seen = []
-    got = fetch.download(f"{address}/{name}", tmp_path / "new" / "file.zip", SUM.upper(), lambda *at: seen.append(at))
+    progress = []
+    downloaded = fetch.download(
+        f"{address}/{name}", tmp_path / "new" / "file.zip", SUM.upper(), lambda *at: progress.append(at)
+    )
     assert only(tmp_path / "new" / "file.zip")
-    assert (got.sha256, got.size) == (SUM, len(CONTENT))
-    assert seen[0] == (0, len(CONTENT)) and seen[-1] == (len(CONTENT), len(CONTENT)) and seen == sorted(seen)
+    assert (downloaded.sha256, downloaded.size) == (SUM, len(CONTENT))
+    assert progress[0] == (0, len(CONTENT)) and progress[-1] == (len(CONTENT), len(CONTENT))
+    assert progress == sorted(progress)
 
 
 def test_a_breaking_connection_is_gone_on_from(server, address, tmp_path):
@@ -150,8 +153,8 @@ def test_a_wrong_checksum_leaves_nothing(address, tmp_path):
 )
 def test_a_refusal_is_one_sentence_and_leaves_nothing(address, tmp_path, name, words, capsys):
     assert main(["download", f"{address}/{name}", "--out", str(tmp_path / "file.zip")]) == 2
-    told = capsys.readouterr().err
-    assert words in told and told.count("\n") == 1 and list(tmp_path.iterdir()) == []
+    printed = capsys.readouterr().err
+    assert words in printed and printed.count("\n") == 1 and list(tmp_path.iterdir()) == []
 
 
 def test_no_server_is_one_sentence(tmp_path, server, address):
@@ -192,8 +195,8 @@ def test_the_command_fetches_into_a_folder_and_tells_the_checksum(address, tmp_p
 def test_without_a_name_it_says_where_things_are_published(monkeypatch, capsys):
     monkeypatch.setattr(fetch.httpx, "Client", None)  # and asks nobody
     assert main(["download"]) == 0
-    told = capsys.readouterr().out
-    for name, published in fetch.PUBLISHED.items():
-        assert name in told and published.url in told
-        assert fetch.address(name)[0].startswith("https://drive.usercontent.google.com/download?id=")
-        assert name == "external" or published.url in WHERE
+    printed = capsys.readouterr().out
+    for name, published in fetch.PUBLISHED_FILES.items():
+        assert name in printed and published.url in printed
+        assert fetch.resolve_address(name)[0].startswith("https://drive.usercontent.google.com/download?id=")
+        assert name == "external" or published.url in DOWNLOAD_HINT

@@ -43,7 +43,7 @@ def test_no_stored_number_is_left_out():
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_published_numbers_are_reproduced(folder, name):
     (outcome,) = [o for o in suite.run_folder(folder, f"{name}.") if o.name == f"{name}.safetensors"]
-    assert outcome.status == "pass", f"{outcome.words}: {outcome.largest} > {outcome.tolerance}"
+    assert outcome.status == "pass", f"{outcome.detail}: {outcome.largest} > {outcome.tolerance}"
     assert outcome.comparisons >= COMPARISONS[name]
 
 
@@ -51,15 +51,15 @@ def spoilt(folder, tmp_path, name, key, change):
     """A folder with one number of one fixture changed."""
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    place = tmp_path / f"{name}.safetensors"
-    tensors = load_file(place)
+    path = tmp_path / f"{name}.safetensors"
+    tensors = load_file(path)
     tensors[key] = change(tensors[key])
     from safetensors import safe_open
 
-    with safe_open(place, "pt") as file:
+    with safe_open(path, "pt") as file:
         about = file.metadata()
-    place.unlink()
-    save_file(tensors, place, metadata=about)
+    path.unlink()
+    save_file(tensors, path, metadata=about)
     return tmp_path
 
 
@@ -75,10 +75,10 @@ def spoilt(folder, tmp_path, name, key, change):
 )
 def test_a_small_error_is_noticed(folder, tmp_path, capsys, name, key):
     """Half a percent off in one tensor fails the file and the command."""
-    place = spoilt(folder, tmp_path, name, key, lambda x: x * 1.005)
+    path = spoilt(folder, tmp_path, name, key, lambda x: x * 1.005)
     parser = conformance.argparse.ArgumentParser()
     conformance.add_arguments(parser)
-    assert conformance.run(parser.parse_args([str(place), "--only", f"{name}."])) == 1
+    assert conformance.run(parser.parse_args([str(path), "--only", f"{name}."])) == 1
     assert "fail" in capsys.readouterr().out
 
 
@@ -92,13 +92,14 @@ def test_other_names_and_missing_neighbours(folder, tmp_path):
     outcomes = {outcome.name: outcome for outcome in suite.run_folder(tmp_path)}
     assert outcomes["whatever.safetensors"].status == "pass"
     assert (
-        outcomes["train.safetensors"].status == "fail" and "needs the weights of" in outcomes["train.safetensors"].words
+        outcomes["train.safetensors"].status == "fail"
+        and "needs the weights of" in outcomes["train.safetensors"].detail
     )
     assert outcomes["photo.jpg"].status == "skip"
     assert (
-        outcomes["unknown.safetensors"].status == "fail" and "unknown layout" in outcomes["unknown.safetensors"].words
+        outcomes["unknown.safetensors"].status == "fail" and "unknown layout" in outcomes["unknown.safetensors"].detail
     )
-    assert outcomes["torn.safetensors"].status == "fail" and "cannot be read" in outcomes["torn.safetensors"].words
+    assert outcomes["torn.safetensors"].status == "fail" and "cannot be read" in outcomes["torn.safetensors"].detail
 
 
 def test_fixtures_under_any_name_find_their_weights(folder, tmp_path):
@@ -110,14 +111,15 @@ def test_fixtures_under_any_name_find_their_weights(folder, tmp_path):
             (tmp_path / renamed[path.stem]).symlink_to(path)
     for name in ("hypernet_train_step_ren_small", "train_forward_k2_emo_small", "mainnet_emo_apply_modes_small"):
         (outcome,) = suite.run_folder(tmp_path, renamed[name])
-        assert outcome.status == "pass", f"{name}: {outcome.words}"
+        assert outcome.status == "pass", f"{name}: {outcome.detail}"
 
 
 def test_other_sizes_and_seeds(tmp_path):
     """Windows, widths, heads, delay, guidance and steps of a fixture are its own, not ours."""
     for seed in (3, 4):
-        made = other_denoiser(seed)
-        save_file(made[0], tmp_path / f"denoiser_ren_seed{seed}.safetensors", metadata={"config": json.dumps(made[1])})
+        tensors, config = other_denoiser(seed)
+        target = tmp_path / f"denoiser_ren_seed{seed}.safetensors"
+        save_file(tensors, target, metadata={"config": json.dumps(config)})
     outcomes = list(suite.run_folder(tmp_path))
     assert [(o.status, o.comparisons) for o in outcomes] == [("pass", 4)] * 2, outcomes
 
@@ -138,17 +140,17 @@ def other_denoiser(seed):
     torch.manual_seed(seed)
     model = Denoiser(config).eval()
     conditions = {"speaker_audio_encodings": torch.randn(2, 12, 78), "speaker_3dmm_encodings": torch.randn(2, 12, 58)}
-    x, ours = torch.randn(2, 12, 58), dict(zip(("audio", "coefficients"), conditions.values(), strict=True))
+    x, named_conditions = torch.randn(2, 12, 58), dict(zip(("audio", "coefficients"), conditions.values(), strict=True))
     tensors = {f"in/{name}": value for name, value in conditions.items()} | {"in/x_t": x}
     with torch.no_grad():
         tensors |= {
-            f"out/{kind}_t{t}": guided_denoiser(model, ours, scale)(x, t).contiguous()
+            f"out/{kind}_t{t}": guided_denoiser(model, named_conditions, scale)(x, t).contiguous()
             for kind, scale, t in (("cfg", 2.5, 980), ("cfg", 2.5, 7), ("cond", 1.0, 500), ("uncond", 0.0, 500))
         }
-    theirs = {new: old for old, new in names.DENOISER.items() if "emotion" not in old and new}
+    published_keys = {new: old for old, new in names.DENOISER.items() if "emotion" not in old and new}
     for key, value in model.state_dict().items():
-        start = next((new for new in theirs if key.startswith(new)), None)
-        tensors[f"sd/{theirs[start]}{key[len(start) :]}" if start else f"sd/decoder.{key}"] = value.contiguous()
+        start = next((new for new in published_keys if key.startswith(new)), None)
+        tensors[f"sd/{published_keys[start]}{key[len(start) :]}" if start else f"sd/decoder.{key}"] = value.contiguous()
     return tensors, sizes
 
 
@@ -157,17 +159,17 @@ def test_what_a_fixture_leaves_out_is_not_compared(folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)
     for name, keep in (("mainnet_ren_small", "mid/decoder_x_T|out/prediction"), ("vae_v2_small", "out/forward_eval/c")):
-        fixture = suite.Folder(folder).fixture(f"{name}.safetensors")
+        fixture = suite.FixtureFolder(folder).fixture(f"{name}.safetensors")
         kept = {k: v for k, v in fixture.tensors.items() if k.startswith(("sd", "in/")) or re.match(keep, k)}
         (tmp_path / f"{name}.safetensors").unlink()
         save_file(kept, tmp_path / f"{name}.safetensors", metadata={"config": json.dumps(fixture.config)})
         (outcome,) = [o for o in suite.run_folder(tmp_path, name) if o.name == f"{name}.safetensors"]
-        assert (outcome.status, outcome.comparisons) == ("pass", 1), outcome.words
+        assert (outcome.status, outcome.comparisons) == ("pass", 1), outcome.detail
         none = {k: v for k, v in kept.items() if not k.startswith("out/forward") and k != "in/seq"}
         if name.startswith("vae"):
             save_file(none, tmp_path / "nothing.safetensors", metadata={"config": json.dumps(fixture.config)})
             (outcome,) = suite.run_folder(tmp_path, "nothing")
-            assert (outcome.status, outcome.words) == ("fail", "nothing in it could be compared")
+            assert (outcome.status, outcome.detail) == ("fail", "nothing in it could be compared")
 
 
 @pytest.mark.parametrize(
@@ -186,10 +188,10 @@ def test_any_other_file_is_reported_and_stops_nothing(folder, tmp_path, content,
 
 def test_the_command_says_what_is_no_folder_of_fixtures(tmp_path, capsys):
     (tmp_path / "file.txt").write_text("hello")
-    for place in (tmp_path, tmp_path / "nowhere", tmp_path / "file.txt"):
-        assert main(["conformance", str(place)]) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("perfrdiff: There is no ") and told.count("\n") == 1
+    for path in (tmp_path, tmp_path / "nowhere", tmp_path / "file.txt"):
+        assert main(["conformance", str(path)]) == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith("perfrdiff: There is no ") and printed.count("\n") == 1
 
 
 def test_a_folder_without_fixtures_is_refused(tmp_path):
@@ -204,7 +206,7 @@ def test_a_folder_without_fixtures_is_refused(tmp_path):
 def test_the_full_size_networks(variant):
     """Weights made by the written recipe, as large as the published ones, against the published code's results."""
     (outcome,) = [o for o in suite.run_folder(FULL_SIZE, f"full_probe_{variant}") if o.status != "skip"]
-    assert outcome.status == "pass", f"{outcome.words}: {outcome.largest} > {outcome.tolerance}"
+    assert outcome.status == "pass", f"{outcome.detail}: {outcome.largest} > {outcome.tolerance}"
     assert outcome.comparisons >= {"emo": 15, "ren": 8}[variant]
 
 

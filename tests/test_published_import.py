@@ -14,7 +14,7 @@ from perfrdiff.cli.main import main
 from perfrdiff.coefficients import EXPRESSION, react_mean
 from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.tables import FeatureTable, write_table
 from perfrdiff.published import inference
 from perfrdiff.published.compat import reasons
@@ -32,13 +32,13 @@ def speaker():
 @pytest.fixture(scope="module", params=["emotion", "render"])
 def imported(request, tmp_path_factory):
     """A published folder, zipped as Drive does it, imported: variant, folder of the weights, its source."""
-    place = tmp_path_factory.mktemp(request.param)
-    source = write_zip(write_folder(place / "source", request.param), place / "checkpoints.zip")
-    out = place / "weights"
-    made = convert.import_weights(source, out, tables=reduced_tables())
-    assert [one.name for one in made] == [f"paper-{request.param}"]
+    folder = tmp_path_factory.mktemp(request.param)
+    source = write_zip(write_folder(folder / "source", request.param), folder / "checkpoints.zip")
+    out = folder / "weights"
+    imported = convert.import_weights(source, out, tables=reduced_tables())
+    assert [weights.name for weights in imported] == [f"paper-{request.param}"]
     assert sorted(path.name for path in out.iterdir()) == [f"paper-{request.param}.safetensors"], "leftovers"
-    assert "mean of REACT 2024" in made[0].notes[0]
+    assert "mean of REACT 2024" in imported[0].notes[0]
     return request.param, out, source
 
 
@@ -52,11 +52,11 @@ def reactor(imported):
 def test_from_zip_to_reactions(imported, reactor, speaker):
     variant = imported[0]
     reactor.set_listener(speaker.coefficients)
-    made = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
-    assert made.coefficients.shape == (2, 75, 58) and np.isfinite(made.coefficients).all()
-    assert made.coefficients[..., EXPRESSION].min() >= 0 and made.coefficients[..., EXPRESSION].max() <= 1
-    assert made.weights == f"paper-{variant}" and len(made.weights_sha256) == 64
-    assert (made.attributes is not None) == (variant == "emotion")
+    reactions = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
+    assert reactions.coefficients.shape == (2, 75, 58) and np.isfinite(reactions.coefficients).all()
+    assert reactions.coefficients[..., EXPRESSION].min() >= 0 and reactions.coefficients[..., EXPRESSION].max() <= 1
+    assert reactions.weights == f"paper-{variant}" and len(reactions.weights_sha256) == 64
+    assert (reactions.attributes is not None) == (variant == "emotion")
 
 
 @pytest.mark.slow
@@ -64,9 +64,9 @@ def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
     """The whole way at the shell: the imported file, a talking clip and a photo in; videos, and the shift, out."""
     variant, weights, _ = imported
     clip = cut(EXAMPLES / "speaker.mp4", tmp_path / "speaker.mp4", 2.0)
-    place = weights / f"paper-{variant}.safetensors"
-    options = ["--speaker", clip, "--listener", portrait, "--samples", 1, "--steps", 4, "--weights", place]
-    made = {}
+    path = weights / f"paper-{variant}.safetensors"
+    options = ["--speaker", clip, "--listener", portrait, "--samples", 1, "--steps", 4, "--weights", path]
+    reactions = {}
     for compat, views in (("corrected", ("mesh", "photo")), ("published", ("mesh",))):
         more = ["--out", tmp_path / compat, "--compat", compat, "--views", *views]
         more += ["--save-shift", tmp_path / f"{compat}.safetensors"]
@@ -78,12 +78,14 @@ def test_from_zip_to_reaction_videos(imported, tmp_path, portrait):
                 frames = [frame.to_ndarray(format="gray") for frame in video.decode(video=0)]
             assert len(frames) == 50 and frames[0].std() > 10, f"{name} is empty"
         with np.load(tmp_path / compat / "coefficients.npz") as file:
-            made[compat] = file["coefficients"]
-    assert made["corrected"].shape == (1, 50, 58) and not np.allclose(made["corrected"], made["published"], atol=1e-3)
+            reactions[compat] = file["coefficients"]
+    assert reactions["corrected"].shape == (1, 50, 58) and not np.allclose(
+        reactions["corrected"], reactions["published"], atol=1e-3
+    )
     more = ["--out", tmp_path / "again", "--shift", tmp_path / "corrected.safetensors", "--views", "mesh"]
     assert main(["react", *map(str, options + more)]) == 0
     with np.load(tmp_path / "again" / "coefficients.npz") as file:
-        np.testing.assert_allclose(file["coefficients"], made["corrected"], atol=1e-6)
+        np.testing.assert_allclose(file["coefficients"], reactions["corrected"], atol=1e-6)
 
 
 QUIRKS = {
@@ -107,7 +109,9 @@ def test_every_quirk_can_be_chosen_in_python_and_changes_something(imported, rea
     plain, faulty = (
         reactor.react(audio, speaker.coefficients, samples=1, steps=4, compat=compat) for compat in ("corrected", quirk)
     )
-    rows = [made.attributes if quirk == "out_of_range" else made.coefficients for made in (plain, faulty)]
+    rows = [
+        reactions.attributes if quirk == "out_of_range" else reactions.coefficients for reactions in (plain, faulty)
+    ]
     if imported[0] in QUIRKS[quirk]:
         assert not np.allclose(*rows, atol=1e-6)
     else:
@@ -121,16 +125,16 @@ def test_every_quirk_can_be_chosen_at_the_shell(imported, tmp_path, portrait, sp
         pytest.skip(f"the {variant} variant does not have this fault")
     rows, audio = speaker.coefficients, louder_at_the_end(speaker.audio)
     quality = np.zeros(len(rows), np.uint8)
-    write_table(tmp_path / "talk.npz", FeatureTable(rows, affect_attributes(rows), audio, quality))
+    write_table(tmp_path / "talk.npz", FeatureTable(rows, facial_attributes(rows), audio, quality))
     base = ["react", "--speaker", tmp_path / "talk.npz", "--listener", portrait, "--samples", 1, "--steps", 4]
     base += ["--views", "mesh"]
     base += ["--weights", weights / f"paper-{variant}.safetensors"]
-    made = []
+    reactions = []
     for compat in ("corrected", quirk):
         assert main([*map(str, base), "--out", str(tmp_path / compat), "--compat", compat]) == 0
         with np.load(tmp_path / compat / "coefficients.npz") as file:
-            made.append(file["coefficients"])
-    assert not np.allclose(*made, atol=1e-6)
+            reactions.append(file["coefficients"])
+    assert not np.allclose(*reactions, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -141,43 +145,43 @@ def test_the_imported_networks_are_the_files(imported, reactor):
     from tests.support.published_folder import published_weights
 
     for seed, file in enumerate(reduced_tables()[variant]):
-        ours = getattr(reactor.checkpoint, file.network).state_dict()
-        theirs = variants.RENAMERS[file.network](published_weights(file, seed))
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+        imported_tensors = getattr(reactor.checkpoint, file.network).state_dict()
+        published_tensors = variants.RENAME_TENSORS[file.network](published_weights(file, seed))
+        assert imported_tensors.keys() == published_tensors.keys()
+        assert all(torch.equal(imported_tensors[key], published_tensors[key]) for key in published_tensors)
 
 
 @pytest.mark.slow
 def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
     """compat="published" of the reactor is published.inference, whose numbers the fixtures prove."""
     variant = imported[0]
-    made = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4, compat="published")
+    reactions = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4, compat="published")
     checkpoint = reactor.checkpoint
     model = inference.PublishedModel(checkpoint.denoiser, checkpoint.autoencoder)
-    from perfrdiff.features.attributes import affect_attributes
+    from perfrdiff.features.attributes import facial_attributes
 
-    rows = (speaker.audio, speaker.coefficients - react_mean(), affect_attributes(speaker.coefficients))
-    streams = inference.Speaker(*(torch.tensor(row, dtype=torch.float32)[None] for row in rows))
+    rows = (speaker.audio, speaker.coefficients - react_mean(), facial_attributes(speaker.coefficients))
+    streams = inference.SpeakerClips(*(torch.tensor(row, dtype=torch.float32)[None] for row in rows))
     options = inference.SamplingOptions(steps=4, slide=5)
     noise = inference.seeded_noise(model, streams, 2, options, 0)
     out = inference.infer(model, streams, noise, options, compat=inference.Compat.parse("published")).reactions[0]
     if variant == "emotion":
-        torch.testing.assert_close(torch.tensor(made.attributes), out)
+        torch.testing.assert_close(torch.tensor(reactions.attributes), out)
         out = checkpoint.autoencoder.regress(out)
-    wanted = (out + torch.tensor(react_mean())).detach().numpy()
-    np.testing.assert_allclose(made.coefficients[..., 52:], wanted[..., 52:], atol=1e-5)
+    expected = (out + torch.tensor(react_mean())).detach().numpy()
+    np.testing.assert_allclose(reactions.coefficients[..., 52:], expected[..., 52:], atol=1e-5)
     corrected = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
-    assert not np.allclose(corrected.coefficients, made.coefficients, atol=1e-3)
+    assert not np.allclose(corrected.coefficients, reactions.coefficients, atol=1e-3)
 
 
 @pytest.mark.slow
 def test_named_styles_serve_a_listener_of_whom_there_is_a_photo(reactor, speaker):
     assert len(reactor.styles) >= 3
-    made = []
+    reactions = []
     for style in reactor.styles[:2]:
         reactor.set_listener(style)
-        made.append(reactor.react(speaker.audio, speaker.coefficients, samples=1, steps=4).coefficients)
-    assert not np.allclose(*made, atol=1e-4)
+        reactions.append(reactor.react(speaker.audio, speaker.coefficients, samples=1, steps=4).coefficients)
+    assert not np.allclose(*reactions, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -272,13 +276,13 @@ def test_what_is_no_published_folder(tmp_path):
 
 
 def test_the_authors_mean_face(tmp_path):
-    place = tmp_path / "FaceVerse" / "mean_face.npy"
-    place.parent.mkdir()
+    path = tmp_path / "FaceVerse" / "mean_face.npy"
+    path.parent.mkdir()
     mean = np.linspace(-1, 1, 58).astype(np.float32)
-    np.save(place, mean.reshape(1, 58))
-    got, words = convert.mean_face(tmp_path)
-    assert np.array_equal(got, mean) and "authors' own" in words
-    np.save(place, mean[:50])
+    np.save(path, mean.reshape(1, 58))
+    mean_read, words = convert.mean_face(tmp_path)
+    assert np.array_equal(mean_read, mean) and "authors' own" in words
+    np.save(path, mean[:50])
     with pytest.raises(InputError, match="expected 58"):
         convert.mean_face(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):

@@ -10,9 +10,9 @@ from perfrdiff.models.layers import WeightEdit
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
 from perfrdiff.published import inference
 from perfrdiff.published.compat import CORRECTED, PUBLISHED, Compat, reasons
-from perfrdiff.published.inference import PublishedModel, SamplingOptions, Speaker
+from perfrdiff.published.inference import PublishedModel, SamplingOptions, SpeakerClips
 from perfrdiff.published.weights import variants
-from perfrdiff.published.weights.names import filled
+from perfrdiff.published.weights.names import load_tensors
 from tests.support.published_folder import published_weights, reduced_tables
 
 WINDOW = 10
@@ -22,12 +22,12 @@ OPTIONS = SamplingOptions(steps=6, guidance=3.0, slide=5)
 def small_model(variant):
     files = {file.network: file for file in reduced_tables()[variant]}
     built = {
-        name: variants.build(variant, name, published_weights(files[name], seed), WINDOW)
+        name: variants.build_network(variant, name, published_weights(files[name], seed), WINDOW)
         for seed, name in enumerate(("denoiser", "autoencoder", "style_encoder", "prior"))
     }
     config = variants.editor_config(variants.VARIANTS[variant], files["weight_editor"].shapes, built["denoiser"].config)
-    tensors = variants.RENAMERS["weight_editor"](published_weights(files["weight_editor"], 9))
-    return PublishedModel(**built, weight_editor=filled(WeightEditor(config), tensors))
+    tensors = variants.RENAME_TENSORS["weight_editor"](published_weights(files["weight_editor"], 9))
+    return PublishedModel(**built, weight_editor=load_tensors(WeightEditor(config), tensors))
 
 
 @pytest.fixture(scope="module", params=["emotion", "render"])
@@ -37,7 +37,7 @@ def model(request):
 
 def speakers(clips, frames, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return Speaker(*(torch.randn(clips, frames, width, generator=generator) for width in (78, 58, 25)))
+    return SpeakerClips(*(torch.randn(clips, frames, width, generator=generator) for width in (78, 58, 25)))
 
 
 def react(model, speaker, samples=1, edits=None, compat=CORRECTED, options=OPTIONS, seed=0):
@@ -46,7 +46,7 @@ def react(model, speaker, samples=1, edits=None, compat=CORRECTED, options=OPTIO
 
 
 def one(speaker, i):
-    return Speaker(*(stream[i : i + 1] for stream in (speaker.audio, speaker.coefficients, speaker.attributes)))
+    return SpeakerClips(*(stream[i : i + 1] for stream in (speaker.audio, speaker.coefficients, speaker.attributes)))
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_many_listeners_at_once_are_each_alone(model, monkeypatch):
 def test_one_clip_for_many_listeners(model):
     edits = inference.personal_edits(model, torch.randn(2, 60, 58, generator=torch.Generator().manual_seed(6)))
     speaker = speakers(1, 30)
-    both = react(model, inference.repeated(speaker, 2), 1, edits)
+    both = react(model, inference.repeat_speaker(speaker, 2), 1, edits)
     assert not torch.allclose(both[0], both[1], atol=1e-3), "two listeners react alike"
 
 
@@ -75,7 +75,7 @@ def test_one_clip_for_many_listeners(model):
 def test_any_length(model, frames):
     """Reactions are as long as the speaker; a longer clip does not change the beginning."""
     speaker = speakers(1, 64)
-    cut = Speaker(*(stream[:, :frames] for stream in (speaker.audio, speaker.coefficients, speaker.attributes)))
+    cut = SpeakerClips(*(stream[:, :frames] for stream in (speaker.audio, speaker.coefficients, speaker.attributes)))
     short = react(model, cut)
     assert short.shape[2] == frames and short.isfinite().all()
     if model.variant == "emotion":  # the render variant scales the audio by the clip's own range
@@ -143,7 +143,7 @@ def test_whole_weights_for_keys_and_values_keep_the_query():
 
 def test_the_emotion_variant_says_what_it_misses(model):
     speaker = speakers(1, 20)
-    blind = Speaker(speaker.audio, speaker.coefficients)
+    blind = SpeakerClips(speaker.audio, speaker.coefficients)
     if model.variant == "emotion":
         with pytest.raises(ValueError, match="attributes"):
             react(model, blind)

@@ -5,14 +5,14 @@ import torch
 
 from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
+from perfrdiff.models import registry
 from perfrdiff.published.config.reader import read_config
 from perfrdiff.published.config.settings import AutoencoderLossSettings, ContrastiveLossSettings, OptimizerSettings
 from perfrdiff.published.weights.variants import (
-    RENAMERS,
+    RENAME_TENSORS,
     VARIANTS,
-    config_of,
     editor_config,
-    empty_network,
+    network_config,
     shape_tables,
 )
 from tests.support import published_yaml
@@ -36,10 +36,11 @@ def test_the_networks_are_those_of_the_published_weights(read, variant, kind):
     assert (config.stage, config.variant, config.unknown) == (kind, variant, ())
     files = {file.network: file for file in shape_tables()[variant]}
     assert config.networks.keys() == files.keys() - ({"weight_editor"} if kind == "generator" else set())
-    for name, ours in config.networks.items():
+    for name, sizes in config.networks.items():
         empty = {key: torch.empty(shape, device="meta") for key, shape in files[name].shapes.items()}
-        theirs = {key: value.shape for key, value in RENAMERS[name](empty).items()}
-        assert {key: value.shape for key, value in empty_network(ours).state_dict().items()} == theirs
+        published_shapes = {key: value.shape for key, value in RENAME_TENSORS[name](empty).items()}
+        network = registry.build(name, sizes, without_memory=True)
+        assert {key: value.shape for key, value in network.state_dict().items()} == published_shapes
 
 
 @pytest.mark.parametrize("variant", ["emotion", "render"])
@@ -47,16 +48,16 @@ def test_what_the_weights_do_not_show_is_as_published(read, variant):
     """Heads, delay, conditions and the order of the edited weights, against what import-weights builds."""
     config = read(published_yaml.weight_editor(variant))
     files = {file.network: file for file in shape_tables()[variant]}
-    built = config_of(VARIANTS[variant], "denoiser", files["denoiser"].shapes, 50)
-    ours = config.networks["denoiser"]
+    built = network_config(VARIANTS[variant], "denoiser", files["denoiser"].shapes, 50)
+    sizes = config.networks["denoiser"]
     for name in ("heads", "reaction_delay", "audio_scale", "conditions", "window", "dropout", "layers"):
-        assert getattr(ours, name) == getattr(built, name), name
-    used = {name: ours.drop_probability[name] for name in ours.conditions}
+        assert getattr(sizes, name) == getattr(built, name), name
+    used = {name: sizes.drop_probability[name] for name in sizes.conditions}
     assert used == {name: built.drop_probability[name] for name in built.conditions}
     editor = editor_config(VARIANTS[variant], files["weight_editor"].shapes, built)
     assert list(config.networks["weight_editor"].targets.items()) == list(editor.targets.items())
     assert config.networks["weight_editor"].predict == "shift" and editor == config.networks["weight_editor"]
-    assert config.networks["style_encoder"].max_frames == 999 and config.networks["prior"].heads == 8
+    assert config.networks["style_encoder"].max_tokens == 999 and config.networks["prior"].heads == 8
     assert (config.sampling.slide, config.sampling.audio_range) == ((50, False) if variant == "emotion" else (25, True))
     assert (config.sampling.steps, config.sampling.guidance, config.sampling.prior_guidance) == (50, 7.5, 1.0)
 
@@ -79,7 +80,7 @@ def test_the_other_two_stages(read):
     assert config.loss == AutoencoderLossSettings(frames=1.0, kld=1e-5, regressed=1.0) and config.trainer.clip_gradients
     assert config.optimizer == OptimizerSettings("adamw", 1e-3, 5e-4, (0.9, 0.999), None, False)
     config = read(published_yaml.style_encoder())
-    assert config.stage == "style encoder" and config.networks["style_encoder"].max_frames == 4999
+    assert config.stage == "style encoder" and config.networks["style_encoder"].max_tokens == 4999
     assert (
         config.loss == ContrastiveLossSettings(temperature=0.07, base_temperature=0.07)
         and config.data["train"].batch_size == 3
@@ -164,8 +165,8 @@ def test_a_wrong_value_is_one_sentence(read, old, new, words):
 def test_a_file_that_is_none(tmp_path, capsys, content, words):
     (tmp_path / "run.yaml").write_bytes(content)
     assert main(["config", str(tmp_path / "run.yaml")]) == 2
-    told = capsys.readouterr().err
-    assert words in told and told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert words in printed and printed.count("\n") == 1
     assert main(["config", str(tmp_path / "nowhere.yaml")]) == 2
     assert "cannot be read" in capsys.readouterr().err
 
@@ -173,11 +174,11 @@ def test_a_file_that_is_none(tmp_path, capsys, content, words):
 def test_the_command_says_what_a_file_means(tmp_path, capsys):
     (tmp_path / "run.yaml").write_text(published_yaml.generator("emotion") + "extra: 1\n")
     assert main(["config", str(tmp_path / "run.yaml")]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for words in (
         "run.yaml: generator, emotion variant", "networks denoiser: variant emotion", "steps 50, guidance 7.5",
         "Ignored by the published code:", "diffusion_prior.args.heads: never passed on", 
         "Unknown, without effect:\n  extra",
     ):  # fmt: skip
-        assert words in told
+        assert words in printed
     assert main(["config", "--strict", str(tmp_path / "run.yaml")]) == 2

@@ -7,7 +7,7 @@ import torch
 from perfrdiff import checkpoints
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, neutral
 from perfrdiff.data.simulator.conversation import STILL_CHANNELS, simulate_listener, simulate_speaker
-from perfrdiff.data.simulator.habits import NAMED_STYLES, Habits
+from perfrdiff.data.simulator.habits import NAMED_STYLES, ListenerHabits
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.motion_codec import MotionCodec
@@ -62,10 +62,10 @@ def test_a_listener_shifts_the_weights_and_can_be_taken_off(reactor, speaker):
 def test_a_long_behaviour_counts_to_its_end(reactor):
     """The encoder takes 100 frames; of a longer clip more than its first 100 frames make the style."""
     rng = np.random.default_rng(0)
-    lively, calm = (np.tile(neutral() + spread * rng.standard_normal((10, 58)), (43, 1)) for spread in (0.2, 0.02))
+    lively, calm = (np.tile(neutral() + size * rng.standard_normal((10, 58)), (43, 1)) for size in (0.2, 0.02))
     assert torch.allclose(reactor.style_of(lively), reactor.style_of(lively[:100]), atol=1e-5), "alike all along"
     other = reactor.style_of(np.concatenate([lively[:330], calm[330:]]))
-    starts = [reactor.style_of(part) for part in (lively[:100], calm[:100])]
+    starts = [reactor.style_of(clip) for clip in (lively[:100], calm[:100])]
     assert float(starts[0] @ other) < 0.999 and float(starts[1] @ other) > float(starts[1] @ starts[0])
 
 
@@ -93,29 +93,30 @@ def test_bad_listeners_are_named(reactor):
 
 
 def test_a_checkpoint_survives_the_disk(tmp_path, speaker):
-    made = tiny_checkpoint()
-    checkpoints.save(made, tmp_path / "tiny.safetensors")
+    checkpoint = tiny_checkpoint()
+    checkpoints.save(checkpoint, tmp_path / "tiny.safetensors")
     assert checkpoints.available(tmp_path) == ("tiny",)
     again = checkpoints.load("tiny", tmp_path)
-    assert again.denoiser.config == made.denoiser.config and again.sampling == made.sampling
-    here, there = (Reactor(c, "cpu").react(speaker.audio, speaker.coefficients, samples=1) for c in (made, again))
-    assert np.array_equal(here.coefficients, there.coefficients)
-    assert len(there.weights_sha256) == 64
+    assert again.denoiser.config == checkpoint.denoiser.config and again.sampling == checkpoint.sampling
+    reactors = Reactor(checkpoint, "cpu"), Reactor(again, "cpu")
+    before, after = (one.react(speaker.audio, speaker.coefficients, samples=1) for one in reactors)
+    assert np.array_equal(before.coefficients, after.coefficients)
+    assert len(after.weights_sha256) == 64
 
 
 def test_half_the_numbers_half_the_file(tmp_path, speaker):
-    made = tiny_checkpoint()
-    checkpoints.save(made, tmp_path / "whole.safetensors")
-    checkpoints.save(made, tmp_path / "half.safetensors", half=True)
+    checkpoint = tiny_checkpoint()
+    checkpoints.save(checkpoint, tmp_path / "whole.safetensors")
+    checkpoints.save(checkpoint, tmp_path / "half.safetensors", half=True)
     sizes = {name: (tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half")}
     assert sizes["half"] < 0.6 * sizes["whole"]
     again = checkpoints.load("half", tmp_path)
     assert next(again.weight_editor.parameters()).dtype == torch.float32
-    reactors = [Reactor(made, "cpu"), Reactor(again, "cpu")]
+    reactors = [Reactor(checkpoint, "cpu"), Reactor(again, "cpu")]
     for reactor in reactors:
         reactor.set_listener("Warm")
-    whole, half = (r.react(speaker.audio, speaker.coefficients, samples=1).coefficients for r in reactors)
-    assert np.abs(whole - half).max() < 0.02
+    full, half = (r.react(speaker.audio, speaker.coefficients, samples=1).coefficients for r in reactors)
+    assert np.abs(full - half).max() < 0.02
 
 
 def token_checkpoint(speaker):
@@ -131,7 +132,7 @@ def token_checkpoint(speaker):
         },
     )  # fmt: skip
     encoder = StyleEncoderConfig(
-        coefficients=widths["listener"], width=16, layers=1, heads=2, feedforward=24, projection=16, max_frames=20
+        coefficients=widths["listener"], width=16, layers=1, heads=2, feedforward=24, projection=16, max_tokens=20
     )
     editor = WeightEditorConfig(style=16, hidden=24, rank=2, targets=render_targets(config))
     sampling = SamplingOptions(steps=4, guidance=1.0, slide=4, clamp=6.0)
@@ -142,24 +143,24 @@ def token_checkpoint(speaker):
 @pytest.mark.parametrize("frames", [75, 73, 4])
 def test_weights_of_tokens_give_every_frame(tmp_path, speaker, frames):
     torch.manual_seed(0)
-    made = token_checkpoint(speaker)
-    assert made.window_frames == (30, 20)
-    checkpoints.save(made, tmp_path / "tokens.safetensors")
+    checkpoint = token_checkpoint(speaker)
+    assert checkpoint.window_frames == (30, 20)
+    checkpoints.save(checkpoint, tmp_path / "tokens.safetensors")
     reactor = Reactor(checkpoints.load("tokens", tmp_path), "cpu")
     reactor.set_listener(speaker.coefficients)
-    made = reactor.react(speaker.audio[:frames], speaker.coefficients[:frames], samples=2)
-    assert made.coefficients.shape == (2, frames, 58)
+    reactions = reactor.react(speaker.audio[:frames], speaker.coefficients[:frames], samples=2)
+    assert reactions.coefficients.shape == (2, frames, 58)
 
 
 def test_no_frame_knows_what_the_speaker_will_do(speaker):
     """But for 0.3 s, over which neighbouring tokens are smoothed."""
     torch.manual_seed(0)
     reactor = Reactor(token_checkpoint(speaker), "cpu")
-    moved, heard = speaker.coefficients.copy(), speaker.audio.copy()
-    moved[41:, :52] += 0.3
-    heard[41:] = heard[41:][::-1]  # mean and spread of the sound over the clip are known beforehand, and nothing else
+    coefficients, audio = speaker.coefficients.copy(), speaker.audio.copy()
+    coefficients[41:, :52] += 0.3
+    audio[41:] = audio[41:][::-1]  # only mean and deviation over the clip depend on later audio
     before = reactor.react(speaker.audio, speaker.coefficients, samples=1).coefficients[0]
-    after = reactor.react(heard, moved, samples=1).coefficients[0]
+    after = reactor.react(audio, coefficients, samples=1).coefficients[0]
     assert np.abs(before - after)[:38].max() < 1e-5  # the last before a changed token are smoothed with it
     assert np.abs(before - after)[45:].max() > 1e-3
 
@@ -173,10 +174,10 @@ def test_wrong_weights_are_refused_by_name(tmp_path):
 
 
 def test_a_missing_tensor_is_named(tmp_path):
-    made = tiny_checkpoint()
-    keep = made.denoiser.state_dict
-    made.denoiser.state_dict = lambda *a, **k: {n: t for n, t in keep().items() if n != "output.bias"}
-    checkpoints.save(made, tmp_path / "tiny.safetensors")
+    checkpoint = tiny_checkpoint()
+    keep = checkpoint.denoiser.state_dict
+    checkpoint.denoiser.state_dict = lambda *a, **k: {n: t for n, t in keep().items() if n != "output.bias"}
+    checkpoints.save(checkpoint, tmp_path / "tiny.safetensors")
     with pytest.raises(InputError, match=r"missing output\.bias"):
         checkpoints.load("tiny", tmp_path)
 
@@ -206,12 +207,12 @@ def test_channels_that_the_simulator_leaves_still_are_dropped_by_the_codec(shipp
     shipped.set_listener(None)
     for seed in (0, 1):
         plain = shipped.react(speaker.audio, speaker.coefficients, samples=1, seed=seed).coefficients
-        unmoved, moved = (np.abs(reaction(names, seed) - plain).max() for names in (still, [CHANNEL["jawOpen"]]))
-        assert unmoved < 5e-3 and moved > 10 * unmoved
+        unseen, seen = (np.abs(reaction(names, seed) - plain).max() for names in (still, [CHANNEL["jawOpen"]]))
+        assert unseen < 5e-3 and seen > 10 * unseen
 
 
 @pytest.mark.slow
-def test_shipped_styles_are_heard(shipped):
+def test_shipped_styles_change_the_reaction(shipped):
     """Every named style changes the reaction at the same seed."""
     speaker = simulate_speaker(np.random.default_rng(11), 4.0)
 
@@ -219,9 +220,9 @@ def test_shipped_styles_are_heard(shipped):
         shipped.set_listener(style)
         return shipped.react(speaker.audio, speaker.coefficients, samples=1, seed=1).coefficients
 
-    made = [react(style) for style in shipped.styles]
-    for i, one in enumerate(made):
-        assert all(np.abs(one - other).max() > 1e-3 for other in made[:i])
+    reactions = [react(style) for style in shipped.styles]
+    for i, one in enumerate(reactions):
+        assert all(np.abs(one - other).max() > 1e-3 for other in reactions[:i])
 
 
 @pytest.mark.slow
@@ -231,7 +232,9 @@ def test_shipped_weights_carry_how_a_listener_holds_the_head(shipped):
 
     def mean_yaw(rest_yaw):
         clip = simulate_listener(
-            simulate_speaker(np.random.default_rng(2), 30.0), Habits(rest_yaw=rest_yaw), np.random.default_rng(3)
+            simulate_speaker(np.random.default_rng(2), 30.0),
+            ListenerHabits(rest_yaw=rest_yaw),
+            np.random.default_rng(3),
         )
         shipped.set_listener(clip)
         reactions = shipped.react(speaker.audio, speaker.coefficients, samples=4, seed=1)

@@ -46,13 +46,13 @@ def test_even_steps_run_from_noise_to_clean():
         sampling.even_timesteps(1)
 
 
-def exact_denoiser(spread):
+def exact_denoiser(deviation):
     """The best guess for frames that are normal with mean 1 and this spread."""
 
     def predict(x, t):
         abar = float(sampling.cumulative_alphas()[t])
         signal, noise = abar**0.5, (1 - abar) ** 0.5
-        return 1 + (spread**2 * signal / (abar * spread**2 + noise**2)) * (x - signal)
+        return 1 + (deviation**2 * signal / (abar * deviation**2 + noise**2)) * (x - signal)
 
     return predict
 
@@ -61,17 +61,17 @@ def test_the_second_order_solver_comes_nearer_to_the_right_spread():
     """Ten calls: reactions of the right variety are what the solver is for."""
     noise = torch.randn(4000, 1, 1, generator=torch.Generator().manual_seed(0))
     predict = exact_denoiser(0.5)
-    quick = sampling.dpm_solver(predict, noise, 10, clamp=10.0)
-    slow = sampling.ddim(predict, noise, 10, clamp=10.0)
-    assert quick.mean() == pytest.approx(1.0, abs=0.03)
-    assert quick.std() == pytest.approx(0.5, rel=0.03)
-    assert abs(quick.std() - 0.5) < 0.5 * abs(slow.std() - 0.5)
+    second_order = sampling.dpm_solver(predict, noise, 10, clamp=10.0)
+    first_order = sampling.ddim(predict, noise, 10, clamp=10.0)
+    assert second_order.mean() == pytest.approx(1.0, abs=0.03)
+    assert second_order.std() == pytest.approx(0.5, rel=0.03)
+    assert abs(second_order.std() - 0.5) < 0.5 * abs(first_order.std() - 0.5)
 
 
-def test_the_second_order_solver_keeps_what_is_known():
-    noise, known = torch.randn(2, 6, 3), torch.full((2, 2, 3), 7.0)
-    made = sampling.dpm_solver(exact_denoiser(0.5), noise, 6, known=known, clamp=10.0)
-    assert torch.equal(made[:, :2], known) and made[:, 2:].max() < 7.0
+def test_the_second_order_solver_keeps_inpainted_frames():
+    noise, inpainted_frames = torch.randn(2, 6, 3), torch.full((2, 2, 3), 7.0)
+    window = sampling.dpm_solver(exact_denoiser(0.5), noise, 6, inpainted_frames=inpainted_frames, clamp=10.0)
+    assert torch.equal(window[:, :2], inpainted_frames) and window[:, 2:].max() < 7.0
 
 
 @pytest.mark.parametrize("frames", [7, 20, 21, 30, 53])
@@ -90,9 +90,9 @@ def test_a_sample_does_not_depend_on_how_many_are_asked_for(denoiser):
 
 def test_every_sample_may_have_a_speaker_of_its_own(denoiser):
     speakers = streams(47), streams(47, seed=1)
-    both = sample(denoiser, {name: torch.stack([one[name] for one in speakers]) for name in speakers[0]})
+    together = sample(denoiser, {name: torch.stack([one[name] for one in speakers]) for name in speakers[0]})
     for i, speaker in enumerate(speakers):
-        assert torch.allclose(both[i], sample(denoiser, speaker)[i], atol=1e-5)
+        assert torch.allclose(together[i], sample(denoiser, speaker)[i], atol=1e-5)
 
 
 def test_the_future_of_the_speaker_is_not_seen(denoiser):
@@ -117,13 +117,13 @@ def test_guidance_of_one_is_the_conditional_prediction(denoiser):
     assert not torch.allclose(plain, far, atol=1e-3)
 
 
-def test_known_frames_are_kept(denoiser):
+def test_inpainted_frames_are_kept(denoiser):
     conditions = {"audio": torch.randn(1, 20, 78), "coefficients": torch.randn(1, 20, 58)}
-    known = torch.randn(1, 8, 58)
+    inpainted_frames = torch.randn(1, 8, 58)
     with torch.inference_mode():
         predict = sampling.guided_denoiser(denoiser, conditions, 1.0)
-        out = sampling.ddim(predict, torch.randn(1, 20, 58), 4, known=known, clamp=6.0)
-    assert torch.equal(out[:, :8], known)
+        out = sampling.ddim(predict, torch.randn(1, 20, 58), 4, inpainted_frames=inpainted_frames, clamp=6.0)
+    assert torch.equal(out[:, :8], inpainted_frames)
 
 
 def test_steps_outside_the_schedule_are_refused():

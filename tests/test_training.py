@@ -13,12 +13,12 @@ from perfrdiff.models.losses import supervised_contrastive
 from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
-from perfrdiff.training.demo.augmentation import disguised
+from perfrdiff.training.demo.augmentation import augment_speakers
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
-from perfrdiff.training.demo.motion_descriptors import NOD_BANDS, Onlooker, courses
+from perfrdiff.training.demo.motion_descriptors import NOD_BANDS, MotionDescriptors, frame_descriptors
 from perfrdiff.training.demo.personal import CROPS, PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo.recipe import emphasise
-from perfrdiff.training.demo.sampled_motion import Schedule, Where, train
+from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
 from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage
 from perfrdiff.training.demo.windows import window_batch
 
@@ -72,11 +72,11 @@ def test_contrastive_loss_prefers_clips_of_one_person_together():
 def test_the_style_stage_learns_who_is_who(tmp_path):
     corpus = tiny_corpus()
     encoder = StyleEncoder(StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, dropout=0.0))
-    onlooker = Onlooker.of(corpus.codec, corpus.listener.float())
-    model = StyleModel(encoder, corpus.habits.shape[1], len(onlooker.floor))
-    stage = StyleStage(model, corpus, onlooker, people=6, shortest=20, longest=60, movement_weight=0.0)
+    descriptors = MotionDescriptors.of(corpus.codec, corpus.listener.float())
+    model = StyleModel(encoder, corpus.habits.shape[1], len(descriptors.log_floor))
+    stage = StyleStage(model, corpus, descriptors, persons=6, shortest=20, longest=60, descriptor_weight=0.0)
     before = stage.loss(torch.Generator().manual_seed(1)).item()
-    train(model, stage.loss, schedule(30), tmp_path / "style.safetensors", "style", Where())
+    train(model, stage.loss, schedule(30), tmp_path / "style.safetensors", "style", ComputeOptions())
     assert stage.loss(torch.Generator().manual_seed(1)).item() < 0.5 * before
 
 
@@ -87,16 +87,17 @@ def test_the_style_says_how_much_a_person_nods(tmp_path):
     for clip, degrees in zip(still, size, strict=True):
         clip[:, CHANNEL["rotationX"]] = nodding(1.7, degrees, 60)[0, :, CHANNEL["rotationX"]]
     corpus = replace(tiny_corpus(12, 2, 60), listener=still.half())
-    onlooker = Onlooker.of(corpus.codec, still)
+    descriptors = MotionDescriptors.of(corpus.codec, still)
     torch.manual_seed(0)
     encoder = StyleEncoder(StyleEncoderConfig(width=32, layers=2, heads=2, feedforward=32, projection=16, dropout=0.0))
-    model = StyleModel(encoder, corpus.habits.shape[1], len(onlooker.floor))
-    stage = StyleStage(model, corpus, onlooker, people=12, shortest=50, longest=60, habit_weight=0.0)
+    model = StyleModel(encoder, corpus.habits.shape[1], len(descriptors.log_floor))
+    stage = StyleStage(model, corpus, descriptors, persons=12, shortest=50, longest=60, habit_weight=0.0)
     slower = replace(schedule(100), learning_rate=5e-3)
-    train(model, stage.loss, slower, tmp_path / "style.safetensors", "style", Where())
+    train(model, stage.loss, slower, tmp_path / "style.safetensors", "style", ComputeOptions())
     with torch.no_grad():
-        said = model.movement(encoder(corpus.listener.float()) * 4.0)[:, NOD_BANDS.index(1.7)]
-    assert torch.corrcoef(torch.stack([said, onlooker.person(corpus.listener)[:, NOD_BANDS.index(1.7)]]))[0, 1] > 0.9
+        reported = model.descriptor_probe(encoder(corpus.listener.float()) * 4.0)[:, NOD_BANDS.index(1.7)]
+    described = descriptors.describe(corpus.listener)[:, NOD_BANDS.index(1.7)]
+    assert torch.corrcoef(torch.stack([reported, described]))[0, 1] > 0.9
 
 
 def personal_stage(corpus, config=SMALL, **options):
@@ -107,12 +108,12 @@ def personal_stage(corpus, config=SMALL, **options):
         WeightEditorConfig(style=8, hidden=32, rank=2, targets=render_targets(config), shared_factors=True)
     )
     encoder = StyleEncoder(
-        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, max_frames=150, dropout=0.0)
+        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, max_tokens=150, dropout=0.0)
     ).eval()
-    editor.begin_with(torch.randn(5, 8))
+    editor.initialize_from_probe(torch.randn(5, 8))
     generator = GeneratorStage(model.denoiser, corpus, model=model)
     styles = style_table(encoder, corpus)
-    return PersonalStage(PersonalModel(model, editor), generator, styles, people=4, windows_each=6, **options)
+    return PersonalStage(PersonalModel(model, editor), generator, styles, persons=4, windows_per_person=6, **options)
 
 
 @pytest.mark.slow
@@ -127,22 +128,22 @@ def test_generator_and_editor_learn_together(tmp_path):
             return stage.loss(torch.Generator().manual_seed(5)).item()
 
     before = error()
-    train(stage.model, stage.loss, schedule(60), tmp_path / "p.safetensors", "personal", Where())
+    train(stage.model, stage.loss, schedule(60), tmp_path / "p.safetensors", "personal", ComputeOptions())
     assert error() < 0.8 * before
     assert all(left.abs().sum() > 0 for left in stage.model.editor.left_factor)
 
     def change(share):
         """How far the persons' shifts move what is denoised."""
-        alike = replace(stage, strangers=share, people=6)
+        alike = replace(stage, generic_share=share, persons=6)
         return alike.loss(torch.Generator().manual_seed(3)).item()
 
     assert change(0.0) != change(1.0)
 
 
-def test_what_is_not_known_of_a_listener_shifts_nothing():
-    stage = personal_stage(tiny_corpus(clips=3), strangers=1.0)
+def test_generic_persons_shift_nothing():
+    stage = personal_stage(tiny_corpus(clips=3), generic_share=1.0)
     torch.nn.init.normal_(stage.model.editor.left_factor[0])
-    plain = replace(stage, strangers=0.0)
+    plain = replace(stage, generic_share=0.0)
     torch.nn.init.zeros_(plain.model.editor.left_factor[0])
     same = plain.loss(torch.Generator().manual_seed(3)).item()
     torch.nn.init.normal_(stage.model.editor.left_factor[0])
@@ -159,15 +160,15 @@ def test_only_the_rates_are_emphasised():
     assert [left.mean().item() for left in editor.left_factor] == [1.0, 2.0, 1.0]
 
 
-def test_speakers_in_training_are_of_all_sorts():
+def test_speakers_in_training_are_augmented():
     """Real speakers are livelier than simulated ones; what was before a clip is still nothing."""
     tokens = torch.randn(200, 6, 4, generator=torch.Generator().manual_seed(1))
     tokens[:, :2] = 0
-    other = disguised(tokens, 0.4, 0.1, 0.4, torch.Generator().manual_seed(0))
+    other = augment_speakers(tokens, 0.4, 0.1, 0.4, torch.Generator().manual_seed(0))
     assert other[:, :2].abs().max() == 0
     louder = other[:, 2:].std((1, 2)) / tokens[:, 2:].std((1, 2))
     assert louder.min() < 0.8 and louder.max() > 1.7
-    assert torch.equal(disguised(tokens, 0, 0, 0, torch.Generator().manual_seed(0)), tokens)
+    assert torch.equal(augment_speakers(tokens, 0, 0, 0, torch.Generator().manual_seed(0)), tokens)
 
 
 def random_windows(stage, count=24):
@@ -186,8 +187,8 @@ def test_the_context_learns_to_forecast(tmp_path):
     corpus = tiny_corpus(persons=12, frames=120)
     corpus.listener[..., 0] = 0
     corpus.listener[..., CHANNEL["browInnerUp"]] = 0
-    heard = corpus.speaker_audio[corpus.speaker][..., 0]
-    corpus.listener[..., CHANNEL["mouthSmileLeft"]] = 0.1 * (heard > 0).half()
+    audio = corpus.speaker_audio[corpus.speaker][..., 0]
+    corpus.listener[..., CHANNEL["mouthSmileLeft"]] = 0.1 * (audio > 0).half()
     torch.manual_seed(0)
     model = GeneratorModel(Denoiser(SMALL))
     stage = GeneratorStage(model.denoiser, corpus, model=model, forecast_weight=1.0)
@@ -198,7 +199,7 @@ def test_the_context_learns_to_forecast(tmp_path):
         return both - diffusion
 
     before = forecast_error()
-    train(model, random_windows(stage), schedule(80), tmp_path / "g.safetensors", "generator", Where())
+    train(model, random_windows(stage), schedule(80), tmp_path / "g.safetensors", "generator", ComputeOptions())
     assert forecast_error() < 0.5 * before
 
 
@@ -208,12 +209,12 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path):
             torch.manual_seed(0)
             stage = GeneratorStage(Denoiser(SMALL), tiny_corpus())
             loss = random_windows(stage, 4)
-            how = (schedule(6, save_every=3), path, "run", Where())
+            options = (schedule(6, save_every=3), path, "run", ComputeOptions())
             if count < 6:  # killed after its first save
                 with pytest.raises(KeyboardInterrupt):
-                    train(stage.denoiser, killed_after(loss, count), *how)
+                    train(stage.denoiser, killed_after(loss, count), *options)
             else:
-                train(stage.denoiser, loss, *how)
+                train(stage.denoiser, loss, *options)
         return stage.denoiser.state_dict()
 
     whole = run(tmp_path / "whole.safetensors", 6)
@@ -235,9 +236,9 @@ def killed_after(loss, count):
 def test_another_stage_s_state_is_refused(tmp_path):
     stage = GeneratorStage(Denoiser(SMALL), tiny_corpus())
     loss = random_windows(stage, 4)
-    train(stage.denoiser, loss, schedule(1), tmp_path / "s.safetensors", "generator", Where())
+    train(stage.denoiser, loss, schedule(1), tmp_path / "s.safetensors", "generator", ComputeOptions())
     with pytest.raises(InputError, match=r"another one.*stage"):
-        train(stage.denoiser, loss, schedule(2), tmp_path / "s.safetensors", "editor", Where())
+        train(stage.denoiser, loss, schedule(2), tmp_path / "s.safetensors", "editor", ComputeOptions())
 
 
 def nodding(hertz, degrees, frames=120):
@@ -248,9 +249,9 @@ def nodding(hertz, degrees, frames=120):
 
 
 @pytest.mark.parametrize("hertz", NOD_BANDS)
-def test_an_onlooker_sees_how_large_and_how_quick_a_nod_is(hertz):
-    seen = courses(nodding(hertz, 3.0))[0, 30:90, : len(NOD_BANDS)].mean(0)
-    assert NOD_BANDS[int(seen.argmax())] == hertz
-    assert seen.max() == pytest.approx(3.0, rel=0.05)
-    nods = courses(nodding(hertz, 0.2))[0, 30:90, len(NOD_BANDS)]
+def test_descriptors_measure_how_large_and_how_quick_a_nod_is(hertz):
+    measured = frame_descriptors(nodding(hertz, 3.0))[0, 30:90, : len(NOD_BANDS)].mean(0)
+    assert NOD_BANDS[int(measured.argmax())] == hertz
+    assert measured.max() == pytest.approx(3.0, rel=0.05)
+    nods = frame_descriptors(nodding(hertz, 0.2))[0, 30:90, len(NOD_BANDS)]
     assert nods.max() < 0.1  # a still head does not nod

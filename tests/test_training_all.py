@@ -15,7 +15,7 @@ from perfrdiff.models import registry
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.published.config.reader import read_config
 from perfrdiff.published.weights import convert
-from perfrdiff.published.weights.variants import RENAMERS, empty_network, shape_tables
+from perfrdiff.published.weights.variants import RENAME_TENSORS, shape_tables
 from perfrdiff.training.paper import all_stages as react_all
 from perfrdiff.training.paper import files as react_files
 from perfrdiff.training.paper import presets as react_presets
@@ -37,13 +37,16 @@ def test_the_shipped_files_configure_the_published_networks(variant, stage):
     """Every tensor of every network has the name and the shape that the published weights have."""
     config = read_config(react_presets.paper_config(stage, variant), strict=True)
     assert config.stage.replace(" ", "-") == stage.removeprefix("coefficient-")
-    assert config.variant == (variant if stage in react_presets.OF_A_VARIANT else None)
+    assert config.variant == (variant if stage in react_presets.VARIANT_STAGES else None)
     assert set(config.defaulted) <= {"trainer.start_epoch", "diffusion_decoder.args.s_audio_scale"}
     files = {file.network: file for file in shape_tables()[variant]}
-    for name in react_files.NETWORKS_OF[stage]:
+    for name in react_files.STAGE_NETWORKS[stage]:
         empty = {key: torch.empty(shape, device="meta") for key, shape in files[name].shapes.items()}
-        theirs = {key: value.shape for key, value in RENAMERS[name](empty).items()}
-        assert {key: value.shape for key, value in empty_network(config.networks[name]).state_dict().items()} == theirs
+        published_shapes = {key: value.shape for key, value in RENAME_TENSORS[name](empty).items()}
+        assert {
+            key: value.shape
+            for key, value in registry.build(name, config.networks[name], without_memory=True).state_dict().items()
+        } == published_shapes
 
 
 @pytest.mark.parametrize("variant", ["emotion", "render"])
@@ -106,8 +109,8 @@ def test_from_nothing_to_scores(tmp_path, capsys, monkeypatch):
     assert main(train) == 0
     capsys.readouterr()
     assert main(train) == 0
-    told = capsys.readouterr().out
-    assert all(f"{stage}: finished before, skipped" in told for stage in STAGES) and "total" not in told
+    printed = capsys.readouterr().out
+    assert all(f"{stage}: finished before, skipped" in printed for stage in STAGES) and "total" not in printed
     (tmp_path / "any").touch()
     assert (run / "weights.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
     score = ["evaluate", "data", "--data", str(sim), "--weights", str(run / "weights.safetensors"), "--samples", "2"]

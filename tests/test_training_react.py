@@ -23,9 +23,9 @@ from perfrdiff.published.config.settings import ContrastiveLossSettings, DataSet
 from perfrdiff.published.weights import convert
 from perfrdiff.reactor import Reactor
 from perfrdiff.training import engine
-from perfrdiff.training.engine import Plan, Schedule, make_optimizer
+from perfrdiff.training.engine import RunFiles, Schedule, TrainingPlan, make_optimizer
 from perfrdiff.training.paper import files as react_files
-from perfrdiff.training.paper.batches import Order
+from perfrdiff.training.paper.batches import EntryOrder
 from perfrdiff.training.paper.run import TrainRequest, train
 from perfrdiff.training.paper.style_encoder import StyleModel, StyleStage
 from tests.support import published_yaml, tiny_training
@@ -37,7 +37,7 @@ BATCH, CLIP = 2, 60  # entries, frames
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     out = tmp_path_factory.mktemp("react") / "set"
-    react_writer.write(react_writer.Plan(dyads=4, clips=2, listeners=2), out)
+    react_writer.write_dataset(react_writer.DatasetSize(dyads=4, clips=2, listeners=2), out)
     return out / "data"
 
 
@@ -55,8 +55,8 @@ def quick(monkeypatch):
 
 
 def request_of(stage, config, data, out, **options):
-    given = {"steps": 2, "batch_size": BATCH, "clip_length": CLIP, "check_every": 0, "log_every": 1, "device": "cpu"}
-    return TrainRequest(stage, config, out, data, **given | options)
+    defaults = {"steps": 2, "batch_size": BATCH, "clip_length": CLIP, "check_every": 0, "log_every": 1, "device": "cpu"}
+    return TrainRequest(stage, config, out, data, **defaults | options)
 
 
 @pytest.fixture(scope="module", params=["render", "emotion"])
@@ -87,7 +87,7 @@ def test_all_stages_together_are_weights_that_react(trained):
 @pytest.mark.slow
 def test_without_an_editor_everybody_is_the_generic_listener(trained, tmp_path):
     for stage in ("autoencoder", "style-encoder", "generator"):
-        shutil.copy(react_files.place(trained.folder, stage), tmp_path)
+        shutil.copy(react_files.stage_path(trained.folder, stage), tmp_path)
     reactor = Reactor.load(str(react_files.assemble(tmp_path)), "cpu")
     audio, face = np.zeros((20, 78)), np.zeros((20, 58))
     generic = reactor.react(audio, face, samples=1, steps=2).coefficients
@@ -97,11 +97,11 @@ def test_without_an_editor_everybody_is_the_generic_listener(trained, tmp_path):
 
 @pytest.mark.slow
 def test_the_editor_leaves_the_generator_alone(trained, data, tmp_path):
-    before = load_file(react_files.place(trained.folder, "generator"))
+    before = load_file(react_files.stage_path(trained.folder, "generator"))
     shutil.copytree(trained.folder, tmp_path / "run")
     options = {"steps": 4, "restart": True, "published_dropout": True}
     train(request_of("weight-editor", trained.config["weight-editor"], data, tmp_path / "run", **options), print)
-    after = load_file(react_files.place(tmp_path / "run", "generator"))
+    after = load_file(react_files.stage_path(tmp_path / "run", "generator"))
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -138,29 +138,29 @@ def test_a_killed_run_resumes_to_the_same_numbers(stage, trained, data, tmp_path
 
     def folder(name):
         (tmp_path / name).mkdir()
-        for before in react_files.NEEDS[stage]:
-            shutil.copy(react_files.place(trained.folder, before), tmp_path / name)
+        for before in react_files.EARLIER_STAGES[stage]:
+            shutil.copy(react_files.stage_path(trained.folder, before), tmp_path / name)
         return tmp_path / name
 
     def run(out, **more):
         train(request_of(stage, trained.config[stage], data, out, **options | more), lambda line: None)
-        return load_file(react_files.place(out, stage))
+        return load_file(react_files.stage_path(out, stage))
 
-    whole, broken = run(folder("whole")), folder("broken")
-    tell = engine._tell
+    unbroken, broken = run(folder("whole")), folder("broken")
+    log_progress = engine._log_progress
 
-    def killing(stage, plan, accelerator, done, *rest):
-        tell(stage, plan, accelerator, done, *rest)
+    def log_then_die(stage, plan, accelerator, done, *arguments):
+        log_progress(stage, plan, accelerator, done, *arguments)
         if done == 5:
             raise Killed
 
-    monkeypatch.setattr(engine, "_tell", killing)
+    monkeypatch.setattr(engine, "_log_progress", log_then_die)
     with pytest.raises(Killed):
         run(broken)
-    monkeypatch.setattr(engine, "_tell", tell)
+    monkeypatch.setattr(engine, "_log_progress", log_progress)
     AcceleratorState._reset_state(reset_partial_state=True)
     resumed = run(broken)
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
 
 
 class Doubtful(torch.nn.Module):
@@ -186,20 +186,20 @@ class DoubtfulStage:
 
 
 def test_what_is_not_finite_is_never_saved_and_the_run_goes_on_from_before(tmp_path):
-    """Though the loss is told every 100 steps only, every state is sound; average and schedule go on too."""
+    """Though the loss is logged every 100 steps only, every state is finite; average and schedule go on too."""
     adamw = OptimizerSettings("adamw", 0.1, 0.0)
-    plan = Plan(8, 8, adamw, ema=0.9, warmup=2, log_every=100, save_every=1, device="cpu")
+    plan = TrainingPlan(8, 8, adamw, ema=0.9, warmup=2, log_every=100, save_every=1, device="cpu")
     state = tmp_path / "state.safetensors"
     with pytest.raises(InputError, match=r"not finite at step 5.*last good state stays in .*state\.safetensors"):
-        engine.fit(DoubtfulStage({4}), plan, state, {}, say=lambda line: None)
-    about, tensors = engine.read_state(state)
-    assert about["step"] == 4 and all(torch.isfinite(value).all() for value in tensors.values())
+        engine.fit(DoubtfulStage({4}), plan, RunFiles(state, {}), say=lambda line: None)
+    header, tensors = engine.read_state(state)
+    assert header["step"] == 4 and all(torch.isfinite(value).all() for value in tensors.values())
     lines = []
-    resumed = engine.fit(DoubtfulStage(()), plan, state, {}, say=lines.append)
-    whole = engine.fit(DoubtfulStage(()), plan, tmp_path / "whole.safetensors", {}, say=lambda line: None)
-    assert "taken up at step 4" in lines[0] and torch.equal(resumed.weight, whole.weight)
+    resumed = engine.fit(DoubtfulStage(()), plan, RunFiles(state, {}), say=lines.append)
+    unbroken = engine.fit(DoubtfulStage(()), plan, RunFiles(tmp_path / "whole.safetensors", {}), say=lambda line: None)
+    assert "taken up at step 4" in lines[0] and torch.equal(resumed.weight, unbroken.weight)
     with pytest.raises(InputError, match=r"not finite at step 1.*No state was saved yet"):
-        engine.fit(DoubtfulStage({0}), plan, tmp_path / "none.safetensors", {})
+        engine.fit(DoubtfulStage({0}), plan, RunFiles(tmp_path / "none.safetensors", {}))
 
 
 def test_bf16_trains(configs, data, tmp_path):
@@ -236,7 +236,7 @@ def test_two_processes_reach_the_numbers_of_one(configs, data, tmp_path):
         return [float(line.split("total ")[1].split(",")[0]) for line in text if "total" in line]
 
     assert losses(done.stdout.splitlines()) == pytest.approx(losses(lines), abs=2e-5)
-    one, two = (load_file(react_files.place(tmp_path / name, "style-encoder")) for name in ("one", "two"))
+    one, two = (load_file(react_files.stage_path(tmp_path / name, "style-encoder")) for name in ("one", "two"))
     assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
 
 
@@ -252,10 +252,10 @@ def test_shares_of_a_batch_make_the_whole_batch(trained, data):
     settings = DataSettings(split="train", batch_size=4, shuffle=True, clip_length=CLIP, targets=3)
     stage = GeneratorStage(model, split, settings, seed=1, processes=2)
     with torch.no_grad():
-        whole = model(stage.batch(5, (0, 1)))
+        single = model(stage.batch(5, (0, 1)))
         halves = [model(stage.batch(5, (rank, 2))) for rank in (0, 1)]
     for name in ("total", "latent", "window"):
-        assert float(whole[name]) == pytest.approx(sum(float(half[name]) for half in halves) / 2, rel=1e-5)
+        assert float(single[name]) == pytest.approx(sum(float(half[name]) for half in halves) / 2, rel=1e-5)
 
 
 def style_stage(data, **neighbours):
@@ -281,10 +281,10 @@ def test_style_batches_hold_several_clips_of_several_listeners(data):
 
 
 def test_every_entry_is_seen_once_an_epoch():
-    order = Order(10, 3, seed=4)
-    seen = np.concatenate([order.at(step) for step in range(3)])
-    assert len(set(seen.tolist())) == 9 and not np.array_equal(order.at(0), order.at(3))
-    assert np.array_equal(order.at(2), Order(10, 3, seed=4).at(2))
+    order = EntryOrder(10, 3, seed=4)
+    entries = np.concatenate([order.batch_entries(step) for step in range(3)])
+    assert len(set(entries.tolist())) == 9 and not np.array_equal(order.batch_entries(0), order.batch_entries(3))
+    assert np.array_equal(order.batch_entries(2), EntryOrder(10, 3, seed=4).batch_entries(2))
 
 
 def rates_of(plan):
@@ -294,23 +294,23 @@ def rates_of(plan):
     for step in range(plan.steps):
         optimizer.step()
         rates.append(schedule.rate)
-        schedule.follow(step + 1)
+        schedule.advance(step + 1)
     return rates
 
 
 def test_the_published_schedule():
     """Stepped once an epoch from the sixth on; half a cosine lasts as many epochs as an epoch has batches."""
-    rates = rates_of(Plan(400, 10, OptimizerSettings("adamw", 1e-4, 1e-4, (0.9, 0.999), None, True)))
+    rates = rates_of(TrainingPlan(400, 10, OptimizerSettings("adamw", 1e-4, 1e-4, (0.9, 0.999), None, True)))
     epochs = [max(0, epoch - 5) for epoch in range(40)]
     expected = [0.5e-4 * (1 + np.cos(np.pi * turned / 10)) for turned in epochs for _ in range(10)]
     assert rates == pytest.approx(expected, abs=1e-12)
-    assert rates_of(Plan(10, 10, OptimizerSettings("sgd", 1e-3, 1e-4, None, 0.9))) == [1e-3] * 10
+    assert rates_of(TrainingPlan(10, 10, OptimizerSettings("sgd", 1e-3, 1e-4, None, 0.9))) == [1e-3] * 10
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 4])
 def test_the_schedule_with_a_warm_up(warmup):
     """A straight line up, then half a cosine down to a fiftieth."""
-    rates = rates_of(Plan(20, 20, OptimizerSettings("adamw", 1.0, 0.0), warmup=warmup))
+    rates = rates_of(TrainingPlan(20, 20, OptimizerSettings("adamw", 1.0, 0.0), warmup=warmup))
     rising = [(step + 1) / warmup for step in range(warmup)]
     falling = [0.02 + 0.49 * (1 + np.cos(np.pi * step / (20 - warmup))) for step in range(20 - warmup)]
     assert rates == pytest.approx(rising + falling, abs=1e-12)
@@ -415,8 +415,8 @@ def test_a_state_of_other_data_is_not_taken_up(trained, data, tmp_path):
     """Other conversations under the same names: their mean face is another one."""
     shutil.copytree(trained.folder, tmp_path / "run")
     shutil.copytree(data.parent, tmp_path / "set")
-    place = tmp_path / "set" / "external" / react.MEAN_FACE
-    np.save(place, np.load(place) + 0.01)
+    mean_face = tmp_path / "set" / "external" / react.MEAN_FACE
+    np.save(mean_face, np.load(mean_face) + 0.01)
     refused("is another one .*data", "generator", trained.config["generator"], tmp_path / "set", tmp_path / "run")
 
 

@@ -1,4 +1,4 @@
-"""A picture of what was read from a clip: head, face, affect, sound and how each frame is known.
+"""A picture of a clip's features over time: head, face, facial attributes, audio and the quality of each frame.
 
     python -m tools.plot_features VIDEO --out clip.png [--person N]
 
@@ -20,10 +20,10 @@ import numpy as np
 
 from perfrdiff.coefficients import CHANNEL, FPS, ROTATION, TRANSLATION
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import AFFECT_NAMES, EXPRESSION_LABELS
+from perfrdiff.features.attributes import ATTRIBUTE_NAMES, EXPRESSION_LABELS
 from perfrdiff.features.clip import Speaker, read_speaker
-from perfrdiff.features.media.local_file import shown_name
-from perfrdiff.features.speech_activity import talking
+from perfrdiff.features.media.local_file import display_name
+from perfrdiff.features.speech_activity import speech_frames
 from perfrdiff.features.tracking.signals import QUALITIES
 
 PANELS = (
@@ -53,16 +53,16 @@ def plot(speaker: Speaker, title: str, out: Path) -> None:
             axis.plot(time, rows[:, CHANNEL[channel + "Right"]], "--", color=line.get_color(), linewidth=0.9)
         axis.set_ylim(0, 1)
         axis.set_ylabel(name)
-    affect = axes[-2]
-    labels = speaker.affect[:, -len(EXPRESSION_LABELS) :]
-    affect.stackplot(time, labels.T, labels=EXPRESSION_LABELS, alpha=0.5)
+    attributes = axes[-2]
+    labels = speaker.attributes[:, -len(EXPRESSION_LABELS) :]
+    attributes.stackplot(time, labels.T, labels=EXPRESSION_LABELS, alpha=0.5)
     for name, style in (("valence", "k-"), ("arousal", "k--")):
-        affect.plot(time, speaker.affect[:, AFFECT_NAMES.index(name)], style, linewidth=1, label=name)
-    affect.set_ylim(-1, 1)
-    affect.set_ylabel("affect")
+        attributes.plot(time, speaker.attributes[:, ATTRIBUTE_NAMES.index(name)], style, linewidth=1, label=name)
+    attributes.set_ylim(-1, 1)
+    attributes.set_ylabel("facial attributes")
     axes[-1].plot(time, speaker.audio[:, :2].mean(axis=1), label="log energy")
-    axes[-1].fill_between(time, 0, 5 * talking(rows, speaker.audio), alpha=0.2, step="mid", label="talks")
-    axes[-1].set_ylabel("sound")
+    axes[-1].fill_between(time, 0, 5 * speech_frames(rows, speaker.audio), alpha=0.2, step="mid", label="talks")
+    axes[-1].set_ylabel("audio")
     axes[-1].set_xlabel("seconds (left side of the face solid, right dashed)")
     for axis in axes:
         for index, quality in enumerate(QUALITIES):
@@ -85,11 +85,11 @@ def main() -> int:
     parser.add_argument("--person", type=int, metavar="N")
     options = parser.parse_args()
     try:
-        speaker = read_speaker(options.video, person=options.person)
+        speaker = read_speaker(options.video, face_number=options.person)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    plot(speaker, shown_name(options.video), options.out)
+    plot(speaker, display_name(options.video), options.out)
     for note in speaker.notes:
         print(f"Note: {note}")
     return 0

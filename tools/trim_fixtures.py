@@ -51,22 +51,24 @@ KEEP = {
 
 def main(folder: Path) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
-    whole = 0
+    total = 0
     for name, pattern in KEEP.items():
         with safe_open(folder / f"{name}.safetensors", "pt") as file:
-            kept = {key: file.get_tensor(key) for key in file.keys() if re.fullmatch(pattern, key)}  # noqa: SIM118
-            about = file.metadata()
-        kept = {key: value[:TABLE_ROWS] if key.endswith("_pos.pe") else value for key, value in kept.items()}
-        save_file({key: value.contiguous() for key, value in kept.items()}, OUT / f"{name}.safetensors", metadata=about)
+            tensors = {key: file.get_tensor(key) for key in file.keys() if re.fullmatch(pattern, key)}  # noqa: SIM118
+            metadata = file.metadata()
+        tensors = {key: value[:TABLE_ROWS] if key.endswith("_pos.pe") else value for key, value in tensors.items()}
+        save_file(
+            {key: value.contiguous() for key, value in tensors.items()}, OUT / f"{name}.safetensors", metadata=metadata
+        )
         size = (OUT / f"{name}.safetensors").stat().st_size
-        whole += size
+        total += size
         print(f"{name:34} {size / 1e3:7.0f} kB")
-    print(f"{whole / 1e6:.2f} MB")
-    large = OUT.with_name("published_full_size")
-    large.mkdir(exist_ok=True)
+    print(f"{total / 1e6:.2f} MB")
+    full_size_folder = OUT.with_name("published_full_size")
+    full_size_folder.mkdir(exist_ok=True)
     for name in FULL_SIZE:
         for file in (f"{name}.safetensors", f"{name.replace('probe', 'probe_fingerprints')}.json"):
-            (large / file).write_bytes((folder / file).read_bytes())
+            (full_size_folder / file).write_bytes((folder / file).read_bytes())
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Nods, blinks and smiles: found, counted, shown and compared."""
+"""How somebody listens: nods, blinks and smiles in a clip, their statistics, and the card that shows them."""

@@ -1,7 +1,7 @@
-"""Nods, blinks, smiles and brow movements in a clip, found as in the statistics the simulator is calibrated by.
+"""Nods, blinks, smiles and brow movements in a clip, detected as in the statistics behind the simulator.
 
-Thresholds are those of docs/method.md 15.12, so that shapes can be compared with its ranges. One
-difference: a stroke's time is its 10 to 90 % time / 0.8, because a plateau before or after it has no edge of its own.
+Thresholds are those of docs/method.md 15.12, so that the events can be compared with its ranges. One difference: a
+stroke's time is its 10 to 90 % time / 0.8, because a plateau before or after it has no edge of its own.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ STROKE_DEGREES = 1.5
 STROKE_SECONDS = (0.06, 0.6)
 STROKE_GAP = 0.3  # seconds between strokes of one burst
 BLINK_PROMINENCE = 0.2
-HUMP = 0.08  # of a blendshape
+LEAST_RISE = 0.08  # of a blendshape, 0 … 1
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Blinks:
 
 
 @dataclass(frozen=True)
-class Humps:
+class BlendshapeRises:
     """Rises and falls of a blendshape, one entry each."""
 
     start: np.ndarray  # (n,) seconds, where 10 % of the rise is reached
@@ -55,7 +55,7 @@ class Humps:
 @njit(cache=True)
 def _turning_points(x: np.ndarray, threshold: float) -> np.ndarray:
     """Indices of the alternating extremes of x between which it moves by at least `threshold`."""
-    found = np.empty(len(x), np.int64)
+    turning_points = np.empty(len(x), np.int64)
     count, low, high, direction = 0, 0, 0, 0
     for i in range(1, len(x)):
         if direction >= 0 and x[i] > x[high]:
@@ -63,14 +63,14 @@ def _turning_points(x: np.ndarray, threshold: float) -> np.ndarray:
         if direction <= 0 and x[i] < x[low]:
             low = i
         if direction >= 0 and x[high] - x[i] >= threshold:
-            found[count], count = high, count + 1
+            turning_points[count], count = high, count + 1
             direction, low = -1, i
         elif direction <= 0 and x[i] - x[low] >= threshold:
-            found[count], count = low, count + 1
+            turning_points[count], count = low, count + 1
             direction, high = 1, i
     if direction != 0:
-        found[count], count = (high if direction > 0 else low), count + 1
-    return found[:count]
+        turning_points[count], count = (high if direction > 0 else low), count + 1
+    return turning_points[:count]
 
 
 def _edges(x: np.ndarray, a: int, b: int) -> tuple[int, int]:
@@ -91,8 +91,8 @@ def nods(clip: np.ndarray) -> Nods:
         first, last = _edges(pitch, a, b)
         seconds = max(last - first, 1) / FPS / 0.8
         size = abs(pitch[b] - pitch[a])
-        aside = np.ptp(angles[first : last + 1, 1:], axis=0).max()
-        if STROKE_SECONDS[0] <= seconds <= STROKE_SECONDS[1] and size > aside:
+        other_axes = np.ptp(angles[first : last + 1, 1:], axis=0).max()
+        if STROKE_SECONDS[0] <= seconds <= STROKE_SECONDS[1] and size > other_axes:
             strokes.append((first, last, size))
     bursts: list[list[tuple]] = []
     for stroke in strokes:
@@ -111,16 +111,16 @@ def nods(clip: np.ndarray) -> Nods:
 def blinks(clip: np.ndarray) -> Blinks:
     """Blinks in a clip (frames, 58): peaks of both lids' mean."""
     lids = np.pad(_both(clip, "eyeBlink"), 1, mode="edge")
-    at, found = find_peaks(lids, prominence=BLINK_PROMINENCE)
-    if not len(at):
+    peaks, properties = find_peaks(lids, prominence=BLINK_PROMINENCE)
+    if not len(peaks):
         return Blinks(*np.zeros((5, 0)))
-    given = (found["prominences"], found["left_bases"], found["right_bases"])
-    half, top, foot = (peak_widths(lids, at, level, given) for level in (0.5, 0.1, 0.9))
-    rows = (at - 1, lids[at] * FPS, half[0], top[2] - foot[2], foot[3] - top[3])
+    prominences = (properties["prominences"], properties["left_bases"], properties["right_bases"])
+    half, top, foot = (peak_widths(lids, peaks, level, prominences) for level in (0.5, 0.1, 0.9))
+    rows = (peaks - 1, lids[peaks] * FPS, half[0], top[2] - foot[2], foot[3] - top[3])
     return Blinks(*(np.asarray(row) / FPS for row in rows))
 
 
-def humps(clip: np.ndarray, name: str, threshold: float = HUMP) -> Humps:
+def blendshape_rises(clip: np.ndarray, name: str, threshold: float = LEAST_RISE) -> BlendshapeRises:
     """Rises by at least `threshold` of a blendshape (or of the mean of its left and right) that fall again."""
     x = np.ascontiguousarray(savgol_filter(_both(clip, name), SMOOTHING, 2))
     turns = _turning_points(x, threshold)
@@ -130,12 +130,12 @@ def humps(clip: np.ndarray, name: str, threshold: float = HUMP) -> Humps:
             first, top = _edges(x, a, b)
             _, last = _edges(x, b, c)
             rows.append((first / FPS, x[b] - x[a], (top - first) / FPS, (last - first) / FPS))
-    return Humps(*np.array(rows, np.float64).reshape(-1, 4).T)
+    return BlendshapeRises(*np.array(rows, np.float64).reshape(-1, 4).T)
 
 
-def smiles(clip: np.ndarray) -> Humps:
+def smiles(clip: np.ndarray) -> BlendshapeRises:
     """Smiles in a clip (frames, 58)."""
-    return humps(clip, "mouthSmile")
+    return blendshape_rises(clip, "mouthSmile")
 
 
 def _both(clip: np.ndarray, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What identifies a person in a clip."""
+"""A person's signature: numbers of a clip by which a classifier can recognise them."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ _LEVEL_FLOOR, _ANGLE_FLOOR, _SPEED_FLOOR = 0.02, 0.5, 0.15  # below these, movem
 
 
 def level_count(columns: Sequence[int]) -> int:
-    """How many of a signature's numbers are levels: the face's mean and the head's rest. Those after are movement."""
+    """How many of a signature's first numbers are levels: the face's mean and the head's rest. The rest is movement."""
     return len(columns) + 3
 
 
 def signature(clip: np.ndarray, columns: Sequence[int]) -> np.ndarray:
-    """What a classifier may tell a person by: levels, restlessness and events of a clip (frames, 58).
+    """Levels, amounts of movement and events of a clip (frames, 58), as one vector (N,).
 
     `columns`: the expressions that count.
 
-    Amounts of movement have a floor above a tracker's noise: a person shall be known by what can be seen.
+    Amounts of movement have a floor above a tracker's noise: a person shall be recognised by what can be seen.
     """
     clip = clip.astype(np.float64)
     faces, angles = clip[:, columns], np.degrees(clip[:, ROTATION])
     nods, blinks, smiles = events.nods(clip), events.blinks(clip), events.smiles(clip)
-    brows, frowns = events.humps(clip, "browInnerUp"), events.humps(clip, "browDown")
+    brows, frowns = events.blendshape_rises(clip, "browInnerUp"), events.blendshape_rises(clip, "browDown")
     minutes = len(clip) / FPS / 60
     rates = [np.log(len(x) / minutes + 1.0) for x in (nods.start, blinks.time, smiles.start, brows.start, frowns.start)]
-    sizes = [np.log(x.mean()) if len(x) else np.log(usual) for x, usual in (
+    sizes = [np.log(x.mean()) if len(x) else np.log(default) for x, default in (
         (nods.size, 4.3), (nods.frequency, 2.3), (smiles.size, 0.3), (brows.size, 0.25), (frowns.size, 0.2),
     )]  # fmt: skip
     return np.concatenate([

@@ -1,4 +1,4 @@
-"""Eight habits of a listener that can be counted in clips: styles are moved to them, the weights are judged by them.
+"""Eight measures of a listener's behaviour in clips: styles are calibrated and weights are judged by them.
 
 The card that a visitor sees is perfrdiff.behaviour.card; this is for comparing persons.
 """
@@ -11,15 +11,15 @@ import numpy as np
 from perfrdiff.behaviour import events
 from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
 
-QUANTITIES = (
+COUNT_NAMES = (
     "minutes", "nods", "strokes", "degrees", "blinks", "smile", "brows", "pitch", "yaw", "tilt",
 )  # fmt: skip
-"""What is counted in a clip: numbers of nod bursts, strokes (degrees: their sizes summed) and blinks; mean levels of
+"""The numbers of a clip: its length; nod bursts, strokes (degrees: their sizes summed) and blinks; mean levels of
 the smile and of the brows' raising and lowering; median head angles in degrees."""
 
 
-def quantities(clip: np.ndarray) -> np.ndarray:
-    """The `QUANTITIES` of a clip (frames, 58)."""
+def count_behaviour(clip: np.ndarray) -> np.ndarray:
+    """The numbers (Q,) of a clip (frames, 58), in the order of `COUNT_NAMES`."""
     nods = events.nods(clip)
     level = clip.astype(np.float64).mean(axis=0)
     smile = (level[CHANNEL["mouthSmileLeft"]] + level[CHANNEL["mouthSmileRight"]]) / 2
@@ -32,58 +32,60 @@ def quantities(clip: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _of(counted: np.ndarray, name: str) -> np.ndarray:
-    return counted[..., QUANTITIES.index(name)]
+def _column(counts: np.ndarray, name: str) -> np.ndarray:
+    return counts[..., COUNT_NAMES.index(name)]
 
 
-def _per_minute(counted: np.ndarray, name: str) -> np.ndarray:
-    return _of(counted, name).sum(-1) / _of(counted, "minutes").sum(-1)
+def _per_minute(counts: np.ndarray, name: str) -> np.ndarray:
+    return _column(counts, name).sum(-1) / _column(counts, "minutes").sum(-1)
 
 
-def _nod_size(counted: np.ndarray) -> np.ndarray:
-    strokes = _of(counted, "strokes").sum(-1)
+def _nod_size(counts: np.ndarray) -> np.ndarray:
+    strokes = _column(counts, "strokes").sum(-1)
     size = np.full(strokes.shape, np.nan)
-    np.divide(_of(counted, "degrees").sum(-1), strokes, out=size, where=strokes > 0)
+    np.divide(_column(counts, "degrees").sum(-1), strokes, out=size, where=strokes > 0)
     return size
 
 
 def _mean(name: str) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda counted: _of(counted, name).mean(-1)
+    return lambda counts: _column(counts, name).mean(-1)
 
 
 @dataclass(frozen=True)
-class Habit:
-    """How a habit is read from what was counted in a person's clips, (…, clips, quantities) -> (…)."""
+class BehaviourMeasure:
+    """A number that describes how a person listens."""
 
-    read: Callable[[np.ndarray], np.ndarray]
-    vector: str | None  # the simulator's own number for it, where there is one: a field of Habits
-    even: Callable[[np.ndarray], np.ndarray] = np.asarray  # brings its spread over persons near to a normal one
+    from_counts: Callable[[np.ndarray], np.ndarray]  # (…, clips, Q) of count_behaviour -> (…)
+    simulator_field: str | None  # the field of the simulator's ListenerHabits with the true number, where there is one
+    normalise: Callable[[np.ndarray], np.ndarray] = np.asarray  # brings its spread over persons near to a normal one
 
 
-HABITS = {
-    "nod rate": Habit(lambda c: _per_minute(c, "nods"), "nod_rate", lambda x: np.log(x + 1.0)),
-    "nod size": Habit(_nod_size, "nod_size", np.log),
-    "smile level": Habit(_mean("smile"), None, np.sqrt),
-    "blink rate": Habit(lambda c: _per_minute(c, "blinks"), "blink_rate", np.sqrt),
-    "rest pitch": Habit(_mean("pitch"), "rest_pitch"),
-    "rest yaw": Habit(_mean("yaw"), "rest_yaw"),
-    "rest tilt": Habit(_mean("tilt"), "rest_roll"),
-    "brow activity": Habit(_mean("brows"), None, np.sqrt),
+BEHAVIOUR_MEASURES = {
+    "nod rate": BehaviourMeasure(lambda c: _per_minute(c, "nods"), "nod_rate", lambda x: np.log(x + 1.0)),
+    "nod size": BehaviourMeasure(_nod_size, "nod_size", np.log),
+    "smile level": BehaviourMeasure(_mean("smile"), None, np.sqrt),
+    "blink rate": BehaviourMeasure(lambda c: _per_minute(c, "blinks"), "blink_rate", np.sqrt),
+    "rest pitch": BehaviourMeasure(_mean("pitch"), "rest_pitch"),
+    "rest yaw": BehaviourMeasure(_mean("yaw"), "rest_yaw"),
+    "rest tilt": BehaviourMeasure(_mean("tilt"), "rest_roll"),
+    "brow activity": BehaviourMeasure(_mean("brows"), None, np.sqrt),
 }
 
 
-def habits_of(clips: np.ndarray) -> np.ndarray:
-    """Habits (H,) counted in clips (K, frames, 58) together, on their even scale; not a number: no nod, so no size."""
-    counted = np.stack([quantities(clip) for clip in clips])[None]
-    return np.array([float(habit.even(habit.read(counted))[0]) for habit in HABITS.values()])
+def measure_clips(clips: np.ndarray) -> np.ndarray:
+    """Measures (H,), normalised, of clips (K, frames, 58) together; the nod size is NaN where nobody nods."""
+    counts = np.stack([count_behaviour(clip) for clip in clips])[None]
+    measures = BEHAVIOUR_MEASURES.values()
+    return np.array([float(measure.normalise(measure.from_counts(counts))[0]) for measure in measures])
 
 
-def read_habits(counted: np.ndarray) -> np.ndarray:
-    """Habits (persons, habits) from (persons, clips, quantities), on the scale in which they are compared.
+def measures_from_counts(counts: np.ndarray) -> np.ndarray:
+    """Measures (persons, H), normalised, from counts (persons, clips, Q) of `count_behaviour`.
 
-    A person who never nods in these clips tells nothing of the size of nods: the other persons' mean stands in.
+    A person who never nods in these clips has no nod size: the other persons' mean stands in.
     """
-    out = np.stack([habit.even(habit.read(counted)) for habit in HABITS.values()], axis=-1)
-    unknown = np.isnan(out)
-    means = np.array([column[~np.isnan(column)].mean() if np.isfinite(column).any() else 0.0 for column in out.T])
-    return np.where(unknown, means, out)
+    measures = BEHAVIOUR_MEASURES.values()
+    values = np.stack([measure.normalise(measure.from_counts(counts)) for measure in measures], axis=-1)
+    missing = np.isnan(values)
+    means = np.array([column[~np.isnan(column)].mean() if np.isfinite(column).any() else 0.0 for column in values.T])
+    return np.where(missing, means, values)

@@ -1,4 +1,4 @@
-"""`python -m perfrdiff evaluate`: what weights are worth, on simulated dyads or on a data set."""
+"""`perfrdiff evaluate`: what weights are worth, on simulated dyads or on a data set."""
 
 import argparse
 import json
@@ -11,13 +11,18 @@ from perfrdiff.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `python -m perfrdiff evaluate`."""
-    ways = parser.add_subparsers(title="what to evaluate on", metavar="WHAT", required=True)
-    _add_demo(ways)
-    _add_data(ways)
+    """The commands `demo` and `data` of `perfrdiff evaluate`, with their options."""
+    commands = parser.add_subparsers(title="what to evaluate on", metavar="WHAT", required=True)
+    _add_demo(commands)
+    _add_data(commands)
 
 
-def _shared(command: argparse.ArgumentParser) -> None:
+def run(options: argparse.Namespace) -> int:
+    """Evaluate on simulated dyads or on a data set, print the table, write the files."""
+    return options.evaluate(options)
+
+
+def _add_common_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--weights", default="demo", metavar="NAME", help="name or path of the weights (default: demo)"
     )
@@ -27,16 +32,16 @@ def _shared(command: argparse.ArgumentParser) -> None:
     command.add_argument("--guidance", type=float, metavar="X", help="guidance scale (default: that of the weights)")
 
 
-def _add_demo(ways) -> None:
-    command = ways.add_parser(
+def _add_demo(commands) -> None:
+    command = commands.add_parser(
         "demo",
         help="simulated dyads with known truth",
         description="Measure on held-out simulated dyads whether the reactions listen, differ, are somebody and are "
         "plausible, with 95 %% bootstrap intervals over persons. For a quick look: --persons 16 --samples 2 "
         "--speakers 1 --no-long-style.",
     )
-    command.set_defaults(run=run_demo)
-    _shared(command)
+    command.set_defaults(evaluate=_evaluate_demo)
+    _add_common_options(command)
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     command.add_argument("--persons", type=int, default=200, metavar="N", help="held-out persons (default: 200)")
     command.add_argument("--speakers", type=int, default=3, metavar="N", help="speakers per person (default: 3)")
@@ -60,46 +65,47 @@ def _add_demo(ways) -> None:
     )
 
 
-def run_demo(options: argparse.Namespace) -> int:
-    """Measure, print the table, write the files."""
-    from perfrdiff.evaluation import behaviour, demo, plots  # torch takes seconds to import: not before --help
-    from perfrdiff.evaluation.dyads import Setting
-    from perfrdiff.training.progress import shown
+def _evaluate_demo(options: argparse.Namespace) -> int:
+    from perfrdiff.evaluation import demo, plots, report  # torch takes seconds to import: not before --help
+    from perfrdiff.evaluation.dyads import EvaluationSettings
+    from perfrdiff.training.progress import progress_bar_callback
 
-    given = {field.name: getattr(options, field.name) for field in fields(Setting) if hasattr(options, field.name)}
-    setting = Setting(**given)
+    names = [field.name for field in fields(EvaluationSettings) if hasattr(options, field.name)]
+    settings = EvaluationSettings(**{name: getattr(options, name) for name in names})
     out = _folder(options.out)
     if options.workers < 1:
         raise InputError(f"--workers is {options.workers}; at least 1 is needed.")
     table = demo.measure(
-        options.weights, setting, device=options.device, workers=options.workers, keep=options.keep,
-        progress=shown("persons"),
+        options.weights, settings, device=options.device, workers=options.workers, keep=options.keep,
+        progress=progress_bar_callback("persons"),
     )  # fmt: skip
     if options.real is not None:
         from perfrdiff.evaluation import real
 
         table += real.measure(options.weights, options.real, device=options.device, samples=options.samples)
-    text = behaviour.markdown(table)
-    print(f"Weights {options.weights}, {setting.persons} persons, {setting.speakers} speakers each, {setting.samples} "
-          f"samples of {setting.seconds:g} s.\n\n{text}")  # fmt: skip
+    text = report.markdown(table)
+    print(
+        f"Weights {options.weights}, {settings.persons} persons, {settings.speakers} speakers each, "
+        f"{settings.samples} samples of {settings.seconds:g} s.\n\n{text}"
+    )
     if out is not None:
         (out / "behaviour.md").write_text(text + "\n", encoding="utf-8")
-        (out / "behaviour.json").write_text(_json(behaviour.as_json(table)) + "\n", encoding="utf-8")
+        (out / "behaviour.json").write_text(_json(report.as_json(table)) + "\n", encoding="utf-8")
         plots.habits(table, out / "habits.png")
     return 0
 
 
-def _json(found: object) -> str:
+def _json(values: object) -> str:
     """Indented JSON, with null for what is not a number."""
 
     def clean(value):
         if isinstance(value, dict):
-            return {key: clean(part) for key, part in value.items()}
+            return {key: clean(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [clean(part) for part in value]
+            return [clean(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    return json.dumps(clean(found), indent=1)
+    return json.dumps(clean(values), indent=1)
 
 
 def _folder(path: Path | None) -> Path | None:
@@ -111,15 +117,15 @@ def _folder(path: Path | None) -> Path | None:
     return path
 
 
-def _add_data(ways) -> None:
-    command = ways.add_parser(
+def _add_data(commands) -> None:
+    command = commands.add_parser(
         "data",
         help="a data set in the layout of REACT 2024",
-        description="All metrics of the challenge, as published and sound, with baselines, on one split of REACT 2024 "
-        "or of a folder that 'simulate' wrote.",
+        description="All metrics of the challenge, as published and corrected, with baselines, on one split of REACT "
+        "2024 or of a folder that 'simulate' wrote.",
     )
-    command.set_defaults(run=run_data)
-    _shared(command)
+    command.set_defaults(evaluate=_evaluate_data)
+    _add_common_options(command)
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="REACT 2024's 'data' folder")
     command.add_argument("--split", choices=("train", "val", "test"), default="test")
     command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions per clip (default: 10)")
@@ -133,13 +139,12 @@ def _add_data(ways) -> None:
     pictures.add_argument("--inception", type=Path, metavar="FILE", help="the feature network as TorchScript")
 
 
-def run_data(options: argparse.Namespace) -> int:
-    """Score a split, print the tables, write the files."""
-    from dataclasses import asdict, replace
+def _evaluate_data(options: argparse.Namespace) -> int:
+    from dataclasses import replace
 
     from perfrdiff.evaluation import dataset, plots, realism
     from perfrdiff.reactor import Reactor
-    from perfrdiff.training.progress import shown
+    from perfrdiff.training.progress import progress_bar_callback
 
     pictures = (options.inception, options.rendered, options.real)
     methods = options.methods or dataset.METHODS
@@ -148,20 +153,20 @@ def run_data(options: argparse.Namespace) -> int:
     if any(pictures) and dataset.METHODS[0] not in methods:
         raise InputError(f"FRRea is that of the method '{dataset.METHODS[0]}', which --methods leaves out.")
     out = _folder(options.out)
-    found = realism.realism(*pictures, options.device) if all(pictures) else None
+    frrea = realism.realism(*pictures, options.device) if all(pictures) else None
     reactor = Reactor.load(options.weights, options.device)
-    report = dataset.evaluate(
-        reactor, options.data, options.split, samples=options.samples, personal=options.personal, limit=options.limit,
-        methods=methods, steps=options.steps, guidance=options.guidance, seed=options.seed,
-        progress=shown("clips"),
+    settings = dataset.ScoreSettings(
+        options.split, samples=options.samples, personal=options.personal, limit=options.limit, methods=methods,
+        steps=options.steps, guidance=options.guidance, seed=options.seed,
     )  # fmt: skip
-    if found is not None:
-        lines = [replace(line, frrea=found) if line.method == "this listener" else line for line in report.lines]
+    report = dataset.evaluate(reactor, options.data, settings, progress_bar_callback("clips"))
+    if frrea is not None:
+        lines = [replace(line, frrea=frrea) if line.method == "this listener" else line for line in report.lines]
         report = replace(report, lines=tuple(lines))
     text = dataset.markdown(report)
     print(text)
     if out is not None:
         (out / "metrics.md").write_text(text + "\n", encoding="utf-8")
-        (out / "metrics.json").write_text(_json(asdict(report)) + "\n", encoding="utf-8")
+        (out / "metrics.json").write_text(_json(dataset.as_json(report)) + "\n", encoding="utf-8")
         plots.scores(report, out / "metrics.png")
     return 0

@@ -15,7 +15,7 @@ def add_commands(commands) -> None:
     command = commands.add_parser(
         "features",
         help="read a video into a file of numbers",
-        description="Write the 58 coefficients, 25 affect attributes, 78 MFCCs and the quality of every frame of a "
+        description="Write the 58 coefficients, 25 facial attributes, 78 MFCCs and the quality of every frame of a "
         "video (or of a Live Link Face or OpenFace table). 'react' takes the file in place of the video.",
     )
     _add_video(command)
@@ -35,6 +35,7 @@ def add_commands(commands) -> None:
     )
     command.add_argument(
         "--affect-network",
+        dest="attribute_network",
         type=Path,
         metavar="FILE.onnx",
         help="reads valence, arousal and expressions in place of the rules (perfrdiff/features/attribute_network.py "
@@ -45,7 +46,7 @@ def add_commands(commands) -> None:
     command = commands.add_parser(
         "people", help="number the people of a video", description="Write a picture with a number at each face."
     )
-    _add_video(command, person=False)
+    _add_video(command, face_number=False)
     command.add_argument("--out", type=Path, required=True, metavar="PICTURE", help="for example people.png")
     command.set_defaults(run=_people)
 
@@ -58,9 +59,9 @@ def add_commands(commands) -> None:
     command.set_defaults(run=_habits)
 
 
-def _add_video(command: argparse.ArgumentParser, person: bool = True) -> None:
+def _add_video(command: argparse.ArgumentParser, face_number: bool = True) -> None:
     command.add_argument("video", type=Path, metavar="VIDEO", help="a video of 1 to 120 seconds")
-    if person:
+    if face_number:
         command.add_argument(
             "--person", type=int, metavar="N", help="whom to follow, as 'people' numbers them (default: the largest)"
         )
@@ -74,20 +75,21 @@ def _features(options: argparse.Namespace) -> int:
 
     if options.layout == "table" and options.out.suffix not in (".npz", ".csv"):
         raise InputError(f"{options.out.name} ends in neither .npz nor .csv; name the features file with one of them.")
-    speaker = read_speaker(options.video, person=options.person, affect_network=options.affect_network)
+    speaker = read_speaker(options.video, face_number=options.person, attribute_network=options.attribute_network)
     coefficients = speaker.coefficients
     if options.match_react:
         coefficients = matched_to_react(coefficients)
-    table = FeatureTable(coefficients, speaker.affect, speaker.audio, speaker.quality, speaker.sound is not None)
+    has_audio = speaker.waveform is not None
+    table = FeatureTable(coefficients, speaker.attributes, speaker.audio, speaker.quality, has_audio)
     if options.layout == "react2024":
-        written = write_react_layout(options.out, options.video.stem, table, speaker.sound)
+        paths = write_react_layout(options.out, options.video.stem, table, speaker.waveform)
     else:
         write_table(options.out, table)
-        written = [options.out]
+        paths = [options.out]
     for note in speaker.notes:
         print(f"Note: {note}")
     shares = [f"{(speaker.quality == index).mean():.0%} {name}" for index, name in enumerate(QUALITIES)]
-    print(f"{len(coefficients)} frames ({', '.join(shares)}): {', '.join(str(path) for path in written)}")
+    print(f"{len(coefficients)} frames ({', '.join(shares)}): {', '.join(str(path) for path in paths)}")
     return 0
 
 
@@ -102,7 +104,7 @@ def _people(options: argparse.Namespace) -> int:
 def _habits(options: argparse.Namespace) -> int:
     from perfrdiff.features.clip import read_listener
 
-    listener = read_listener(options.video, person=options.person)
+    listener = read_listener(options.video, face_number=options.person)
     if listener.habits is None:
         raise InputError(f"{options.video.name} is a photo; habits need a video.")
     for note in listener.notes:

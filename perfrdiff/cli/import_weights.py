@@ -1,4 +1,4 @@
-"""The paper's own weights, made usable: the command `python -m perfrdiff import-weights PATH`."""
+"""The paper's own weights, made usable: the command `perfrdiff import-weights PATH`."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `python -m perfrdiff import-weights`."""
+    """The options of `perfrdiff import-weights`."""
     parser.add_argument("path", type=Path, metavar="PATH", help="the authors' 'checkpoints' folder, or its zip")
     parser.add_argument(
         "--external", type=Path, metavar="DIR", help="the authors' 'external' folder, for FaceVerse/mean_face.npy"
@@ -15,9 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace weights imported before")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Import, and say what was made and how to use it."""
-
+def run(options: argparse.Namespace) -> int:
+    """Import, and print which weights were written and how to use them."""
     from perfrdiff import checkpoints  # torch takes seconds to import: not before --help
     from perfrdiff.published.weights.convert import import_weights
 
@@ -25,15 +24,15 @@ def run(arguments: argparse.Namespace) -> int:
         if sys.stdout.isatty():
             print(f"\r\033[K{share:4.0%}  {stage}", end="\n" if share >= 1 else "", flush=True)
 
-    made = import_weights(
-        arguments.path,
-        arguments.out or checkpoints.FOLDER,
-        arguments.external,
-        overwrite=arguments.overwrite,
+    imported = import_weights(
+        options.path,
+        options.out or checkpoints.FOLDER,
+        options.external,
+        overwrite=options.overwrite,
         progress=show,
     )
-    for imported in made:
-        print(f"{imported.path} ({imported.path.stat().st_size / 1e9:.2f} GB): use it with --weights {imported.name}")
-        for note in imported.notes:
+    for weights in imported:
+        print(f"{weights.path} ({weights.path.stat().st_size / 1e9:.2f} GB): use it with --weights {weights.name}")
+        for note in weights.notes:
             print(note)
     return 0

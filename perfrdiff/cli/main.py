@@ -1,4 +1,4 @@
-"""The shell's door: python -m perfrdiff COMMAND. Every command is a function of the library and nothing else."""
+"""`perfrdiff COMMAND`: every command is a function of the library and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from page import server
 from perfrdiff import __version__
-from perfrdiff.cli import config, conformance, data, download, features, import_weights
+from perfrdiff.cli import config, conformance, download, features, import_weights, neighbours, simulate
 from perfrdiff.cli import evaluate as evaluation
 from perfrdiff.cli import react as react_command
 from perfrdiff.cli import train as training
@@ -52,9 +52,9 @@ def _advice(error: ImportError) -> str | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m perfrdiff",
+        prog="perfrdiff",
         description="A video of somebody talking goes in, several videos of one listener reacting come out.",
-        epilog="python -m perfrdiff COMMAND --help explains the options of a command.",
+        epilog="perfrdiff COMMAND --help explains the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"perfrdiff {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_conformance(commands)
     _add_evaluate(commands)
-    _add_data(commands)
+    _add_simulate(commands)
+    _add_neighbours(commands)
     _add_train(commands)
     _add_page(commands)
     return parser
@@ -171,28 +172,33 @@ def _add_evaluate(commands) -> None:
     command = commands.add_parser(
         "evaluate",
         help="measure what weights are worth",
-        description="Measure the reactions that weights make: on simulated dyads with known truth ('demo').",
+        description="Measure the reactions that weights make: on simulated dyads with known truth ('demo') or "
+        "on a data set ('data').",
     )
     evaluation.add_arguments(command)
+    command.set_defaults(run=evaluation.run)
 
 
-def _add_data(commands) -> None:
-    data.add_simulate(
-        commands.add_parser(
-            "simulate",
-            help="write simulated conversations in the layout of REACT 2024",
-            description="Write simulated conversations in the layout of the REACT 2024 data set, for 'train' and "
-            "'evaluate'.",
-        )
+def _add_simulate(commands) -> None:
+    command = commands.add_parser(
+        "simulate",
+        help="write simulated conversations in the layout of REACT 2024",
+        description="Write simulated conversations in the layout of the REACT 2024 data set, for 'train' and "
+        "'evaluate'.",
     )
-    data.add_neighbours(
-        commands.add_parser(
-            "neighbours",
-            help="build a data set's matrices of appropriate reactions",
-            description="Build the neighbour matrices of a data set in the layout of REACT 2024, generic and "
-            "person-specific: entries whose speakers behave alike.",
-        )
+    simulate.add_arguments(command)
+    command.set_defaults(run=simulate.run)
+
+
+def _add_neighbours(commands) -> None:
+    command = commands.add_parser(
+        "neighbours",
+        help="build a data set's matrices of appropriate reactions",
+        description="Build the neighbour matrices of a data set in the layout of REACT 2024, generic and "
+        "person-specific: entries whose speakers behave alike.",
     )
+    neighbours.add_arguments(command)
+    command.set_defaults(run=neighbours.run)
 
 
 def _add_train(commands) -> None:
@@ -203,6 +209,7 @@ def _add_train(commands) -> None:
         "stages together. Several processes: accelerate launch --multi_gpu -m perfrdiff train … A killed run goes on.",
     )
     training.add_arguments(command)
+    command.set_defaults(run=training.run)
 
 
 def _add_page(commands) -> None:

@@ -1,4 +1,4 @@
-"""The shell's command `react`: its options are the fields of `ReactRequest`, with their defaults, ranges and words."""
+"""`perfrdiff react`: its options are the fields of `ReactRequest`, with their defaults, ranges and words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def option(name: str) -> str:
 
 
 def current_names(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `react` with options of earlier versions under their present names, told on stderr."""
+    """The arguments of `react` with former options under their present names; a line on stderr says so for each."""
     renamed = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -42,9 +42,9 @@ def current_names(arguments: Sequence[str]) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the reactions, telling on stdout what is done and what came out."""
-    given = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
-    request = ReactRequest(**given)
+    """Make the reactions; prints the stages, the notes and where the files are."""
+    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    request = ReactRequest(**settings)
     from perfrdiff.pipeline import run as pipeline
 
     result = pipeline.react(request, None if options.quiet else ProgressLines().show)
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add_option(group: argparse._ArgumentGroup, name: str, setting: Setting) -> None:
-    """Values stay text here: `ReactRequest` converts and checks them, in the same words for every door."""
+    """Values stay text here: `ReactRequest` converts and checks them, so that shell, page and Python say the same."""
     help_text = f"{setting.help}{_range(setting)}{_default(name)}"
     required = name not in DEFAULTS
     if setting.kind == "flag":

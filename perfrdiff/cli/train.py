@@ -1,14 +1,14 @@
-"""`python -m perfrdiff train`: the stages of the paper, on REACT 2024 or on what 'simulate' wrote."""
+"""`perfrdiff train`: the stages of the paper, on REACT 2024 or on what 'simulate' wrote."""
 
 import argparse
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 
 STAGES = ("autoencoder", "coefficient-autoencoder", "style-encoder", "generator", "weight-editor", "assemble", "all")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `train`."""
+    """The options of `perfrdiff train`."""
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="training folder, the same for all stages"
@@ -36,27 +36,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--clip-length", type=int, metavar="N", help="frames of a clip")
     length.add_argument("--seed", type=int, metavar="N")
 
-    how = parser.add_argument_group("how")
-    how.add_argument("--precision", choices=("no", "bf16", "fp16"), default="no", help="mixed precision (default: no)")
-    how.add_argument("--clip", type=float, metavar="X", help="limit the gradient's norm")
-    how.add_argument("--ema", type=float, default=0.0, metavar="X", help="keep a running average of the weights, .999")
-    how.add_argument(
+    training = parser.add_argument_group("how")
+    training.add_argument(
+        "--precision", choices=("no", "bf16", "fp16"), default="no", help="mixed precision (default: no)"
+    )
+    training.add_argument("--clip", type=float, metavar="X", help="limit the gradient's norm")
+    training.add_argument(
+        "--ema", type=float, default=0.0, metavar="X", help="keep a running average of the weights, .999"
+    )
+    training.add_argument(
         "--rank", type=int, metavar="R", help="weight-editor: low-rank shifts (default: full, as published)"
     )
-    how.add_argument(
+    training.add_argument(
         "--published-dropout", action="store_true", help="weight-editor: dropout of the frozen networks stays on"
     )
-    how.add_argument("--device", choices=("auto", "cpu"), default="auto")
+    training.add_argument("--device", choices=("auto", "cpu"), default="auto")
 
-    keeping = parser.add_argument_group("keeping")
-    keeping.add_argument("--log-every", type=int, default=10, metavar="N", help="steps (default: 10)")
-    keeping.add_argument("--save-every", type=int, metavar="N", help="steps (default: an epoch, at most 500)")
-    keeping.add_argument("--check-every", type=int, metavar="N", help="steps between validations, 0 for none")
-    keeping.add_argument("--restart", action="store_true", help="begin anew instead of taking a run up")
-    keeping.add_argument(
+    states = parser.add_argument_group("keeping")
+    states.add_argument("--log-every", type=int, default=10, metavar="N", help="steps (default: 10)")
+    states.add_argument("--save-every", type=int, metavar="N", help="steps (default: an epoch, at most 500)")
+    states.add_argument("--check-every", type=int, metavar="N", help="steps between validations, 0 for none")
+    states.add_argument("--restart", action="store_true", help="begin anew instead of taking a run up")
+    states.add_argument(
         "--weights", type=Path, metavar="FILE", help="assemble, all: where to (default: OUT/weights.safetensors)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,9 +74,8 @@ def run(options: argparse.Namespace) -> int:
     from perfrdiff.training.paper.run import TrainRequest, train
     from perfrdiff.training.progress import say
 
-    known = {field.name: getattr(options, field.name) for field in fields(TrainRequest) if hasattr(options, field.name)}
-    defaults = {field.name: field.default for field in fields(TrainRequest) if field.default is not MISSING}
-    request = TrainRequest(**defaults | known)
+    names = [field.name for field in fields(TrainRequest) if hasattr(options, field.name)]
+    request = TrainRequest(**{name: getattr(options, name) for name in names})
     try:
         if options.stage == "all":
             path = train_all(request, options.weights, say)

@@ -7,9 +7,9 @@ import numpy as np
 from perfrdiff.behaviour.signature import level_count, signature
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.simulator.conversation import MOVING_COLUMNS, SimulatedSpeaker, simulate_listener, simulate_speaker
-from perfrdiff.data.simulator.habits import Habits, draw_habits
+from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
 from perfrdiff.evaluation.recognition import PersonClassifier
-from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.attributes import facial_attributes
 
 HELD_OUT = 990_000  # first number of every seed here; training seeds begin with small numbers
 POOL, BANK, DYAD = 1, 2, 3  # second number of a seed
@@ -19,7 +19,7 @@ GALLERY = 4  # of the further true clips show the classifier who somebody is
 
 
 @dataclass(frozen=True)
-class Setting:
+class EvaluationSettings:
     """How much is simulated and generated. The same setting gives the same dyads."""
 
     persons: int = 200
@@ -41,7 +41,7 @@ class Setting:
 class Dyad:
     """One held-out person with speakers of their own."""
 
-    habits: Habits
+    habits: ListenerHabits
     speakers: list[SimulatedSpeaker]
     redraws: np.ndarray  # (redraws, frames, 58) reactions of the person to speakers[0]
     truth: np.ndarray  # (truth clips, frames, 58) reactions to other speakers
@@ -51,77 +51,79 @@ class Dyad:
 
 
 @dataclass(frozen=True)
-class World:
+class SharedSimulation:
     """What all dyads share."""
 
-    setting: Setting
+    settings: EvaluationSettings
     pool: list[SimulatedSpeaker]
-    by_all: PersonClassifier
-    by_movement: PersonClassifier
-    bank_speaker: np.ndarray  # (M, frames, 25) attributes
-    bank_listener: np.ndarray  # (M, frames, 25) attributes of one listener each
+    full_classifier: PersonClassifier
+    motion_classifier: PersonClassifier
+    bank_speakers: np.ndarray  # (M, frames, 25) attributes
+    bank_listeners: np.ndarray  # (M, frames, 25) attributes of one listener each
     mean_sequence: np.ndarray  # (frames, 25)
 
 
-def _rng(setting: Setting, *path: int) -> np.random.Generator:
-    return np.random.default_rng([HELD_OUT, setting.seed, *path])
+def _rng(settings: EvaluationSettings, *path: int) -> np.random.Generator:
+    return np.random.default_rng([HELD_OUT, settings.seed, *path])
 
 
-def build_world(setting: Setting) -> World:
+def simulate_shared(settings: EvaluationSettings) -> SharedSimulation:
     """Simulate the shared speakers and the bank of other persons, and fit the classifiers on them."""
-    rng = _rng(setting, POOL)
-    pool = [simulate_speaker(rng, setting.seconds) for _ in range(setting.pool)]
-    rng = _rng(setting, BANK)
-    speakers = [simulate_speaker(rng, setting.seconds) for _ in range(setting.pool)]
-    signatures, of_speaker, of_listener = [], [], []
-    for _ in range(setting.bank_persons):
+    rng = _rng(settings, POOL)
+    pool = [simulate_speaker(rng, settings.seconds) for _ in range(settings.pool)]
+    rng = _rng(settings, BANK)
+    speakers = [simulate_speaker(rng, settings.seconds) for _ in range(settings.pool)]
+    signatures, speaker_attributes, listener_attributes = [], [], []
+    for _ in range(settings.bank_persons):
         habits = draw_habits(rng)
-        chosen = rng.integers(len(speakers), size=setting.bank_clips)
+        chosen = rng.integers(len(speakers), size=settings.bank_clips)
         clips = [simulate_listener(speakers[s], habits, rng) for s in chosen]
         signatures.append([signature(clip, MOVING_COLUMNS) for clip in clips])
-        of_speaker.append(affect_attributes(speakers[chosen[0]].coefficients))
-        of_listener.append(affect_attributes(clips[0]))
-    seen = np.array(signatures)
-    listener = np.stack(of_listener)
-    return World(
-        setting,
+        speaker_attributes.append(facial_attributes(speakers[chosen[0]].coefficients))
+        listener_attributes.append(facial_attributes(clips[0]))
+    bank = np.array(signatures)
+    listener = np.stack(listener_attributes)
+    return SharedSimulation(
+        settings,
         pool,
-        PersonClassifier.fit(seen),
-        PersonClassifier.fit(seen[..., level_count(MOVING_COLUMNS) :]),
-        np.stack(of_speaker),
+        PersonClassifier.fit(bank),
+        PersonClassifier.fit(bank[..., level_count(MOVING_COLUMNS) :]),
+        np.stack(speaker_attributes),
         listener,
         listener.mean(axis=0),
     )
 
 
-def draw_dyad(world: World, index: int) -> Dyad:
+def draw_dyad(shared: SharedSimulation, index: int) -> Dyad:
     """Held-out person number `index`; always the same one, whatever else is asked for."""
-    setting = world.setting
-    rng = _rng(setting, DYAD, index)
+    settings = shared.settings
+    rng = _rng(settings, DYAD, index)
     habits = draw_habits(rng)
-    style = simulate_listener(simulate_speaker(rng, setting.seconds), habits, rng)
-    chosen = rng.permutation(max(len(world.pool), setting.truth_clips))[: setting.truth_clips] % len(world.pool)
-    truth = np.stack([simulate_listener(world.pool[s], habits, rng) for s in chosen])
-    speakers = [simulate_speaker(rng, setting.seconds) for _ in range(setting.speakers)]
-    redraws = np.stack([simulate_listener(speakers[0], habits, rng) for _ in range(setting.redraws)])
-    if not setting.long_style:
+    style = simulate_listener(simulate_speaker(rng, settings.seconds), habits, rng)
+    chosen = rng.permutation(max(len(shared.pool), settings.truth_clips))[: settings.truth_clips] % len(shared.pool)
+    truth = np.stack([simulate_listener(shared.pool[s], habits, rng) for s in chosen])
+    speakers = [simulate_speaker(rng, settings.seconds) for _ in range(settings.speakers)]
+    redraws = np.stack([simulate_listener(speakers[0], habits, rng) for _ in range(settings.redraws)])
+    if not settings.long_style:
         return Dyad(habits, speakers, redraws, truth, style)
-    rng = _rng(setting, DYAD, index, 1)
+    rng = _rng(settings, DYAD, index, 1)
     long_speaker = simulate_speaker(rng, LONG_SECONDS)
     return Dyad(habits, speakers, redraws, truth, style, simulate_listener(long_speaker, habits, rng), long_speaker)
 
 
-def style_of_person(world: World, index: int) -> np.ndarray:
+def style_of_person(shared: SharedSimulation, index: int) -> np.ndarray:
     """The 30-second style clip of a held-out person, without simulating the rest of the dyad."""
-    rng = _rng(world.setting, DYAD, index)
+    rng = _rng(shared.settings, DYAD, index)
     habits = draw_habits(rng)
-    return simulate_listener(simulate_speaker(rng, world.setting.seconds), habits, rng)
+    return simulate_listener(simulate_speaker(rng, shared.settings.seconds), habits, rng)
 
 
-def after(speaker: SimulatedSpeaker, kinds: tuple[str, ...], begin: float, end: float, frames: int) -> np.ndarray:
+def after_events(
+    speaker: SimulatedSpeaker, kinds: tuple[str, ...], begin: float, end: float, frames: int
+) -> np.ndarray:
     """(frames,) bool: `begin` to `end` seconds after an event of one of these kinds."""
-    near = np.zeros(frames, bool)
+    inside = np.zeros(frames, bool)
     for event in speaker.events:
         if event.kind in kinds:
-            near[max(round((event.time + begin) * FPS), 0) : max(round((event.time + end) * FPS), 0)] = True
-    return near
+            inside[max(round((event.time + begin) * FPS), 0) : max(round((event.time + end) * FPS), 0)] = True
+    return inside

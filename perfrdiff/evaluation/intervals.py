@@ -30,20 +30,20 @@ def estimate(statistic: Callable[[np.ndarray], float], units: int, seed: int = 0
 
     Resamples in which the statistic is undefined (a rate of nothing) are left out.
     """
-    everybody = np.arange(units)
-    value = float(statistic(everybody))
+    all_units = np.arange(units)
+    value = float(statistic(all_units))
     if units < 2:
         return Estimate(value, value, value)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # scipy's own interval is not taken
-        drawn = bootstrap(
-            (everybody,), statistic, n_resamples=RESAMPLES, vectorized=False, method="percentile",
+        resampled = bootstrap(
+            (all_units,), statistic, n_resamples=RESAMPLES, vectorized=False, method="percentile",
             rng=np.random.default_rng(seed),
         ).bootstrap_distribution  # fmt: skip
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+    resampled = resampled[np.isfinite(resampled)]
+    if not len(resampled):
         return Estimate(value, float("nan"), float("nan"))
-    low, high = np.percentile(drawn, (2.5, 97.5))
+    low, high = np.percentile(resampled, (2.5, 97.5))
     return Estimate(value, float(low), float(high))
 
 
@@ -62,11 +62,11 @@ def ratio(above: np.ndarray, below: np.ndarray) -> Estimate:
 def rate_ratio(inside: np.ndarray, outside: np.ndarray) -> Estimate:
     """Rate inside by rate outside: (n, 2) of counts and times each."""
 
-    def of(i):
+    def ratio_of_rates(i):
         a, b = inside[i].sum(axis=0), outside[i].sum(axis=0)
         return _divided(_divided(a[0], a[1]), _divided(b[0], b[1]))
 
-    return estimate(of, len(inside))
+    return estimate(ratio_of_rates, len(inside))
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> Estimate:

@@ -9,24 +9,24 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from perfrdiff.evaluation.behaviour import Row
 from perfrdiff.evaluation.dataset import BETTER, Report
+from perfrdiff.evaluation.report import Row
 
 COLOURS = {"this listener": "tab:blue", "generic": "lightsteelblue", "ground truth": "dimgray"}
 
 
 def habits(table: Sequence[Row], path: Path) -> None:
-    """Bars with intervals: how well each habit of the listener is found in the reactions, and directly."""
-    rows = [row for row in table if row.section == "somebody" and "correlation with the true habit" in row.what]
+    """Bars with intervals: how well each habit of the listener shows in the reactions, and in the style clip itself."""
+    rows = [row for row in table if row.section == "somebody" and "correlation with the true habit" in row.title]
     if not rows:
         return
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2), layout="constrained")
     for i, row in enumerate(rows):
-        for shift, found, colour in ((-0.18, row.found, "tab:blue"), (0.18, row.simulator, "tab:gray")):
-            if found is not None:
-                axes.barh(i + shift, found.value, 0.34, color=colour)
-                axes.plot((found.low, found.high), (i + shift, i + shift), color="black", linewidth=1)
-    axes.set_yticks(range(len(rows)), [row.what.split(":")[0] for row in rows])
+        for offset, estimate, colour in ((-0.18, row.estimate, "tab:blue"), (0.18, row.simulator, "tab:gray")):
+            if estimate is not None:
+                axes.barh(i + offset, estimate.value, 0.34, color=colour)
+                axes.plot((estimate.low, estimate.high), (i + offset, i + offset), color="black", linewidth=1)
+    axes.set_yticks(range(len(rows)), [row.title.split(":")[0] for row in rows])
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("correlation with the true habit\n(blue: reactions, grey: measured on the style clip)")
@@ -35,13 +35,13 @@ def habits(table: Sequence[Row], path: Path) -> None:
 
 
 def scores(report: Report, path: Path) -> None:
-    """One panel per metric, one bar per method, the sound column; dotted: the ground truth."""
+    """One panel per metric, one bar per method, the corrected column; dotted: the ground truth."""
     names = [name for name in BETTER if name != "FRRea"]
     figure, panels = plt.subplots(2, 3, figsize=(11, 0.45 * len(report.lines) + 3.0), layout="constrained", sharey=True)
     methods = [line.method for line in report.lines]
     colours = [COLOURS.get(method, "#b8b8b8") for method in methods]
     for name, panel in zip(names, panels.flat, strict=True):
-        values = [getattr(line.sound, name) for line in report.lines]
+        values = [getattr(line.corrected, name) for line in report.lines]
         bars = panel.barh(methods, values, color=colours)
         panel.bar_label(bars, [_short(value) for value in values], padding=3, fontsize=8)
         if "ground truth" in methods:
@@ -52,7 +52,7 @@ def scores(report: Report, path: Path) -> None:
         panel.tick_params(labelsize=8)
     panels[0, 0].invert_yaxis()
     figure.suptitle(
-        f"{report.weights} on {report.clips} clips ({report.split}), {report.samples} samples each, sound metrics; "
+        f"{report.weights} on {report.clips} clips ({report.split}), {report.samples} samples each, corrected metrics; "
         f"FRCorr and FRDist: {report.neighbours} neighbours",
         fontsize=10,
     )

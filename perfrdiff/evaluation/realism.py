@@ -31,8 +31,8 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     if not np.isfinite(root).all():  # nearly singular: fewer frames than features
         nudge = 1e-6 * np.eye(len(cov_a))
         root = sqrtm((cov_a + nudge) @ (cov_b + nudge))
-    apart = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
-    return float(apart + np.trace(cov_a) + np.trace(cov_b) - 2 * np.trace(np.real(root)))
+    mean_distance = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
+    return float(mean_distance + np.trace(cov_a) + np.trace(cov_b) - 2 * np.trace(np.real(root)))
 
 
 def load_network(path: Path, device: str = "cpu") -> torch.jit.ScriptModule:
@@ -48,23 +48,23 @@ def load_network(path: Path, device: str = "cpu") -> torch.jit.ScriptModule:
 
 def features(network, frames: Iterator[np.ndarray], device: str = "cpu") -> np.ndarray:
     """Features (N, F) of frames (H, W, 3) uint8 RGB."""
-    found, waiting = [], []
+    batches, pending = [], []
 
-    def run() -> None:
-        images = np.stack([cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for frame in waiting])
+    def run_batch() -> None:
+        images = np.stack([cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for frame in pending])
         rows = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
         with torch.inference_mode():
             out: Tensor = network(rows)
-        found.append(out.flatten(1).double().cpu().numpy())
-        waiting.clear()
+        batches.append(out.flatten(1).double().cpu().numpy())
+        pending.clear()
 
     for frame in frames:
-        waiting.append(frame)
-        if len(waiting) == BATCH:
-            run()
-    if waiting:
-        run()
-    return np.concatenate(found) if found else np.zeros((0, 1))
+        pending.append(frame)
+        if len(pending) == BATCH:
+            run_batch()
+    if pending:
+        run_batch()
+    return np.concatenate(batches) if batches else np.zeros((0, 1))
 
 
 def frames_of(folder: Path) -> Iterator[np.ndarray]:
@@ -78,6 +78,9 @@ def frames_of(folder: Path) -> Iterator[np.ndarray]:
 
 
 def realism(network: Path, rendered: Path, real: Path, device: str = "cpu") -> float:
-    """FRRea of the videos in two folders."""
-    loaded = load_network(network, device)
-    return frechet(*(features(loaded, frames_of(folder), device) for folder in (rendered, real)))
+    """FRRea of the videos in two folders.
+
+    Raises InputError for a folder without videos, fewer than two frames, and a file that is no TorchScript module.
+    """
+    inception = load_network(network, device)
+    return frechet(*(features(inception, frames_of(folder), device) for folder in (rendered, real)))

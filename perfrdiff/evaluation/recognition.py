@@ -1,4 +1,4 @@
-"""Who is it? A classifier of listeners that learns from simulated reactions alone and never sees generated ones."""
+"""Which person is it? A classifier of listeners that learns from simulated reactions and never sees generated ones."""
 
 from dataclasses import dataclass
 from math import comb
@@ -23,34 +23,34 @@ class PersonClassifier:
         """Learn from (persons, clips, features) of persons who will not be asked for."""
         persons, clips, _ = signatures.shape
         mean = signatures.mean(axis=(0, 1))
-        own = signatures.mean(axis=1)
-        inside = (signatures - own[:, None]).reshape(persons * clips, -1)
-        within = inside.T @ inside / (persons * (clips - 1))
+        person_means = signatures.mean(axis=1)
+        deviations = (signatures - person_means[:, None]).reshape(persons * clips, -1)
+        within = deviations.T @ deviations / (persons * (clips - 1))
         within = (1 - SHRINKAGE) * within + SHRINKAGE * np.diag(np.diag(within)) + 1e-9 * np.eye(len(within))
-        between = np.cov(own.T) - within / clips
+        between = np.cov(person_means.T) - within / clips
         values, vectors = eigh(between, within)
-        keep = values > 0.05  # directions in which persons differ at all
-        return cls(mean, vectors[:, keep], values[keep])
+        separating = values > 0.05  # directions in which persons differ at all
+        return cls(mean, vectors[:, separating], values[separating])
 
     def scores(self, clips: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         """Log-likelihoods (N, persons) of clips (N, features) being of the persons of whom the gallery holds
         (persons, clips each, features)."""
-        seen = (gallery.mean(axis=1) - self.mean) @ self.transform
+        gallery_means = (gallery.mean(axis=1) - self.mean) @ self.transform
         count = gallery.shape[1]
-        trust = count * self.between / (count * self.between + 1)
-        expected, variance = trust * seen, 1 + self.between / (count * self.between + 1)
+        reliability = count * self.between / (count * self.between + 1)
+        expected, variance = reliability * gallery_means, 1 + self.between / (count * self.between + 1)
         x = (clips - self.mean) @ self.transform
-        apart = (x[:, None] - expected[None]) ** 2 / variance
-        return -0.5 * apart.sum(axis=-1)
+        distances = (x[:, None] - expected[None]) ** 2 / variance
+        return -0.5 * distances.sum(axis=-1)
 
 
-def chance_of_first(scores: np.ndarray, person: np.ndarray, candidates: int = 10) -> np.ndarray:
+def recognition_probability(scores: np.ndarray, person: np.ndarray, candidates: int = 10) -> np.ndarray:
     """Probability (N,) that the right person scores highest among `candidates` that are drawn at random.
 
     scores (N, persons), person (N,): the right ones. With fewer persons than candidates all of them compete.
     """
     others = scores.shape[1] - 1
-    drawn = min(candidates - 1, others)
-    own = scores[np.arange(len(scores)), person]
-    better = (scores > own[:, None]).sum(axis=1)
-    return np.array([comb(others - b, drawn) / comb(others, drawn) for b in better.tolist()])
+    rivals = min(candidates - 1, others)
+    right = scores[np.arange(len(scores)), person]
+    better = (scores > right[:, None]).sum(axis=1)
+    return np.array([comb(others - b, rivals) / comb(others, rivals) for b in better.tolist()])

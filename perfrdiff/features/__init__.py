@@ -1,7 +1,7 @@
-"""From raw media to numbers: decoding at 25 frames per second, face tracking, affect attributes, MFCCs.
+"""From raw media to numbers: decoding at 25 frames per second, face tracking, facial attributes, MFCCs.
 
-Nothing heavy is imported here; take what you need from ``clip`` (whole files), ``media``, ``tracking``, ``affect`` and
-``audio``.
+Nothing heavy is imported here; take what you need from ``clip`` (whole files), ``media``, ``tracking``, ``attributes``
+and ``audio``.
 """
 
 MAX_SECONDS = 120.0  # of a clip; two minutes take some minutes to draw on two cores

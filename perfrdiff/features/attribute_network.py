@@ -1,4 +1,4 @@
-"""A user's own affect network in place of the rules for valence, arousal and the eight expressions.
+"""A user's own network in place of the rules for valence, arousal and the eight expressions.
 
 Any ONNX file of the AffectNet kind (Mollahosseini et al. 2017: 8 classes, valence, arousal) that keeps to this:
 
@@ -9,8 +9,8 @@ Any ONNX file of the AffectNet kind (Mollahosseini et al. 2017: 8 classes, valen
 * the scores stand in AffectNet's order (``EXPRESSION_LABELS``), unless the metadata key ``labels`` names the eight,
   with commas between.
 
-The file lies in checkpoints/ as affect.onnx, or is named by an option. The 15 action units stay with the rules. None is
-shipped, and none was available while this was written: the tests make one.
+The file lies in checkpoints/ as affect.onnx, or is named by an option. The 15 action units always come from the rules.
+No network is shipped, and none was available while this was written: the tests make one.
 """
 
 import os
@@ -24,21 +24,21 @@ from perfrdiff.features.attributes import EXPRESSION_LABELS
 from perfrdiff.features.tracking.landmarker import Face
 from renderer.resources import checkpoint_folder
 
-__all__ = ["NETWORK_WIDTH", "AffectNetwork", "present"]
+__all__ = ["NETWORK_WIDTH", "AttributeNetwork", "default_network_path"]
 
-NETWORK_WIDTH = 2 + len(EXPRESSION_LABELS)  # valence, arousal, probabilities: the last columns of AFFECT_NAMES
-USUAL_SIDE = 224
-MARGIN = 1.3  # side of the square that is cut out, in sizes of the landmarks' box
+NETWORK_WIDTH = 2 + len(EXPRESSION_LABELS)  # valence, arousal, probabilities: the last columns of ATTRIBUTE_NAMES
+DEFAULT_SIDE = 224
+CROP_MARGIN = 1.3  # side of the square that is cut out, in sizes of the landmarks' box
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
-def present() -> Path | None:
+def default_network_path() -> Path | None:
     """The file affect.onnx in the folder of all weights (`renderer.resources.checkpoint_folder`), where it is there."""
     path = checkpoint_folder() / "affect.onnx"
     return path if path.is_file() else None
 
 
-class AffectNetwork:
+class AttributeNetwork:
     """The network, loaded once.
 
     Raises:
@@ -59,26 +59,29 @@ class AffectNetwork:
             raise InputError(f"The affect network {self._name} cannot be read ({error.strerror}).") from None
         except Exception:  # onnxruntime's errors have no common class below Exception
             raise InputError(f"{self._name} is damaged or no ONNX network that can be run; give another.") from None
-        kept = self._session.get_modelmeta().custom_metadata_map
-        self._mean, self._std = (self._three_numbers(kept, key) for key in ("mean", "std"))
-        self._order = self._order_of(kept.get("labels", ",".join(EXPRESSION_LABELS)))
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self._mean, self._std = (self._three_numbers(metadata, key) for key in ("mean", "std"))
+        self._order = self._order_of(metadata.get("labels", ",".join(EXPRESSION_LABELS)))
         self._input = self._session.get_inputs()[0]
         shape = self._input.shape
         if len(self._session.get_inputs()) != 1 or len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
             raise InputError(f"{self._name} has an input of shape {shape}; one of (N, 3, H, W) with H = W is expected.")
-        self._side = shape[2] if isinstance(shape[2], int) else USUAL_SIDE
+        self._side = shape[2] if isinstance(shape[2], int) else DEFAULT_SIDE
         self._read(np.zeros((self._side, self._side, 3), np.uint8))
 
     def read(self, picture: np.ndarray, face: Face) -> np.ndarray:
-        """What it says of a face in an (H, W, 3) uint8 RGB picture.
+        """Valence, arousal and expressions of a face in an (H, W, 3) uint8 RGB picture.
 
         Returns:
-            (10,) float32: valence, arousal, then the probabilities of ``EXPRESSION_LABELS``.
+            (10,) float32: valence and arousal, -1 … 1, then the probabilities of ``EXPRESSION_LABELS``.
+
+        Raises:
+            InputError: the network fails on the picture, or gives other shapes or numbers that are not finite.
         """
-        side = max(2, round(MARGIN * face.size))
+        side = max(2, round(CROP_MARGIN * face.size))
         left, top = np.round(face.centre - side / 2).astype(int)
         height, width = picture.shape[:2]
-        columns = np.clip(np.arange(left, left + side), 0, width - 1)  # beyond the edge its last pixel goes on
+        columns = np.clip(np.arange(left, left + side), 0, width - 1)  # beyond the edge, its last pixel is repeated
         rows = np.clip(np.arange(top, top + side), 0, height - 1)
         crop = picture[rows[:, None], columns]
         method = cv2.INTER_AREA if side > self._side else cv2.INTER_LINEAR
@@ -92,7 +95,7 @@ class AffectNetwork:
             raise InputError(
                 f"{self._name} does not take float32 pictures of 3 x {self._side} x {self._side}."
             ) from None
-        shapes = [np.shape(one) for one in outputs]
+        shapes = [np.shape(output) for output in outputs]
         if shapes == [(1, 2), (1, 8)]:
             outputs = outputs[::-1]
         elif shapes not in ([(1, 10)], [(1, 8), (1, 2)]):
@@ -102,13 +105,13 @@ class AffectNetwork:
             raise InputError(f"{self._name} gave numbers that are not finite.")
         return np.concatenate([np.clip(row[8:], -1, 1), _probabilities(row[:8])[self._order]])
 
-    def _three_numbers(self, kept: dict[str, str], key: str) -> np.ndarray:
+    def _three_numbers(self, metadata: dict[str, str], key: str) -> np.ndarray:
         try:
-            numbers = np.array([float(word) for word in kept[key].split(",")] if key in kept else IMAGENET[key])
+            numbers = np.array([float(word) for word in metadata[key].split(",")] if key in metadata else IMAGENET[key])
         except ValueError:
             numbers = np.zeros(0)
         if numbers.shape != (3,) or (key == "std" and (numbers <= 0).any()):
-            raise InputError(f"The metadata '{key}' of {self._name} is {kept[key]}; three numbers are expected.")
+            raise InputError(f"The metadata '{key}' of {self._name} is {metadata[key]}; three numbers are expected.")
         return numbers.astype(np.float32)
 
     def _order_of(self, labels: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""25 affect attributes per frame, read off the 52 expression coefficients by stated rules.
+"""25 facial attributes per frame, read off the 52 expression coefficients by stated rules.
 
 REACT 2024 describes a frame by 15 action units (AUs), valence, arousal and 8 expression probabilities, produced there
 by networks. Here they are rules, so that anyone can check why a frame is called happy:
@@ -20,7 +20,7 @@ import numpy as np
 from perfrdiff.coefficients import EXPRESSION, EXPRESSION_NAMES, WIDTH
 from perfrdiff.errors import InputError
 
-__all__ = ["ACTION_UNITS", "AFFECT_NAMES", "AFFECT_WIDTH", "EXPRESSION_LABELS", "affect_attributes"]
+__all__ = ["ACTION_UNITS", "ATTRIBUTE_COUNT", "ATTRIBUTE_NAMES", "EXPRESSION_LABELS", "facial_attributes"]
 
 ACTION_UNITS: tuple[str, ...] = (
     "AU1", "AU2", "AU4", "AU6", "AU7", "AU9", "AU10", "AU12", "AU14", "AU15", "AU17", "AU23", "AU24", "AU25", "AU26",
@@ -28,9 +28,9 @@ ACTION_UNITS: tuple[str, ...] = (
 EXPRESSION_LABELS: tuple[str, ...] = (
     "Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt",
 )  # fmt: skip
-AFFECT_NAMES: tuple[str, ...] = (*ACTION_UNITS, "valence", "arousal", *EXPRESSION_LABELS)
+ATTRIBUTE_NAMES: tuple[str, ...] = (*ACTION_UNITS, "valence", "arousal", *EXPRESSION_LABELS)
 """Names of the 25 columns: 15 AUs (0 … 1), valence and arousal (-1 … 1), 8 probabilities that sum to 1."""
-AFFECT_WIDTH = len(AFFECT_NAMES)
+ATTRIBUTE_COUNT = len(ATTRIBUTE_NAMES)
 
 # What speaks for (+) and against (-) each expression, in units of AU intensity 0 … 1. AU5 = upper lid raised, AU20 =
 # lips stretched, "onesided" = the lip corner of one side only; none of the three is among the 25 published columns.
@@ -70,14 +70,14 @@ _CIRCUMPLEX = np.array(  # valence, arousal of EXPRESSION_LABELS
 )
 
 
-def affect_attributes(coefficients: np.ndarray) -> np.ndarray:
-    """Affect attributes of every frame.
+def facial_attributes(coefficients: np.ndarray) -> np.ndarray:
+    """Facial attributes of every frame.
 
     Args:
         coefficients: (T, 58) with the expressions in columns 0 … 51 (clipped to 0 … 1); pose is not used.
 
     Returns:
-        (T, 25) float32, columns ``AFFECT_NAMES``.
+        (T, 25) float32, columns ``ATTRIBUTE_NAMES``.
 
     Raises:
         InputError: another width than 58.
@@ -89,22 +89,22 @@ def affect_attributes(coefficients: np.ndarray) -> np.ndarray:
     units = _action_units(dict(zip(EXPRESSION_NAMES, columns, strict=True)))
     probabilities = _probabilities(units)
     at_rest = _probabilities({name: np.zeros(1, dtype=np.float32) for name in units})
-    affect = np.clip((probabilities - at_rest) @ _CIRCUMPLEX, -1.0, 1.0)
-    return np.concatenate([np.stack([units[name] for name in ACTION_UNITS], axis=1), affect, probabilities], axis=1)
+    circumplex = np.clip((probabilities - at_rest) @ _CIRCUMPLEX, -1.0, 1.0)
+    return np.concatenate([np.stack([units[name] for name in ACTION_UNITS], axis=1), circumplex, probabilities], axis=1)
 
 
-def _action_units(shape: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _action_units(blendshapes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """(T,) blendshapes by ARKit name -> (T,) AU intensities 0 … 1, with the three helpers of ``_PROTOTYPES``."""
 
     def both(name: str) -> np.ndarray:
-        return (shape[name + "Left"] + shape[name + "Right"]) / 2
+        return (blendshapes[name + "Left"] + blendshapes[name + "Right"]) / 2
 
     smile, dimple = both("mouthSmile"), both("mouthDimple")
-    lips_apart = np.maximum(shape["jawOpen"] - shape["mouthClose"], both("mouthLowerDown"))
-    left = np.maximum(shape["mouthSmileLeft"], shape["mouthDimpleLeft"])
-    right = np.maximum(shape["mouthSmileRight"], shape["mouthDimpleRight"])
+    lips_apart = np.maximum(blendshapes["jawOpen"] - blendshapes["mouthClose"], both("mouthLowerDown"))
+    left = np.maximum(blendshapes["mouthSmileLeft"], blendshapes["mouthDimpleLeft"])
+    right = np.maximum(blendshapes["mouthSmileRight"], blendshapes["mouthDimpleRight"])
     return {
-        "AU1": shape["browInnerUp"],
+        "AU1": blendshapes["browInnerUp"],
         "AU2": both("browOuterUp"),
         "AU4": both("browDown"),
         "AU5": both("eyeWide"),
@@ -115,12 +115,12 @@ def _action_units(shape: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "AU12": smile,
         "AU14": dimple,
         "AU15": both("mouthFrown"),
-        "AU17": shape["mouthShrugLower"],
+        "AU17": blendshapes["mouthShrugLower"],
         "AU20": both("mouthStretch"),
-        "AU23": (shape["mouthRollLower"] + shape["mouthRollUpper"]) / 2,
+        "AU23": (blendshapes["mouthRollLower"] + blendshapes["mouthRollUpper"]) / 2,
         "AU24": both("mouthPress"),
         "AU25": np.maximum(lips_apart, 0.6 * both("mouthUpperUp")),
-        "AU26": shape["jawOpen"],
+        "AU26": blendshapes["jawOpen"],
         "onesided": np.abs(left - right),
     }
 

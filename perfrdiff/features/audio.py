@@ -33,7 +33,7 @@ def mfcc(samples: np.ndarray, rate: int, frames: int) -> np.ndarray:
     """MFCC, delta and delta-delta of each 40 ms video frame.
 
     Args:
-        samples: (N,) mono sound in -1 … 1, sample 0 at the start of video frame 0. Cut or zero-padded to ``frames``.
+        samples: (N,) mono audio in -1 … 1, sample 0 at the start of video frame 0. Cut or zero-padded to ``frames``.
         rate: samples per second, at least 8000.
         frames: number of video frames at 25 per second.
 
@@ -54,16 +54,16 @@ def mfcc(samples: np.ndarray, rate: int, frames: int) -> np.ndarray:
             f"Mono sound of shape (N,) was expected, got shape {samples.shape}; average the channels first."
         )
     hop = int(rate / FPS)
-    sound = np.zeros(frames * hop, dtype=np.float32)
-    count = min(len(samples), len(sound))
-    sound[:count] = samples[:count]
-    if not np.isfinite(sound).all():
+    fitted = np.zeros(frames * hop, dtype=np.float32)
+    count = min(len(samples), len(fitted))
+    fitted[:count] = samples[:count]
+    if not np.isfinite(fitted).all():
         raise InputError("The sound holds numbers that are not finite.")
-    sound = sound.reshape(frames, hop)
+    rows = fitted.reshape(frames, hop)
 
     cepstra = np.empty((frames, SUBFRAMES, CEPSTRA), dtype=np.float32)
     for start in range(0, frames, BATCH_FRAMES):
-        cepstra[start : start + BATCH_FRAMES] = _cepstra(sound[start : start + BATCH_FRAMES], rate)
+        cepstra[start : start + BATCH_FRAMES] = _cepstra(rows[start : start + BATCH_FRAMES], rate)
     delta = DELTA_GAIN * (cepstra[:, 1] - cepstra[:, 0])  # (frames, 13), the same for both sub-frames
 
     features = np.zeros((frames, 3, CEPSTRA, SUBFRAMES), dtype=np.float32)  # delta-delta of two equal deltas is 0
@@ -72,13 +72,13 @@ def mfcc(samples: np.ndarray, rate: int, frames: int) -> np.ndarray:
     return features.reshape(frames, MFCC_WIDTH)
 
 
-def _cepstra(sound: np.ndarray, rate: int) -> np.ndarray:
+def _cepstra(rows: np.ndarray, rate: int) -> np.ndarray:
     """(frames, samples of 40 ms) -> (frames, 2, 13): log energy and cepstra 1 … 12 of both sub-frames."""
     length = int(rate * WINDOW_SECONDS)
     shift = int(rate * SHIFT_SECONDS)
     window, filters, cosines = _tables(rate)
 
-    windows = np.lib.stride_tricks.sliding_window_view(sound, length, axis=1)[:, ::shift][:, :SUBFRAMES]
+    windows = np.lib.stride_tricks.sliding_window_view(rows, length, axis=1)[:, ::shift][:, :SUBFRAMES]
     windows = windows - windows.mean(axis=-1, keepdims=True)  # (frames, 2, length), DC removed
     energy = np.einsum("fsl,fsl->fs", windows, windows)
     # Kaldi's energy floor is 1.0; on unscaled floats most quiet frames lie on it.

@@ -1,4 +1,4 @@
-"""The two things a person hands in, read whole: a talking speaker and a listener; videos, or features files of them."""
+"""The two inputs of a run, each read to its end: a speaker and a listener, from videos, photos or features files."""
 
 import os
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from perfrdiff.behaviour.card import Habits, measure_habits
+from perfrdiff.behaviour.card import BehaviourCard, measure_behaviour
 from perfrdiff.coefficients import FPS, ROTATION
 from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
-from perfrdiff.features.attribute_network import NETWORK_WIDTH, AffectNetwork, present
-from perfrdiff.features.attributes import affect_attributes
+from perfrdiff.features.attribute_network import NETWORK_WIDTH, AttributeNetwork, default_network_path
+from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.audio import mfcc
+from perfrdiff.features.media.audio_track import RATE, Audio
 from perfrdiff.features.media.input import Media, Source, as_media
-from perfrdiff.features.media.sound import RATE, Sound
-from perfrdiff.features.speech_activity import listening_part
+from perfrdiff.features.speech_activity import listening_frames
 from perfrdiff.features.tracking.face_track import FaceStill, quarter_turns_of, track_image, track_video
 from perfrdiff.features.tracking.signals import QUALITIES
 
@@ -24,9 +24,9 @@ __all__ = ["Listener", "Speaker", "read_listener", "read_speaker"]
 LISTENER_SECONDS = 2.0  # the shortest listener video from which a style can be read
 SMALLEST_FACE = 24  # pixels from forehead to chin; below, there is nothing to animate
 COARSE_FACE = 64  # pixels; below, the notes say that the animation will be blurred
-FURTHEST_TURN = np.radians(35)  # of a photo's face: beyond, the far eye is hidden
+LARGEST_TURN = np.radians(35)  # of a photo's face: beyond, the far eye is hidden
 NOTICED_TURN = np.radians(20)
-UNSURE = 0.5  # confidence of a style below which a note says so
+LOW_CONFIDENCE = 0.5  # of a style; below, a note says so
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Speaker:
 
     audio: np.ndarray  # (T, 78) float32 MFCCs
     coefficients: np.ndarray  # (T, 58) float32
-    affect: np.ndarray  # (T, 25) float32
-    sound: Sound | None  # T/25 s, in step with the frames; None where the file has none
+    attributes: np.ndarray  # (T, 25) float32, columns attributes.ATTRIBUTE_NAMES
+    waveform: Audio | None  # T/25 s, in step with the frames; None where the file has none
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
     quality: np.ndarray | None = None  # (T,) uint8, index into signals.QUALITIES
 
@@ -50,7 +50,7 @@ class Listener:
     photo_coefficients: np.ndarray | None  # (58,) float32 of the photo as tracked, no neutral removed
     behaviour: np.ndarray | None  # (T, 58) float32 at 25 frames per second, the listening parts; None for a photo
     notes: list[str] = field(default_factory=list)
-    habits: Habits | None = None  # what was measured on the behaviour
+    habits: BehaviourCard | None = None  # what was measured on the behaviour
     quality: np.ndarray | None = None  # (T,) uint8 of the behaviour, index into signals.QUALITIES
 
 
@@ -58,80 +58,80 @@ def read_speaker(
     source: Source,
     progress: Callable[[float], None] | None = None,
     max_seconds: float = MAX_SECONDS,
-    person: int | None = None,
-    affect_network: str | os.PathLike | None = None,
+    face_number: int | None = None,
+    attribute_network: str | os.PathLike | None = None,
 ) -> Speaker:
-    """Everything the models want to know of a speaker video, or of a features file in its place.
+    """The features of a speaker, from a video or from a features file in its place.
 
-    A video without sound works: its MFCCs are those of silence, and a note says so.
+    A video without an audio track works: its MFCCs are those of silence, and a note says so.
 
     Args:
-        source: a video file of 1 s to ``max_seconds``, or a features file (``table.py``); a path, or opened already
+        source: a video file of 1 s to ``max_seconds``, or a features file (``tables.py``); a path, or opened already
             (``open_input``).
         progress: called with 0 … 1.
         max_seconds: a longer clip is refused; one that is open was measured by its own limit.
-        person: whom to follow, as ``people.preview`` numbers them; None: the largest steady face.
-        affect_network: an ONNX file (``affect_network.py``) that reads valence, arousal and expressions in place of the
-            rules; None: checkpoints/affect.onnx where it is there.
+        face_number: the face to follow, as ``people.preview`` numbers them; None: the largest that stays.
+        attribute_network: an ONNX file (``attribute_network.py``) that reads valence, arousal and expressions in place
+            of the rules; None: checkpoints/affect.onnx where it is there.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
     with as_media(source, max_seconds) as media:
-        return (
-            _tabled_speaker(media) if media.kind == "table" else _seen_speaker(media, progress, person, affect_network)
-        )
+        if media.kind == "table":
+            return _speaker_from_table(media)
+        return _speaker_from_video(media, progress, face_number, attribute_network)
 
 
-def _seen_speaker(
+def _speaker_from_video(
     media: Media,
     progress: Callable[[float], None] | None,
-    person: int | None,
-    affect_network: str | os.PathLike | None,
+    face_number: int | None,
+    attribute_network: str | os.PathLike | None,
 ) -> Speaker:
     media.check_video()
-    affect_network = affect_network or present()
-    network = AffectNetwork(affect_network) if affect_network else None
-    track = track_video(media, progress, person=person, affect=network)
-    affect = affect_attributes(track.coefficients)
+    attribute_network = attribute_network or default_network_path()
+    network = AttributeNetwork(attribute_network) if attribute_network else None
+    track = track_video(media, progress, face_number=face_number, network=network)
+    attributes = facial_attributes(track.coefficients)
     if network:
-        affect[:, -NETWORK_WIDTH:] = track.affect
+        attributes[:, -NETWORK_WIDTH:] = track.attributes
     frames = len(track.coefficients)
-    sound = media.sound()
+    waveform = media.audio()
     notes = list(track.notes)
-    if sound is None:
+    if waveform is None:
         notes.append(f"{media.name} has no sound; the reactions follow the face alone.")
     else:
-        sound = Sound(_fit(sound.samples, frames * RATE // FPS))
-        if sound.is_silent:
+        waveform = Audio(_cut_or_padded(waveform.samples, frames * RATE // FPS))
+        if waveform.is_silent:
             notes.append(f"The sound of {media.name} is silence; the reactions follow the face alone.")
-    samples = sound.samples if sound is not None else np.zeros(0, dtype=np.float32)
+    samples = waveform.samples if waveform is not None else np.zeros(0, dtype=np.float32)
     return Speaker(
         audio=mfcc(samples, RATE, frames),
         coefficients=track.coefficients,
-        affect=affect,
-        sound=sound,
+        attributes=attributes,
+        waveform=waveform,
         notes=notes,
         quality=track.quality,
     )
 
 
-def _tabled_speaker(media: Media) -> Speaker:
+def _speaker_from_table(media: Media) -> Speaker:
     table = media.table()
     notes = list(table.notes)
     if not table.has_audio:
         notes.append("Without sound, the reactions follow the face alone.")
-    return Speaker(table.audio, table.coefficients, table.affect, None, notes, table.quality)
+    return Speaker(table.audio, table.coefficients, table.attributes, None, notes, table.quality)
 
 
 def read_listener(
     source: Source,
     progress: Callable[[float], None] | None = None,
     max_seconds: float = MAX_SECONDS,
-    person: int | None = None,
-    talking_too: bool = False,
+    face_number: int | None = None,
+    include_speech: bool = False,
 ) -> Listener:
-    """A listener from a photo (looks only), a video of 2 s or more (looks, behaviour), a features file (behaviour).
+    """A listener from a photo (portrait), a video of 2 s or more (portrait, behaviour) or a features file (behaviour).
 
     A picture file, animated or not, is a photo. Of a video, the sharpest frontal frame with open eyes and a closed
     mouth becomes the photo. Where the person talks, they do not listen: those parts are left out of the behaviour.
@@ -141,29 +141,29 @@ def read_listener(
             (``open_input``).
         progress: called with 0 … 1.
         max_seconds: a longer clip is refused; one that is open was measured by its own limit.
-        person: whom of a video to follow, as ``people.preview`` numbers them; None: the largest steady face.
-        talking_too: keep the parts in which the person talks.
+        face_number: the face of a video to follow, as ``people.preview`` numbers them; None: the largest that stays.
+        include_speech: keep the parts in which the person talks.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
     with as_media(source, max_seconds) as media:
         if media.kind == "table":
-            return _tabled_listener(media, talking_too)
+            return _listener_from_table(media, include_speech)
         if media.kind == "image":
-            return _pictured_listener(media, progress)
-        return _filmed_listener(media, progress, person, talking_too)
+            return _listener_from_photo(media, progress)
+        return _listener_from_video(media, progress, face_number, include_speech)
 
 
-def _tabled_listener(media: Media, talking_too: bool) -> Listener:
+def _listener_from_table(media: Media, include_speech: bool) -> Listener:
     table = media.table()
     if len(table.coefficients) < LISTENER_SECONDS * FPS:
         raise InputError(f"{media.name} lasts less than {LISTENER_SECONDS:g} s; a listening style needs at least that.")
     listener = Listener(None, None, None, table.coefficients, list(table.notes), quality=table.quality)
-    return _behaving(listener, table.audio if table.has_audio else None, talking_too)
+    return _with_behaviour(listener, table.audio if table.has_audio else None, include_speech)
 
 
-def _pictured_listener(media: Media, progress: Callable[[float], None] | None) -> Listener:
+def _listener_from_photo(media: Media, progress: Callable[[float], None] | None) -> Listener:
     photo = media.image()
     still = track_image(photo, media.name)
     turns = quarter_turns_of(still.coefficients)
@@ -178,37 +178,37 @@ def _pictured_listener(media: Media, progress: Callable[[float], None] | None) -
     return Listener(photo, still.landmarks, still.coefficients, None, notes)
 
 
-def _filmed_listener(
-    media: Media, progress: Callable[[float], None] | None, person: int | None, talking_too: bool
+def _listener_from_video(
+    media: Media, progress: Callable[[float], None] | None, face_number: int | None, include_speech: bool
 ) -> Listener:
     if media.info.seconds < LISTENER_SECONDS - 0.5 / FPS:
         raise InputError(
             f"{media.name} lasts {media.info.seconds:.1f} s; give a listener video of at least {LISTENER_SECONDS:g} s "
             "or a photo."
         )
-    track = track_video(media, progress, portrait=True, person=person)
-    looks = track.best_frame, track.landmarks, track.best_coefficients
-    assert looks[1] is not None and looks[2] is not None, "a track made for a portrait has them"
-    notes = list(track.notes) + _check_photo(FaceStill(looks[2], looks[1]), media.name)
-    sound = media.sound()
+    track = track_video(media, progress, portrait=True, face_number=face_number)
+    photo, landmarks, photo_coefficients = track.best_frame, track.landmarks, track.best_coefficients
+    assert landmarks is not None and photo_coefficients is not None, "a track made for a portrait has them"
+    notes = list(track.notes) + _check_photo(FaceStill(photo_coefficients, landmarks), media.name)
+    waveform = media.audio()
     audio = None
-    if sound is not None and not sound.is_silent:
-        audio = mfcc(sound.samples, RATE, len(track.coefficients))
-    return _behaving(Listener(*looks, track.coefficients, notes, quality=track.quality), audio, talking_too)
+    if waveform is not None and not waveform.is_silent:
+        audio = mfcc(waveform.samples, RATE, len(track.coefficients))
+    listener = Listener(photo, landmarks, photo_coefficients, track.coefficients, notes, quality=track.quality)
+    return _with_behaviour(listener, audio, include_speech)
 
 
-def _behaving(listener: Listener, audio: np.ndarray | None, talking_too: bool) -> Listener:
-    """The listener with only the frames in which they were seen listening, and what was measured on these."""
+def _with_behaviour(listener: Listener, audio: np.ndarray | None, include_speech: bool) -> Listener:
+    """The listener with only the frames in which they listen, and the behaviour card of these frames."""
     rows, quality = listener.behaviour, listener.quality
     assert rows is not None and quality is not None, "a photo does not behave"
     notes = list(listener.notes)
-    if not talking_too:
-        part, note = listening_part(rows, audio, LISTENER_SECONDS)
-        rows, quality = rows[part], quality[part]
+    if not include_speech:
+        listening, note = listening_frames(rows, audio, LISTENER_SECONDS)
+        rows, quality = rows[listening], quality[listening]
         notes += [note] if note else []
-    guessed = quality >= QUALITIES.index("bridged")
-    habits = measure_habits(rows, seen=~guessed)
-    if habits.confidence < UNSURE:
+    habits = measure_behaviour(rows, seen=quality < QUALITIES.index("bridged"))
+    if habits.confidence < LOW_CONFIDENCE:
         notes.append(
             f"The listening style stands on {habits.seconds:.0f} s (confidence {habits.confidence:.0%}); "
             "a longer video tells more."
@@ -225,7 +225,7 @@ def _check_photo(still: FaceStill, name: str) -> list[str]:
         )
     pitch, yaw, _ = np.abs(still.coefficients[ROTATION] - np.array([np.pi, 0, 0], dtype=np.float32))
     turn = max(float(pitch), float(yaw))
-    if turn > FURTHEST_TURN:
+    if turn > LARGEST_TURN:
         raise InputError(
             f"The face in {name} is turned away by {np.degrees(turn):.0f} degrees; use a picture from the front."
         )
@@ -241,6 +241,6 @@ def _check_photo(still: FaceStill, name: str) -> list[str]:
     return notes
 
 
-def _fit(samples: np.ndarray, length: int) -> np.ndarray:
+def _cut_or_padded(samples: np.ndarray, length: int) -> np.ndarray:
     """Cut or padded with silence to a length."""
     return np.pad(samples[:length], (0, max(0, length - len(samples))))

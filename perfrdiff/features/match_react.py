@@ -1,14 +1,14 @@
 """Tracked coefficients brought to the statistics of the REACT 2024 data, for weights that were trained on it.
 
 REACT's 58 numbers come from FaceVerse fits, with resting values and spreads of their own: brows saturated, lids half
-closed, some channels all but dead (docs/method.md 1.6). A network trained on them sees a tracked
-clip as foreign. Each channel is therefore moved to the data's mean and stretched to its spread, never by more than
-``LARGEST_STRETCH``, and one that the tracker cannot read stands at the data's mean.
+closed, some channels all but dead (docs/method.md 1.6). A network trained on them never saw numbers like a tracked
+clip's. Each channel is therefore moved to the data's mean and stretched to its spread, never by more than
+``LARGEST_STRETCH``, and one that the tracker cannot read is set to the data's mean.
 """
 
 import numpy as np
 
-from perfrdiff.coefficients import EXPRESSION, FPS, TRANSLATION, UNTRUSTED, WIDTH, react_mean, react_spread
+from perfrdiff.coefficients import EXPRESSION, FPS, TRANSLATION, UNTRUSTED_COLUMNS, WIDTH, react_mean, react_spread
 from perfrdiff.errors import InputError
 
 __all__ = ["matched_to_react"]
@@ -38,14 +38,14 @@ def matched_to_react(coefficients: np.ndarray) -> np.ndarray:
     if rows.ndim != 2 or rows.shape[1] != WIDTH or not len(rows):
         raise InputError(f"Coefficients of shape (frames, {WIDTH}) were expected, got {rows.shape}.")
     mean, spread = react_mean().astype(np.float64), react_spread().astype(np.float64)
-    own = rows.std(axis=0)
+    clip_spread = rows.std(axis=0)
     stretch = np.ones(WIDTH)
     if len(rows) >= LEAST_SECONDS * FPS:
-        moves = own > LEAST_SPREAD
+        moves = clip_spread > LEAST_SPREAD
         moves[EXPRESSION.stop :] = False
-        stretch[moves] = np.clip(spread[moves] / own[moves], 1 / LARGEST_STRETCH, LARGEST_STRETCH)
+        stretch[moves] = np.clip(spread[moves] / clip_spread[moves], 1 / LARGEST_STRETCH, LARGEST_STRETCH)
     out = mean + (rows - rows.mean(axis=0)) * stretch
     out[:, EXPRESSION] = np.maximum(out[:, EXPRESSION], 0.0)
-    out[:, UNTRUSTED] = mean[list(UNTRUSTED)]
+    out[:, UNTRUSTED_COLUMNS] = mean[list(UNTRUSTED_COLUMNS)]
     out[:, TRANSLATION] = rows[:, TRANSLATION]  # the tracker's seat is REACT's mean already
     return out.astype(np.float32)

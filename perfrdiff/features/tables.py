@@ -1,12 +1,13 @@
-"""A features file: what was read from a clip, kept as numbers with names, and taken in place of the video.
+"""A features file: the features of a clip as numbers with names, taken in place of the video.
 
 * ``.npz``: coefficients (T, 58), affect (T, 25), audio (T, 78), quality (T,), the columns' names, frames per second.
+  The facial attributes are called affect there.
 * ``.csv``: one row a frame: time_s, the 58 channels, the 25 attributes, the 78 MFCCs (mfcc_TYPE_COEFFICIENT_WINDOW) and
   the quality.
 * the REACT 2024 layout: a folder with ``3D_FV_files/NAME.npy`` (T, 1, 58), ``Emotion/NAME.csv`` and
   ``Audio_files/NAME.wav``.
 
-Live Link Face and OpenFace tables are read as well (``foreign.py``). No face is in such a file, only its movement.
+Live Link Face and OpenFace tables are read as well (``third_party.py``). No face is in such a file, only its movement.
 """
 
 import csv
@@ -21,14 +22,14 @@ import numpy as np
 
 from perfrdiff.coefficients import COEFFICIENT_NAMES, EXPRESSION, FPS, ROTATION, WIDTH
 from perfrdiff.errors import InputError
-from perfrdiff.features import third_party as foreign
-from perfrdiff.features.attributes import AFFECT_NAMES, AFFECT_WIDTH, affect_attributes
+from perfrdiff.features import third_party
+from perfrdiff.features.attributes import ATTRIBUTE_COUNT, ATTRIBUTE_NAMES, facial_attributes
 from perfrdiff.features.audio import CEPSTRA, MFCC_WIDTH, SUBFRAMES, mfcc
+from perfrdiff.features.media.audio_track import RATE, Audio
 from perfrdiff.features.media.local_file import LocalFile, as_local_file
-from perfrdiff.features.media.sound import RATE, Sound
 from perfrdiff.features.tracking.signals import QUALITIES
 
-__all__ = ["AUDIO_NAMES", "SNIFFED", "FeatureTable", "is_table", "read_table", "write_react_layout", "write_table"]
+__all__ = ["AUDIO_NAMES", "HEAD_BYTES", "FeatureTable", "is_table", "read_table", "write_react_layout", "write_table"]
 
 AUDIO_NAMES: tuple[str, ...] = tuple(
     f"mfcc_{kind}_{coefficient}_{window}"
@@ -36,10 +37,10 @@ AUDIO_NAMES: tuple[str, ...] = tuple(
     for coefficient in range(CEPSTRA)
     for window in range(SUBFRAMES)
 )
-LARGEST = 200_000_000  # bytes of a table; two minutes take 3 MB
-LONGEST = 30 * 60 * FPS  # frames
+MOST_BYTES = 200_000_000  # of a table; two minutes take 3 MB
+MOST_FRAMES = 30 * 60 * FPS
 SILENCE = 1e-3  # range of the log energies (the first SUBFRAMES columns) of a clip without sound
-SNIFFED = 65_536  # bytes that are looked at to tell what a file is
+HEAD_BYTES = 65_536  # of a file, from which its kind is recognised
 
 
 @dataclass(frozen=True)
@@ -47,38 +48,38 @@ class FeatureTable:
     """What a features file holds, at 25 frames per second."""
 
     coefficients: np.ndarray  # (T, 58) float32
-    affect: np.ndarray  # (T, 25) float32
-    audio: np.ndarray  # (T, 78) float32; those of silence where the file has none
+    attributes: np.ndarray  # (T, 25) float32, columns ATTRIBUTE_NAMES
+    audio: np.ndarray  # (T, 78) float32 MFCCs; those of silence where the file has none
     quality: np.ndarray  # (T,) uint8, index into signals.QUALITIES
     has_audio: bool = True
     notes: list[str] = field(default_factory=list)
 
 
 def is_table(head: bytes) -> bool:
-    """Whether a file is a features file, by its first ``SNIFFED`` bytes: an .npz archive, or a line of column names."""
+    """Whether a file is a features file, by its first ``HEAD_BYTES``: an .npz archive, or a line of column names."""
     if head.startswith(b"PK\x03\x04"):
         return True
     header = _header(head)
-    return len(header) > 3 and (header[0] in ("time_s", "frame") or foreign.knows(header))
+    return len(header) > 3 and (header[0] in ("time_s", "frame") or third_party.is_supported(header))
 
 
 def read_table(source: str | os.PathLike | LocalFile) -> FeatureTable:
-    """Read a features file of ours, a Live Link Face recording or an OpenFace table; the content decides.
+    """Read a features file of this program, a Live Link Face recording or an OpenFace table, by its content.
 
     Raises:
         InputError: one sentence about what is wrong with the file.
     """
     with as_local_file(source) as file, file.reader() as reader:
-        name, data = file.name, reader.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise InputError(f"{name} has more than {LARGEST // 10**6} MB; that is no features file of a clip.")
+        name, data = file.name, reader.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{name} has more than {MOST_BYTES // 10**6} MB; that is no features file of a clip.")
     if data.startswith(b"PK\x03\x04"):
         table = _from_archive(data, name)
     else:
         header = _header(data)
-        if foreign.knows(header):
-            coefficients, notes = foreign.read(_rows(data, name), name)
-            table = _completed(coefficients, None, None, None, [*notes, f"{name} holds no sound."])
+        if third_party.is_supported(header):
+            coefficients, notes = third_party.read(_rows(data, name), name)
+            table = _with_defaults(coefficients, None, None, None, [*notes, f"{name} holds no sound."])
         else:
             table = _from_columns(_rows(data, name), name)
     _check(table, name)
@@ -99,11 +100,11 @@ def write_table(path: Path, table: FeatureTable) -> None:
             np.savez_compressed(
                 path,
                 coefficients=table.coefficients,
-                affect=table.affect,
+                affect=table.attributes,
                 audio=table.audio,
                 quality=table.quality,
                 coefficient_names=np.array(COEFFICIENT_NAMES),
-                affect_names=np.array(AFFECT_NAMES),
+                affect_names=np.array(ATTRIBUTE_NAMES),
                 audio_names=np.array(AUDIO_NAMES),
                 quality_names=np.array(QUALITIES),
                 fps=FPS,
@@ -111,15 +112,15 @@ def write_table(path: Path, table: FeatureTable) -> None:
             return
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["time_s", *COEFFICIENT_NAMES, *AFFECT_NAMES, *AUDIO_NAMES, "quality"])
-            numbers = np.concatenate([table.coefficients, table.affect, table.audio], axis=1)
+            writer.writerow(["time_s", *COEFFICIENT_NAMES, *ATTRIBUTE_NAMES, *AUDIO_NAMES, "quality"])
+            numbers = np.concatenate([table.coefficients, table.attributes, table.audio], axis=1)
             for frame, (row, quality) in enumerate(zip(numbers, table.quality, strict=True)):
                 writer.writerow([f"{frame / FPS:.2f}", *(f"{value:.6g}" for value in row), QUALITIES[quality]])
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); name another file.") from None
 
 
-def write_react_layout(folder: Path, name: str, table: FeatureTable, sound: Sound | None) -> list[Path]:
+def write_react_layout(folder: Path, name: str, table: FeatureTable, waveform: Audio | None) -> list[Path]:
     """Write a clip as the REACT 2024 loaders expect it (docs/method.md 10.1); returns the files.
 
     Raises:
@@ -133,9 +134,10 @@ def write_react_layout(folder: Path, name: str, table: FeatureTable, sound: Soun
         np.save(paths[0], table.coefficients[:, None])
         with paths[1].open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(AFFECT_NAMES)
-            writer.writerows([f"{value:.6g}" for value in row] for row in table.affect)
-        samples = sound.samples if sound is not None else np.zeros(len(table.coefficients) * RATE // FPS, np.float32)
+            writer.writerow(ATTRIBUTE_NAMES)
+            writer.writerows([f"{value:.6g}" for value in row] for row in table.attributes)
+        silence = np.zeros(len(table.coefficients) * RATE // FPS, np.float32)
+        samples = waveform.samples if waveform is not None else silence
         with wave.open(str(paths[2]), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -150,7 +152,7 @@ def write_react_layout(folder: Path, name: str, table: FeatureTable, sound: Soun
 
 
 def _header(data: bytes) -> list[str]:
-    line = data[:SNIFFED].splitlines()[:1]
+    line = data[:HEAD_BYTES].splitlines()[:1]
     try:
         return [word.strip() for word in line[0].decode("utf-8-sig").split(",")] if line else []
     except UnicodeDecodeError:
@@ -167,7 +169,7 @@ def _rows(data: bytes, name: str) -> dict[str, list[str]]:
     lines = [line for line in lines[1:] if line]
     if not lines:
         raise InputError(f"{name} has column names but no rows.")
-    if len(lines) > 8 * LONGEST:
+    if len(lines) > 8 * MOST_FRAMES:
         raise InputError(f"{name} has {len(lines)} rows; cut it to half an hour at most.")
     short = next((number for number, line in enumerate(lines, start=2) if len(line) < len(header)), None)
     if short is not None:
@@ -179,53 +181,53 @@ def _from_archive(data: bytes, name: str) -> FeatureTable:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             sizes = [entry.file_size for entry in archive.zip.infolist()]
-            if sum(sizes) > 4 * LARGEST:
+            if sum(sizes) > 4 * MOST_BYTES:
                 raise InputError(f"{name} unpacks to {sum(sizes) / 1e6:.0f} MB; that is no features file of a clip.")
-            held = {key: archive[key] for key in archive.files}
+            arrays = {key: archive[key] for key in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError):
         raise InputError(f"{name} is a damaged archive or no .npz of numbers.") from None
-    if "coefficients" not in held:
-        raise InputError(f"{name} holds no array named coefficients; python -m perfrdiff features makes such files.")
-    rate = float(held.get("fps", FPS))
+    if "coefficients" not in arrays:
+        raise InputError(f"{name} holds no array named coefficients; perfrdiff features makes such files.")
+    rate = float(arrays.get("fps", FPS))
     if rate != FPS:
         raise InputError(f"{name} has {rate:g} frames per second; {FPS} are needed.")
-    names = tuple(str(one) for one in held.get("coefficient_names", COEFFICIENT_NAMES))
+    names = tuple(str(channel) for channel in arrays.get("coefficient_names", COEFFICIENT_NAMES))
     if names != COEFFICIENT_NAMES:
         raise InputError(f"The coefficients of {name} are named or ordered otherwise than the 58 channels.")
-    rows = held["coefficients"]
+    rows = arrays["coefficients"]
     if rows.ndim == 3 and len(rows) == 1:  # a single reaction of an earlier run's coefficients.npz
         rows = rows[0]
     if rows.ndim != 2 or rows.shape[1] != WIDTH:
         raise InputError(f"The coefficients of {name} have shape {rows.shape}; expected (frames, {WIDTH}).")
-    return _completed(rows, held.get("affect"), held.get("audio"), held.get("quality"), [])
+    return _with_defaults(rows, arrays.get("affect"), arrays.get("audio"), arrays.get("quality"), [])
 
 
 def _from_columns(columns: dict[str, list[str]], name: str) -> FeatureTable:
-    missing = [one for one in COEFFICIENT_NAMES if one not in columns]
+    missing = [channel for channel in COEFFICIENT_NAMES if channel not in columns]
     if missing:
         raise InputError(
             f"{name} is neither a features file, a Live Link Face recording nor an OpenFace table; "
             f"{len(missing)} columns are missing, first {missing[0]}."
         )
-    audio = foreign.numbers(columns, AUDIO_NAMES, name) if set(AUDIO_NAMES) <= set(columns) else None
-    affect = foreign.numbers(columns, AFFECT_NAMES, name) if set(AFFECT_NAMES) <= set(columns) else None
+    audio = third_party.numbers(columns, AUDIO_NAMES, name) if set(AUDIO_NAMES) <= set(columns) else None
+    attributes = third_party.numbers(columns, ATTRIBUTE_NAMES, name) if set(ATTRIBUTE_NAMES) <= set(columns) else None
     quality = columns.get("quality")
     if quality is not None:
         quality = np.array([QUALITIES.index(word) if word in QUALITIES else 0 for word in quality], np.uint8)
-    rows = foreign.numbers(columns, COEFFICIENT_NAMES, name)
+    rows = third_party.numbers(columns, COEFFICIENT_NAMES, name)
     if "time_s" in columns:
-        times = foreign.numbers(columns, ("time_s",), name)[:, 0]
+        times = third_party.numbers(columns, ("time_s",), name)[:, 0]
         if len(times) > 1 and abs((times[-1] - times[0]) / (len(times) - 1) - 1 / FPS) > 0.1 / FPS:
-            raise InputError(f"{name} does not have {FPS} rows per second; write it with python -m perfrdiff features.")
-    return _completed(rows, affect, audio, quality, [])
+            raise InputError(f"{name} does not have {FPS} rows per second; write it with perfrdiff features.")
+    return _with_defaults(rows, attributes, audio, quality, [])
 
 
-def _completed(coefficients, affect, audio, quality, notes: list[str]) -> FeatureTable:
+def _with_defaults(coefficients, attributes, audio, quality, notes: list[str]) -> FeatureTable:
     rows = np.ascontiguousarray(coefficients, np.float32)
     frames = len(rows)
     return FeatureTable(
         coefficients=rows,
-        affect=affect_attributes(rows) if affect is None else np.asarray(affect, np.float32),
+        attributes=facial_attributes(rows) if attributes is None else np.asarray(attributes, np.float32),
         audio=mfcc(np.zeros(0, np.float32), RATE, frames) if audio is None else np.asarray(audio, np.float32),
         quality=np.zeros(frames, np.uint8) if quality is None else np.asarray(quality, np.uint8),
         has_audio=audio is not None and _varies(np.asarray(audio)),
@@ -240,14 +242,14 @@ def _varies(audio: np.ndarray) -> bool:
 
 def _check(table: FeatureTable, name: str) -> None:
     frames = len(table.coefficients)
-    if not FPS <= frames <= LONGEST:
-        raise InputError(f"{name} lasts {frames / FPS:.1f} s; 1 s to {LONGEST / FPS / 60:g} minutes are needed.")
-    for what, values, width in (("affect", table.affect, AFFECT_WIDTH), ("audio", table.audio, MFCC_WIDTH)):
+    if not FPS <= frames <= MOST_FRAMES:
+        raise InputError(f"{name} lasts {frames / FPS:.1f} s; 1 s to {MOST_FRAMES / FPS / 60:g} minutes are needed.")
+    for what, values, width in (("affect", table.attributes, ATTRIBUTE_COUNT), ("audio", table.audio, MFCC_WIDTH)):
         if values.shape != (frames, width):
             raise InputError(f"The {what} of {name} has shape {values.shape}; expected {(frames, width)}.")
     if table.quality.shape != (frames,):
         raise InputError(f"The quality of {name} has shape {table.quality.shape}; expected {(frames,)}.")
-    for values in (table.coefficients, table.affect, table.audio):
+    for values in (table.coefficients, table.attributes, table.audio):
         if not np.isfinite(values).all():
             raise InputError(f"{name} holds a number that is not finite.")
     expressions = table.coefficients[:, EXPRESSION]

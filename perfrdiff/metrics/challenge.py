@@ -1,4 +1,4 @@
-"""The six metrics of multiple appropriate facial reaction generation, as published and sound (docs/method.md 11).
+"""The six metrics of multiple appropriate facial reaction generation, as published and corrected (docs/method.md 11).
 
 Notation: N clips, K samples each, T frames, D = 25 attributes (15 action units, valence, arousal, 8 expressions). The
 clips whose real listener reaction counts as appropriate for a clip are its row of `neighbour`; the published scripts
@@ -6,9 +6,9 @@ read two different matrices under the same metric names (generic, or person-spec
 which one you pass.
 
 Where the columns differ:
-* FRCorr, FRDist: the published numbers are *sums* over the K samples; sound: means.
+* FRCorr, FRDist: the published numbers are *sums* over the K samples; corrected: means.
 * FRSyn: the published parallel version scores only the first sample of a clip, and one constant channel makes every lag
-  undefined, which counts as 49 frames; sound: all samples, constant channels are left out of the mean over channels.
+  undefined, which counts as 49 frames; corrected: all samples, and the mean over channels leaves constant ones out.
 FRRea, the distance between rendered and real frames, needs pictures: evaluation.realism.
 """
 
@@ -45,7 +45,7 @@ class Table:
     """The same reactions in both columns."""
 
     published: Scores
-    sound: Scores
+    corrected: Scores
 
 
 def evaluate(
@@ -64,7 +64,9 @@ def evaluate(
     div, var, dvs = diversity(prediction), variance(prediction), distinctness(prediction)
     return Table(
         Scores(corr, dist, div, var, dvs, synchrony(prediction, speaker, "published", threads=threads)),
-        Scores(corr / samples, dist / samples, div, var, dvs, synchrony(prediction, speaker, "sound", threads=threads)),
+        Scores(
+            corr / samples, dist / samples, div, var, dvs, synchrony(prediction, speaker, "corrected", threads=threads)
+        ),
     )
 
 
@@ -80,32 +82,31 @@ def _centred(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(P, T, D) -> deviations from the mean (D, P, T), means (P, D), population variances (P, D)."""
     columns = np.ascontiguousarray(np.asarray(rows, np.float64).transpose(2, 0, 1))
     mean = columns.mean(axis=2)
-    moved = columns - mean[..., None]
+    centred = columns - mean[..., None]
     # A constant column is exactly 0 here, whatever rounding its mean picked up.
-    moved[columns.max(axis=2) == columns.min(axis=2)] = 0.0
-    return moved, mean.T, np.square(moved).mean(axis=2).T
+    centred[columns.max(axis=2) == columns.min(axis=2)] = 0.0
+    return centred, mean.T, np.square(centred).mean(axis=2).T
 
 
-def _concordance(moved_p, mean_p, spread_p, moved_t, mean_t, spread_t) -> np.ndarray:
-    shared = np.matmul(moved_p, moved_t.transpose(0, 2, 1)) / moved_p.shape[2]  # (D, P, N)
-    both = spread_p.T[:, :, None] + spread_t.T[:, None]
-    apart = (mean_p.T[:, :, None] - mean_t.T[:, None]) ** 2
-    return (2 * shared / (both + apart + CCC_EPSILON)).mean(axis=0)
+def _concordance(centred_p, mean_p, variance_p, centred_t, mean_t, variance_t) -> np.ndarray:
+    covariance = np.matmul(centred_p, centred_t.transpose(0, 2, 1)) / centred_p.shape[2]  # (D, P, N)
+    variances = variance_p.T[:, :, None] + variance_t.T[:, None]
+    mean_difference = mean_p.T[:, :, None] - mean_t.T[:, None]
+    return (2 * covariance / (variances + mean_difference**2 + CCC_EPSILON)).mean(axis=0)
 
 
 def best_correlation(
     prediction: np.ndarray, truth: np.ndarray, neighbour: np.ndarray, threads: int | None = None
 ) -> np.ndarray:
     """FRCorr's parts, (N, K): the best concordance of a sample with an appropriate listener."""
-    moved_t, mean_t, spread_t = _centred(truth)
+    centred, mean, variance = _centred(truth)
 
-    def of(i: int) -> np.ndarray:
-        among = np.flatnonzero(neighbour[i] > 0)
-        moved_p, mean_p, spread_p = _centred(prediction[i])
-        parts = _concordance(moved_p, mean_p, spread_p, moved_t[:, among], mean_t[among], spread_t[among])
-        return parts.max(axis=1)
+    def best_of_clip(i: int) -> np.ndarray:
+        appropriate = np.flatnonzero(neighbour[i] > 0)
+        listeners = centred[:, appropriate], mean[appropriate], variance[appropriate]
+        return _concordance(*_centred(prediction[i]), *listeners).max(axis=1)
 
-    return np.stack(_shared(of, len(prediction), threads))
+    return np.stack(_in_threads(best_of_clip, len(prediction), threads))
 
 
 def warping_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -114,7 +115,8 @@ def warping_distance(a: np.ndarray, b: np.ndarray) -> float:
     Each part is the root of the least cumulated squared Euclidean cost over all warping paths, without a band.
     """
     a, b = _columns(np.asarray(a)[::-1]), _columns(b)
-    return sum(weight * kernels.warped(a, b, group, np.inf) for group, (_, _, weight) in enumerate(kernels.GROUPS))
+    groups = enumerate(kernels.GROUPS)
+    return sum(weight * kernels.warping_distance(a, b, group, np.inf) for group, (_, _, weight) in groups)
 
 
 def best_distance(
@@ -126,19 +128,19 @@ def best_distance(
     count, samples = prediction.shape[:2]
     appropriate = [np.flatnonzero(row > 0) for row in neighbour]
 
-    def of(item: int) -> float:
+    def least_of_sample(item: int) -> float:
         rows = prediction[item // samples, item % samples, ::-1]
-        among = appropriate[item // samples]
-        return kernels.nearest(_columns(rows), columns, boxes, _columns(_coarse(rows)), coarse, among)
+        candidates = appropriate[item // samples]
+        return kernels.least_distance(_columns(rows), columns, boxes, _columns(_coarse(rows)), coarse, candidates)
 
-    return np.array(_shared(of, count * samples, threads)).reshape(count, samples)
+    return np.array(_in_threads(least_of_sample, count * samples, threads)).reshape(count, samples)
 
 
 def _coarse(rows: np.ndarray) -> np.ndarray:
     """(…, T, D) -> (…, T / COARSE, D): means of frames."""
     frames, step = rows.shape[-2], min(COARSE, rows.shape[-2])
-    whole = rows[..., : frames - frames % step, :]
-    return whole.reshape(*rows.shape[:-2], -1, step, rows.shape[-1]).mean(axis=-2, dtype=np.float64)
+    steps = rows[..., : frames - frames % step, :]
+    return steps.reshape(*rows.shape[:-2], -1, step, rows.shape[-1]).mean(axis=-2, dtype=np.float64)
 
 
 def _columns(rows: np.ndarray) -> np.ndarray:
@@ -146,10 +148,10 @@ def _columns(rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.swapaxes(np.asarray(rows, np.float64), -1, -2))
 
 
-def _shared(of: Callable[[int], float], count: int, threads: int | None) -> list:
-    """`of` 0 … count - 1, by as many threads as there are cores unless told otherwise."""
+def _in_threads(function: Callable[[int], object], count: int, threads: int | None) -> list:
+    """Results of `function` for 0 … count - 1, by so many threads; None: as many as there are cores."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        return list(pool.map(of, range(count)))
+        return list(pool.map(function, range(count)))
 
 
 def _mean_pair_distance(items: np.ndarray) -> float:
@@ -177,19 +179,19 @@ def variance(prediction: np.ndarray) -> float:
     return float(np.asarray(prediction, np.float64).var(axis=-2, ddof=1).mean())
 
 
-def lagged_correlation(reaction: np.ndarray, speaker: np.ndarray, compat: str = "sound") -> np.ndarray:
+def lagged_correlation(reaction: np.ndarray, speaker: np.ndarray, compat: str = "corrected") -> np.ndarray:
     """Mean correlation over columns of (T, D) and (T, D) for lags -49 … 49, (99,).
 
     A positive lag compares the reaction with what the speaker did that many frames earlier. A constant column makes
-    the mean NaN as published; "sound" leaves it out (NaN only where every column is constant).
+    the mean NaN as published; "corrected" leaves it out (NaN only where every column is constant).
     """
-    return kernels.lagged(_columns(reaction), _columns(speaker), LONGEST_LAG, compat == "sound")
+    return kernels.lagged_correlation(_columns(reaction), _columns(speaker), LONGEST_LAG, compat == "corrected")
 
 
-def best_lag(reaction: np.ndarray, speaker: np.ndarray, compat: str = "sound") -> float:
+def best_lag(reaction: np.ndarray, speaker: np.ndarray, compat: str = "corrected") -> float:
     """Lag in frames at which a reaction follows its speaker best, positive = after the speaker.
 
-    As published, an undefined correlation counts as -49; sound: NaN if there is no lag with any moving column.
+    As published, an undefined correlation counts as -49; corrected: NaN if there is no lag with any moving column.
     """
     correlation = lagged_correlation(reaction, speaker, compat)
     if compat == "published":
@@ -200,22 +202,22 @@ def best_lag(reaction: np.ndarray, speaker: np.ndarray, compat: str = "sound") -
 def synchrony(
     prediction: np.ndarray,
     speaker: np.ndarray,
-    compat: str = "sound",
+    compat: str = "corrected",
     samples: int | None = None,
     threads: int | None = None,
 ) -> float:
     """FRSyn: mean absolute best lag.
 
     `samples`: how many of each clip's samples are scored. None: one as in the published parallel version, all in the
-    sound one. Reactions without a defined lag are left out of the sound mean; NaN if none has one.
+    corrected one. Reactions without a defined lag are left out of the corrected mean; NaN if none has one.
     """
     if samples is None:
         samples = 1 if compat == "published" else prediction.shape[1]
 
-    def of(item: int) -> float:
+    def lag_of_sample(item: int) -> float:
         return best_lag(prediction[item // samples, item % samples], speaker[item // samples], compat)
 
-    lags = np.array(_shared(of, len(prediction) * samples, threads))
+    lags = np.array(_in_threads(lag_of_sample, len(prediction) * samples, threads))
     lags = np.abs(lags[np.isfinite(lags)])
     return float(lags.mean()) if len(lags) else float("nan")
 
@@ -233,9 +235,9 @@ def _checked(prediction, truth, speaker, neighbour) -> tuple[np.ndarray, ...]:
             raise InputError(f"The {what} have shape {x.shape}; expected {(clips, frames, ATTRIBUTES)}.")
     if neighbour.shape != (clips, clips):
         raise InputError(f"The neighbour matrix has shape {neighbour.shape}; expected {(clips, clips)}.")
-    lonely = np.flatnonzero(~(neighbour > 0).any(axis=1))
-    if len(lonely):
-        raise InputError(f"Clip {lonely[0]} has no appropriate listener in the neighbour matrix.")
+    isolated = np.flatnonzero(~(neighbour > 0).any(axis=1))
+    if len(isolated):
+        raise InputError(f"Clip {isolated[0]} has no appropriate listener in the neighbour matrix.")
     for what, x in (("reactions", prediction), ("real reactions", truth), ("speakers", speaker)):
         if not np.isfinite(x).all():
             raise InputError(f"The {what} hold numbers that are not finite.")

@@ -34,24 +34,27 @@ DELAYED = ("audio", "coefficients")  # conditions of which frame i sees frames j
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Sizes and conditions of the denoiser; the defaults are the published render variant."""
+    """Sizes and conditions of the denoiser; the defaults are the published render variant.
+
+    Windows are counted in tokens: one frame in the published weights, five frames in the demo weights (motion_codec).
+    """
 
     variant: str = "render"  # or "emotion"
-    features: int = 58  # width of a reaction frame
+    features: int = 58  # width of a reaction token
     width: int = 512
     layers: int = 7
     heads: int = 8
     feedforward: int = 1024
-    window: int = 50  # frames denoised together
-    reaction_delay: int = 8  # frames by which the listener's window starts later than the speaker's (render)
+    window: int = 50  # tokens denoised together
+    reaction_delay: int = 8  # tokens by which the listener's window starts later than the speaker's (render)
     audio_scale: float = 1.0  # 512 ** -0.5 in the emotion variant
     dropout: float = 0.1
     time_width: int = 64
-    speaker_window: int | None = None  # frames of the speaker that a window sees; None: as many as its own (published)
-    context: int = 0  # speaker's frames that are also added to the query of their own time; 0: none (published)
+    speaker_window: int | None = None  # tokens of the speaker that a window sees; None: as many as its own (published)
+    context: int = 0  # speaker's tokens that are also added to the query of their own time; 0: none (published)
     time_in_query: bool = False  # add the diffusion step to the queries, beside the memory's time token
     norm_first: bool = False  # normalise before each part of a layer instead of after it (published)
-    prediction: str = "x0"  # what the output layer says: the clean window (published), or "velocity"
+    prediction: str = "x0"  # what the output layer predicts: the clean window (published), or "velocity"
     condition_widths: Mapping[str, int] = field(
         default_factory=lambda: {"audio": MFCC_WIDTH, "coefficients": 58, "emotion": 25, "past_listener": 58}
     )
@@ -64,12 +67,12 @@ class DenoiserConfig:
             raise ValueError(f"unknown denoiser variant {self.variant!r}: expected one of {', '.join(MEMORY_ORDER)}")
         if self.prediction not in ("x0", "velocity"):
             raise ValueError(f"a denoiser predicts x0 or velocity, not {self.prediction!r}")
-        if self.context and self.speaker_frames < self.window + self.reaction_delay:
-            raise ValueError("a context needs a speaker window of at least window + reaction_delay frames")
+        if self.context and self.speaker_tokens < self.window + self.reaction_delay:
+            raise ValueError("a context needs a speaker window of at least window + reaction_delay tokens")
 
     @property
-    def speaker_frames(self) -> int:
-        """Frames of the speaker that a window sees; they begin `reaction_delay` before the listener's."""
+    def speaker_tokens(self) -> int:
+        """Tokens of the speaker that a window sees; they begin `reaction_delay` before the listener's."""
         return self.window if self.speaker_window is None else self.speaker_window
 
     @property
@@ -80,7 +83,7 @@ class DenoiserConfig:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a window of the speaker says, ready for every denoising step: per layer keys and values (N, heads, M, ·)."""
+    """A window of the speaker, ready for every denoising step: per layer keys and values (N, heads, M, ·)."""
 
     keys: list[Tensor]
     values: list[Tensor]
@@ -121,16 +124,16 @@ class DecoderLayer(nn.Module):
 
         return self._residual(h, self.norm3, feedforward)
 
-    def _residual(self, h: Tensor, norm: nn.Module, part: Callable[[Tensor], Tensor]) -> Tensor:
+    def _residual(self, h: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         if self.norm_first:
-            return h + self.dropout(part(norm(h)))
-        return norm(h + self.dropout(part(h)))
+            return h + self.dropout(sublayer(norm(h)))
+        return norm(h + self.dropout(sublayer(h)))
 
 
 class Denoiser(nn.Module):
     """Noised window x_t (N, window, features), step t (N,), memory of the speaker -> predicted clean window x0.
 
-    Where the output layer says velocity v, x0 = sqrt(abar) x_t - sqrt(1 - abar) v (Salimans & Ho 2022): with little
+    Where the output layer predicts velocity v, x0 = sqrt(abar) x_t - sqrt(1 - abar) v (Salimans & Ho 2022): with little
     noise left, nearly all of x0 is x_t and need not be made anew, quick movements included.
     """
 
@@ -150,7 +153,7 @@ class Denoiser(nn.Module):
             self.query_positions = nn.Parameter(torch.rand(500, config.width))
             self.memory_positions = nn.Parameter(torch.rand(500, config.width))
         else:
-            longest = max(config.window, config.speaker_frames)
+            longest = max(config.window, config.speaker_tokens)
             self.register_buffer("sine", sine_table(longest, config.width), persistent=False)
 
     def _projection(self, name: str, width: int) -> nn.Module:
@@ -179,7 +182,7 @@ class Denoiser(nn.Module):
         so its bias goes too. Conditions that are absent or never used contribute no tokens.
         """
         keep = keep or {}
-        blocks, visible, heard = [], [], []
+        blocks, visible, delayed = [], [], []
         row = 1  # learned positions: row 0 belongs to the time token
         device = self.embed.weight.device
         frame = torch.arange(self.config.window, device=device)[:, None]
@@ -193,15 +196,15 @@ class Denoiser(nn.Module):
                 tokens = tokens * self.config.audio_scale
             count = tokens.shape[1]
             if name in DELAYED:
-                heard.append(tokens)
+                delayed.append(tokens)
             if self.config.variant == "emotion":
                 tokens = tokens + self.memory_positions[row : row + count]
                 row += count
             else:
                 tokens = tokens + self.sine[:count]
                 column = torch.arange(count, device=device)[None]
-                seen = column <= frame + self.config.reaction_delay
-                visible.append(seen if name in DELAYED else torch.ones_like(seen))
+                past = column <= frame + self.config.reaction_delay
+                visible.append(past if name in DELAYED else torch.ones_like(past))
             blocks.append(tokens)
         if not blocks:
             raise ValueError(f"no condition given: expected some of {', '.join(self.config.conditions)}")
@@ -209,15 +212,15 @@ class Denoiser(nn.Module):
             return torch.cat(blocks, dim=1), None, None
         always = torch.ones(self.config.window, 1, dtype=torch.bool, device=device)
         mask = torch.cat([always, *visible], dim=1)
-        return torch.cat(blocks, dim=1), mask, self._context(heard) if self.config.context and heard else None
+        return torch.cat(blocks, dim=1), mask, self._context(delayed) if self.config.context and delayed else None
 
-    def _context(self, heard: list[Tensor]) -> Tensor:
+    def _context(self, speaker_tokens: list[Tensor]) -> Tensor:
         """For every frame of the window what the speaker did until then, (N, window, width).
 
-        Attention would have to learn first which of the speaker's frames is now; this tells it.
+        Attention alone would first have to learn which of the speaker's frames belongs to the same time.
         """
         config = self.config
-        tokens = sum(heard)[:, : config.reaction_delay + config.window].transpose(1, 2)
+        tokens = sum(speaker_tokens)[:, : config.reaction_delay + config.window].transpose(1, 2)
         until = F.pad(tokens, (config.context - 1, 0))
         return self.context(until)[..., config.reaction_delay :].transpose(1, 2)
 

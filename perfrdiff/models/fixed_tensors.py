@@ -1,4 +1,4 @@
-"""Numbers that are fitted once and never trained, as a module: they travel in a checkpoint and move to a device."""
+"""Tensors that are fitted once and never trained, as a module: they travel in a checkpoint and move to a device."""
 
 from typing import Self
 
@@ -14,11 +14,11 @@ class FixedTensors(nn.Module):
     def __init__(self, *tensors: Tensor, **named: Tensor):
         super().__init__()
         names = [name for name, kind in type(self).__annotations__.items() if kind is Tensor]
-        given = dict(zip(names, tensors, strict=False)) | named
-        if len(tensors) > len(names) or given.keys() != set(names):
-            raise TypeError(f"{type(self).__name__} takes the tensors {', '.join(names)}; got {', '.join(given)}")
+        buffers = dict(zip(names, tensors, strict=False)) | named
+        if len(tensors) > len(names) or buffers.keys() != set(names):
+            raise TypeError(f"{type(self).__name__} takes the tensors {', '.join(names)}; got {', '.join(buffers)}")
         for name in names:
-            self.register_buffer(name, given[name])
+            self.register_buffer(name, buffers[name])
 
     def with_tensors(self, **changed: Tensor) -> Self:
         """The same with some of the tensors replaced; this one stays as it is."""

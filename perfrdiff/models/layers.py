@@ -52,18 +52,19 @@ class WeightEdit:
     right: Tensor | None = None
 
     @property
-    def people(self) -> int:
+    def listener_count(self) -> int:
         """P, the number of listeners."""
         return (self.dense if self.dense is not None else self.left).shape[0]
 
     def to(self, device: torch.device) -> "WeightEdit":
-        return WeightEdit(*(None if part is None else part.to(device) for part in (self.dense, self.left, self.right)))
+        """The same on another device."""
+        return WeightEdit(*(None if x is None else x.to(device) for x in (self.dense, self.left, self.right)))
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x (P * m, frames, in) -> (P * m, frames, out) with each listener's own weight."""
-        if self.dense is not None and self.people == 1:
+        if self.dense is not None and self.listener_count == 1:
             return F.linear(x, self.dense[0].to(x.dtype), bias)
-        rows = x.reshape(self.people, -1, x.shape[-1])
+        rows = x.reshape(self.listener_count, -1, x.shape[-1])
         if self.dense is not None:
             out = rows @ self.dense.transpose(1, 2).to(rows.dtype)
             if bias is not None:
@@ -80,6 +81,7 @@ Edits = dict[str, WeightEdit]
 
 
 def edited_linear(x: Tensor, weight: Tensor, bias: Tensor | None, edit: WeightEdit | None) -> Tensor:
+    """x (N, frames, in) -> (N, frames, out), with the listeners' weights where there is an edit."""
     return F.linear(x, weight, bias) if edit is None else edit.linear(x, weight, bias)
 
 
@@ -96,10 +98,10 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def _project(self, x: Tensor, parts: slice, edit: WeightEdit | None) -> list[Tensor]:
-        """Rows `parts` (in units of q, k, v) of the packed projection, each split into heads (N, heads, L, ·)."""
+    def _project(self, x: Tensor, blocks: slice, edit: WeightEdit | None) -> list[Tensor]:
+        """Rows `blocks` (in units of q, k, v) of the packed projection, each split into heads (N, heads, L, ·)."""
         width = self.out_proj.in_features
-        rows = slice(parts.start * width, parts.stop * width)
+        rows = slice(blocks.start * width, blocks.stop * width)
         if edit is not None:
             edit = WeightEdit(
                 dense=None if edit.dense is None else edit.dense[:, rows],
@@ -107,9 +109,10 @@ class Attention(nn.Module):
                 right=edit.right,
             )
         packed = edited_linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows], edit)
-        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in packed.split(width, dim=-1)]
+        return [block.unflatten(-1, (self.heads, -1)).transpose(1, 2) for block in packed.split(width, dim=-1)]
 
     def keys_values(self, x: Tensor, edit: WeightEdit | None = None) -> tuple[Tensor, Tensor]:
+        """x (N, M, width) -> keys and values (N, heads, M, head width)."""
         key, value = self._project(x, slice(1, 3), edit)
         return key, value
 
@@ -117,8 +120,8 @@ class Attention(nn.Module):
         """x (N, L, width) looks at key, value (N, heads, M, head width); mask (L, M) True = visible."""
         (query,) = self._project(x, slice(0, 1), edit)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Self-attention, x (N, L, width)."""

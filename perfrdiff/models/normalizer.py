@@ -1,4 +1,4 @@
-"""What is subtracted from and divided out of the features before published networks see them; in the checkpoint."""
+"""The mean and scale of the features that published networks see; they travel in the checkpoint."""
 
 from torch import Tensor
 
@@ -20,14 +20,17 @@ class Normalizer(FixedTensors):
     """Frames in a token; see `perfrdiff.models.motion_codec` for more."""
 
     def coefficients(self, raw: Tensor) -> Tensor:
+        """A listener's frames (…, 58) in network units."""
         return (raw - self.coefficient_mean) / self.coefficient_scale
 
     def speaker(self, raw: Tensor) -> Tensor:
         """The speaker's coefficients, as the listener's."""
         return self.coefficients(raw)
 
-    def raw_coefficients(self, normal: Tensor) -> Tensor:
-        return normal * self.coefficient_scale + self.coefficient_mean
+    def raw_coefficients(self, normalized: Tensor) -> Tensor:
+        """The inverse of `coefficients`."""
+        return normalized * self.coefficient_scale + self.coefficient_mean
 
     def audio(self, raw: Tensor) -> Tensor:
+        """MFCCs (…, 78) in network units."""
         return (raw - self.audio_mean) / self.audio_scale

@@ -25,7 +25,7 @@ EPSILON = 1e-5
 COSINE_SCALE = 16.0  # logits = 16 * cosine of query and key
 ROTARY_WIDTH = 32
 BUCKETS = 32
-FURTHEST = 128  # token distance from which on all are alike
+MAX_DISTANCE = 128  # in tokens; larger ones share a bucket
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PriorMemory:
 def distance_bucket(distance: Tensor) -> Tensor:
     """Row of the relative-position table for integer distances query - key index (docs/method.md 4.3)."""
     half = BUCKETS // 2
-    far = half + (torch.log(distance.clamp(min=1).float() / half) / log(FURTHEST / half) * (BUCKETS - half)).long()
+    far = half + (torch.log(distance.clamp(min=1).float() / half) / log(MAX_DISTANCE / half) * (BUCKETS - half)).long()
     return torch.where(distance < half, distance.clamp(min=0), far.clamp(max=BUCKETS - 1))
 
 
@@ -121,8 +121,8 @@ class PriorLayer(nn.Module):
         key = torch.cat([past[0], F.normalize(key, dim=-1)], dim=1)
         value = torch.cat([past[1], value], dim=1)
         logits = COSINE_SCALE * (F.normalize(query, dim=-1) @ key[:, None].transpose(-1, -2)) + bias
-        mixed = logits.float().softmax(dim=-1).to(value.dtype) @ value[:, None]
-        x = x + self.norm2(self.out(mixed.transpose(1, 2).flatten(2)))
+        attended = logits.float().softmax(dim=-1).to(value.dtype) @ value[:, None]
+        x = x + self.norm2(self.out(attended.transpose(1, 2).flatten(2)))
         u, gate = self.widen(self.norm3(x)).chunk(2, dim=-1)
         return x + self.narrow(u * F.silu(gate)), key, value
 
@@ -175,8 +175,8 @@ class Prior(nn.Module):
             "speaker_latent": conditions["speaker_latent"],
             "coefficients": self.coefficients(conditions["coefficients"]),
         }
-        for name, kept in (keep or {}).items():
-            blocks[name] = torch.where(kept[:, None, None] > 0, blocks[name], self.null[name])
+        for name, mask in (keep or {}).items():
+            blocks[name] = torch.where(mask[:, None, None] > 0, blocks[name], self.null[name])
         return torch.cat([blocks[name] for name in CONDITIONS], dim=1)
 
     def prepare(self, conditions: Mapping[str, Tensor], keep: Mapping[str, Tensor] | None = None) -> PriorMemory:

@@ -31,6 +31,10 @@ NETWORKS = {
 }
 
 
+FORMER_SIZES = {"max_frames": "max_tokens"}
+"""Sizes as files of format 1 name them -> their names of today."""
+
+
 def build(name: str, sizes: object, without_memory: bool = False) -> nn.Module:
     """The network of that name with these sizes, a configuration or its fields as JSON gives them.
 
@@ -39,6 +43,11 @@ def build(name: str, sizes: object, without_memory: bool = False) -> nn.Module:
     """
     kind = NETWORKS[name]
     if isinstance(sizes, dict):
-        sizes = kind.config(**{key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()})
+        sizes = kind.config(
+            **{
+                FORMER_SIZES.get(key, key): tuple(value) if isinstance(value, list) else value
+                for key, value in sizes.items()
+            }
+        )
     with torch.device("meta" if without_memory else "cpu"):
         return kind.network(sizes)

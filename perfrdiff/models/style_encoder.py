@@ -13,13 +13,13 @@ from perfrdiff.models.layers import sine_table
 class StyleEncoderConfig:
     """Sizes of the style encoder; the defaults are the published ones."""
 
-    coefficients: int = 58  # width of a frame
+    coefficients: int = 58  # width of a token
     width: int = 512
     layers: int = 4
     heads: int = 4
     feedforward: int = 1024
     projection: int = 512  # width of the style vector
-    max_frames: int = 999  # longest clip, frames
+    max_tokens: int = 999  # longest clip; a token is a frame in the published weights, five in the demo weights
     dropout: float = 0.1
     limit: float | None = None  # what is beyond it, in a frame's numbers, is taken for it; None: as published
 
@@ -27,7 +27,7 @@ class StyleEncoderConfig:
 class StyleEncoder(nn.Module):
     """Behaviour (P, frames, 58), minus the mean face -> `feature` (P, width) and `style` (P, projection), unit length.
 
-    The weight editor is fed the style. Any length from 1 to `max_frames` frames; longer clips raise ValueError.
+    The weight editor is fed the style. Any length from 1 to `max_tokens` frames; longer clips raise ValueError.
     """
 
     def __init__(self, config: StyleEncoderConfig):
@@ -45,13 +45,13 @@ class StyleEncoder(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(config.width, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
         )
-        self.register_buffer("positions", sine_table(config.max_frames + 1, config.width), persistent=False)
+        self.register_buffer("positions", sine_table(config.max_tokens + 1, config.width), persistent=False)
 
     def feature(self, behaviour: Tensor) -> Tensor:
         """The class token after the last layer, (P, width)."""
         frames = behaviour.shape[1]
-        if frames > self.config.max_frames:
-            raise ValueError(f"style clip of {frames} frames: this encoder takes at most {self.config.max_frames}")
+        if frames > self.config.max_tokens:
+            raise ValueError(f"style clip of {frames} frames: this encoder takes at most {self.config.max_tokens}")
         limit = self.config.limit
         h = self.embed(behaviour if limit is None else behaviour.clamp(-limit, limit))
         h = torch.cat([self.class_token.expand(h.shape[0], -1, -1), h], dim=1) + self.positions[: frames + 1]

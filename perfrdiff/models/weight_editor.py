@@ -16,7 +16,7 @@ PREDICTIONS = ("shift", "offset", "weight")
 class WeightEditorConfig:
     """Sizes of the weight editor; the defaults are the published ones.
 
-    `predict` says what the editor's output D is to a weight W: "shift" W + D (published), "offset" W (1 + D), "weight"
+    `predict`: how the editor's output D changes a weight W: "shift" W + D (published), "offset" W (1 + D), "weight"
     D itself. A target of attention may have two thirds of the rows of W: keys and values only, the published `modify:
     kv`.
     """
@@ -99,27 +99,29 @@ class WeightEditor(nn.Module):
                 self.right.append(right)
 
     @torch.no_grad()
-    def begin_with(self, readings: Tensor) -> None:
-        """Let an untrained editor with shared factors see a style through `readings` (K, style), 2 K <= hidden.
+    def initialize_from_probe(self, probe_weights: Tensor) -> None:
+        """Initialise an untrained editor with shared factors from linear probes of a style (K, style), 2 K <= hidden.
 
-        Its hidden layers then begin as the readings' positive and negative parts, and the amounts as random mixtures
-        of the readings: whatever a reading says of a listener is there to be used from the first step on.
+        Its hidden layers begin as the positive and negative parts of the K probed numbers, and the amounts as random
+        mixtures of them: what the probes read of a listener can be used from the first step on.
+
+        Raises ValueError for an editor without shared factors and for too many probes.
         """
-        count = 2 * len(readings)
+        count = 2 * len(probe_weights)
         first, second = self.shared[0], self.shared[2]
         if not self.config.shared_factors or count > self.config.hidden:
-            raise ValueError(f"{len(readings)} readings need shared factors and a hidden width of {count} or more")
-        first.weight[:count], first.bias[:count] = torch.cat([readings, -readings]), 0.0
+            raise ValueError(f"{len(probe_weights)} probes need shared factors and a hidden width of {count} or more")
+        first.weight[:count], first.bias[:count] = torch.cat([probe_weights, -probe_weights]), 0.0
         second.weight[:count], second.bias[:count] = 0.0, 0.0
         second.weight[:count, :count] = torch.eye(count)
         for amount in self.amount:
-            mixture = torch.randn(self.config.rank, len(readings)) * len(readings) ** -0.5
+            mixture = torch.randn(self.config.rank, len(probe_weights)) * len(probe_weights) ** -0.5
             amount.weight.zero_()
             amount.weight[:, :count] = torch.cat([mixture, -mixture], dim=1)
             amount.bias.zero_()
 
     def forward(self, style: Tensor) -> Edits:
-        """The shifts of P listeners; a dense shift is returned as delta, see `edited`."""
+        """The shifts of P listeners; a dense shift is returned as delta, see `edited_weights`."""
         h = self.shared(style)
         edits = {}
         for i, (name, (rows, columns)) in enumerate(self.config.targets.items()):

@@ -1,130 +1,145 @@
-"""What a style says of a listener's habits, and styles that say what was counted in the listener's own clip.
+"""A linear probe that reads a listener's habits from a style, and moves styles towards habits counted in a clip.
 
-The demo's style encoder has seen simulated listeners only. Of these it tells habits about as well as counting does, of
-tracked real faces, which move in far more ways, now and then wrongly: some would blink without end. So the style of a
-clip that is livelier than simulated ones is moved, along what it says of eight habits, to what style and count together
-let expect. How far either is to be trusted was fitted on simulated persons in disguise.
+The demo's style encoder was trained on simulated listeners only. Of these it reports habits about as well as counting
+does; of tracked real faces, which move in far more ways, now and then wrongly: some would blink without end. So the
+style of a clip that is livelier than simulated ones is moved, along the probe's directions, to the habits expected from
+style and count together. The weights of both were fitted on augmented clips of simulated persons.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from perfrdiff.behaviour.statistics import habits_of, read_habits
+from perfrdiff.behaviour.statistics import measure_clips, measures_from_counts
 from perfrdiff.coefficients import FPS
 from perfrdiff.models.fixed_tensors import FixedTensors
 
-LENGTHS = 10.0, 30.0, 90.0  # seconds of listening for which the trust is fitted
-EXTREME = 2.5  # spreads over persons from the usual, beyond which a count is taken for this
-KEPT = 0.5  # share of what a style holds beside the habits: of a face it does not know, that is hardly to be believed
+CLIP_SECONDS = 10.0, 30.0, 90.0  # of listening, for which the blend weights are fitted
+MAX_HABIT = 2.5  # standard deviations over persons; counts beyond it are clipped
+RESIDUAL_SHARE = 0.5  # of what a style holds beside the habits, for clips out of distribution: hardly to be believed
 RIDGE = 0.05
-LEAST_REACH = 0.1
-UNHEARD_OF = 0.001  # share of the simulated clips that are livelier than what the style encoder is believed on
+MIN_BLEND_STD = 0.1
+OUTLIER_SHARE = 0.001  # of the simulated clips, which are livelier than `max_token_std`
 
 
-class StyleReading(FixedTensors):
-    """A linear reading of H habits from styles; it travels in the checkpoint."""
+@dataclass(frozen=True)
+class PartialClips:
+    """Parts of one length of P persons' clips: their styles (P, style) and what was counted in them (P, c, Q)."""
+
+    styles: Tensor
+    counted: np.ndarray
+
+
+class StyleProbe(FixedTensors):
+    """Ridge regression of H habits on styles; it travels in the checkpoint."""
 
     mean: Tensor  # (style,)
-    weights: Tensor  # (style, H): (style - mean) @ weights are habits, over persons of mean 0 and spread 1
-    moves: Tensor  # (H, style): what a habit higher by one adds to a style
-    usual: Tensor  # (H,) habits of the usual person, as counted_habits.HABITS gives them
-    spread: Tensor  # (H,) between persons
-    liveliest: Tensor  # (): the most that the tokens of a clip vary for which the style encoder is believed
-    trust: Tensor  # (3, 2, H): after LENGTHS of listening, in what the style says and in what was counted
-    reach: Tensor  # (3, H): spread over persons of the habits that so trusted are expected: less than 1
-    trust_known: Tensor  # (3, 2, H), the same for clips that the style encoder knows
-    reach_known: Tensor  # (3, H)
+    weights: Tensor  # (style, H): (style - mean) @ weights are habits, over persons of mean 0 and deviation 1
+    directions: Tensor  # (H, style): what a habit higher by one adds to a style
+    population_mean: Tensor  # (H,) of behaviour.statistics.BEHAVIOUR_MEASURES over persons, normalised
+    population_std: Tensor  # (H,)
+    max_token_std: Tensor  # (): `token_std` beyond which a clip is out of the style encoder's distribution
+    blend_weights: Tensor  # (3, 2, H): after CLIP_SECONDS of listening, of the reported and of the counted habits
+    blend_std: Tensor  # (3, H): over persons, of the habits so blended; less than 1
+    blend_weights_in_distribution: Tensor  # (3, 2, H), the same for clips in the style encoder's distribution
+    blend_std_in_distribution: Tensor  # (3, H)
 
     @classmethod
     def fit(
         cls,
         styles: Tensor,
         counted: np.ndarray,
-        told_by: Sequence[tuple[Tensor, np.ndarray]],
-        known_by: Sequence[tuple[Tensor, np.ndarray]],
-        later: np.ndarray,
-        spreads: Tensor,
-    ) -> "StyleReading":
+        out_of_distribution: Sequence[PartialClips],
+        in_distribution: Sequence[PartialClips],
+        held_out: np.ndarray,
+        token_stds: Tensor,
+    ) -> "StyleProbe":
         """From P persons.
 
         Args:
             styles: (P, style), each of all clips of a person.
-            counted: (P, C, Q), the `quantities` of these clips.
-            told_by: for each of LENGTHS, styles (P, style) of so long a part, as of a face that the encoder does not
-                know, and what was counted in it (P, c, Q).
-            known_by: the same as of faces that it knows.
-            later: (P, 1, Q), what was counted in a clip that none of these parts has: by it they are judged.
-            spreads: (N,), `spread_of` clips that the style encoder knows.
+            counted: (P, C, Q), the `count_behaviour` of these clips.
+            out_of_distribution: for each of CLIP_SECONDS, parts of that length as of faces the encoder does not know.
+            in_distribution: the same as of faces that it knows.
+            held_out: (P, 1, Q), counted in a clip that shares nothing with these parts; the blend is fitted to it.
+            token_stds: (N,), `token_std` of clips in the style encoder's distribution.
         """
-        clips = read_habits(counted)
-        usual, spread = clips.mean(axis=0), clips.std(axis=0).clip(min=1e-6)
+        clips = measures_from_counts(counted)
+        population_mean, population_std = clips.mean(axis=0), clips.std(axis=0).clip(min=1e-6)
 
-        def even(counted: np.ndarray) -> np.ndarray:
-            return ((read_habits(counted) - usual) / spread).clip(-EXTREME, EXTREME)
+        def standardized(counted: np.ndarray) -> np.ndarray:
+            return ((measures_from_counts(counted) - population_mean) / population_std).clip(-MAX_HABIT, MAX_HABIT)
 
         styles = styles.double()
-        mean, habits = styles.mean(0), torch.tensor((clips - usual) / spread)
-        about = styles - mean
-        eye = RIDGE * torch.eye(about.shape[1], dtype=torch.float64)
-        weights = torch.linalg.solve(about.T @ about + eye, about.T @ habits)
-        moves = torch.linalg.lstsq(about @ weights, about, driver="gelsd").solution
+        mean, habits = styles.mean(0), torch.tensor((clips - population_mean) / population_std)
+        centred = styles - mean
+        penalty = RIDGE * torch.eye(centred.shape[1], dtype=torch.float64)
+        weights = torch.linalg.solve(centred.T @ centred + penalty, centred.T @ habits)
+        directions = torch.linalg.lstsq(centred @ weights, centred, driver="gelsd").solution
 
-        def trusted(parts: Sequence[tuple[Tensor, np.ndarray]]) -> tuple[Tensor, Tensor]:
-            trust, reach = [], []
-            for part, seen in parts:
-                said, count = ((part.double() - mean) @ weights).numpy(), even(seen)
-                each = [_trust(*columns) for columns in zip(said.T, count.T, even(later).T, strict=True)]
-                trust.append(np.transpose(each))
-                reach.append((trust[-1][0] * said + trust[-1][1] * count).std(axis=0).clip(min=LEAST_REACH))
-            return torch.tensor(np.array(trust)), torch.tensor(np.array(reach))
+        def blend(parts: Sequence[PartialClips]) -> tuple[Tensor, Tensor]:
+            all_weights, stds = [], []
+            for part in parts:
+                reported, count = ((part.styles.double() - mean) @ weights).numpy(), standardized(part.counted)
+                columns = zip(reported.T, count.T, standardized(held_out).T, strict=True)
+                in_style, in_count = np.transpose([_fit_blend(*column) for column in columns])
+                all_weights.append((in_style, in_count))
+                stds.append((in_style * reported + in_count * count).std(axis=0).clip(min=MIN_BLEND_STD))
+            return torch.tensor(np.array(all_weights)), torch.tensor(np.array(stds))
 
-        liveliest = spreads.float().cpu().quantile(1 - UNHEARD_OF)
-        scale = torch.tensor(usual), torch.tensor(spread)
-        numbers = mean, weights, moves, *scale, liveliest, *trusted(told_by), *trusted(known_by)
-        return cls(*(part.float().contiguous() for part in numbers))
+        max_token_std = token_stds.float().cpu().quantile(1 - OUTLIER_SHARE)
+        scale = torch.tensor(population_mean), torch.tensor(population_std)
+        blends = *blend(out_of_distribution), *blend(in_distribution)
+        tensors = mean, weights, directions, *scale, max_token_std, *blends
+        return cls(*(tensor.float().contiguous() for tensor in tensors))
 
-    def habits(self, style: Tensor) -> Tensor:
-        """What styles (…, style) say, (…, H), over persons of mean 0 and spread 1."""
+    def reported_habits(self, style: Tensor) -> Tensor:
+        """The habits (…, H) that styles (…, style) report, over persons of mean 0 and deviation 1."""
         return (style - self.mean) @ self.weights
 
-    def unknown(self, tokens: Tensor) -> bool:
-        """Whether the style encoder has never seen a clip as lively as these tokens (n, D)."""
-        return bool(spread_of(tokens) > self.liveliest)
+    def is_out_of_distribution(self, tokens: Tensor) -> bool:
+        """Whether the style encoder was trained on no clip as lively as these tokens (n, D)."""
+        return bool(token_std(tokens) > self.max_token_std)
 
-    def told(self, style: Tensor, clip: np.ndarray) -> Tensor:
-        """The style (style,) of a clip (frames, 58) that the encoder does not know, moved to the habits to expect."""
-        said = self.habits(style)
-        unsaid = style - self.mean - said @ self.moves
-        return self.mean + KEPT * unsaid + self.expected(style, clip, known=False)[0] @ self.moves
+    def corrected_style(self, style: Tensor, clip: np.ndarray) -> Tensor:
+        """The style (style,) of an out-of-distribution clip (frames, 58), moved to the expected habits."""
+        residual = style - self.mean - self.reported_habits(style) @ self.directions
+        expected = self.expected_habits(style, clip, in_distribution=False)[0]
+        return self.mean + RESIDUAL_SHARE * residual + expected @ self.directions
 
-    def expected(self, style: Tensor, clip: np.ndarray, known: bool) -> tuple[Tensor, Tensor]:
-        """The habits (H,) that the style (style,) of a clip (frames, 58) and what is counted in it let expect.
+    def expected_habits(self, style: Tensor, clip: np.ndarray, in_distribution: bool) -> tuple[Tensor, Tensor]:
+        """The habits (H,) expected of a listener from the style (style,) and the counts of a clip (frames, 58).
 
-        The first are nearest to what the listener will do; of a short clip that is never far from the usual. The second
-        are as far apart between persons as persons are, of clips under ten seconds so much less. `known`: whether the
-        encoder knows such clips.
+        The first are the likeliest; from a short clip they are never far from the population's mean. The second are as
+        far apart between persons as persons are, less so for clips under ten seconds. `in_distribution`: whether the
+        style encoder was trained on such clips.
         """
-        said = self.habits(style)
+        reported = self.reported_habits(style)
         seconds = len(clip) / FPS
-        counted = ((torch.tensor(habits_of(clip[None])).to(said) - self.usual) / self.spread).clamp(-EXTREME, EXTREME)
-        place = np.interp(np.log(seconds), np.log(LENGTHS), range(len(LENGTHS)))
-        before = min(int(place), len(LENGTHS) - 2)
-        trust, reach = (self.trust_known, self.reach_known) if known else (self.trust, self.reach)
-        in_style, in_count = torch.lerp(trust[before], trust[before + 1], float(place - before))
-        nearest = in_style * said + in_count * counted.nan_to_num(0.0)  # nan: no nod, and so no size of nods
-        enough = min(1.0, seconds / LENGTHS[0])
-        return nearest, enough * nearest / torch.lerp(reach[before], reach[before + 1], float(place - before))
+        counted = (torch.tensor(measure_clips(clip[None])).to(reported) - self.population_mean) / self.population_std
+        counted = counted.clamp(-MAX_HABIT, MAX_HABIT)
+        place = np.interp(np.log(seconds), np.log(CLIP_SECONDS), range(len(CLIP_SECONDS)))
+        before = min(int(place), len(CLIP_SECONDS) - 2)
+        blend_weights, blend_std = self.blend_weights, self.blend_std
+        if in_distribution:
+            blend_weights, blend_std = self.blend_weights_in_distribution, self.blend_std_in_distribution
+        in_style, in_count = torch.lerp(blend_weights[before], blend_weights[before + 1], float(place - before))
+        likeliest = in_style * reported + in_count * counted.nan_to_num(0.0)  # nan: no nod, and so no size of nods
+        length_share = min(1.0, seconds / CLIP_SECONDS[0])
+        return likeliest, length_share * likeliest / torch.lerp(
+            blend_std[before], blend_std[before + 1], float(place - before)
+        )
 
 
-def spread_of(tokens: Tensor) -> Tensor:
-    """How much the tokens (…, n, D) of a clip vary, (…)."""
+def token_std(tokens: Tensor) -> Tensor:
+    """Standard deviation over time of the tokens (…, n, D) of a clip, root mean square over their numbers, (…)."""
     return tokens.float().std(-2).square().mean(-1).sqrt()
 
 
-def _trust(said: np.ndarray, counted: np.ndarray, later: np.ndarray) -> np.ndarray:
-    """Least squares of a habit later on by what the style said and what was counted, (2,), neither below 0."""
-    return nnls(np.stack([said, counted], axis=1), later)[0]
+def _fit_blend(reported: np.ndarray, counted: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Least-squares weights (2,), neither below 0, of a habit's reported and counted values (P,) for a later count."""
+    return nnls(np.stack([reported, counted], axis=1), held_out)[0]

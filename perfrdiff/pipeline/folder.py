@@ -1,4 +1,4 @@
-"""The folder of one run's results: the one place that knows how its files are called and what is in them."""
+"""The folder of one run's results: the one place that knows its files' names and content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perfrdiff.errors import InputError
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "mediapipe", "opencv-python-headless", "av")
 VIDEO_NAME = re.compile(r"reaction_(\d+)_(mesh|photo)\.mp4")
-OWN_FILES = re.compile(
+RESULT_FILES = re.compile(
     r"reaction_\d+(_mesh\.mp4|_photo\.mp4|_mesh_transparent\.webm|\.csv)|side_by_side\.mp4|coefficients\.npz"
     r"|settings\.json|reactions\.zip"
 )
@@ -39,7 +39,7 @@ class Reaction:
 
 @dataclass(frozen=True)
 class ReactResult:
-    """The files of one run, all in one folder, and what a person should know about it."""
+    """The files of one run, all in one folder, and notes on it."""
 
     folder: Path
     side_by_side: Path  # MP4: the speaker and all reactions in step, with sound
@@ -98,8 +98,8 @@ class OutputFolder:
 
     @classmethod
     @contextmanager
-    def filled_whole(cls, folder: Path, overwrite: bool) -> Iterator[OutputFolder]:
-        """A temporary folder inside `folder`; what is in it when the block ends well moves up, else nothing stays.
+    def write_atomically(cls, folder: Path, overwrite: bool) -> Iterator[OutputFolder]:
+        """A temporary folder inside `folder`, whose files move up when the block ends well; on an error nothing stays.
 
         With overwrite, the files of an earlier run are replaced, those that the new run lacks included; other files are
         left alone.
@@ -115,9 +115,9 @@ class OutputFolder:
             raise InputError(f"The folder {folder} cannot be written ({error.strerror}); name another one.") from error
         try:
             yield cls(work)
-            for old in folder.iterdir():
-                if OWN_FILES.fullmatch(old.name):
-                    old.unlink()
+            for file in folder.iterdir():
+                if RESULT_FILES.fullmatch(file.name):
+                    file.unlink()
             for file in sorted(work.iterdir()):
                 file.replace(folder / file.name)
         except BaseException:

@@ -1,6 +1,6 @@
-"""What one run is asked for. Every setting stands here once: name, default, range, one sentence.
+"""The settings of one run. Every one stands here once: name, default, range, one sentence.
 
-Shell, page, API and Python read it here and use that name. Light to import: the shell's --help stands on it.
+Shell, page, API and Python read them here and use these names. Light to import, because the shell's --help needs it.
 """
 
 # ruff: noqa: RUF009 - `_setting` makes a dataclass field, no default that is shared
@@ -18,14 +18,14 @@ from perfrdiff.personal import MAX_STRENGTH
 from perfrdiff.published.compat import Compat
 
 VIEWS = ("mesh", "photo")
-LARGEST_SHARE = 2.0  # of a saved shift in a mixture, to either side
-LONGEST_NAME = 24
-LARGEST_SEED = 2**63 - 1
+MAX_SHARE = 2.0  # of a saved shift in a mixture; the least is its negative
+MAX_NAME_LENGTH = 24
+MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one field of `ReactRequest`; it travels in the field's metadata."""
+    """Type, help and range of one field of `ReactRequest`; it is in the field's metadata."""
 
     kind: str  # "whole", "number", "text", "flag", "path", "views" or "shifts"
     help: str  # one sentence part, without the default
@@ -70,7 +70,7 @@ class ReactRequest:
     samples: int = _setting("whole", "reactions", "number of different reactions", 3, low=1, high=10, placeholder="K")
     seed: int = _setting(
         "whole", "reactions", "the same seed, settings and weights give the same reactions", 0, low=0,
-        high=LARGEST_SEED, placeholder="N",
+        high=MAX_SEED, placeholder="N",
     )  # fmt: skip
     style: str | None = _setting(
         "text", "reactions", "name of a listening style ('styles' lists them); without it, a listener video's own "
@@ -90,7 +90,7 @@ class ReactRequest:
     )  # fmt: skip
     shift: tuple[tuple[Path, float], ...] = _setting(
         "shifts", "reactions", "file of a listener's weight shift that save_shift kept, and its share (1 without a "
-        "number), in place of a style; several are mixed", (), low=-LARGEST_SHARE, high=LARGEST_SHARE,
+        "number), in place of a style; several are mixed", (), low=-MAX_SHARE, high=MAX_SHARE,
         placeholder="FILE",
     )  # fmt: skip
     save_shift: Path | None = _setting(
@@ -140,25 +140,25 @@ class ReactRequest:
 
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
-            object.__setattr__(self, name, _converted(name, setting, getattr(self, name)))
+            object.__setattr__(self, name, _convert(name, setting, getattr(self, name)))
         Compat.parse(self.compat)
         if self.shift and self.style is not None:
             raise InputError("A style and a saved shift were both given; the listener can have one of them.")
-        if len(self.name) > LONGEST_NAME or not self.name.isprintable():
-            raise InputError(f"name must be at most {LONGEST_NAME} letters on one line.")
+        if len(self.name) > MAX_NAME_LENGTH or not self.name.isprintable():
+            raise InputError(f"name must be at most {MAX_NAME_LENGTH} letters on one line.")
 
     def public(self) -> dict:
         """The settings without anything that names a person's file or folder, as JSON can hold them."""
-        hidden = ("speaker", "listener", "out", "weights", "device", "overwrite", "shift", "save_shift", "name")
-        shown = {name: getattr(self, name) for name in SETTINGS if name not in hidden}
-        return shown | {"views": list(self.views), "shares_of_shifts": [share for _, share in self.shift]}
+        private = ("speaker", "listener", "out", "weights", "device", "overwrite", "shift", "save_shift", "name")
+        public = {name: getattr(self, name) for name in SETTINGS if name not in private}
+        return public | {"views": list(self.views), "shares_of_shifts": [share for _, share in self.shift]}
 
 
 SETTINGS: Mapping[str, Setting] = {one.name: one.metadata["setting"] for one in fields(ReactRequest)}
 DEFAULTS: Mapping[str, object] = {one.name: one.default for one in fields(ReactRequest) if one.default is not MISSING}
 
 
-def _converted(name: str, setting: Setting, value: object) -> object:
+def _convert(name: str, setting: Setting, value: object) -> object:
     """A value as its field holds it; InputError for another type or one out of range."""
     if value is None and setting.optional:
         return None
@@ -168,9 +168,9 @@ def _converted(name: str, setting: Setting, value: object) -> object:
     if setting.choices and value not in setting.choices:
         raise InputError(f"{name} must be {_listed(setting.choices)}; it is {value}.")
     if setting.low is not None and setting.high is not None:
-        for part, number in _numbers(name, setting, value):
+        for what, number in _numbers(name, setting, value):
             if not setting.low <= number <= setting.high:  # also catches NaN
-                raise InputError(f"{part} must lie between {setting.low:g} and {setting.high:g}; it is {number:g}.")
+                raise InputError(f"{what} must lie between {setting.low:g} and {setting.high:g}; it is {number:g}.")
     return value
 
 
@@ -226,7 +226,7 @@ def _views(name: str, value: object) -> tuple[str, ...]:
 
 
 def _shifts(name: str, value: object) -> tuple[tuple[Path, float], ...]:
-    """Of each entry, a file or a file and its share, the two."""
+    """Pairs of a file and its share, of entries that are files or such pairs."""
     pairs = []
     for entry in value if isinstance(value, tuple | list) else (value,):
         path, *share = entry if isinstance(entry, tuple | list) and entry else (entry,)

@@ -1,7 +1,6 @@
 """The whole way: a speaker's video and a listener in, a folder of reaction videos out.
 
-The page and the shell both stand on `react`; `reaction_videos` is the only file of this package that asks the renderer
-to draw.
+The page and the shell both call `react`; `videos` is the only module of this package that asks the renderer to draw.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from perfrdiff.coefficients import FPS, WIDTH
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
 from perfrdiff.features.media.input import open_input
-from perfrdiff.features.media.local_file import shown_name
-from perfrdiff.personal.weight_shift import ListenerShift, mixed
+from perfrdiff.features.media.local_file import display_name
+from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
 from perfrdiff.pipeline import videos as reaction_videos
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
 from perfrdiff.pipeline.request import ReactRequest
@@ -41,9 +40,9 @@ STAGES = {
 }
 """Stage -> share of the whole time, as measured with benchmarks/end_to_end.py; only the progress bar depends on it."""
 
-SMALL_WIDTH = 256  # features of a denoiser; the demo weights have 144, the published ones 512
+SMALL_WIDTH = 256  # of a denoiser; the demo weights have 192, the published ones 512
 
-_busy = Lock()
+_one_run_at_a_time = Lock()
 
 
 @lru_cache(maxsize=2)
@@ -70,9 +69,13 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
     Raises InputError or RenderError, in one sentence: a file that cannot be used, a setting out of range, a folder
     that cannot be written. Nothing is left in the folder then, nor on any other error.
     """
-    clock = _Clock(progress)
-    # Checked here and not only when the folder is made: nobody should wait for the tracker to learn of it.
-    with OutputFolder.filled_whole(request.out, request.overwrite) as folder, _busy, ExitStack() as files:
+    clock = _StageClock(progress)
+    # The folder is checked before the tracker runs: nobody should wait for it to learn that the folder is not usable.
+    with (
+        OutputFolder.write_atomically(request.out, request.overwrite) as folder,
+        _one_run_at_a_time,
+        ExitStack() as files,
+    ):
         clock.enter("Reading the speaker")
         _check_shift_file(request)
         reactor = load_reactor(request.weights, request.device)
@@ -83,26 +86,26 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
             speaker_file.check_video()  # now: nobody should wait for the listener to learn that a photo does not talk
         videos = ReactionVideos(request)
         clock.enter("Reading the listener")
-        listener = read_listener(request.listener, progress=clock.part, person=request.listener_face_number)
+        listener = read_listener(request.listener, progress=clock.report, face_number=request.listener_face_number)
         videos.set_listener(listener)
         style = _set_listener(reactor, listener, request)
         clock.enter("Watching the speaker's face")
-        speaker = read_speaker(speaker_file, clock.part, person=request.speaker_face_number)
+        speaker = read_speaker(speaker_file, clock.report, face_number=request.speaker_face_number)
         clock.enter("Thinking up reactions")
         with _threads_for(reactor):
             reactions = reactor.react(
                 speaker.audio,
                 speaker.coefficients,
-                affect=speaker.affect,
+                attributes=speaker.attributes,
                 samples=request.samples,
                 seed=request.seed,
                 steps=request.steps,
                 guidance=request.guidance_scale,
                 compat=request.compat,
-                progress=clock.part,
+                progress=clock.report,
             )
         clock.enter("Drawing")
-        videos.write(folder, speaker, speaker_file, reactions, style, clock.part)
+        videos.write(folder, speaker, speaker_file, reactions, style, clock.report)
         clock.enter("Packing")
         settings = _settings(request, reactions, speaker, listener, style, videos.animator)
         folder.write_numbers(reactions.coefficients, settings)
@@ -115,24 +118,25 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
 def _threads_for(reactor: Reactor) -> Iterator[None]:
     """One torch thread for a small generator, all of them for a large one.
 
-    The matrices of the demo weights are done before a second thread has woken. Beside any other work the two spend
+    The matrices of the demo weights are too small for a second thread to help. Beside any other work the two spend
     their time waiting for each other: on a busy 2-core machine 8 s of reactions took 112 s with two threads, 20 s with
     one (3.5 s of processor time).
     """
-    before = torch.get_num_threads()
+    threads = torch.get_num_threads()
     if reactor.checkpoint.denoiser.config.width <= SMALL_WIDTH:
         torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
 def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
-    """Give the generator the listener's style; the style in words."""
+    """Set the listener of the generator; the style in words."""
     if request.shift:
-        saved = [(ListenerShift.load(path), share) for path, share in request.shift]
-        reactor.set_listener(saved[0][0] if saved[0][1] == 1 == len(saved) else mixed(saved), request.strength)
+        saved = [(WeightShift.load(path), share) for path, share in request.shift]
+        is_single = len(saved) == 1 and saved[0][1] == 1
+        reactor.set_listener(saved[0][0] if is_single else mix_weight_shifts(saved), request.strength)
         return f"saved: {reactor.listener}"
     if request.style is None and listener.behaviour is not None:
         reactor.set_listener(listener.behaviour, strength=request.strength)
@@ -145,7 +149,7 @@ def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -
 
 
 def _check_shift_file(request: ReactRequest) -> None:
-    """Before any work: whether the listener's shift can be saved where it is to be."""
+    """Raise InputError, before any work, where the listener's shift cannot be saved."""
     path = request.save_shift
     if path is None:
         return
@@ -156,11 +160,11 @@ def _check_shift_file(request: ReactRequest) -> None:
 
 
 def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reactions: Reactions) -> list[str]:
-    """What a person should know about this run, each sentence once; without file names, for the settings are shared."""
+    """Notes on this run, each sentence once; without file names, because settings are shared."""
     notes = []
     for note in (*speaker.notes, *listener.notes):
         for path, words in ((request.speaker, "the speaker's video"), (request.listener, "the listener's picture")):
-            note = note.replace(shown_name(path), words)
+            note = note.replace(display_name(path), words)
         notes.append(note[:1].upper() + note[1:])
     implausible = wildness(reactions.coefficients.reshape(-1, WIDTH))
     if implausible is not None:
@@ -171,7 +175,7 @@ def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reaction
 def _settings(
     request: ReactRequest, reactions: Reactions, speaker: Speaker, listener: Listener, style: str, animator: str | None
 ) -> dict[str, object]:
-    """What was asked and what was used (`animator`: what moved the photo); nothing in it names a person's file."""
+    """What was requested and what was used (`animator`: what moved the photo); it names no file of a person."""
     count, frames, _ = reactions.coefficients.shape
     used = {"steps": reactions.steps, "guidance_scale": reactions.guidance, "animator": animator}
     return {
@@ -192,28 +196,29 @@ def _settings(
     }
 
 
-class _Clock:
-    """Tells the listener of the progress where in the whole the run is, and remembers what took how long."""
+class _StageClock:
+    """Reports the progress of the whole run to a callback, and measures how long each stage takes."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
-        self._stage, self._since, self._done = "", 0.0, 0.0
+        self._stage, self._started, self._done = "", 0.0, 0.0
         self.seconds: dict[str, float] = {}
 
     def enter(self, stage: str) -> None:
+        """End the current stage and begin one of `STAGES`."""
         self.close()
-        self._stage, self._since = stage, time.perf_counter()
-        self.part(0.0)
+        self._stage, self._started = stage, time.perf_counter()
+        self.report(0.0)
 
-    def part(self, fraction: float) -> None:
-        """Tell that this fraction (0 … 1) of the present stage is done."""
+    def report(self, fraction: float) -> None:
+        """Report that this fraction (0 … 1) of the current stage is done."""
         if self._progress is not None:
             self._progress(self._stage, min(1.0, self._done + STAGES[self._stage] * min(1.0, max(0.0, fraction))))
 
     def close(self) -> dict[str, float]:
-        """End the present stage; seconds of every stage so far."""
+        """End the current stage; seconds of every stage so far."""
         if self._stage:
-            self.seconds[self._stage] = time.perf_counter() - self._since
+            self.seconds[self._stage] = time.perf_counter() - self._started
             self._done += STAGES[self._stage]
             self._stage = ""
         return self.seconds

@@ -1,4 +1,4 @@
-"""All videos of one run: what draws them, which of them can be drawn, and what is written into them."""
+"""All videos of one run: what draws them, which of them can be drawn, and their metadata."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from renderer.video.export import Strip, write_reel
 from renderer.video.layout import AI_LABEL, Grid
 
 TITLE = "AI-generated facial reaction (PerFRDiff demo)"
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term
 SPEAKER_SIZE = 512  # pixels of a drawn speaker
-REACT_FACE = checkpoints.FOLDER / "faceverse.npz"  # made by `python -m renderer.faceverse`; nobody else may hand it on
+REACT_FACE = (
+    checkpoints.FOLDER / "faceverse.npz"
+)  # made by `python -m renderer.faceverse`; its licence forbids shipping it
 
 
 @lru_cache(maxsize=1)
@@ -41,7 +43,7 @@ def warm_up() -> None:
 
 
 class ReactionVideos:
-    """What draws one run; made before any other work, so that a wrong setting is told at once.
+    """Draws the videos of one run; made before any other work, so that a wrong setting is reported at once.
 
     Raises RenderError for a mesh identity or an animator that is not there.
     """
@@ -69,7 +71,7 @@ class ReactionVideos:
                 listener.notes.append("The listener's features file carries no picture; only the mesh is drawn.")
             self.views = tuple(view for view in self._request.views if view != "photo")
         if "photo" in self.views:
-            assert listener.photo is not None, "whoever has no photo has no such view"
+            assert listener.photo is not None, "without a photo there is no such view"
             assert listener.landmarks is not None and listener.photo_coefficients is not None
             self._animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
 
@@ -89,22 +91,21 @@ class ReactionVideos:
     ) -> None:
         """Draw and write every video of the run into the folder, in one pass.
 
-        `speaker_file`: a video, or a features file, of which there are only numbers. `style`: the listening style in
-        words.
+        `speaker_file`: a video or a features file. `style`: the listening style in words.
         """
         request = self._request
         count, frames, _ = reactions.coefficients.shape
-        pictures: dict[str, list[Iterator[np.ndarray]]] = {}  # view -> of every reaction, drawn when asked for
+        pictures: dict[str, list[Iterator[np.ndarray]]] = {}  # view -> the frames of every reaction, drawn lazily
         if "mesh" in self.views:
             pictures["mesh"] = [self._mesh.render(rows) for rows in reactions.coefficients]
         if "photo" in self.views:
             pictures["photo"] = self._animator.animate_many(list(reactions.coefficients))
-        cards, apart = [], []
+        cards, transparent = [], []
         for index, rows in enumerate(reactions.coefficients):
             files = folder.reaction(index + 1, self.views, request.transparent)
             cards.append([Strip(pictures[view][index], files.videos[view]) for view in self.views])
             if files.transparent is not None:
-                apart.append(Strip(self._mesh.render_transparent(rows), files.transparent))
+                transparent.append(Strip(self._mesh.render_transparent(rows), files.transparent))
         label = AI_LABEL if request.label else ""
         kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
         grid = Grid(
@@ -123,11 +124,11 @@ class ReactionVideos:
             folder.side_by_side,
             frames,
             request.size,
-            audio=(speaker.sound.samples, speaker.sound.rate) if speaker.sound is not None else None,
+            audio=(speaker.waveform.samples, speaker.waveform.rate) if speaker.waveform is not None else None,
             metadata=_metadata(request, reactions),
             label=label or None,
             progress=progress,
-            apart=apart,
+            apart=transparent,
         )
 
 
@@ -139,7 +140,7 @@ def _speaker_size(speaker_file: Media) -> tuple[int, int]:
 
 
 def _speaker_pictures(speaker: Speaker, speaker_file: Media, long_side: int) -> Iterator[np.ndarray]:
-    """The speaker's video, or, where there are only numbers of it, the drawn head that makes their movements."""
+    """The frames of the speaker's video; for a features file, a mesh that makes the speaker's movements."""
     if speaker_file.kind == "table":
         return MeshRenderer(built_in_face(), SPEAKER_SIZE).render(speaker.coefficients)
     return speaker_file.frames(long_side)
@@ -153,6 +154,6 @@ def _mesh_renderer(request: ReactRequest) -> MeshRenderer:
 
 
 def _metadata(request: ReactRequest, reactions: Reactions) -> dict[str, str]:
-    """What a video's container says of itself."""
+    """Metadata of a video's container."""
     source = {"seed": request.seed, "version": __version__, "weights": reactions.weights, "source": DIGITAL_SOURCE_TYPE}
     return {"title": TITLE, "comment": json.dumps(source), "description": TITLE}

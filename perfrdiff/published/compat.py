@@ -40,14 +40,14 @@ class Compat:
 
         Raises InputError for another name.
         """
-        known = [quirk.name for quirk in fields(cls)]
+        names = [quirk.name for quirk in fields(cls)]
         if text == "published":
-            return cls(**dict.fromkeys(known, True))
+            return cls(**dict.fromkeys(names, True))
         chosen = [] if text == "corrected" else [name.strip() for name in text.split(",")]
         for name in chosen:
-            if name not in known:
+            if name not in names:
                 raise InputError(
-                    f"compat must be 'corrected', 'published' or some of {', '.join(known)}, with commas between; "
+                    f"compat must be 'corrected', 'published' or some of {', '.join(names)}, with commas between; "
                     f"it is '{text}'."
                 )
         return cls(**dict.fromkeys(chosen, True))

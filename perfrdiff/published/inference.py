@@ -43,7 +43,7 @@ class PublishedModel:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class SpeakerClips:
     """C clips of speakers in network units, equally long."""
 
     audio: Tensor  # (C, L, 78) MFCCs
@@ -62,50 +62,50 @@ class Noise:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one call gives."""
+    """The reactions of one call."""
 
     reactions: Tensor  # (C, K, L, features): 25 attributes, or 58 coefficients minus the mean face
     prior: Tensor | None = None  # (C, n, K, 1, width) the prior's latents, if it was run
 
 
 @dataclass(frozen=True)
-class Layout:
+class WindowLayout:
     """How a clip of `frames` frames is cut into `count` windows."""
 
     frames: int
     window: int
     slide: int  # frames between the starts of neighbouring windows
-    shift: int  # frames by which the reaction follows the speaker
+    delay: int  # frames by which the reaction follows the speaker
 
     @property
     def count(self) -> int:
         return 1 + -(-max(self.frames - self.window, 0) // self.slide)
 
     @property
-    def padded(self) -> int:
+    def padded_frames(self) -> int:
         """Frames of the whole windows."""
         return self.window + (self.count - 1) * self.slide
 
     def cut(self, stream: Tensor) -> Tensor:
-        """(C, L, channels) -> (C, n, window, channels): window i is what the speaker did `shift` frames earlier."""
-        held = stream[:, -1:].expand(-1, self.padded - self.frames, -1)
-        shifted = F.pad(torch.cat([stream, held], dim=1), (0, 0, self.shift, 0))[:, : self.padded]
+        """(C, L, channels) -> (C, n, window, channels): window i is what the speaker did `delay` frames earlier."""
+        last_frames = stream[:, -1:].expand(-1, self.padded_frames - self.frames, -1)
+        shifted = F.pad(torch.cat([stream, last_frames], dim=1), (0, 0, self.delay, 0))[:, : self.padded_frames]
         return shifted.unfold(1, self.window, self.slide).transpose(2, 3).contiguous()
 
     def join(self, windows: Tensor) -> Tensor:
         """(C, n, K, window, features) -> (C, K, L, features): window 0 whole, then the new frames of each."""
         first = windows[:, 0]
-        rest = windows[:, 1:, :, self.window - self.slide :].transpose(1, 2).flatten(2, 3)
-        return torch.cat([first, rest], dim=2)[:, :, : self.frames]
+        later = windows[:, 1:, :, self.window - self.slide :].transpose(1, 2).flatten(2, 3)
+        return torch.cat([first, later], dim=2)[:, :, : self.frames]
 
 
-def layout(model: PublishedModel, frames: int, options: SamplingOptions) -> Layout:
+def window_layout(model: PublishedModel, frames: int, options: SamplingOptions) -> WindowLayout:
     """The published windows: emotion side by side and one window late, render overlapping and one slide late."""
     window = model.denoiser.config.window
     slide = window if model.variant == "emotion" else options.slide
     if not 0 < slide <= window:
         raise ValueError(f"a slide of {slide} frames for windows of {window}: expected 1 to {window}")
-    return Layout(frames, window, slide, slide)
+    return WindowLayout(frames, window, slide, slide)
 
 
 def personal_edits(
@@ -122,7 +122,7 @@ def personal_edits(
 
 def draw_noise(
     model: PublishedModel,
-    speaker: Speaker,
+    speaker: SpeakerClips,
     samples: int,
     options: SamplingOptions,
     generator: torch.Generator | None = None,
@@ -134,7 +134,7 @@ def draw_noise(
     """
     clips, frames = speaker.audio.shape[:2]
     config = model.denoiser.config
-    windows = layout(model, frames, options).count
+    windows = window_layout(model, frames, options).count
     prior = None
     if model.prior is not None:
         rows = (clips, windows, samples, 1, model.prior.config.width)
@@ -150,11 +150,13 @@ def draw_noise(
     return Noise(start, steps, prior)
 
 
-def seeded_noise(model: PublishedModel, speaker: Speaker, samples: int, options: SamplingOptions, seed: int) -> Noise:
+def seeded_noise(
+    model: PublishedModel, speaker: SpeakerClips, samples: int, options: SamplingOptions, seed: int
+) -> Noise:
     """Noise of which sample k, window i depends on the seed, k and i alone, however many of anything there are."""
     clips, frames = speaker.audio.shape[:2]
     config = model.denoiser.config
-    windows = 1 if model.variant == "render" else layout(model, frames, options).count
+    windows = 1 if model.variant == "render" else window_layout(model, frames, options).count
     rows = []
     for k in range(samples):
         generator = torch.Generator().manual_seed(seed * sampling.STEP_SEED + k)
@@ -166,40 +168,43 @@ def seeded_noise(model: PublishedModel, speaker: Speaker, samples: int, options:
 @torch.no_grad()
 def infer(
     model: PublishedModel,
-    speaker: Speaker,
+    speaker: SpeakerClips,
     noise: Noise,
     options: SamplingOptions | None = None,
     edits: Edits | None = None,
     compat: Compat = CORRECTED,
     progress: Callable[[float], None] | None = None,
 ) -> Prediction:
-    """Reactions (C, K, L, features) to C clips, K samples each, in windows that do not know of one another.
+    """Reactions (C, K, L, features) to C clips, K samples each, in windows that are independent of one another.
 
     `edits` of one listener serve all clips; edits of C listeners pair listener i with clip i. To pair one clip with
-    many listeners, repeat the clip (`repeated`). The render variant's corrected way, in which windows continue one
-    another, is `sampling.sample_sequence`; this function always makes isolated windows (`compat.isolated_windows`).
+    many listeners, repeat the clip (`repeat_speaker`). The render variant's corrected way, in which every window
+    continues the one before, is `sampling.sample_sequence`; this function always makes isolated windows
+    (`compat.isolated_windows`).
     """
     options = options or SamplingOptions()
     windows = window_conditions(model, speaker, options, compat)
-    plan = layout(model, speaker.audio.shape[1], options)
+    windowing = window_layout(model, speaker.audio.shape[1], options)
     clips, samples = noise.decoder.shape[0], noise.decoder.shape[2]
-    people = next(iter(edits.values())).people if edits else 1
-    if people not in (1, clips):
-        raise ValueError(f"edits of {people} listeners for {clips} clips: expected 1 or {clips}")
-    start = noise.decoder.expand(-1, plan.count, -1, -1, -1)
+    listener_count = next(iter(edits.values())).listener_count if edits else 1
+    if listener_count not in (1, clips):
+        raise ValueError(f"edits of {listener_count} listeners for {clips} clips: expected 1 or {clips}")
+    start = noise.decoder.expand(-1, windowing.count, -1, -1, -1)
     prior = None
     if model.prior is not None and noise.prior is not None:
         prior = prior_latents(model.prior, windows, noise.prior, options)
     out = torch.empty_like(start)
     done = 0
-    for clip, window in _pieces(clips, plan.count, samples):
+    for clip, window in _row_batches(clips, windowing.count, samples):
         conditions = {
             name: value[clip, window].flatten(0, 1).repeat_interleave(samples, dim=0)
             for name, value in windows.items()
             if name in model.denoiser.config.conditions
         }
-        own = edits if people == 1 else {name: _of_listeners(edit, clip) for name, edit in edits.items()}
-        predict = sampling.guided_denoiser(model.denoiser, conditions, options.guidance, own)
+        clip_edits = (
+            edits if listener_count == 1 else {name: _listener_edits(edit, clip) for name, edit in edits.items()}
+        )
+        predict = sampling.guided_denoiser(model.denoiser, conditions, options.guidance, clip_edits)
         steps = noise.decoder_steps
         x = sampling.ddim(
             predict,
@@ -207,34 +212,33 @@ def infer(
             options.steps,
             clamp=options.clamp,
             discard_last_call=compat.discard_last_call,
-            eta=options.eta,
-            step_noise=None if steps is None else steps[:, clip, window].flatten(1, 3),
+            step_noise=sampling.StepNoise(options.eta, None if steps is None else steps[:, clip, window].flatten(1, 3)),
         )
         out[clip, window] = x.unflatten(0, out[clip, window].shape[:3])
         done += len(x)
         if progress is not None:
-            progress(done / (clips * plan.count * samples))
-    reactions = plan.join(out)
+            progress(done / (clips * windowing.count * samples))
+    reactions = windowing.join(out)
     if model.variant == "emotion" and not compat.out_of_range:
-        reactions = in_range(reactions)
+        reactions = clamp_attributes(reactions)
     return Prediction(reactions, prior)
 
 
 def window_conditions(
-    model: PublishedModel, speaker: Speaker, options: SamplingOptions, compat: Compat = CORRECTED
+    model: PublishedModel, speaker: SpeakerClips, options: SamplingOptions, compat: Compat = CORRECTED
 ) -> dict[str, Tensor]:
     """Conditions of every window, name -> (C, n, frames, channels), audio scaled as the variant wants it."""
-    plan = layout(model, speaker.audio.shape[1], options)
-    windows = {"coefficients": plan.cut(speaker.coefficients)}
+    windowing = window_layout(model, speaker.audio.shape[1], options)
+    windows = {"coefficients": windowing.cut(speaker.coefficients)}
     if model.variant == "emotion":
-        windows["audio"] = plan.cut(speaker.audio)
+        windows["audio"] = windowing.cut(speaker.audio)
     elif compat.audio_range_over_call:
-        windows["audio"] = unit_range(plan.cut(speaker.audio))
+        windows["audio"] = scale_to_unit_range(windowing.cut(speaker.audio))
     else:
         low, high = speaker.audio.amin((1, 2), keepdim=True), speaker.audio.amax((1, 2), keepdim=True)
-        windows["audio"] = (plan.cut(speaker.audio) - low[:, None]) / (high - low).clamp(min=1e-6)[:, None]
+        windows["audio"] = (windowing.cut(speaker.audio) - low[:, None]) / (high - low).clamp(min=1e-6)[:, None]
     if model.autoencoder is not None and speaker.attributes is not None:
-        attributes = plan.cut(speaker.attributes)
+        attributes = windowing.cut(speaker.attributes)
         latent = model.autoencoder.encode(attributes.flatten(0, 1))
         windows["speaker_latent"] = latent[:, None].unflatten(0, attributes.shape[:2])
     elif model.variant == "emotion":
@@ -260,14 +264,14 @@ def guided_prior(
     """
     memory = _repeated_memory(prior.prepare(conditions), samples)
 
-    def call(x: Tensor, t: int, which: PriorMemory) -> Tensor:
-        return prior(x, torch.full((len(x),), t, device=x.device), which)
+    def call(x: Tensor, t: int, memory: PriorMemory) -> Tensor:
+        return prior(x, torch.full((len(x),), t, device=x.device), memory)
 
     if scale == 1.0:
         return lambda x, t: call(x, t, memory)
     count = len(conditions["audio"])
-    nothing = {name: torch.zeros(count, device=conditions["audio"].device) for name in conditions}
-    null = _repeated_memory(prior.prepare(conditions, nothing), samples)
+    dropped = {name: torch.zeros(count, device=conditions["audio"].device) for name in conditions}
+    null = _repeated_memory(prior.prepare(conditions, dropped), samples)
 
     def predict(x: Tensor, t: int) -> Tensor:
         unconditional = call(x, t, null)
@@ -276,31 +280,33 @@ def guided_prior(
     return predict
 
 
-def unit_range(x: Tensor, over: Tensor | None = None) -> Tensor:
+def scale_to_unit_range(x: Tensor, over: Tensor | None = None) -> Tensor:
     """(x - min) / (max - min), extremes over the whole of `over` (default: x); a constant one becomes zeros."""
     over = x if over is None else over
     low, high = over.min(), over.max()
     return (x - low) / (high - low).clamp(min=1e-12)
 
 
-def in_range(attributes: Tensor) -> Tensor:
+def clamp_attributes(attributes: Tensor) -> Tensor:
     """Attributes (…, 25) with every column inside its own range."""
     low = torch.tensor([low for low, _, count in ATTRIBUTE_RANGE for _ in range(count)], device=attributes.device)
     high = torch.tensor([high for _, high, count in ATTRIBUTE_RANGE for _ in range(count)], device=attributes.device)
     return attributes.clamp(low, high)
 
 
-def repeated(speaker: Speaker, listeners: int) -> Speaker:
+def repeat_speaker(speaker: SpeakerClips, listeners: int) -> SpeakerClips:
     """One clip (1, L, ·) for each of several listeners."""
     attributes = None if speaker.attributes is None else speaker.attributes.expand(listeners, -1, -1)
-    return Speaker(speaker.audio.expand(listeners, -1, -1), speaker.coefficients.expand(listeners, -1, -1), attributes)
+    return SpeakerClips(
+        speaker.audio.expand(listeners, -1, -1), speaker.coefficients.expand(listeners, -1, -1), attributes
+    )
 
 
-def _pieces(clips: int, windows: int, samples: int) -> Iterator[tuple[slice, slice]]:
+def _row_batches(clips: int, windows: int, samples: int) -> Iterator[tuple[slice, slice]]:
     """Clips and windows to denoise together: several whole clips, or some windows of one."""
-    each = windows * samples
-    if each <= ROWS_AT_ONCE:
-        step = max(1, ROWS_AT_ONCE // each)
+    rows_per_clip = windows * samples
+    if rows_per_clip <= ROWS_AT_ONCE:
+        step = max(1, ROWS_AT_ONCE // rows_per_clip)
         for first in range(0, clips, step):
             yield slice(first, min(first + step, clips)), slice(0, windows)
         return
@@ -310,14 +316,16 @@ def _pieces(clips: int, windows: int, samples: int) -> Iterator[tuple[slice, sli
             yield slice(clip, clip + 1), slice(first, min(first + step, windows))
 
 
-def _of_listeners(edit: WeightEdit, which: slice) -> WeightEdit:
-    return WeightEdit(*(None if part is None else part[which] for part in (edit.dense, edit.left, edit.right)))
+def _listener_edits(edit: WeightEdit, listeners: slice) -> WeightEdit:
+    return WeightEdit(
+        *(None if tensor is None else tensor[listeners] for tensor in (edit.dense, edit.left, edit.right))
+    )
 
 
 def _repeated_memory(memory: PriorMemory, samples: int) -> PriorMemory:
     if samples == 1:
         return memory
     keys, values = (
-        [part.repeat_interleave(samples, dim=0) for part in parts] for parts in (memory.keys, memory.values)
+        [tensor.repeat_interleave(samples, dim=0) for tensor in layers] for layers in (memory.keys, memory.values)
     )
     return PriorMemory(keys, values, memory.length)

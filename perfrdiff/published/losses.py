@@ -84,13 +84,13 @@ def kl_divergence(mean: Tensor, log_variance: Tensor, clips: int) -> Tensor:
 
 
 def autoencoder_loss(
-    made: Reconstruction, frames: Tensor, regressed: Tensor, kld_weight: float = KLD_WEIGHT
+    reconstruction: Reconstruction, frames: Tensor, regressed: Tensor, kld_weight: float = KLD_WEIGHT
 ) -> AutoencoderLoss:
     """Squared errors of frames (B, L, features) and regressed frames (B, L, regressed), and the weighted divergence."""
-    of_frames = (made.frames - frames).square().mean()
-    of_regressed = (made.regressed - regressed).square().mean()
-    kld = kl_divergence(made.mean, made.log_variance, len(frames))
-    return AutoencoderLoss(of_frames + kld_weight * kld + of_regressed, of_frames, kld, of_regressed)
+    frame_error = (reconstruction.frames - frames).square().mean()
+    regressed_error = (reconstruction.regressed - regressed).square().mean()
+    kld = kl_divergence(reconstruction.mean, reconstruction.log_variance, len(frames))
+    return AutoencoderLoss(frame_error + kld_weight * kld + regressed_error, frame_error, kld, regressed_error)
 
 
 def diffusion_loss(
@@ -104,6 +104,6 @@ def diffusion_loss(
 
     `weights` of latent and window: (1, 1) for the generic model, (0, 1) for the weight editor.
     """
-    of_latent, of_window = squared_error(latent, latent_target), squared_error(window, window_target)
-    total = weights[0] * of_latent + weights[1] * of_window
-    return DiffusionLoss(total, of_latent, of_window, temporal_difference(window))
+    latent_error, window_error = squared_error(latent, latent_target), squared_error(window, window_target)
+    total = weights[0] * latent_error + weights[1] * window_error
+    return DiffusionLoss(total, latent_error, window_error, temporal_difference(window))

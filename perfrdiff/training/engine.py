@@ -20,20 +20,20 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from perfrdiff.errors import InputError
-from perfrdiff.files import read_safetensors, under, write_safetensors
+from perfrdiff.files import read_safetensors, strip_prefix, write_safetensors
 from perfrdiff.published.config.settings import OptimizerSettings
 from perfrdiff.training import progress
 
 STATE_FORMAT = "2"
-PRIME = 10_000_019  # keeps the seeds of neighbouring steps apart
+SEED_STRIDE = 10_000_019  # keeps the seeds of neighbouring steps apart
 LAST_RATE = 0.02  # share of the learning rate that a warmed-up plan ends with
 COSINE_FROM = 5  # epoch from which the published schedule is stepped (docs/method.md)
 PRECISIONS = ("no", "bf16", "fp16")
-WORST = float("inf")
+NO_VALIDATION = float("inf")  # validation loss before the first one
 
 
 class Stage(Protocol):
-    """What is trained, and what on. As a validation it also has `rounds`, how many batches are looked at."""
+    """What is trained, and on what. A validation stage also has `validation_batches`, how many are evaluated."""
 
     name: str
     model: nn.Module  # its trainable parameters are the stage's; called with a batch it returns losses, "total" first
@@ -43,7 +43,16 @@ class Stage(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunFiles:
+    """Where a run lies, and which run it is."""
+
+    state: Path  # saved here, and resumed from here where it exists
+    identity: dict[str, object]  # settings that must be equal for a state to be resumed
+    logs: Path | None = None  # folder for TensorBoard
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
     """How a stage is trained."""
 
     steps: int
@@ -67,7 +76,7 @@ class Schedule:
     epoch from the sixth on, with the batches of an epoch as its half period (docs/method.md).
     """
 
-    def __init__(self, plan: Plan, optimizer: torch.optim.Optimizer):
+    def __init__(self, plan: TrainingPlan, optimizer: torch.optim.Optimizer):
         self.plan, self.optimizer = plan, optimizer
         self.scheduler: LRScheduler | None = None  # None: a constant rate
         if plan.warmup is not None:
@@ -83,7 +92,7 @@ class Schedule:
     def rate(self) -> float:
         return self.optimizer.param_groups[0]["lr"]
 
-    def follow(self, done: int) -> None:
+    def advance(self, done: int) -> None:
         """To be called after every step, with the number of steps done."""
         epochs, within = divmod(done, self.plan.epoch_steps)
         if self.scheduler is not None and (self.plan.warmup is not None or (within == 0 and epochs > COSINE_FROM)):
@@ -106,7 +115,7 @@ def make_optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) 
     return torch.optim.AdamW(parameters, betas=settings.betas or (0.9, 0.999), **common)
 
 
-def accelerator_of(plan: Plan, logs: Path | None) -> Accelerator:
+def make_accelerator(plan: TrainingPlan, logs: Path | None) -> Accelerator:
     """Raises InputError for a precision the machine does not have."""
     if plan.precision not in PRECISIONS:
         raise InputError(f"There is no precision '{plan.precision}'; expected one of {', '.join(PRECISIONS)}.")
@@ -124,75 +133,71 @@ def accelerator_of(plan: Plan, logs: Path | None) -> Accelerator:
 
 def fit(
     stage: Stage,
-    plan: Plan,
-    state: Path,
-    identity: dict[str, object],
+    plan: TrainingPlan,
+    files: RunFiles,
     *,
     validation: Stage | None = None,
-    logs: Path | None = None,
     accelerator: Accelerator | None = None,
     say: Callable[[str], None] = print,
 ) -> nn.Module:
     """Train; returns the model with the weights to keep: the best on validation, else the average, else the last.
 
     Args:
-        state: where the run is kept, and taken up again if it is there.
-        identity: what the run is; a state of anything else is refused.
-        validation: the same stage on another split, looked at every `plan.check_every` steps.
-        logs: folder for TensorBoard.
-        accelerator: as `accelerator_of` makes it.
-        say: told a line of progress now and then, by the first process.
+        files: the run's state, which is resumed if it exists, its identity and its logs.
+        validation: the same stage on another split, evaluated every `plan.check_every` steps.
+        accelerator: as `make_accelerator` makes it.
+        say: called by the first process with a line of progress every `plan.log_every` steps.
 
-    Raises InputError for a state that cannot be taken up, and for losses that are not finite.
+    Raises InputError for a state that is broken or of another run, and for losses that are not finite.
     """
-    accelerator = accelerator or accelerator_of(plan, logs)
+    accelerator = accelerator or make_accelerator(plan, files.logs)
     parameters = [p for p in stage.model.parameters() if p.requires_grad]
     optimizer = make_optimizer(plan.optimizer, parameters)
     schedule = Schedule(plan, optimizer)
     model, optimizer = accelerator.prepare(stage.model, optimizer)
-    run = _Run(stage.model, plan, identity, optimizer, schedule)
-    first = run.load(state, accelerator) if state.exists() else 0
+    run = _Run(stage.model, plan, files.identity, optimizer, schedule)
+    first = run.load(files.state, accelerator) if files.state.exists() else 0
     if first and accelerator.is_main_process:
         say(f"{stage.name}: taken up at step {first} of {plan.steps}")
-    if logs is not None and accelerator.is_main_process:
-        logs.mkdir(parents=True, exist_ok=True)
-    if logs is not None:
+    if files.logs is not None and accelerator.is_main_process:
+        files.logs.mkdir(parents=True, exist_ok=True)
+    if files.logs is not None:
         accelerator.init_trackers(stage.name.replace(" ", "-"))
     share = (accelerator.process_index, accelerator.num_processes)
-    recent = _Means()
+    means_since_log = _RunningMeans()
     hidden = not accelerator.is_main_process
     bar = progress.bar(stage.name, range(first, plan.steps), total=plan.steps, done=first, hidden=hidden)
     for step in bar:
         model.train()
-        torch.manual_seed((plan.seed * PRIME + step) * 101 + share[0])  # dropout
+        torch.manual_seed((plan.seed * SEED_STRIDE + step) * 101 + share[0])  # dropout
         batch = stage.batch(step, share)
         if batch is not None:
             with accelerator.autocast():
-                losses = model(_moved(batch, accelerator.device))
+                losses = model(_to_device(batch, accelerator.device))
             accelerator.backward(losses["total"])
             if plan.clip is not None:
-                recent.add({"gradient": accelerator.clip_grad_norm_(parameters, plan.clip).detach()})
+                means_since_log.add({"gradient": accelerator.clip_grad_norm_(parameters, plan.clip).detach()})
             optimizer.step()
             optimizer.zero_grad()
-            recent.add({name: value.detach() for name, value in losses.items()})
-            run.follow()
+            means_since_log.add({name: value.detach() for name, value in losses.items()})
+            run.update_average()
         done, rate = step + 1, schedule.rate
-        schedule.follow(done)
-        telling = done % plan.log_every == 0 or done == plan.steps
-        saving = done % plan.save_every == 0 or done == plan.steps
-        if telling or saving:  # what is not finite is never saved
-            means = {name: float(accelerator.reduce(value, "mean")) for name, value in recent.means().items()}
-            _check_finite(stage, accelerator, done, means, state)
-        if telling:
-            recent.forget()
-            _tell(stage, plan, accelerator, done, means | {"learning rate": rate}, bar, say)
+        schedule.advance(done)
+        is_log_step = done % plan.log_every == 0 or done == plan.steps
+        is_save_step = done % plan.save_every == 0 or done == plan.steps
+        if is_log_step or is_save_step:  # what is not finite is never saved
+            means = {name: float(accelerator.reduce(value, "mean")) for name, value in means_since_log.means().items()}
+            _check_finite(stage, accelerator, done, means, files.state)
+        if is_log_step:
+            means_since_log.reset()
+            _log_progress(stage, plan, accelerator, done, means | {"learning rate": rate}, bar, say)
         if validation is not None and plan.check_every and (done % plan.check_every == 0 or done == plan.steps):
-            value = run.judge(validation, accelerator)
+            value = run.validate(validation, accelerator)
             if accelerator.is_main_process:
                 say(f"{stage.name} {done}/{plan.steps} validation {value:.5f}, best {run.best_value:.5f}")
                 accelerator.log({"validation": value}, step=done)
-        if saving and accelerator.is_main_process:
-            run.save(state, done, accelerator)
+        if is_save_step and accelerator.is_main_process:
+            run.save(files.state, done, accelerator)
     accelerator.wait_for_everyone()
     for tracker in accelerator.trackers:  # the processes themselves go on: the weights are still to be written
         tracker.finish()
@@ -205,14 +210,14 @@ def _check_finite(stage, accelerator, done, means, state) -> None:
     scaled = getattr(accelerator, "scaler", None) is not None
     if all(math.isfinite(value) for name, value in means.items() if not (scaled and name == "gradient")):
         return
-    kept = f"The last good state stays in {state}" if state.exists() else "No state was saved yet"
+    remedy = f"The last good state stays in {state}" if state.exists() else "No state was saved yet"
     raise InputError(
-        f"{stage.name}: the loss is not finite at step {done}; the run stops. {kept}; go on without mixed precision, "
+        f"{stage.name}: the loss is not finite at step {done}; the run stops. {remedy}; go on without mixed precision, "
         "or begin anew with a lower learning rate and --restart."
     )
 
 
-def _tell(stage, plan, accelerator, done, means, bar: tqdm, say) -> None:
+def _log_progress(stage, plan, accelerator, done, means, bar: tqdm, say) -> None:
     accelerator.log(means, step=done)
     if accelerator.is_main_process:
         bar.set_postfix(total=f"{means['total']:.5f}" if "total" in means else "-", refresh=False)
@@ -220,8 +225,8 @@ def _tell(stage, plan, accelerator, done, means, bar: tqdm, say) -> None:
         say(f"{stage.name} {done}/{plan.steps} {words}")
 
 
-class _Means:
-    """Running means of what is logged."""
+class _RunningMeans:
+    """Means of the logged values since the last reset."""
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[Tensor, int]] = {}
@@ -234,157 +239,161 @@ class _Means:
     def means(self) -> dict[str, Tensor]:
         return {name: total / count for name, (total, count) in self._sums.items()}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._sums = {}
 
 
 class _Run:
-    """The weights of a run: those being trained, their average, the best so far; on disk and back."""
+    """The weights of a run (those being trained, their average, the best so far), saved and loaded with its state."""
 
-    def __init__(self, model: nn.Module, plan: Plan, identity: dict[str, object], optimizer, schedule: Schedule):
+    def __init__(
+        self, model: nn.Module, plan: TrainingPlan, identity: dict[str, object], optimizer, schedule: Schedule
+    ):
         self.model, self.plan = model, plan
-        self.identity = _as_stored(identity)
+        self.identity = _as_json(identity)
         self.optimizer, self.schedule = optimizer, schedule
-        self.averaged = AveragedModel(self._listed(), multi_avg_fn=self._nearer) if plan.ema > 0 else None
+        self.averaged = (
+            AveragedModel(self._averaged_parameters(), multi_avg_fn=self._average_step) if plan.ema > 0 else None
+        )
         self.best: dict[str, Tensor] | None = None
-        self.best_value = WORST
+        self.best_value = NO_VALIDATION
 
-    def _trained(self) -> dict[str, Tensor]:
+    def _trainable(self) -> dict[str, Tensor]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
-    def _copied(self) -> dict[str, Tensor]:
-        return {name: p.detach().clone() for name, p in self._trained().items()}
+    def _copy_trainable(self) -> dict[str, Tensor]:
+        return {name: p.detach().clone() for name, p in self._trainable().items()}
 
-    def _listed(self) -> nn.ParameterList:
-        """What is averaged: the trained weights alone, not the frozen networks beside them."""
-        return nn.ParameterList(self._trained().values())
+    def _averaged_parameters(self) -> nn.ParameterList:
+        """The trained weights alone, not the frozen networks of the same model."""
+        return nn.ParameterList(self._trainable().values())
 
-    def _nearer(self, average: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+    def _average_step(self, average: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
         """Move the average towards the weights; early on it follows faster."""
         count = int(updates)
         torch._foreach_lerp_(average, weights, 1 - min(self.plan.ema, (count + 1) / (count + 10)))
 
-    def follow(self) -> None:
+    def update_average(self) -> None:
         if self.averaged is not None:
-            self.averaged.update_parameters(self._listed())
+            self.averaged.update_parameters(self._averaged_parameters())
 
     @property
     def average(self) -> dict[str, Tensor] | None:
         if self.averaged is None:
             return None
-        return dict(zip(self._trained(), (p.detach() for p in self.averaged.module), strict=True))
+        return dict(zip(self._trainable(), (p.detach() for p in self.averaged.module), strict=True))
 
-    def _put(self, weights: dict[str, Tensor]) -> None:
+    def _set_weights(self, weights: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, p in self._trained().items():
+            for name, p in self._trainable().items():
                 p.copy_(weights[name].to(p.device))
 
-    def judge(self, validation: Stage, accelerator: Accelerator) -> float:
-        """Validation loss of the weights that would be kept now; the best are remembered."""
-        training = self._copied()
+    def validate(self, validation: Stage, accelerator: Accelerator) -> float:
+        """Mean validation loss of the weights that would be kept now; keeps a copy of the best."""
+        weights = self._copy_trainable()
         if self.averaged is not None:
-            self._put(self.average)
+            self._set_weights(self.average)
         self.model.eval()
         total, count = 0.0, 0
         with torch.no_grad():
-            for step in range(validation.rounds):
+            for step in range(validation.validation_batches):
                 batch = validation.batch(step, (0, 1))
                 if batch is not None:
-                    total += float(self.model(_moved(batch, accelerator.device))["total"])
+                    total += float(self.model(_to_device(batch, accelerator.device))["total"])
                     count += 1
-        value = total / count if count else WORST
+        value = total / count if count else NO_VALIDATION
         if value < self.best_value:
-            self.best_value, self.best = value, self._copied()
-        self._put(training)
+            self.best_value, self.best = value, self._copy_trainable()
+        self._set_weights(weights)
         return value
 
     def keep_best(self) -> None:
-        chosen = self.best or self.average
-        if chosen is not None:
-            self._put(chosen)
+        final = self.best or self.average
+        if final is not None:
+            self._set_weights(final)
 
     def save(self, path: Path, step: int, accelerator: Accelerator) -> None:
-        tensors = {f"model.{name}": p.detach() for name, p in self._trained().items()}
+        tensors = {f"model.{name}": p.detach() for name, p in self._trainable().items()}
         for prefix, weights in (("average", self.average), ("best", self.best)):
             tensors |= {f"{prefix}.{name}": value for name, value in (weights or {}).items()}
-        for index, kept in self.optimizer.state_dict()["state"].items():
-            for name, value in kept.items():
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
                 if value is not None:
                     tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
         scaler = getattr(accelerator, "scaler", None)
-        about = {
+        header = {
             "format": STATE_FORMAT, "step": step, "identity": self.identity, "best": self.best_value,
             "scaler": scaler.state_dict() if scaler is not None else {}, "schedule": self.schedule.state(),
             "averaged": int(self.averaged.n_averaged) if self.averaged is not None else 0,
         }  # fmt: skip
         rows = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        write_safetensors(path, rows, {"about": about})
+        write_safetensors(path, rows, {"about": header})
 
     def load(self, path: Path, accelerator: Accelerator) -> int:
-        """Take a run up again; returns the steps done."""
-        about, tensors = read_state(path)
-        check_identity(path, about, self.identity)
-        if about["step"] > self.plan.steps:
+        """Resume a run from its state; returns the steps done."""
+        header, tensors = read_state(path)
+        check_identity(path, header, self.identity)
+        if header["step"] > self.plan.steps:
             raise InputError(
-                f"The run in {path} has {about['step']} steps behind it; {self.plan.steps} were asked for. Ask for "
+                f"The run in {path} has {header['step']} steps behind it; {self.plan.steps} were asked for. Ask for "
                 "more, or begin anew with --restart."
             )
 
-        self._put(under(tensors, "model"))
+        self._set_weights(strip_prefix(tensors, "model"))
         if self.averaged is not None:
-            stored = under(tensors, "average")
-            for name, average in zip(self._trained(), self.averaged.module, strict=True):
-                average.data.copy_(stored[name])
-            self.averaged.n_averaged.fill_(about["averaged"])
-        self.best, self.best_value = under(tensors, "best") or None, about["best"]
+            saved = strip_prefix(tensors, "average")
+            for name, average in zip(self._trainable(), self.averaged.module, strict=True):
+                average.data.copy_(saved[name])
+            self.averaged.n_averaged.fill_(header["averaged"])
+        self.best, self.best_value = strip_prefix(tensors, "best") or None, header["best"]
         state: dict[int, dict[str, Tensor]] = {}
-        for key, value in under(tensors, "optimizer").items():
+        for key, value in strip_prefix(tensors, "optimizer").items():
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.schedule.load(about["schedule"])
-        if about["scaler"] and getattr(accelerator, "scaler", None) is not None:
-            accelerator.scaler.load_state_dict(about["scaler"])
-        return about["step"]
+        self.schedule.load(header["schedule"])
+        if header["scaler"] and getattr(accelerator, "scaler", None) is not None:
+            accelerator.scaler.load_state_dict(header["scaler"])
+        return header["step"]
 
 
 def read_state(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """What a state says of itself, and its tensors. Raises InputError for a file that is none."""
+    """The header of a state (step, identity, schedule …) and its tensors. Raises InputError for another file."""
     metadata, tensors = read_safetensors(path, "the state of a training run", "begin anew with --restart")
     try:
-        about = json.loads(metadata.get("about", "{}"))
+        header = json.loads(metadata.get("about", "{}"))
     except ValueError:
-        about = {}
-    if about.get("format", STATE_FORMAT) != STATE_FORMAT:
+        header = {}
+    if header.get("format", STATE_FORMAT) != STATE_FORMAT:
         raise InputError(f"{path} is a state of an earlier version of this program; begin anew with --restart.")
-    if "step" not in about:
+    if "step" not in header:
         raise InputError(f"{path} is no state of a training run; begin anew with --restart.")
-    return about, tensors
+    return header, tensors
 
 
-def check_identity(path: Path, about: dict, wanted: dict) -> None:
-    """Raises InputError that names what is different in a state of another run."""
-    there, here = _flat(about.get("identity", {})), _flat(_as_stored(wanted))
-    other = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
-    if other:
-        told = "; ".join(f"{name}: {_short(there.get(name))} there, {_short(here.get(name))} here" for name in other)
+def check_identity(path: Path, header: dict, identity: dict) -> None:
+    """Raises InputError that names what differs where the state is another run's."""
+    saved, current = _flattened(header.get("identity", {})), _flattened(_as_json(identity))
+    different = [name for name in sorted(saved.keys() | current.keys()) if saved.get(name) != current.get(name)]
+    if different:
+        pairs = (f"{name}: {_short(saved.get(name))} there, {_short(current.get(name))} here" for name in different)
         raise InputError(
-            f"The run in {path} is another one ({told}). Give another --out, or begin anew with --restart."
+            f"The run in {path} is another one ({'; '.join(pairs)}). Give another --out, or begin anew with --restart."
         )
 
 
-def _as_stored(identity: dict) -> dict:
+def _as_json(identity: dict) -> dict:
     """As it comes back from JSON: lists for tuples."""
     return json.loads(json.dumps(identity, default=dict))
 
 
-def _flat(identity: dict, within: str = "") -> dict[str, object]:
+def _flattened(identity: dict, within: str = "") -> dict[str, object]:
     """Nested settings under names such as sizes.weight_editor.rank."""
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for name, value in identity.items():
-        found |= _flat(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
-    return found
+        flat |= _flattened(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
+    return flat
 
 
 def _short(value: object) -> str:
@@ -392,11 +401,11 @@ def _short(value: object) -> str:
     return text if len(text) < 90 else text[:87] + "..."
 
 
-def _moved(batch, device: torch.device):
+def _to_device(batch, device: torch.device):
     if isinstance(batch, Tensor):
         return batch.to(device)
     if isinstance(batch, dict):
-        return {name: _moved(value, device) for name, value in batch.items()}
+        return {name: _to_device(value, device) for name, value in batch.items()}
     if isinstance(batch, tuple):
-        return tuple(_moved(value, device) for value in batch)
+        return tuple(_to_device(value, device) for value in batch)
     return batch

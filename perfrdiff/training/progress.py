@@ -5,31 +5,31 @@ from collections.abc import Callable, Iterable
 
 from tqdm import tqdm
 
-SELDOM = 10.0  # seconds between lines where no terminal shows one line move
+LOG_SECONDS = 10.0  # between lines where stderr is no terminal
 
 
 def bar(what: str, steps: Iterable | None = None, *, total: int, done: int = 0, hidden: bool = False) -> tqdm:
-    """A bar of `total` steps, of which `done` are behind us; it yields those of `steps`."""
-    pause = 0.2 if sys.stderr.isatty() else SELDOM
+    """A progress bar that starts at `done` of `total` steps; it yields those of `steps`."""
+    pause = 0.2 if sys.stderr.isatty() else LOG_SECONDS
     return tqdm(steps, total=total, initial=done, desc=what, mininterval=pause, dynamic_ncols=True, disable=hidden)
 
 
-def shown(what: str) -> Callable[[int, int], None]:
-    """A callback for work that tells how much is done, and of how much."""
+def progress_bar_callback(what: str) -> Callable[[int, int], None]:
+    """A callback (steps done, steps in all) that shows a progress bar."""
     bars: list[tqdm] = []
 
-    def show(done: int, of: int) -> None:
+    def update(done: int, total: int) -> None:
         if not bars:
-            bars.append(bar(what, total=of))
+            bars.append(bar(what, total=total))
         bars[0].update(done - bars[0].n)
-        if done >= of:
+        if done >= total:
             bars.pop().close()
 
-    return show
+    return update
 
 
 def say(line: str) -> None:
-    """A line on stdout; on a terminal above the bar, if there is one."""
+    """Print a line to stdout; on a terminal above the bar, if there is one."""
     if sys.stderr.isatty():
         tqdm.write(line)
         sys.stdout.flush()

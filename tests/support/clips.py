@@ -21,9 +21,9 @@ def write_clip(
     codec: str = "libx264",
     turn: int = 0,
     aspect: Fraction | None = None,
-    sounds: Sequence[tuple[float, np.ndarray]] = (),
+    audio_tracks: Sequence[tuple[float, np.ndarray]] = (),
 ) -> Path:
-    """Write (H, W, 3) pictures at given times in seconds, and sound tracks given as (start, mono samples at 16 kHz)."""
+    """Write (H, W, 3) pictures at given times in seconds, and audio tracks given as (start, mono samples at 16 kHz)."""
     with av.open(str(path), "w") as container:
         video = None
         tracks = []
@@ -39,16 +39,16 @@ def write_clip(
                     video.codec_context.sample_aspect_ratio = aspect
                 if turn:
                     video.set_display_rotation(turn)
-                sound_codec = "pcm_s16le" if path.suffix == ".mov" else "aac"
-                tracks = [container.add_stream(sound_codec, rate=RATE, layout="mono") for _ in sounds]
+                audio_codec = "pcm_s16le" if path.suffix == ".mov" else "aac"
+                tracks = [container.add_stream(audio_codec, rate=RATE, layout="mono") for _ in audio_tracks]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        for track, (start, samples) in zip(tracks, sounds, strict=True):
-            sound = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
-            sound.sample_rate, sound.pts, sound.time_base = RATE, round(start * RATE), Fraction(1, RATE)
-            container.mux(track.encode(sound))
+        for track, (start, samples) in zip(tracks, audio_tracks, strict=True):
+            audio = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
+            audio.sample_rate, audio.pts, audio.time_base = RATE, round(start * RATE), Fraction(1, RATE)
+            container.mux(track.encode(audio))
             container.mux(track.encode(None))
     return path
 
@@ -91,10 +91,10 @@ def two_people(path: Path, face: np.ndarray, frames: int = 30) -> Path:
     return write_clip(path, [picture] * frames, np.arange(frames) / 25)
 
 
-def cut(source, target, seconds, sound=True):
+def cut(source, target, seconds, audio=True):
     """The packets of a clip up to a time, copied: no pixel changes."""
     with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        streams = [old.streams.video[0], *(old.streams.audio if sound else ())]
+        streams = [old.streams.video[0], *(old.streams.audio if audio else ())]
         copies = {stream.index: new.add_stream_from_template(stream) for stream in streams}
         for packet in old.demux(streams):
             if packet.dts is not None and packet.pts * packet.time_base < seconds - 1e-6:

@@ -51,9 +51,9 @@ def write_folder(folder: Path, variant: str, change=None) -> Path:
         if change is not None:
             container = change(file, container)
         if container is not None:
-            place = folder / file.path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(container, place)
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(container, path)
     return folder
 
 

@@ -30,7 +30,7 @@ if __name__ == "__main__":
             answer |= {"notes": result.notes}
             if kind == "speaker":
                 answer["frames"] = len(result.coefficients)
-                answer["heard"] = result.sound is not None and not result.sound.is_silent
+                answer["heard"] = result.waveform is not None and not result.waveform.is_silent
             else:
                 answer["mean"] = result.photo.mean(axis=(0, 1)).tolist()
                 answer["roll"] = float(result.photo_coefficients[54])

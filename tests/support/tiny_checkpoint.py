@@ -18,7 +18,7 @@ def tiny_checkpoint():
     for left in editor.left:  # a trained editor shifts something
         torch.nn.init.normal_(left.weight, std=0.3)
     encoder = StyleEncoder(
-        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=24, projection=16, max_frames=100)
+        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=24, projection=16, max_tokens=100)
     )
     normalizer = Normalizer(torch.tensor(neutral()), torch.full((58,), 0.1), torch.zeros(78), torch.full((78,), 10.0))
     return checkpoints.Checkpoint(

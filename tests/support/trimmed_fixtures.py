@@ -11,13 +11,13 @@ TABLE_ROWS = 500
 
 
 def restore(folder: Path) -> Path:
-    """Write every trimmed fixture to `folder` in the layout of the whole ones."""
+    """Write every trimmed fixture to `folder` in the layout of the untrimmed ones."""
     for path in sorted(DATA.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-            about = file.metadata()
+            metadata = file.metadata()
         for key, value in tensors.items():
             if key.endswith("_pos.pe") and len(value) < TABLE_ROWS:  # rows that no window reaches
                 tensors[key] = torch.cat([value, value.new_zeros(TABLE_ROWS - len(value), *value.shape[1:])])
-        save_file(tensors, folder / path.name, metadata=about)
+        save_file(tensors, folder / path.name, metadata=metadata)
     return folder

@@ -8,7 +8,7 @@
     external/FaceVerse/mean_face.npy                           beside data, or inside it
 
 Everything is read, checked and held in memory before work starts (half a megabyte per clip): what is missing or broken
-is told at once, by name. The videos are not needed.
+is reported at once, by name. The videos are not needed.
 """
 
 import csv
@@ -25,11 +25,11 @@ import numpy as np
 
 from perfrdiff.coefficients import FPS, WIDTH, react_mean
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import AFFECT_WIDTH
+from perfrdiff.features.attributes import ATTRIBUTE_COUNT
 from perfrdiff.features.audio import mfcc
 
 FRAMES = 750  # of a clip; one more may be on disk
-NAMED = 12  # broken files told of in one error; missing ones are all named
+NAMED_FAULTS = 12  # broken files named in one error; missing ones are all named
 SPLITS = ("train", "val", "test")
 RECOLA_FIRST, RECOLA_SECOND = ("P25", "P41", "P45"), ("P26", "P42", "P46")
 ATTRIBUTE_LIMITS = (-1.5, 1.5)  # beyond, the columns are not what they should be
@@ -58,7 +58,7 @@ class Clip:
     audio: np.ndarray  # (frames, 78) float32 MFCCs
 
 
-def identity(path: str) -> str:
+def person_id(path: str) -> str:
     """Who is seen in a clip: data set, session and seat."""
     return "/".join(path.split("/")[:3])
 
@@ -102,7 +102,7 @@ def read_neighbours(path: Path, count: int) -> np.ndarray:
 
     Raises InputError for a missing file, another shape, or entries other than 0 and 1.
     """
-    matrix = _array(path)
+    matrix = _read_array(path)
     if matrix.shape != (count, count):
         raise InputError(
             f"The neighbour matrix {path} has shape {matrix.shape}; the index has {count} entries with swapped roles, "
@@ -115,12 +115,12 @@ def read_neighbours(path: Path, count: int) -> np.ndarray:
 
 def mean_face(folder: Path) -> tuple[np.ndarray, str]:
     """What is subtracted from coefficients (58,), and where it is from."""
-    for place in (folder.parent / "external" / MEAN_FACE, folder / "external" / MEAN_FACE):
-        if place.is_file():
-            mean = _array(place).astype(np.float32).reshape(-1)
+    for file in (folder.parent / "external" / MEAN_FACE, folder / "external" / MEAN_FACE):
+        if file.is_file():
+            mean = _read_array(file).astype(np.float32).reshape(-1)
             if mean.shape != (WIDTH,) or not np.isfinite(mean).all():
-                raise InputError(f"The mean face {place} holds {mean.size} numbers; expected {WIDTH} finite ones.")
-            return mean, str(place)
+                raise InputError(f"The mean face {file} holds {mean.size} numbers; expected {WIDTH} finite ones.")
+            return mean, str(file)
     return react_mean(), "the mean of REACT 2024 that ships with this project"
 
 
@@ -135,7 +135,7 @@ class ReactData:
     personal_neighbours: np.ndarray  # (2N, 2N) bool: of them, those with the same listener
     clips: dict[str, Clip]
     mean: np.ndarray  # (58,)
-    mean_from: str
+    mean_source: str
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -143,41 +143,41 @@ class ReactData:
     @cached_property
     def listeners(self) -> tuple[str, ...]:
         """Identity of every entry's listener."""
-        return tuple(identity(entry.listener) for entry in self.entries)
+        return tuple(person_id(entry.listener) for entry in self.entries)
 
     @cached_property
-    def _of_listener(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for i, who in enumerate(self.listeners):
-            found.setdefault(who, []).append(i)
-        return found
+    def _entries_of_listener(self) -> dict[str, list[int]]:
+        entries: dict[str, list[int]] = {}
+        for i, person in enumerate(self.listeners):
+            entries.setdefault(person, []).append(i)
+        return entries
 
     def appropriate(self, index: int) -> list[int]:
         """Entries whose listeners are appropriate for this one, the entry itself first."""
         return [index, *(int(j) for j in np.flatnonzero(self.neighbours[index]) if j != index)]
 
-    def targets(self, index: int, count: int, rng: np.random.Generator) -> list[int]:
+    def draw_targets(self, index: int, count: int, rng: np.random.Generator) -> list[int]:
         """`count` of the appropriate entries: without repetition where there are enough, with it otherwise."""
-        among = self.appropriate(index)
-        if len(among) >= count:
-            return [among[i] for i in rng.permutation(len(among))[:count]]
-        return [among[i] for i in rng.integers(len(among), size=count)]
+        candidates = self.appropriate(index)
+        if len(candidates) >= count:
+            return [candidates[i] for i in rng.permutation(len(candidates))[:count]]
+        return [candidates[i] for i in rng.integers(len(candidates), size=count)]
 
-    def personal(self, index: int, target: int, rng: np.random.Generator) -> int:
+    def draw_style_entry(self, index: int, target: int, rng: np.random.Generator) -> int:
         """Another clip of the target's listener: an appropriate one for `index` if there is one, else any other.
 
         A listener of whom there is one clip only gets that one (the published code fails there).
         """
-        who = self.listeners[target]
-        appropriate = [j for j in self.appropriate(index) if j != target and self.listeners[j] == who]
-        others = appropriate or [j for j in self._of_listener[who] if j != target]
+        person = self.listeners[target]
+        appropriate = [j for j in self.appropriate(index) if j != target and self.listeners[j] == person]
+        others = appropriate or [j for j in self._entries_of_listener[person] if j != target]
         return others[rng.integers(len(others))] if others else target
 
     def style_clip(self, index: int) -> str:
         """The clip that shows the entry's listener in the published test: number 1, or the first there is."""
-        who = self.listeners[index]
-        own = sorted({self.entries[j].listener for j in self._of_listener[who]})
-        return f"{who}/1" if f"{who}/1" in self.clips else own[0]
+        person = self.listeners[index]
+        clips = sorted({self.entries[j].listener for j in self._entries_of_listener[person]})
+        return f"{person}/1" if f"{person}/1" in self.clips else clips[0]
 
     def speaker(self, index: int) -> Clip:
         return self.clips[self.entries[index].speaker]
@@ -186,8 +186,8 @@ class ReactData:
         return self.clips[self.entries[index].listener]
 
 
-def crop(length: int, clip_length: int, rng: np.random.Generator) -> int:
-    """First frame of a crop, 0 where the clip is as long as the crop."""
+def draw_crop_start(length: int, clip_length: int, rng: np.random.Generator) -> int:
+    """First frame of a crop of `clip_length` frames from `length`. Raises InputError where the crop is longer."""
     if clip_length > length:
         raise InputError(f"Crops of {clip_length} frames were asked for; the clips have {length}.")
     return int(rng.integers(length - clip_length + 1))
@@ -208,38 +208,38 @@ def open_split(
     Raises InputError that names everything that is missing, or everything that is broken.
     """
     folder = data_folder(folder, split)
-    check_there(folder, (split,), personal)
-    entries = read_index(index_place(folder, split, personal))
+    check_files_exist(folder, (split,), personal)
+    entries = read_index(index_path(folder, split, personal))
     paths = clip_paths(entries)
     neighbours = read_neighbours(folder / matrix_name(split, personal), len(entries))
-    mean, mean_from = mean_face(folder)
+    mean, mean_source = mean_face(folder)
     clips, broken = {}, []
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for done, (path, found) in enumerate(
+        for done, (path, clip) in enumerate(
             zip(paths, pool.map(lambda p: _read_or_fault(folder / split, p, mean), paths), strict=True), start=1
         ):
-            if isinstance(found, str):
-                broken.append(found)
+            if isinstance(clip, str):
+                broken.append(clip)
             else:
-                clips[path] = found
+                clips[path] = clip
             if progress is not None:
                 progress(done, len(paths))
     if broken:
-        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        told = "; ".join(broken[:NAMED])
-        raise InputError(f"The {split} split in {folder} has broken files ({len(broken)}): {told}{more}.")
+        more = f"; and {len(broken) - NAMED_FAULTS} more" if len(broken) > NAMED_FAULTS else ""
+        faults = "; ".join(broken[:NAMED_FAULTS])
+        raise InputError(f"The {split} split in {folder} has broken files ({len(broken)}): {faults}{more}.")
     return ReactData(
-        folder, split, tuple(entries), neighbours, personal_mask(neighbours, entries), clips, mean, mean_from
+        folder, split, tuple(entries), neighbours, personal_mask(neighbours, entries), clips, mean, mean_source
     )
 
 
 def personal_mask(neighbours: np.ndarray, entries: Iterable[Entry]) -> np.ndarray:
     """Of the appropriate entries, those in which the same person listens, (2N, 2N) bool."""
-    who = np.array([identity(entry.listener) for entry in entries])
-    return neighbours & (who[:, None] == who[None])
+    person = np.array([person_id(entry.listener) for entry in entries])
+    return neighbours & (person[:, None] == person[None])
 
 
-def _places(root: Path, path: str) -> tuple[Path, Path, Path]:
+def _clip_files(root: Path, path: str) -> tuple[Path, Path, Path]:
     return (
         root / "Audio_files" / f"{path}.wav",
         root / "3D_FV_files" / f"{path}.npy",
@@ -258,10 +258,10 @@ def data_folder(folder: Path, split: str) -> Path:
     return inner if not (folder / f"{split}.csv").is_file() and (inner / f"{split}.csv").is_file() else folder
 
 
-def index_place(folder: Path, split: str, personal: bool = False) -> Path:
+def index_path(folder: Path, split: str, personal: bool = False) -> Path:
     """The index of a split; the person-specific one is published for the test split only."""
-    own = folder / f"person_specific_{split}.csv"
-    return own if personal and (own.is_file() or split == "test") else folder / f"{split}.csv"
+    personal_index = folder / f"person_specific_{split}.csv"
+    return personal_index if personal and (personal_index.is_file() or split == "test") else folder / f"{split}.csv"
 
 
 def matrix_name(split: str, personal: bool = False) -> str:
@@ -269,7 +269,7 @@ def matrix_name(split: str, personal: bool = False) -> str:
     return f"{'person_specific_masked_' if personal else ''}neighbour_emotion_{split}.npy"
 
 
-def check_there(
+def check_files_exist(
     folder: Path, splits: Sequence[str], personal: bool = False, *, matrices: bool = True, only: str | None = None
 ) -> None:
     """Look for every file of some splits of a `data` folder, without opening any but the indexes.
@@ -284,37 +284,43 @@ def check_there(
     for split in splits:
         if matrices:
             expected.append(folder / matrix_name(split, personal))
-        index = index_place(folder, split, personal)
+        index = index_path(folder, split, personal)
         expected.append(index)
         for path in clip_paths(read_index(index)) if index.is_file() or len(splits) == 1 else ():
-            places = _places(folder / split, path)
-            expected += [place for place in places if only is None or place.relative_to(folder).parts[1] == only]
-    missing = {place for place in expected if not place.is_file()}
+            files = _clip_files(folder / split, path)
+            expected += [file for file in files if only is None or file.relative_to(folder).parts[1] == only]
+    missing = {file for file in expected if not file.is_file()}
     if not missing:
         return
-    in_all, lost = (Counter(above for place in found for above in place.parents) for found in (expected, missing))
-    told = []
-    for place in sorted(missing):
-        empty = [above for above in place.parents if lost[above] == in_all[above] > 1 and folder in above.parents]
-        whole = f"{empty[-1].relative_to(folder)} (all {in_all[empty[-1]]} files)" if empty else None
-        told.append(whole or str(place.relative_to(folder)))
-    ways = [
-        f"python -m perfrdiff neighbours --data {folder} --split {split}"
+    expected_in, missing_in = (
+        Counter(parent for file in files for parent in file.parents) for files in (expected, missing)
+    )
+    lacking = []
+    for file in sorted(missing):
+        empty = [
+            parent
+            for parent in file.parents
+            if missing_in[parent] == expected_in[parent] > 1 and folder in parent.parents
+        ]
+        empty_folder = f"{empty[-1].relative_to(folder)} (all {expected_in[empty[-1]]} files)" if empty else None
+        lacking.append(empty_folder or str(file.relative_to(folder)))
+    commands = [
+        f"perfrdiff neighbours --data {folder} --split {split}"
         for split in splits
         if matrices and folder / matrix_name(split, personal) in missing
     ]
-    built = f"; neighbour matrices are built by {' and '.join(ways)}" if ways else ""
-    names = "; ".join(dict.fromkeys(told))
+    built = f"; neighbour matrices are built by {' and '.join(commands)}" if commands else ""
+    names = "; ".join(dict.fromkeys(lacking))
     raise InputError(f"{folder} lacks {len(missing)} of {len(expected)} files: {names}{built}.")
 
 
 def fingerprint(folder: Path, split: str) -> str:
     """Tells one data set from another: by a split's index, its matrix and the mean face. 16 hexadecimal digits."""
-    told = hashlib.sha256()
-    for place in (index_place(folder, split), folder / matrix_name(split)):
-        told.update(place.read_bytes())
-    told.update(mean_face(folder)[0].tobytes())
-    return told.hexdigest()[:16]
+    digest = hashlib.sha256()
+    for file in (index_path(folder, split), folder / matrix_name(split)):
+        digest.update(file.read_bytes())
+    digest.update(mean_face(folder)[0].tobytes())
+    return digest.hexdigest()[:16]
 
 
 def clip_paths(entries: Iterable[Entry]) -> list[str]:
@@ -324,17 +330,17 @@ def clip_paths(entries: Iterable[Entry]) -> list[str]:
 
 def _read_or_fault(root: Path, path: str, mean: np.ndarray) -> Clip | str:
     """The clip, or in words what is wrong with its files."""
-    sound, face, emotion = _places(root, path)
+    audio_file, face, emotion = _clip_files(root, path)
     try:
-        coefficients = _checked(face, read_coefficients(face), WIDTH)
+        coefficients = _checked_rows(face, read_coefficients(face), WIDTH)
         attributes = read_attributes(emotion)
-        audio = mfcc(*read_wave(sound), FRAMES + 1)[:FRAMES]  # the published features are of 751 frames, the last cut
+        audio = mfcc(*read_wave(audio_file), FRAMES + 1)[:FRAMES]  # published: features of 751 frames, the last cut
     except InputError as error:
         return str(error).rstrip(".")
     return Clip(attributes, coefficients - mean, audio)
 
 
-def _checked(path: Path, rows: np.ndarray, width: int) -> np.ndarray:
+def _checked_rows(path: Path, rows: np.ndarray, width: int) -> np.ndarray:
     if rows.ndim != 2 or rows.shape[1] != width or len(rows) < FRAMES:
         raise InputError(f"{path} has shape {rows.shape}; expected at least ({FRAMES}, {width}).")
     rows = rows[:FRAMES].astype(np.float32)
@@ -344,7 +350,7 @@ def _checked(path: Path, rows: np.ndarray, width: int) -> np.ndarray:
     return rows
 
 
-def _array(path: Path) -> np.ndarray:
+def _read_array(path: Path) -> np.ndarray:
     """A .npy of numbers. Raises InputError for anything else."""
     try:
         rows = np.load(path, allow_pickle=False)
@@ -357,7 +363,7 @@ def _array(path: Path) -> np.ndarray:
 
 def read_coefficients(path: Path) -> np.ndarray:
     """(frames, 58) of a 3D_FV_files array, stored as (751, 1, 58) or (751, 58)."""
-    rows = _array(path)
+    rows = _read_array(path)
     return rows[:, 0] if rows.ndim == 3 and rows.shape[1] == 1 else rows
 
 
@@ -371,7 +377,7 @@ def read_attributes(path: Path) -> np.ndarray:
         rows = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2) if any(lines) else np.zeros((0, 0))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a table of numbers ({error}).") from None
-    rows = _checked(path, rows, AFFECT_WIDTH)
+    rows = _checked_rows(path, rows, ATTRIBUTE_COUNT)
     low, high = rows.min(), rows.max()
     if low < ATTRIBUTE_LIMITS[0] or high > ATTRIBUTE_LIMITS[1]:
         raise InputError(f"{path} holds numbers from {low:.3g} to {high:.3g}; attributes lie in -1 … 1.")

@@ -15,13 +15,13 @@ import numpy as np
 from perfrdiff.metrics import challenge as metrics
 
 COARSE = 12  # frames averaged before comparing, about half a second
-USUAL_NEIGHBOURS = 20.0  # mean number per entry aimed at
+DEFAULT_MEAN_NEIGHBOURS = 20.0  # mean number per entry aimed at
 
 
 def speaker_distances(
     attributes: np.ndarray, threads: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> np.ndarray:
-    """Symmetric distances (N, N) of speakers' attributes (N, frames, 25); `progress` is told pairs done and in all."""
+    """Symmetric distances (N, N) of speakers' attributes (N, frames, 25); `progress` gets pairs done and in all."""
     count, frames, width = attributes.shape
     usable = frames - frames % COARSE
     coarse = attributes[:, :usable].reshape(count, -1, COARSE, width).mean(axis=2)
@@ -38,31 +38,31 @@ def speaker_distances(
     return distances
 
 
-def neighbour_matrix(distances: np.ndarray, mean_neighbours: float = USUAL_NEIGHBOURS) -> np.ndarray:
+def neighbour_matrix(distances: np.ndarray, mean_neighbours: float = DEFAULT_MEAN_NEIGHBOURS) -> np.ndarray:
     """(N, N) uint8: pairs below the distance at which an entry has `mean_neighbours` neighbours on average.
 
     The diagonal is always set; equal distances are treated alike, so that there may be some more.
     """
     count = len(distances)
     pairs = distances[np.triu_indices(count, 1)]
-    wanted = min(round(mean_neighbours * count / 2), len(pairs))
-    if wanted <= 0:
+    pair_count = min(round(mean_neighbours * count / 2), len(pairs))
+    if pair_count <= 0:
         return np.eye(count, dtype=np.uint8)
-    limit = np.partition(pairs, wanted - 1)[wanted - 1]
+    limit = np.partition(pairs, pair_count - 1)[pair_count - 1]
     matrix = (distances <= limit).astype(np.uint8)
     np.fill_diagonal(matrix, 1)
     return matrix
 
 
-def build(
+def build_matrix(
     attributes_of: Callable[[str], np.ndarray],
     speakers: list[str],
-    mean_neighbours: float = USUAL_NEIGHBOURS,
+    mean_neighbours: float = DEFAULT_MEAN_NEIGHBOURS,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """The generic matrix of entries by their speakers' clips; every clip is compared once."""
     unique = sorted(set(speakers))
-    place = {path: i for i, path in enumerate(unique)}
-    where = [place[path] for path in speakers]
+    number = {path: i for i, path in enumerate(unique)}
+    rows = [number[path] for path in speakers]
     distances = speaker_distances(np.stack([attributes_of(path) for path in unique]), progress=progress)
-    return neighbour_matrix(distances[np.ix_(where, where)], mean_neighbours)
+    return neighbour_matrix(distances[np.ix_(rows, rows)], mean_neighbours)

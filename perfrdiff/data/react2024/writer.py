@@ -16,11 +16,11 @@ from scipy.io import wavfile
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.react2024.dataset import FRAMES, MEAN_FACE, SPLITS, Entry, emotion_path, personal_mask
 from perfrdiff.data.simulator.conversation import SimulatedSpeaker, simulate_listener, simulate_speaker
-from perfrdiff.data.simulator.habits import Habits, draw_habits
+from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
 from perfrdiff.data.simulator.speech import RATE
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import AFFECT_NAMES, affect_attributes
-from perfrdiff.files import check_room
+from perfrdiff.features.attributes import ATTRIBUTE_NAMES, facial_attributes
+from perfrdiff.files import check_disk_space
 
 SECONDS = (FRAMES + 1) / FPS  # 751 frames, as in REACT 2024
 CLIP_BYTES = 1_400_000  # wav, npy and csv of one clip, rounded up
@@ -29,8 +29,8 @@ SEED = 1_224_000  # keeps these dyads apart from those of training and evaluatio
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is written; the same plan gives the same folder."""
+class DatasetSize:
+    """How much is simulated, and from which seed; the same size gives the same folder."""
 
     dyads: int = 120  # clips of a speaker and a listener, in the training split; the other two have a fifth each
     clips: int = 4  # of one session: of one listener
@@ -42,29 +42,29 @@ class Plan:
         return max(1, round(share / self.clips))
 
 
-def write(plan: Plan, out: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
+def write_dataset(size: DatasetSize, out: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
     """Write all splits to `out/data`, the mean face to `out/external`; returns dyads per split.
 
     Raises InputError before anything is written: for impossible numbers, a folder that holds something, too little
     disk. A killed run leaves `out` without `train.csv`, which is written last.
     """
     for name in ("dyads", "clips", "listeners"):
-        if getattr(plan, name) < 1:
-            raise InputError(f"--{name} is {getattr(plan, name)}; at least 1 is needed.")
-    if plan.clips < 2:
+        if getattr(size, name) < 1:
+            raise InputError(f"--{name} is {getattr(size, name)}; at least 1 is needed.")
+    if size.clips < 2:
         raise InputError(
             "--clips is 1; a style is learnt from another clip of the same listener, so at least 2 are needed."
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder; give a new one.")
-    counts = {split: plan.sessions(split) * plan.clips for split in SPLITS}
+    counts = {split: size.sessions(split) * size.clips for split in SPLITS}
     total, needed = sum(counts.values()), 2 * CLIP_BYTES * sum(counts.values())
-    check_room(next(parent for parent in (out, *out.resolve().parents) if parent.exists()), needed)
+    check_disk_space(next(parent for parent in (out, *out.resolve().parents) if parent.exists()), needed)
     data, done, faces = out / "data", 0, []
     for number, split in sorted(enumerate(SPLITS), reverse=True):
         rows: list[Entry] = []
         talks: list[int] = []
-        for entry, talk, mean in _split(plan, number, split, data / split):
+        for entry, talk, mean in _write_split(size, number, split, data / split):
             rows.append(entry)
             talks.append(talk)
             if split == "train":
@@ -74,42 +74,42 @@ def write(plan: Plan, out: Path, progress: Callable[[int, int], None] | None = N
                 progress(done, total)
         _write_matrices(data, split, rows, talks)
         if split == "train":
-            place = out / "external" / MEAN_FACE
-            place.parent.mkdir(parents=True)
-            np.save(place, np.mean(faces, axis=0).astype(np.float32))
+            mean_file = out / "external" / MEAN_FACE
+            mean_file.parent.mkdir(parents=True)
+            np.save(mean_file, np.mean(faces, axis=0).astype(np.float32))
         _write_index(data, split, rows)
     return counts
 
 
-def _split(plan: Plan, number: int, split: str, root: Path) -> Iterator[tuple[Entry, int, np.ndarray]]:
+def _write_split(size: DatasetSize, number: int, split: str, root: Path) -> Iterator[tuple[Entry, int, np.ndarray]]:
     """Write the clips of a split; yields each dyad, the number of its talk, and the mean face of both clips."""
     talks: list[SimulatedSpeaker] = []
-    for session in range(plan.sessions(split)):
-        rng = np.random.default_rng([SEED, plan.seed, number, session])
-        if session % plan.listeners == 0:
-            talks = [simulate_speaker(rng, SECONDS) for _ in range(plan.clips)]
-        habits: Habits = draw_habits(rng)
-        for clip in range(plan.clips):
+    for session in range(size.sessions(split)):
+        rng = np.random.default_rng([SEED, size.seed, number, session])
+        if session % size.listeners == 0:
+            talks = [simulate_speaker(rng, SECONDS) for _ in range(size.clips)]
+        habits: ListenerHabits = draw_habits(rng)
+        for clip in range(size.clips):
             speaker = talks[clip]
             paths = [f"NoXI/{session + 1:03}/{seat}/{clip + 1}" for seat in ("Expert_video", "Novice_video")]
             reaction = simulate_listener(speaker, habits, rng)
-            quiet = ROOM_NOISE * rng.standard_normal(len(speaker.sound))
-            _write_clip(root, paths[0], speaker.coefficients, speaker.sound)
-            _write_clip(root, paths[1], reaction, quiet)
+            silence = ROOM_NOISE * rng.standard_normal(len(speaker.waveform))
+            _write_clip(root, paths[0], speaker.coefficients, speaker.waveform)
+            _write_clip(root, paths[1], reaction, silence)
             mean = (speaker.coefficients.mean(axis=0) + reaction.mean(axis=0)) / 2
-            yield Entry(*paths), session // plan.listeners * plan.clips + clip, mean
+            yield Entry(*paths), session // size.listeners * size.clips + clip, mean
 
 
-def _write_clip(root: Path, path: str, coefficients: np.ndarray, sound: np.ndarray) -> None:
+def _write_clip(root: Path, path: str, coefficients: np.ndarray, waveform: np.ndarray) -> None:
     face, voice = root / "3D_FV_files" / f"{path}.npy", root / "Audio_files" / f"{path}.wav"
     emotion = root / "Emotion" / f"{emotion_path(path)}.csv"
-    for place in (face, voice, emotion):
-        place.parent.mkdir(parents=True, exist_ok=True)
+    for file in (face, voice, emotion):
+        file.parent.mkdir(parents=True, exist_ok=True)
     np.save(face, coefficients[:, None].astype(np.float32))
-    wavfile.write(voice, RATE, np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16))
+    wavfile.write(voice, RATE, np.round(np.clip(waveform, -1, 1) * 32767).astype(np.int16))
     with emotion.open("w", newline="", encoding="utf-8") as file:
-        file.write(",".join(AFFECT_NAMES) + "\n")
-        np.savetxt(file, affect_attributes(coefficients), fmt="%.5f", delimiter=",")
+        file.write(",".join(ATTRIBUTE_NAMES) + "\n")
+        np.savetxt(file, facial_attributes(coefficients), fmt="%.5f", delimiter=",")
 
 
 def _write_index(data: Path, split: str, rows: list[Entry]) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
-from perfrdiff.data.simulator.habits import REST_SCALE, Habits, both, draw_habits
+from perfrdiff.data.simulator.habits import REST_SCALE, ListenerHabits, draw_habits, left_right_columns
 from perfrdiff.models.motion_codec import MotionCodec
 
 
@@ -36,7 +36,7 @@ class Corpus:
     listener: Tensor  # (clips, tokens, D) float16
     person: Tensor  # (clips,) int
     speaker: Tensor  # (clips,) int
-    habits: Tensor  # (persons, habits), as drawn, over persons of mean 0 and variance 1
+    habits: Tensor  # (persons, habits), of `habits_as_vector`, standardised over persons
     speaker_coefficients: Tensor  # (speakers, tokens, S) float16
     speaker_audio: Tensor  # (speakers, tokens, patch * 78) float16
     codec: MotionCodec
@@ -59,26 +59,26 @@ class Corpus:
         return torch.argsort(self.person, stable=True).reshape(int(self.person.max()) + 1, -1)
 
 
-def habit_vector(habits: Habits) -> np.ndarray:
+def habits_as_vector(habits: ListenerHabits) -> np.ndarray:
     """A person's habits as numbers of roughly even spread, (habits,): logarithms of rates and sizes, the rest face."""
-    plain = {"nod_follow", "smile_gain", "smile_latency", "smile_asymmetry", "gaze_side", "nod_speed"}
+    not_logarithmic = {"nod_follow", "smile_gain", "smile_latency", "smile_asymmetry", "gaze_side", "nod_speed"}
     numbers = [
-        value if name in plain or name.startswith("rest_") else np.log(value)
+        value if name in not_logarithmic or name.startswith("rest_") else np.log(value)
         for name, value in habits.numbers().items()
     ]
-    rest = [np.sqrt(habits.rest_face[both(name)[0]]) for name in REST_SCALE]
-    return np.array([*numbers, *rest], np.float32)
+    rest_levels = [np.sqrt(habits.rest_face[left_right_columns(name)[0]]) for name in REST_SCALE]
+    return np.array([*numbers, *rest_levels], np.float32)
 
 
-def _simulate_part(args: tuple[CorpusConfig, int, int]) -> dict[str, np.ndarray]:
-    """A self-contained share of the corpus: its own persons and its own speakers."""
-    config, part, parts = args
+def _simulate_part(task: tuple[CorpusConfig, int, int]) -> dict[str, np.ndarray]:
+    """A self-contained part of the corpus, with persons and speakers of its own; `task`: configuration, part, parts."""
+    config, part, parts = task
     rng = np.random.default_rng([config.seed, part])
     speakers = [simulate_speaker(rng, config.seconds) for _ in range(config.speakers // parts)]
-    listener, person, speaker, drawn = [], [], [], []
+    listener, person, speaker, habit_vectors = [], [], [], []
     for p in range(config.persons // parts):
         habits = draw_habits(rng)
-        drawn.append(habit_vector(habits))
+        habit_vectors.append(habits_as_vector(habits))
         for s in rng.choice(len(speakers), config.clips_per_person, replace=False):
             listener.append(simulate_listener(speakers[s], habits, rng))
             person.append(p)
@@ -87,7 +87,7 @@ def _simulate_part(args: tuple[CorpusConfig, int, int]) -> dict[str, np.ndarray]
         "listener": np.stack(listener),
         "person": np.array(person) + part * (config.persons // parts),
         "speaker": np.array(speaker) + part * (config.speakers // parts),
-        "habits": np.stack(drawn),
+        "habits": np.stack(habit_vectors),
         "speaker_coefficients": np.stack([s.coefficients for s in speakers]),
         "speaker_audio": np.stack([s.audio for s in speakers]),
     }
@@ -95,24 +95,24 @@ def _simulate_part(args: tuple[CorpusConfig, int, int]) -> dict[str, np.ndarray]
 
 def _simulate(config: CorpusConfig, parts: int = 8) -> Corpus:
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        shares = list(pool.map(_simulate_part, [(config, part, parts) for part in range(parts)]))
-    joined = {key: np.concatenate([share[key] for share in shares]) for key in shares[0]}
-    face, voice = joined["speaker_coefficients"], joined["speaker_audio"]
-    codec = MotionCodec.fit(joined["listener"], face, voice)
-    habits = torch.tensor(joined["habits"])
+        results = list(pool.map(_simulate_part, [(config, part, parts) for part in range(parts)]))
+    arrays = {key: np.concatenate([result[key] for result in results]) for key in results[0]}
+    face, voice = arrays["speaker_coefficients"], arrays["speaker_audio"]
+    codec = MotionCodec.fit(arrays["listener"], face, voice)
+    habits = torch.tensor(arrays["habits"])
     habits = (habits - habits.mean(0)) / habits.std(0).clamp(min=1e-6)
     return Corpus(
-        _in_parts(codec.coefficients, joined["listener"]),
-        torch.tensor(joined["person"]),
-        torch.tensor(joined["speaker"]),
+        _tokens_in_parts(codec.coefficients, arrays["listener"]),
+        torch.tensor(arrays["person"]),
+        torch.tensor(arrays["speaker"]),
         habits,
-        _in_parts(codec.speaker, face),
-        _in_parts(codec.audio, voice),
+        _tokens_in_parts(codec.speaker, face),
+        _tokens_in_parts(codec.audio, voice),
         codec,
     )
 
 
-def _in_parts(tokens_of: Callable[[Tensor], Tensor], clips: np.ndarray) -> Tensor:
+def _tokens_in_parts(tokens_of: Callable[[Tensor], Tensor], clips: np.ndarray) -> Tensor:
     return torch.cat([tokens_of(torch.tensor(part)).half() for part in np.array_split(clips, len(clips) // 500 + 1)])
 
 
@@ -126,7 +126,7 @@ def load_corpus(config: CorpusConfig, folder: Path) -> Corpus:
     corpus = _simulate(config)
     folder.mkdir(parents=True, exist_ok=True)
     saved = {name: getattr(corpus, name) for name in Corpus.__dataclass_fields__ if name != "codec"}
-    part = path.with_suffix(".part")
-    torch.save({**saved, "codec": corpus.codec.state_dict()}, part)
-    part.rename(path)
+    unfinished = path.with_suffix(".part")
+    torch.save({**saved, "codec": corpus.codec.state_dict()}, unfinished)
+    unfinished.rename(path)
     return corpus

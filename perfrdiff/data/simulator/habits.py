@@ -18,7 +18,7 @@ REST_SCALE = {
 
 
 @dataclass(frozen=True)
-class Habits:
+class ListenerHabits:
     """How one person listens. Rates are per minute of listening, angles in degrees, times in seconds."""
 
     nod_rate: float = 5.0  # bursts; P10 .42 while listening gives 3.3, time nodding 11-25 % gives more (15.1, 15.8)
@@ -54,52 +54,52 @@ class Habits:
         return {f.name: float(getattr(self, f.name)) for f in fields(self) if f.name != "rest_face"}
 
 
-def both(name: str) -> tuple[int, ...]:
-    """Columns of a channel: (left, right), or the single one."""
+def left_right_columns(name: str) -> tuple[int, ...]:
+    """Columns of a channel: (left, right), or the only one of a channel without sides."""
     if name in CHANNEL:
         return (CHANNEL[name],)
     return CHANNEL[f"{name}Left"], CHANNEL[f"{name}Right"]
 
 
-def draw_habits(rng: np.random.Generator) -> Habits:
+def draw_habits(rng: np.random.Generator) -> ListenerHabits:
     """One person. Spreads between persons follow docs/method.md 15.9 (nodding logit sd .66, smiling .30), a little
     wider, so that the habits of a person can be told apart in half a minute."""
 
-    def spread(median: float, sigma: float) -> float:
+    def log_normal(median: float, sigma: float) -> float:
         return float(median * np.exp(sigma * rng.standard_normal()))
 
     rest = np.zeros(WIDTH, np.float32)
     for name, scale in REST_SCALE.items():
-        common = abs(rng.standard_normal()) * scale
-        for column in both(name):
-            rest[column] = common * (1 + 0.25 * rng.standard_normal())
+        level = abs(rng.standard_normal()) * scale
+        for column in left_right_columns(name):
+            rest[column] = level * (1 + 0.25 * rng.standard_normal())
     if rng.random() < 0.25:  # a person whose resting face is friendly, or stern
-        for column in both("mouthSmile" if rng.random() < 0.6 else "mouthFrown"):
+        for column in left_right_columns("mouthSmile" if rng.random() < 0.6 else "mouthFrown"):
             rest[column] += abs(rng.standard_normal()) * 0.15
-    return Habits(
-        nod_rate=min(spread(5.0, 0.75), 25.0),
-        nod_size=np.clip(spread(4.3, 0.45), 1.5, 14.0),
+    return ListenerHabits(
+        nod_rate=min(log_normal(5.0, 0.75), 25.0),
+        nod_size=np.clip(log_normal(4.3, 0.45), 1.5, 14.0),
         nod_speed=float(np.clip(rng.normal(2.3, 0.45), 1.3, 3.4)),
-        nod_cycles=float(np.clip(spread(1.5, 0.35), 1.0, 3.5)),
+        nod_cycles=float(np.clip(log_normal(1.5, 0.35), 1.0, 3.5)),
         nod_follow=float(np.clip(rng.normal(0.72, 0.12), 0.35, 0.95)),
-        smile_rate=spread(1.3, 0.7),
+        smile_rate=log_normal(1.3, 0.7),
         smile_gain=float(np.clip(rng.normal(0.6, 0.22), 0.05, 1.0)),
         smile_latency=float(np.clip(rng.normal(0.9, 0.25), 0.4, 1.6)),
-        smile_size=float(np.clip(spread(0.42, 0.4), 0.12, 0.9)),
+        smile_size=float(np.clip(log_normal(0.42, 0.4), 0.12, 0.9)),
         smile_asymmetry=float(np.clip(rng.normal(0, 0.12), -0.4, 0.4)),
-        brow_rate=spread(4.0, 0.7),
-        brow_size=float(np.clip(spread(0.25, 0.45), 0.06, 0.8)),
-        frown_rate=spread(1.8, 0.7),
-        frown_size=float(np.clip(spread(0.22, 0.45), 0.06, 0.7)),
-        blink_rate=float(np.clip(spread(19.0, 0.45), 5.0, 45.0)),
-        gaze_rate=float(np.clip(spread(6.0, 0.6), 1.0, 25.0)),
-        gaze_size=float(np.clip(spread(0.32, 0.35), 0.12, 0.8)),
+        brow_rate=log_normal(4.0, 0.7),
+        brow_size=float(np.clip(log_normal(0.25, 0.45), 0.06, 0.8)),
+        frown_rate=log_normal(1.8, 0.7),
+        frown_size=float(np.clip(log_normal(0.22, 0.45), 0.06, 0.7)),
+        blink_rate=float(np.clip(log_normal(19.0, 0.45), 5.0, 45.0)),
+        gaze_rate=float(np.clip(log_normal(6.0, 0.6), 1.0, 25.0)),
+        gaze_size=float(np.clip(log_normal(0.32, 0.35), 0.12, 0.8)),
         gaze_side=float(np.clip(rng.normal(0, 0.5), -1, 1)),
-        tilt_rate=spread(1.2, 0.6),
-        tilt_size=float(np.clip(spread(5.6, 0.4), 2.0, 14.0)),
-        shift_rate=spread(1.5, 0.5),
-        energy=float(np.clip(spread(1.0, 0.4), 0.3, 2.8)),
-        press_rate=spread(2.0, 0.7),
+        tilt_rate=log_normal(1.2, 0.6),
+        tilt_size=float(np.clip(log_normal(5.6, 0.4), 2.0, 14.0)),
+        shift_rate=log_normal(1.5, 0.5),
+        energy=float(np.clip(log_normal(1.0, 0.4), 0.3, 2.8)),
+        press_rate=log_normal(2.0, 0.7),
         rest_pitch=float(np.clip(rng.normal(-2.0, 4.5), -12, 10)),
         rest_yaw=float(np.clip(rng.normal(0, 6.0), -16, 16)),
         rest_roll=float(np.clip(rng.normal(0, 3.0), -9, 9)),
@@ -111,32 +111,32 @@ def rest_face(**levels: float) -> np.ndarray:
     """A resting face, (58,), of named channels; a name without side means both."""
     face = np.zeros(WIDTH, np.float32)
     for name, level in levels.items():
-        face[list(both(name))] = level
+        face[list(left_right_columns(name))] = level
     return face
 
 
-_PLAIN = Habits()
-NAMED_STYLES: dict[str, Habits] = {
+_DEFAULT = ListenerHabits()
+NAMED_STYLES: dict[str, ListenerHabits] = {
     "Attentive": replace(
-        _PLAIN, nod_rate=9.0, nod_size=5.0, nod_follow=0.85, brow_rate=5.0, smile_gain=0.6, rest_pitch=1.5,
+        _DEFAULT, nod_rate=9.0, nod_size=5.0, nod_follow=0.85, brow_rate=5.0, smile_gain=0.6, rest_pitch=1.5,
         rest_face=rest_face(browInnerUp=0.12, browOuterUp=0.10),
     ),
     "Warm": replace(
-        _PLAIN, smile_rate=4.0, smile_gain=0.95, smile_size=0.7, smile_latency=0.6, nod_rate=6.0, rest_roll=5.0,
+        _DEFAULT, smile_rate=4.0, smile_gain=0.95, smile_size=0.7, smile_latency=0.6, nod_rate=6.0, rest_roll=5.0,
         tilt_rate=2.0, frown_rate=0.7, rest_face=rest_face(mouthSmile=0.22, eyeSquint=0.20),
     ),
     "Lively": replace(
-        _PLAIN, nod_rate=12.0, nod_size=8.0, nod_cycles=2.2, smile_rate=3.0, smile_size=0.65, brow_rate=10.0,
+        _DEFAULT, nod_rate=12.0, nod_size=8.0, nod_cycles=2.2, smile_rate=3.0, smile_size=0.65, brow_rate=10.0,
         brow_size=0.5, energy=2.0, tilt_rate=2.5, shift_rate=3.0, blink_rate=26.0, rest_pitch=-4.0,
         rest_face=rest_face(browInnerUp=0.25, browOuterUp=0.25, mouthSmile=0.10),
     ),
     "Calm": replace(
-        _PLAIN, nod_rate=2.0, nod_size=3.0, nod_speed=1.6, smile_rate=0.7, smile_gain=0.35, smile_size=0.3,
+        _DEFAULT, nod_rate=2.0, nod_size=3.0, nod_speed=1.6, smile_rate=0.7, smile_gain=0.35, smile_size=0.3,
         brow_rate=1.2, brow_size=0.12, energy=0.5, blink_rate=11.0, gaze_rate=2.5, shift_rate=0.6, tilt_rate=0.5,
         rest_pitch=2.0, rest_face=rest_face(eyeBlink=0.12, eyeLookDown=0.15),
     ),
     "Doubtful": replace(
-        _PLAIN, nod_rate=2.0, nod_size=3.5, smile_rate=0.4, smile_gain=0.15, smile_size=0.25, frown_rate=8.0,
+        _DEFAULT, nod_rate=2.0, nod_size=3.5, smile_rate=0.4, smile_gain=0.15, smile_size=0.25, frown_rate=8.0,
         frown_size=0.5, brow_rate=5.0, brow_size=0.3, press_rate=6.0, tilt_rate=3.0, tilt_size=8.0, rest_yaw=7.0,
         rest_roll=-5.0, gaze_rate=9.0, rest_face=rest_face(browDown=0.15, mouthPress=0.20, mouthFrown=0.10),
     ),

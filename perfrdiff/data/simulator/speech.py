@@ -23,6 +23,8 @@ VOWELS = (
 
 @dataclass(frozen=True)
 class Voice:
+    """What sets one speaker's voice apart."""
+
     pitch: float  # Hz
     tract: float  # formant scale, 1 = adult male
     tempo: float  # syllables per second
@@ -66,19 +68,19 @@ def _voice_syllable(s: Syllable, voice: Voice, pitch: float, rng: np.random.Gene
     pulses = np.diff(np.floor(phase), prepend=0.0)  # one impulse a period
     breath = rng.standard_normal(count) * (0.12 if s.laugh else 0.02)
     source = lfilter([1.0], [1.0, -0.95], pulses) + breath
-    sound = np.zeros(count)
+    waveform = np.zeros(count)
     for formant, width, gain in zip(VOWELS[s.vowel], (80, 110, 160), (1.0, 0.6, 0.3), strict=True):
-        sound += gain * _resonate(source, formant * voice.tract, width)
-    sound *= np.sin(np.pi * t) ** 0.6
+        waveform += gain * _resonate(source, formant * voice.tract, width)
+    waveform *= np.sin(np.pi * t) ** 0.6
     onset = min(int(0.06 * RATE), count // 3)  # a consonant: a short breath of noise
     hiss = rng.standard_normal(onset) * np.hanning(onset)
     hiss = np.diff(hiss, prepend=0.0)
-    sound /= np.abs(sound).max() + 1e-9
-    sound[:onset] = 0.35 * sound[:onset] + 0.12 * hiss * rng.random()
-    return sound * 10 ** (voice.level / 20) * s.stress
+    waveform /= np.abs(waveform).max() + 1e-9
+    waveform[:onset] = 0.35 * waveform[:onset] + 0.12 * hiss * rng.random()
+    return waveform * 10 ** (voice.level / 20) * s.stress
 
 
-def speak(syllables: list[Syllable], voice: Voice, seconds: float, rng: np.random.Generator) -> np.ndarray:
+def synthesize_speech(syllables: list[Syllable], voice: Voice, seconds: float, rng: np.random.Generator) -> np.ndarray:
     """The waveform, (seconds * 16000,) float32 in [-1, 1]."""
     out = rng.standard_normal(int(seconds * RATE)) * 10 ** (voice.noise / 20)
     pitch = voice.pitch

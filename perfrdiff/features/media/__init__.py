@@ -1,1 +1,1 @@
-"""Video, sound and photo files: opened once, decoded at 25 frames per second."""
+"""Video, audio and photo files: opened once, decoded at 25 frames per second."""

@@ -1,4 +1,4 @@
-"""Decoded pictures -> upright RGB with square pixels, the whole of them or one region."""
+"""Decoded pictures -> upright RGB with square pixels, all of them or one region."""
 
 from fractions import Fraction
 
@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from av.filter import Graph
 
-__all__ = ["Converter", "Region", "shown_size"]
+__all__ = ["Converter", "Region", "display_size"]
 
 Region = tuple[int, int, int, int]
-"""x, y, width, height in pixels of the picture as shown."""
+"""x, y, width, height in display pixels: those of the picture as a player shows it, upright and square."""
 
 _TURN_BACK = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -20,7 +20,7 @@ def quarter_turns(frame: av.VideoFrame) -> int:
     return round((frame.rotation or 0) / 90) % 4
 
 
-def shown_size(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+def display_size(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
     """Width and height of the picture as a player shows it, from its pixels' aspect ratio and rotation."""
     stretch = float(aspect or 1)
     if not 0.1 < stretch < 10:
@@ -30,21 +30,21 @@ def shown_size(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]
 
 
 class Converter:
-    """Converts the pictures of one video; ``width`` and ``height`` are its size as shown."""
+    """Converts the pictures of one video; ``width`` and ``height`` are its display size."""
 
     def __init__(self, width: int, height: int):
-        self._shown = (width, height)
+        self._display_size = (width, height)
         self._graph: Graph | None = None
         self._graph_key: tuple | None = None
-        self._shown_frame: av.VideoFrame | None = None
-        self._shown_key: tuple | None = None
-        self._picture: np.ndarray | None = None
+        self._last_frame: av.VideoFrame | None = None
+        self._last_key: tuple | None = None
+        self._last_picture: np.ndarray | None = None
 
     def rgb(self, frame: av.VideoFrame, region: Region | None, long_side: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of the region, shrunk to ``long_side`` where it is larger, never enlarged."""
-        if frame is self._shown_frame and (region, long_side) == self._shown_key:
-            return self._picture  # a picture that is shown for several frames is converted once
-        _, _, width, height = region or (0, 0, *self._shown)
+        if frame is self._last_frame and (region, long_side) == self._last_key:
+            return self._last_picture  # a picture that is shown for several frames is converted once
+        _, _, width, height = region or (0, 0, *self._display_size)
         scale = min(1.0, long_side / max(width, height))
         size = (max(2, round(width * scale)), max(2, round(height * scale)))
         turns = quarter_turns(frame)
@@ -53,29 +53,29 @@ class Converter:
             method = "AREA" if coded[0] < frame.width else "BILINEAR"
             picture = frame.reformat(*coded, format="rgb24", interpolation=method).to_ndarray()
         else:
-            picture = self._cut(frame, self._coded_region(frame, region, turns), coded)
+            picture = self._crop(frame, self._coded_region(frame, region, turns), coded)
         if turns:
             picture = cv2.rotate(picture, _TURN_BACK[turns])
-        self._shown_frame, self._shown_key, self._picture = frame, (region, long_side), picture
+        self._last_frame, self._last_key, self._last_picture = frame, (region, long_side), picture
         return picture
 
     def _coded_region(self, frame: av.VideoFrame, region: Region, turns: int) -> Region:
         """The region in the pixels of the stored picture, before rotation and pixel aspect."""
         x, y, width, height = region
-        shown_width, shown_height = self._shown
-        if turns == 1:  # stored x runs up the shown picture, stored y to its right
-            x, y, width, height = shown_height - y - height, x, height, width
+        display_width, display_height = self._display_size
+        if turns == 1:  # stored x runs up the displayed picture, stored y to its right
+            x, y, width, height = display_height - y - height, x, height, width
         elif turns == 2:
-            x, y = shown_width - x - width, shown_height - y - height
+            x, y = display_width - x - width, display_height - y - height
         elif turns == 3:
-            x, y, width, height = y, shown_width - x - width, height, width
+            x, y, width, height = y, display_width - x - width, height, width
         if turns % 2:
-            shown_width, shown_height = shown_height, shown_width
-        across, down = frame.width / shown_width, frame.height / shown_height
+            display_width, display_height = display_height, display_width
+        across, down = frame.width / display_width, frame.height / display_height
         left, top = round(x * across), round(y * down)
         return left, top, max(2, round(width * across)), max(2, round(height * down))
 
-    def _cut(self, frame: av.VideoFrame, region: Region, size: tuple[int, int]) -> np.ndarray:
+    def _crop(self, frame: av.VideoFrame, region: Region, size: tuple[int, int]) -> np.ndarray:
         key = (frame.format.name, frame.width, frame.height, region, size)
         if key != self._graph_key:
             x, y, width, height = region

@@ -38,7 +38,7 @@ def read_image(source: str | os.PathLike | LocalFile) -> np.ndarray:
         (H, W, 3) uint8, long side at most 2048.
 
     Raises:
-        InputError: not a picture, damaged, larger than 64 megapixels (told from the header, nothing is decoded), or
+        InputError: not a picture, damaged, larger than 64 megapixels (by its header, nothing is decoded), or
             smaller than 48 px.
     """
     with as_local_file(source) as file:

@@ -1,11 +1,11 @@
-"""What a person hands in: opened once, told apart by its content, probed once, and handed on.
+"""What a person hands in: opened once, recognised by its content, probed once, and handed on.
 
     with open_input("talk.mp4") as media:
         for picture in media.frames(): ...
-        sound = media.sound()
+        audio = media.audio()
 
 Everything that is read later is read through the one open file. Every reader has a position of its own, so that the
-pictures, the sound and a second look at the pictures may be read at the same time, in any threads.
+pictures, the audio and the pictures a second time may be read at once, in any threads.
 """
 
 import os
@@ -18,11 +18,11 @@ import numpy as np
 from perfrdiff.coefficients import FPS
 from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
+from perfrdiff.features.media.audio_track import Audio, read_audio
 from perfrdiff.features.media.images import is_image, read_image
 from perfrdiff.features.media.local_file import LocalFile, open_local
-from perfrdiff.features.media.sound import Sound, read_sound
 from perfrdiff.features.media.video import FrameReader, VideoInfo, frame_at, probe, sample_frames
-from perfrdiff.features.tables import SNIFFED, FeatureTable, is_table, read_table
+from perfrdiff.features.tables import HEAD_BYTES, FeatureTable, is_table, read_table
 
 __all__ = ["Media", "Source", "as_media", "open_input"]
 
@@ -41,7 +41,7 @@ class Media:
         self.name, self.max_seconds = file.name, max_seconds
         self._file = file
         with file.reader() as reader:
-            head = reader.read(SNIFFED)
+            head = reader.read(HEAD_BYTES)
         self.kind: Literal["table", "image", "video"] = "video"
         if is_table(head):
             self.kind = "table"
@@ -51,10 +51,10 @@ class Media:
 
     @property
     def info(self) -> VideoInfo:
-        """What the video holds, as it was measured on opening.
+        """What the video holds, as measured on opening.
 
         Raises:
-            InputError: the file is no video. So do all that read a video: ``frames`` to ``sound``.
+            InputError: the file is no video. So do all that read a video: ``frames`` to ``audio``.
         """
         self.check_video()
         assert self._info is not None, "a video has been probed"
@@ -78,7 +78,7 @@ class Media:
         """The numbers of a features file.
 
         Raises:
-            InputError: as ``table.read_table``; longer than ``max_seconds``.
+            InputError: as ``tables.read_table``; longer than ``max_seconds``.
         """
         table = read_table(self._file)
         frames = len(table.coefficients)
@@ -111,17 +111,17 @@ class Media:
         return iter(self.frame_reader(long_side, fps))
 
     def sample_frames(self, step: float, long_side: int) -> Iterator[np.ndarray]:
-        """Whole pictures for a first look, (H, W, 3) uint8 RGB: key frames spread over the video, then one every
-        ``step`` seconds."""
+        """Full pictures for a survey, (H, W, 3) uint8 RGB: key frames spread over the video, then one every ``step``
+        seconds."""
         return sample_frames(self._file, self.info, step, long_side)
 
     def frame_at(self, index: int, long_side: int = 1280, fps: float = FPS) -> np.ndarray:
-        """The whole picture that ``frames`` yields as number ``index``, (H, W, 3) uint8 RGB, by decoding up to it."""
+        """The full picture that ``frames`` yields as number ``index``, (H, W, 3) uint8 RGB, by decoding up to it."""
         return frame_at(self._file, self.info, index, long_side, fps)
 
-    def sound(self) -> Sound | None:
-        """The video's first sound track in step with the frames; None where there is none that can be decoded."""
-        return read_sound(self._file, self.info)
+    def audio(self) -> Audio | None:
+        """The video's first audio track in step with the frames; None where there is none that can be decoded."""
+        return read_audio(self._file, self.info)
 
     def close(self) -> None:
         """Close the file; what is read afterwards raises ValueError."""
@@ -146,7 +146,7 @@ def open_input(path: str | os.PathLike, max_seconds: float = MAX_SECONDS) -> Med
         max_seconds: a longer video is refused here, a longer features file when it is read.
 
     Raises:
-        InputError: no such file, empty, or not readable; a video that cannot be used (``media.probe``).
+        InputError: no such file, empty, or not readable; a video that cannot be used (``video.probe``).
     """
     file = open_local(path)
     try:

@@ -10,18 +10,18 @@ from contextlib import contextmanager
 
 from perfrdiff.errors import InputError
 
-__all__ = ["LocalFile", "as_local_file", "open_local", "shown_name"]
+__all__ = ["LocalFile", "as_local_file", "display_name", "open_local"]
 
-_SHOWN_CHARACTERS = 60
+_MOST_CHARACTERS = 60
 
 
-def shown_name(path: str | os.PathLike) -> str:
+def display_name(path: str | os.PathLike) -> str:
     """The file's name as it may stand in a sentence: no folder, no control or direction characters, not endless."""
     name = os.fspath(path).replace("\\", "/").rsplit("/", 1)[-1]
     # Categories C*: control, format (right-to-left override), surrogate, private, unassigned.
     name = "".join("?" if unicodedata.category(letter).startswith("C") else letter for letter in name)
-    if len(name) > _SHOWN_CHARACTERS:
-        name = name[: _SHOWN_CHARACTERS - 12] + "…" + name[-11:]
+    if len(name) > _MOST_CHARACTERS:
+        name = name[: _MOST_CHARACTERS - 12] + "…" + name[-11:]
     return f"“{name}”"
 
 
@@ -34,7 +34,7 @@ class LocalFile:
 
     def __init__(self, path: str | os.PathLike, file: io.FileIO):
         """path: as it was given; file: opened, unbuffered, and closed by ``close``. See ``open_local``."""
-        self.name = shown_name(path)
+        self.name = display_name(path)
         self._path, self._file = path, file
         self._lock = threading.Lock()
 
@@ -97,7 +97,7 @@ def open_local(path: str | os.PathLike) -> LocalFile:
     Raises:
         InputError: no such file, a folder or device, empty, or not readable.
     """
-    name = shown_name(path)
+    name = display_name(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block, a device may act
             raise InputError(f"{name} is not a file.")

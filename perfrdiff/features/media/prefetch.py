@@ -1,8 +1,8 @@
-"""Pictures decoded and converted in a thread of their own, a few ahead of whoever looks at them.
+"""Pictures decoded, cropped and converted in a thread of their own, a few ahead of whoever iterates.
 
-Decoding and tracking take turns on one core otherwise. What part of a picture is wanted follows from what was seen in
-one before it, so the part is asked for ``AHEAD`` pictures in advance: always as many, whatever the threads' pace, so
-that a clip is read the same every time.
+Decoding and tracking take turns on one core otherwise. Which region of a picture is needed follows from the face found
+in an earlier one, so the region is requested ``PREFETCHED`` pictures in advance: always as many, whatever the threads'
+pace, so that a clip is read the same every time.
 """
 
 import queue
@@ -16,69 +16,70 @@ import numpy as np
 from perfrdiff.features.media.convert import Region
 from perfrdiff.features.media.video import FrameReader
 
-__all__ = ["AHEAD", "Part", "ReadAhead"]
+__all__ = ["PREFETCHED", "CroppedFrame", "Prefetcher"]
 
-AHEAD = 3  # pictures; each holds a decoded frame (3 MB at 1080 x 1920)
+PREFETCHED = 3  # pictures; each holds a decoded frame (3 MB at 1080 x 1920)
 
 
 @dataclass(frozen=True)
-class Part:
+class CroppedFrame:
     """One picture of a clip, of which a region was converted."""
 
     picture: np.ndarray  # (H, W, 3) uint8 RGB of the region
-    region: Region  # x, y, width, height in shown pixels
-    frame: av.VideoFrame  # the whole, as decoded
+    region: Region  # x, y, width, height in display pixels
+    frame: av.VideoFrame  # the full picture, as decoded
 
     @property
     def scale(self) -> float:
-        """Shown pixels per pixel of the picture."""
+        """Display pixels per pixel of the picture."""
         return self.region[2] / self.picture.shape[1]
 
 
-class ReadAhead:
-    """Iterate for the ``Part`` of every frame; after each of them, ``ask`` for the region of the one ``AHEAD`` later.
+class Prefetcher:
+    """Iterate for the ``CroppedFrame`` of every frame; after each, ``request_region`` of the one ``PREFETCHED`` later.
 
     Use it in a ``with`` statement: leaving it ends the thread, early or not. Errors of the reader come out of the
     iteration.
     """
 
     def __init__(self, reader: FrameReader, region: Region):
+        """reader: read by this object's thread alone; region: of the first ``PREFETCHED`` pictures."""
         self._reader = reader
-        self._asked: queue.SimpleQueue[Region | None] = queue.SimpleQueue()
-        self._parts: queue.SimpleQueue[Part | Exception | None] = queue.SimpleQueue()
-        for _ in range(AHEAD):
-            self._asked.put(region)
-        self._left = False
-        self._thread = threading.Thread(target=self._read, name="pictures ahead", daemon=True)
+        self._regions: queue.SimpleQueue[Region | None] = queue.SimpleQueue()
+        self._frames: queue.SimpleQueue[CroppedFrame | Exception | None] = queue.SimpleQueue()
+        for _ in range(PREFETCHED):
+            self._regions.put(region)
+        self._closed = False
+        self._thread = threading.Thread(target=self._read, name="prefetcher", daemon=True)
 
-    def ask(self, region: Region) -> None:
-        """The region of the picture after those that are on their way. Call it once for every part taken."""
-        self._asked.put(region)
+    def request_region(self, region: Region) -> None:
+        """The region of the picture after those requested so far. Call it once for every frame taken."""
+        self._regions.put(region)
 
-    def __iter__(self) -> Iterator[Part]:
-        while (part := self._parts.get()) is not None:
-            if isinstance(part, Exception):
-                raise part
-            yield part
+    def __iter__(self) -> Iterator[CroppedFrame]:
+        while (frame := self._frames.get()) is not None:
+            if isinstance(frame, Exception):
+                raise frame
+            yield frame
 
-    def __enter__(self) -> "ReadAhead":
+    def __enter__(self) -> "Prefetcher":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left = True
-        self._asked.put(None)
+        self._closed = True
+        self._regions.put(None)
         self._thread.join()
 
     def _read(self) -> None:
         pictures = iter(self._reader)
         try:
-            while (region := self._asked.get()) is not None and not self._left:
+            while (region := self._regions.get()) is not None and not self._closed:
                 self._reader.region = region
                 picture = next(pictures, None)
                 if picture is None:
                     break
-                self._parts.put(Part(picture, region, self._reader.held))
-            self._parts.put(None)
-        except Exception as error:  # told to whoever iterates
-            self._parts.put(error)
+                self._frames.put(CroppedFrame(picture, region, self._reader.current_frame))
+            self._frames.put(None)
+        except Exception as error:  # raised again by whoever iterates
+            self._frames.put(error)

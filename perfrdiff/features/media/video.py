@@ -26,7 +26,7 @@ from perfrdiff.features.media.container import (
     packets,
     picture_stream,
 )
-from perfrdiff.features.media.convert import Converter, Region, shown_size
+from perfrdiff.features.media.convert import Converter, Region, display_size
 from perfrdiff.features.media.local_file import LocalFile
 
 __all__ = ["SHORTEST_SECONDS", "FrameReader", "VideoInfo", "frame_at", "probe", "sample_frames"]
@@ -41,15 +41,15 @@ LONGEST_HOLD = 0.5  # seconds a last picture is shown when its own duration is u
 class VideoInfo:
     """What a video file holds, measured by reading it through (not what its header claims)."""
 
-    name: str  # as it may be shown
-    width: int  # pixels as shown: upright, square pixels
+    name: str  # as it may stand in a sentence
+    width: int  # display pixels: upright and square
     height: int
     frame_rate: float  # pictures per second on average
     seconds: float  # length of the picture
     start: float  # timestamp of the earliest picture, seconds; output time 0
     has_audio: bool
     key_times: tuple[float, ...]  # timestamps of the pictures that can be jumped to, seconds
-    promised_seconds: float | None  # the header's length where it is longer than what is there, else None
+    header_seconds: float | None  # the header's length where it is longer than the pictures, else None
 
 
 def probe(file: LocalFile, max_seconds: float = MAX_SECONDS) -> VideoInfo:
@@ -95,7 +95,7 @@ def probe(file: LocalFile, max_seconds: float = MAX_SECONDS) -> VideoInfo:
             raise InputError(f"{name} lasts {seconds:.1f} s; at least {SHORTEST_SECONDS:g} s are needed.")
         if seconds > max_seconds + 1e-6:
             raise InputError(_too_long(name, max_seconds))
-        width, height = shown_size(first, stream.sample_aspect_ratio)
+        width, height = display_size(first, stream.sample_aspect_ratio)
         _check_size(name, width, height)
         promised = float(stream.duration * stream.time_base) if stream.duration else 0.0
         return VideoInfo(
@@ -107,17 +107,17 @@ def probe(file: LocalFile, max_seconds: float = MAX_SECONDS) -> VideoInfo:
             start=start,
             has_audio=audio_stream(container) is not None,
             key_times=tuple(key_times),
-            promised_seconds=promised if promised > 1.1 * seconds + 0.1 else None,
+            header_seconds=promised if promised > 1.1 * seconds + 0.1 else None,
         )
 
 
 class FrameReader:
-    """``frames`` with a window: iterate for the pictures; ``region`` may be changed between two of them.
+    """Iterate for the pictures of a video at a steady rate; ``region`` may be changed between two of them.
 
     Attributes:
-        region: (x, y, width, height) in shown pixels (``VideoInfo``), the part that is converted to RGB, or None for
-            the whole picture. Converting a region costs its own size, not the picture's.
-        held: the newest picture that has begun, as decoded; None before the first.
+        region: (x, y, width, height) in display pixels (``VideoInfo``), what is converted to RGB, or None for the full
+            picture. Converting a region costs its own size, not the picture's.
+        current_frame: the newest picture that has begun, as decoded; None before the first.
     """
 
     def __init__(
@@ -128,41 +128,42 @@ class FrameReader:
         max_seconds: float = MAX_SECONDS,
         long_side: int = 1280,
     ):
+        """fps: pictures per second; long_side: larger pictures are shrunk to it. Reading raises as ``Media.frames``."""
         self.region: Region | None = None
         self._file, self._info, self._fps, self._max_seconds, self._long_side = file, info, fps, max_seconds, long_side
         self._converter = Converter(info.width, info.height)
-        self.held: av.VideoFrame | None = None
+        self.current_frame: av.VideoFrame | None = None
 
-    def whole(self, long_side: int) -> np.ndarray:
-        """The whole of the picture that was yielded last, (H, W, 3) uint8 RGB."""
-        return self._converter.rgb(self.held, None, long_side)
+    def full_picture(self, long_side: int) -> np.ndarray:
+        """All of the picture that was yielded last, (H, W, 3) uint8 RGB."""
+        return self._converter.rgb(self.current_frame, None, long_side)
 
     def _picture(self) -> np.ndarray:
-        return self._converter.rgb(self.held, self.region, self._long_side)
+        return self._converter.rgb(self.current_frame, self.region, self._long_side)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         info, fps, half = self._info, self._fps, 0.5 / self._fps
-        ticks, held_time, gaps = 0, 0.0, (0.0, 0.0)
+        ticks, current_time, gaps = 0, 0.0, (0.0, 0.0)
         with open_container(self._file) as container:
             for frame in _pictures(container, info.name):
-                time = (frame.time if frame.time is not None else held_time + info.start + 1 / fps) - info.start
-                if self.held is not None and time <= held_time:
+                time = (frame.time if frame.time is not None else current_time + info.start + 1 / fps) - info.start
+                if self.current_frame is not None and time <= current_time:
                     continue  # timestamps that run backwards
-                while self.held is not None and ticks / fps < time - 1e-6:
+                while self.current_frame is not None and ticks / fps < time - 1e-6:
                     now = ticks / fps
-                    if time - now < min(half, now - held_time):
-                        break  # the coming picture is nearer than the one held
+                    if time - now < min(half, now - current_time):
+                        break  # the coming picture is nearer than the current one
                     yield self._picture()
                     ticks += 1
                     if ticks / fps > self._max_seconds:
                         raise InputError(_too_long(info.name, self._max_seconds))
-                gaps = (gaps[1], time - held_time) if self.held is not None else gaps
-                self.held, held_time = frame, time
-            if self.held is None:
+                gaps = (gaps[1], time - current_time) if self.current_frame is not None else gaps
+                self.current_frame, current_time = frame, time
+            if self.current_frame is None:
                 raise InputError(f"{info.name} holds no picture that can be decoded.")
-            own = self.held.duration
-            length = float(own * self.held.time_base) if own and self.held.time_base else 0.0
-            end = min(held_time + _last_length(length, gaps), self._max_seconds)
+            duration, unit = self.current_frame.duration, self.current_frame.time_base
+            length = float(duration * unit) if duration and unit else 0.0
+            end = min(current_time + _last_length(length, gaps), self._max_seconds)
             while ticks / fps + half <= end + 1e-6:
                 yield self._picture()
                 ticks += 1
@@ -173,9 +174,9 @@ class FrameReader:
 
 
 def sample_frames(file: LocalFile, info: VideoInfo, step: float, long_side: int) -> Iterator[np.ndarray]:
-    """Whole pictures for a first look: key frames spread over the video, then one every ``step`` seconds.
+    """Full pictures for a survey, (H, W, 3) uint8 RGB: key frames spread over the video, then one every ``step`` s.
 
-    Key frames are jumped to and cost little; the rest is decoded only as far as the caller goes on asking.
+    Key frames are jumped to and cost little; the rest is decoded only as far as the caller iterates.
     """
     converter = Converter(info.width, info.height)
     with open_container(file) as container:
@@ -198,12 +199,12 @@ def sample_frames(file: LocalFile, info: VideoInfo, step: float, long_side: int)
 
 
 def frame_at(file: LocalFile, info: VideoInfo, tick: int, long_side: int, fps: float = FPS) -> np.ndarray:
-    """The whole picture that ``frames`` yields as number ``tick``, (H, W, 3) uint8 RGB, by decoding up to it."""
+    """The full picture that ``Media.frames`` yields as number ``tick``, (H, W, 3) uint8 RGB, by decoding up to it."""
     reader = FrameReader(file, info, fps, info.seconds + 1)
     reader.region = (0, 0, 2, 2)  # nothing of the pictures before it is converted
     for _ in itertools.islice(reader, tick + 1):
         pass
-    return reader.whole(long_side)
+    return reader.full_picture(long_side)
 
 
 def _too_long(name: str, max_seconds: float) -> str:
@@ -228,9 +229,9 @@ def _pictures(container: av.container.InputContainer, name: str) -> Iterator[av.
             yield from decode(packet)
 
 
-def _last_length(own: float, gaps: Sequence[float]) -> float:
+def _last_length(length: float, gaps: Sequence[float]) -> float:
     """Seconds the last picture is shown: its own duration, or the pace of the two before it where that is slower.
 
     Files of variable rate often give the last picture a token duration; a single long gap is a lost picture instead.
     """
-    return max(own, min(*gaps, LONGEST_HOLD)) if len(gaps) == 2 else own
+    return max(length, min(*gaps, LONGEST_HOLD)) if len(gaps) == 2 else length

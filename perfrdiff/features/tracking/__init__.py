@@ -1,1 +1,1 @@
-"""A face found and followed: landmarks, units, pose, and what is known of each frame."""
+"""A face detected and followed: landmarks, units, pose, and the quality of each frame."""

@@ -1,8 +1,8 @@
 """A face followed through a clip, or read from a photo: the 58 coefficients and where they came from.
 
-A first look over the video decides who is followed and in which part of the picture (``search.py``); then only that
-part is converted and tracked, so that a small face in a tall picture is seen as large as it is, and time goes into
-faces instead of backgrounds. Memory does not grow with the clip beyond 2.8 kB a frame.
+A survey of the video decides who is followed and in which region of the picture (``search.py``). Then only that region
+is converted and tracked: a small face in a tall picture keeps its pixels, and no time goes into backgrounds. Memory
+grows with the clip by 2.8 kB a frame.
 """
 
 from collections.abc import Callable
@@ -14,26 +14,26 @@ import numpy as np
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, WIDTH, react_mean
 from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
-from perfrdiff.features.attribute_network import AffectNetwork
+from perfrdiff.features.attribute_network import AttributeNetwork
 from perfrdiff.features.media.convert import Converter
 from perfrdiff.features.media.input import Media, Source, as_media
-from perfrdiff.features.media.prefetch import Part, ReadAhead
+from perfrdiff.features.media.prefetch import CroppedFrame, Prefetcher
 from perfrdiff.features.media.video import VideoInfo
 from perfrdiff.features.tracking.landmarker import Face, FaceTracker
 from perfrdiff.features.tracking.notes import notes_on, times_of
-from perfrdiff.features.tracking.occlusion import hidden_frames, look_of
+from perfrdiff.features.tracking.occlusion import face_appearance, occluded_frames
 from perfrdiff.features.tracking.pose import euler_angles, rotation_matrix, tracked_angles
-from perfrdiff.features.tracking.search import LOOK_PIXELS, Person, find_faces, look_through, region_around
-from perfrdiff.features.tracking.signals import RawTrack, clean, quality_of
-from perfrdiff.features.tracking.units import shape_of
+from perfrdiff.features.tracking.search import SURVEY_PIXELS, CandidateFace, find_faces, region_around, survey_faces
+from perfrdiff.features.tracking.signals import FaceReading, RawTrack, clean, quality_of
+from perfrdiff.features.tracking.units import face_shape
 
 __all__ = ["FaceStill", "FaceTrack", "FaceTracker", "quarter_turns_of", "track_image", "track_video"]
 
 REGION_PIXELS = 512  # long side of what the tracker is given: it sees a face at 256 px, half as large as the region
 LEAST_TRACKED = 0.5  # share of frames with a face below which a clip is refused
-LOST_FRAMES = 12  # frames without the face before the whole picture is looked at again
-EDGE = 0.04  # share of the region; a face this near its edge makes the region follow
-_BRIGHT = round(0.95 * 128 * 128)
+SEARCH_INTERVAL = 12  # frames without the face before the whole picture is searched
+EDGE_SHARE = 0.04  # of the region; a face this near its edge makes the region follow
+_PERCENTILE_95 = round(0.95 * 128 * 128)  # place of the 95th percentile in 128 x 128 sorted pixels
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FaceTrack:
     tracked: np.ndarray  # (T,) bool: seen and not covered, as opposed to filled in
     quality: np.ndarray  # (T,) uint8, index into signals.QUALITIES
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
-    affect: np.ndarray | None = None  # (T, 10) float32 of an AffectNetwork: valence, arousal, 8 probabilities
+    attributes: np.ndarray | None = None  # (T, 10) float32 of an AttributeNetwork: valence, arousal, 8 probabilities
     best_frame: np.ndarray | None = None  # (H, W, 3) uint8 RGB: sharp, frontal, eyes open, mouth closed; on request
     landmarks: np.ndarray | None = None  # (478, 3) float32, pixels of best_frame
     best_coefficients: np.ndarray | None = None  # (58,) float32 of best_frame as a photo
@@ -65,8 +65,8 @@ def track_video(
     *,
     max_seconds: float = MAX_SECONDS,
     portrait: bool = False,
-    person: int | None = None,
-    affect: AffectNetwork | None = None,
+    face_number: int | None = None,
+    network: AttributeNetwork | None = None,
 ) -> FaceTrack:
     """Follow one face through a clip: the largest that stays, or the one of a number.
 
@@ -75,31 +75,32 @@ def track_video(
         progress: called with 0 … 1.
         max_seconds: a longer video is refused; one that is open was measured by its own limit.
         portrait: also choose and return the best frame.
-        person: 1 for the largest steady face, 2 for the next …, as ``people.preview`` numbers them.
-        affect: a network to read the face's affect with.
+        face_number: 1 for the largest face that stays, 2 for the next …, as ``people.preview`` numbers them.
+        network: reads valence, arousal and expressions (``FaceTrack.attributes``).
 
     Raises:
-        InputError: as ``open_input``; not a video; no face; no person of that number; the face seen in less than half
+        InputError: as ``open_input``; not a video; no face; no face of that number; the face seen in less than half
             of the frames.
     """
     with as_media(source, max_seconds) as media:
-        return _track(media, progress, portrait, person, affect)
+        return _track(media, progress, portrait, face_number, network)
 
 
 def _track(
     media: Media,
     progress: Callable[[float], None] | None,
     portrait: bool,
-    person: int | None,
-    affect: AffectNetwork | None,
+    face_number: int | None,
+    network: AttributeNetwork | None,
 ) -> FaceTrack:
     info = media.info
-    people = look_through(media)
-    if not people:
+    candidates = survey_faces(media)
+    if not candidates:
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
-    if person is not None and not 1 <= person <= len(people):
-        raise InputError(f"There is no person {person} in {info.name}; {len(people)} can be followed.")
-    track = _Follower(info, people[(person or 1) - 1], affect).follow(media, progress)
+    if face_number is not None and not 1 <= face_number <= len(candidates):
+        raise InputError(f"There is no person {face_number} in {info.name}; {len(candidates)} can be followed.")
+    followed = (face_number or 1) - 1
+    track = _Follower(info, candidates[followed], network).follow(media, progress)
     tracked = track.tracked
     if not tracked.any():
         raise InputError(f"No face was found in {info.name}; use a video in which a face is seen from the front.")
@@ -108,18 +109,18 @@ def _track(
             f"A face was seen in only {tracked.mean():.0%} of {info.name} ({times_of(tracked)}); at least "
             f"{LEAST_TRACKED:.0%} is needed, cut the part that shows the face."
         )
-    turns = _stand_upright(track)
-    covered = hidden_frames(track.looks, track.takes)
-    track.forget(covered)
+    turns = _set_upright(track)
+    occluded = occluded_frames(track.appearances, track.takes)
+    track.forget(occluded)
     tracked = track.tracked
     coefficients, _ = clean(track)
     quality = quality_of(coefficients, tracked, np.array(track.sizes), np.array(track.lights))
-    notes = notes_on(info, people, track, quality, (person or 1) - 1, covered)
+    notes = notes_on(info, candidates, track, quality, followed, occluded)
     if turns:
         notes.append(f"The face in {info.name} did not stand upright; its movement was read as if it did.")
-    result = FaceTrack(coefficients, tracked, quality, notes, _bridged(track.affects) if affect else None)
+    result = FaceTrack(coefficients, tracked, quality, notes, _interpolated(track.attributes) if network else None)
     if portrait:
-        result = _with_portrait(result, track, media, turns, people[(person or 1) - 1])
+        result = _with_portrait(result, track, media, turns, candidates[followed])
     if progress:
         progress(1.0)
     return result
@@ -145,11 +146,11 @@ def track_image(picture: np.ndarray, name: str = "the photo", near: np.ndarray |
             faces.sort(key=lambda face: float(np.linalg.norm(face.centre - near)))
         # Once more in a region of its own: the tracker sees more pixels of it, from straight in front.
         x, y, across, down = region_around(faces[0].centre[None], faces[0].size, width, height)
-        again = tracker.detect(picture[y : y + down, x : x + across])
+        faces_in_region = tracker.detect(picture[y : y + down, x : x + across])
     face = faces[0]
-    if again:
+    if faces_in_region:
         expected = faces[0].centre - np.array([x, y])
-        face = min(again, key=lambda other: float(np.linalg.norm(other.centre - expected)))
+        face = min(faces_in_region, key=lambda other: float(np.linalg.norm(other.centre - expected)))
         face = replace(face, landmarks=face.landmarks + np.array([x, y, 0], dtype=np.float32))
     coefficients = np.zeros(WIDTH, dtype=np.float32)
     coefficients[EXPRESSION] = face.expressions
@@ -159,14 +160,14 @@ def track_image(picture: np.ndarray, name: str = "the photo", near: np.ndarray |
 
 
 class _Follower:
-    """Follows one person through the pictures of a clip, moving the region along when needed."""
+    """Follows one face through the pictures of a clip, moving the region along when needed."""
 
-    def __init__(self, info: VideoInfo, person: Person, affect: AffectNetwork | None):
-        self._info, self._affect = info, affect
+    def __init__(self, info: VideoInfo, candidate: CandidateFace, network: AttributeNetwork | None):
+        self._info, self._network = info, network
         self._converter = Converter(info.width, info.height)  # of whole pictures; the reader's belongs to its thread
-        self._centre, self._size = person.centre, person.size  # where the face was last, pixels as shown
-        self._region = region_around(np.array(person.centres), max(person.sizes), info.width, info.height)
-        self._lost = 0
+        self._centre, self._size = candidate.centre, candidate.size  # where the face was last, display pixels
+        self._region = region_around(np.array(candidate.centres), max(candidate.sizes), info.width, info.height)
+        self._lost_frames = 0
         self._take = 0
 
     def follow(self, media: Media, progress: Callable[[float], None] | None) -> RawTrack:
@@ -175,105 +176,106 @@ class _Follower:
         with (
             FaceTracker(streaming=True, faces=3) as tracker,
             FaceTracker(streaming=False) as searcher,
-            ReadAhead(media.frame_reader(REGION_PIXELS), self._region) as parts,
+            Prefetcher(media.frame_reader(REGION_PIXELS), self._region) as frames,
         ):
-            for index, part in enumerate(parts):
-                face = self._own(tracker.detect(part.picture), part)
+            for index, frame in enumerate(frames):
+                face = self._continuation(tracker.detect(frame.picture), frame)
                 if face is None:
-                    self._lost += 1
-                    track.add(None, None, None, 0.0, self._take)
-                    if self._lost % LOST_FRAMES == 0:
-                        self._search(searcher, part)
+                    self._lost_frames += 1
+                    track.add(None, self._take)
+                    if self._lost_frames % SEARCH_INTERVAL == 0:
+                        self._search(searcher, frame)
                 else:
-                    self._lost = 0
-                    self._centre, self._size = _shown(face, part)
-                    sharpness, light, look = _looked_at(part.picture, face)
-                    track.add(
-                        face.expressions,
-                        face.rotation,
-                        self._position(face, part),
-                        sharpness,
-                        self._take,
-                        shape_of(face.landmarks),
-                        self._size,
-                        light,
-                        self._affect.read(part.picture, face) if self._affect else None,
-                        look,
+                    self._lost_frames = 0
+                    self._centre, self._size = _in_display_pixels(face, frame)
+                    sharpness, light, appearance = _measure_picture(frame.picture, face)
+                    reading = FaceReading(
+                        expressions=face.expressions,
+                        rotation=face.rotation,
+                        position=self._position(face, frame),
+                        sharpness=sharpness,
+                        shape=face_shape(face.landmarks),
+                        size=self._size,
+                        light=light,
+                        attributes=self._network.read(frame.picture, face) if self._network else None,
+                        appearance=appearance,
                     )
-                    self._keep_inside(face, part)
-                parts.ask(self._region)
+                    track.add(reading, self._take)
+                    self._keep_inside(face, frame)
+                frames.request_region(self._region)
                 if progress and index % 10 == 0:
                     progress(min(0.99, index / expected))
         return track
 
-    def _own(self, faces: list[Face], part: Part) -> Face | None:
+    def _continuation(self, faces: list[Face], frame: CroppedFrame) -> Face | None:
         """The face that continues the one followed, by place and size."""
-        reach = (0.6 + 0.1 * min(self._lost, 15)) * self._size
+        largest_step = (0.6 + 0.1 * min(self._lost_frames, 15)) * self._size
         best, nearest = None, np.inf
         for face in faces:
-            centre, size = _shown(face, part)
+            centre, size = _in_display_pixels(face, frame)
             distance = float(np.linalg.norm(centre - self._centre))
-            if distance < min(reach, nearest) and 0.5 < size / self._size < 2:
+            if distance < min(largest_step, nearest) and 0.5 < size / self._size < 2:
                 best, nearest = face, distance
         return best
 
-    def _position(self, face: Face, part: Part) -> np.ndarray:
+    def _position(self, face: Face, frame: CroppedFrame) -> np.ndarray:
         """Centimetres in a camera that looks at the whole picture, whatever the region: (3,)."""
-        per_pixel = face.centimetres_per_pixel / part.scale  # centimetres per shown pixel at the face
-        x, y, across, down = part.region
+        per_pixel = face.centimetres_per_pixel / frame.scale  # centimetres per display pixel at the face
+        x, y, across, down = frame.region
         offset = np.array([x + across / 2 - self._info.width / 2, self._info.height / 2 - y - down / 2]) * per_pixel
         focal = self._info.height / 2 / np.tan(np.radians(63.0) / 2)
         return np.array([*(face.position[:2] + offset), -per_pixel * focal])
 
-    def _keep_inside(self, face: Face, part: Part) -> None:
-        height, width = part.picture.shape[:2]
+    def _keep_inside(self, face: Face, frame: CroppedFrame) -> None:
+        height, width = frame.picture.shape[:2]
         left, top, right, bottom = face.box
-        x, y, across, down = part.region
+        x, y, across, down = frame.region
         touches = (
-            (left < EDGE * width and x > 0)
-            or (top < EDGE * height and y > 0)
-            or (right > (1 - EDGE) * width and x + across < self._info.width)
-            or (bottom > (1 - EDGE) * height and y + down < self._info.height)
+            (left < EDGE_SHARE * width and x > 0)
+            or (top < EDGE_SHARE * height and y > 0)
+            or (right > (1 - EDGE_SHARE) * width and x + across < self._info.width)
+            or (bottom > (1 - EDGE_SHARE) * height and y + down < self._info.height)
         )
         if touches:
             self._region = region_around(self._centre[None], self._size, self._info.width, self._info.height)
 
-    def _search(self, searcher: FaceTracker, part: Part) -> None:
+    def _search(self, searcher: FaceTracker, frame: CroppedFrame) -> None:
         """Look for the lost face in the whole picture; small squares only at the first and every eighth time."""
-        picture = self._converter.rgb(part.frame, None, LOOK_PIXELS)
+        picture = self._converter.rgb(frame.frame, None, SURVEY_PIXELS)
         scale = self._info.width / picture.shape[1]
-        faces = find_faces(searcher, picture, closely=(self._lost // LOST_FRAMES) % 8 == 1)
-        alike = [face for face in faces if 0.4 < face.size * scale / self._size < 2.5]
-        if alike:
-            face = min(alike, key=lambda one: float(np.linalg.norm(one.centre * scale - self._centre)))
+        faces = find_faces(searcher, picture, include_small=(self._lost_frames // SEARCH_INTERVAL) % 8 == 1)
+        similar = [face for face in faces if 0.4 < face.size * scale / self._size < 2.5]
+        if similar:
+            face = min(similar, key=lambda other: float(np.linalg.norm(other.centre * scale - self._centre)))
             moved = float(np.linalg.norm(face.centre * scale - self._centre)) > self._size
             self._centre, self._size = face.centre * scale, face.size * scale
             self._region = region_around(self._centre[None], self._size, self._info.width, self._info.height)
             self._take += moved
 
 
-def _shown(face: Face, part: Part) -> tuple[np.ndarray, float]:
-    """Centre (2,) and size of a face in the clip's pixels as shown."""
-    return np.array(part.region[:2]) + face.centre * part.scale, face.size * part.scale
+def _in_display_pixels(face: Face, frame: CroppedFrame) -> tuple[np.ndarray, float]:
+    """Centre (2,) and size of a face in the clip's display pixels."""
+    return np.array(frame.region[:2]) + face.centre * frame.scale, face.size * frame.scale
 
 
-def _bridged(rows: list[np.ndarray | None]) -> np.ndarray:
+def _interpolated(rows: list[np.ndarray | None]) -> np.ndarray:
     """(T, C) float32 with straight lines over frames without a face, and the nearest row at the ends."""
-    seen = [index for index, row in enumerate(rows) if row is not None]
-    columns = np.stack([rows[index] for index in seen], axis=1)
-    return np.stack([np.interp(np.arange(len(rows)), seen, one) for one in columns], axis=1).astype(np.float32)
+    frames = [index for index, row in enumerate(rows) if row is not None]
+    columns = np.stack([rows[index] for index in frames], axis=1)
+    return np.stack([np.interp(np.arange(len(rows)), frames, column) for column in columns], axis=1).astype(np.float32)
 
 
-def _looked_at(picture: np.ndarray, face: Face) -> tuple[float, float, np.ndarray | None]:
-    """Of a face at a fixed size: variance of its Laplacian, 95th percentile of its grey (0 … 255), its ``look_of``."""
+def _measure_picture(picture: np.ndarray, face: Face) -> tuple[float, float, np.ndarray | None]:
+    """Sharpness, light and appearance, as in ``FaceReading``, of a face in an (H, W, 3) uint8 RGB picture."""
     height, width = picture.shape[:2]
     left, top, right, bottom = np.clip(face.box, 0, [width, height, width, height]).astype(int)
     if right - left < 8 or bottom - top < 8:
         return 0.0, 255.0, None
     grey = cv2.cvtColor(picture[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
     grey = cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA)
-    sharpness, light = cv2.Laplacian(grey, cv2.CV_32F).var(), np.partition(grey, _BRIGHT, axis=None)[_BRIGHT]
-    return float(sharpness), float(light), look_of(grey, (left, top, right, bottom), face.landmarks)
+    sharpness = cv2.Laplacian(grey, cv2.CV_32F).var()
+    light = np.partition(grey, _PERCENTILE_95, axis=None)[_PERCENTILE_95]
+    return float(sharpness), float(light), face_appearance(grey, (left, top, right, bottom), face.landmarks)
 
 
 def quarter_turns_of(coefficients: np.ndarray) -> int:
@@ -281,22 +283,22 @@ def quarter_turns_of(coefficients: np.ndarray) -> int:
     return round(float(coefficients[CHANNEL["rotationZ"]]) / (np.pi / 2)) % 4
 
 
-def _stand_upright(track: RawTrack) -> int:
+def _set_upright(track: RawTrack) -> int:
     """Turn the poses of a face that lies on its side or its head, in place; returns the quarter turns it was off."""
     rolls = euler_angles(np.stack([rotation for rotation in track.rotations if rotation is not None]))[:, 2]
     turns = round(float(np.angle(np.exp(1j * rolls).mean())) / (np.pi / 2)) % 4
     if turns:
         back = rotation_matrix(np.array([0.0, 0.0, -turns * np.pi / 2]))
-        track.rotations = [None if one is None else back @ one for one in track.rotations]
-        track.positions = [None if one is None else back @ one for one in track.positions]
+        track.rotations = [None if rotation is None else back @ rotation for rotation in track.rotations]
+        track.positions = [None if position is None else back @ position for position in track.positions]
     return turns
 
 
-def _with_portrait(result: FaceTrack, track: RawTrack, media: Media, turns: int, person: Person) -> FaceTrack:
+def _with_portrait(result: FaceTrack, track: RawTrack, media: Media, turns: int, candidate: CandidateFace) -> FaceTrack:
     for tick in _portrait_order(result.coefficients, track)[:5]:
         frame = np.ascontiguousarray(np.rot90(media.frame_at(int(tick)), -turns))
         try:
-            near = None if turns else person.centre * frame.shape[1] / media.info.width
+            near = None if turns else candidate.centre * frame.shape[1] / media.info.width
             still = track_image(frame, media.name, near)
         except InputError:
             continue

@@ -1,29 +1,28 @@
-"""Smoothing that stills a resting face and leaves movements alone, without delay.
+"""A jitter filter that stills a resting face and leaves movements alone, without delay.
 
-A track is split into its slow course (Savitzky-Golay filters over one second and over half of one) and what is left.
-What is left is kept where it is large against the track's own noise, and taken away where it is small: the shrinkage
-of wavelet denoising (Donoho & Johnstone 1994), in the smooth form of the Wiener filter, on two bands. A blink or a
-quick nod is many times the noise and stays; jitter goes. The filters look equally far into past and future, so nothing
-is late.
-Measured by benchmarks/steadiness.py.
+A track is split into a smooth curve (Savitzky-Golay filters over one second and over half of one) and details. A detail
+stays where it is large against the track's noise and is removed where it is small: the shrinkage of wavelet denoising
+(Donoho & Johnstone 1994), in the smooth form of the Wiener filter, on two bands. A blink or a quick nod is many times
+the noise and stays; jitter goes. The filters look equally far into past and future, so nothing is late (docs/method.md
+14.7). Measured by benchmarks/steadiness.py.
 """
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import savgol_filter
 
-__all__ = ["SMALLEST_ANGLE", "SMALLEST_UNIT", "dead_zone", "steady"]
+__all__ = ["SMALLEST_ANGLE", "SMALLEST_UNIT", "dead_zone", "filter_jitter"]
 
-COURSES = (13, 25)  # frames of the two filters
+FILTER_FRAMES = (13, 25)  # of the two filters
 ORDER = 2
 SMALLEST_ANGLE = np.radians(0.05)  # standard deviation of what counts as jitter in any case
 SMALLEST_UNIT = 0.01
 NOISE_FACTOR = 1.5  # detail is halved where its power is this often the noise's, squared
-NEIGHBOURS = 5  # frames over which the power of detail is taken
+POWER_FRAMES = 5  # over which the power of detail is averaged
 
 
-def steady(track: np.ndarray, smallest: float) -> np.ndarray:
-    """Still a track's jitter.
+def filter_jitter(track: np.ndarray, smallest: float) -> np.ndarray:
+    """Remove a track's jitter.
 
     Args:
         track: (T, C) at 25 frames per second.
@@ -32,10 +31,10 @@ def steady(track: np.ndarray, smallest: float) -> np.ndarray:
     Returns:
         (T, C); tracks shorter than the filters stay as they are.
     """
-    if len(track) < max(COURSES):
+    if len(track) < max(FILTER_FRAMES):
         return track
-    quick, slow = (savgol_filter(track, frames, ORDER, axis=0, mode="interp") for frames in COURSES)
-    return slow + _shrunk(quick - slow, smallest, COURSES[0]) + _shrunk(track - quick, smallest, NEIGHBOURS)
+    rough, smooth = (savgol_filter(track, length, ORDER, axis=0, mode="interp") for length in FILTER_FRAMES)
+    return smooth + _shrunk(rough - smooth, smallest, FILTER_FRAMES[0]) + _shrunk(track - rough, smallest, POWER_FRAMES)
 
 
 def dead_zone(units: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -46,9 +45,9 @@ def dead_zone(units: np.ndarray, width: np.ndarray) -> np.ndarray:
     return units**3 / np.maximum(np.square(units) + np.square(width), 1e-9)
 
 
-def _shrunk(detail: np.ndarray, smallest: float, neighbours: int) -> np.ndarray:
+def _shrunk(detail: np.ndarray, smallest: float, frames: int) -> np.ndarray:
     # The noise of a channel: the median of detail is not moved by the few frames of a blink.
     noise = np.clip(1.4826 * np.median(np.abs(detail), axis=0), smallest / 2, 2 * smallest)
-    power = uniform_filter1d(np.square(detail), neighbours, axis=0, mode="nearest")
+    power = uniform_filter1d(np.square(detail), frames, axis=0, mode="nearest")
     power = np.maximum(power, 0.5 * maximum_filter1d(np.square(detail), 3, axis=0))
     return detail * power / (power + np.square(NOISE_FACTOR * noise))

@@ -77,7 +77,7 @@ class FaceTracker:
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
         )
-        with _quiet():
+        with _silent_stderr():
             self._landmarker = FaceLandmarker.create_from_options(options)
             self.detect(np.zeros((64, 64, 3), dtype=np.uint8))  # the last of its chatter comes with the first picture
 
@@ -86,12 +86,12 @@ class FaceTracker:
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
         if self._streaming:
             self._clock += 40  # milliseconds; any steady rate will do
-            found = self._landmarker.detect_for_video(image, self._clock)
+            detected = self._landmarker.detect_for_video(image, self._clock)
         else:
-            found = self._landmarker.detect(image)
+            detected = self._landmarker.detect(image)
         height, width = picture.shape[:2]
-        parts = zip(found.face_landmarks, found.face_blendshapes, found.facial_transformation_matrixes, strict=True)
-        faces = [_face(*part, width, height) for part in parts]
+        results = detected.face_landmarks, detected.face_blendshapes, detected.facial_transformation_matrixes
+        faces = [_face(*result, width, height) for result in zip(*results, strict=True)]
         return sorted(faces, key=lambda face: face.size, reverse=True)
 
     def close(self) -> None:
@@ -132,15 +132,15 @@ def _model() -> bytes:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silent_stderr() -> Iterator[None]:
     """Swallow what the C++ side writes to file descriptor 2 while it starts; it has no switch for that."""
     with _stderr_lock:
-        kept = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
+        original = os.dup(2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)
+            os.dup2(original, 2)
+            os.close(original)
+            os.close(null)

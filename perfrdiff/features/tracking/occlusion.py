@@ -1,14 +1,15 @@
-"""Frames in which something stands before a face that is still followed: a hand over mouth or eyes, a cup.
+"""Frames in which something covers a face that is still followed: a hand over mouth or eyes, a cup.
 
-The tracker guesses the landmarks under a hand, and nothing in its numbers gives that away. The picture does: sampled at
-the same places of the face in every frame (32 x 32 points between the landmarks), a face looks much the same throughout
-a clip, whatever its place, size and turn, and a hand does not look like what is under it. So every frame is compared
-with what the clip usually shows there. Light is taken off (only what differs from its surroundings counts, in
-logarithms). A point is strange where there is something that is usually not (fingers and their shadows on a cheek; eyes
-and mouths may change more than bare skin), or where what usually is there is gone (a mouth under a palm, told by the
-correlation of a patch). One connected part of the face must be strange, for several frames on end.
+The tracker guesses the landmarks under a hand, and its numbers do not show it. The picture does: sampled at the same
+places of the face in every frame (32 x 32 points between the landmarks), a face looks much the same throughout a clip,
+whatever its place, size and turn, and a hand does not look like what is under it. So every frame is compared with the
+usual appearance in its clip. Light is removed first: only contrast to the surroundings counts, in logarithms. A point
+is occluded where there is something unusual (fingers and their shadows on a cheek; eyes and mouths may change more than
+bare skin), or where the usual pattern is missing (a mouth under a palm, measured by the correlation of a patch). One
+connected part of the face must be occluded, for several frames on end.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -27,57 +28,65 @@ from scipy.spatial import Delaunay
 from perfrdiff.coefficients import FPS
 from perfrdiff.features.tracking.units import response
 
-__all__ = ["SIDE", "hidden_frames", "look_of"]
+__all__ = ["SIDE", "face_appearance", "occluded_frames"]
 
 SIDE = 32  # points across and down
 DARKEST = 8.0  # grey added before the logarithm, of 255: noise in the dark is no contrast
 SURROUNDINGS = 5.0  # points (Gaussian): light is what changes more slowly than this across the face
 BLUR = 0.6
-MARGIN = 4  # points at the face's outline that are not looked at: hair, wall and collar show there
-FOREHEAD = 5  # rows that are not looked at: a fringe moves
-TURNED, FACING = 0.4, 0.6  # size of a patch against its size from the front: not looked at below, fully above
-LEAST_FACING = 0.88  # of what is looked at: a face turned farther (some 20°) shows its outline, and is not judged
+OUTLINE_POINTS = 4  # at the face's outline, not judged: hair, wall and collar show there
+FOREHEAD_ROWS = 5  # not judged: hair on the forehead moves
+TURNED_AWAY, FACING = 0.4, 0.6  # size of a patch against its size from the front: not judged below, fully above
+LEAST_FACING = 0.88  # mean over the points: a face turned farther (some 20°) shows its outline, and is not judged
 
 # Variance (of log grey) that is nobody's hand: noise, what landmarks that are off by half a point make of an edge, and
 # a share of the contrast that the face has there itself, for eyes and mouths open and close. All these were chosen on
-# six real clips, one of them with hands, and two drawn people; docs/features.md tells how far apart they keep the two.
-NOISE = 0.01
-EDGES = 0.3
-CONTRAST = 0.5
-MOST = 6.0  # times that variance; more does not count
-PATCH = 2.5  # points (Gaussian) over which strangeness is averaged
-STRANGE = 1.0  # times the variance, in such a patch
-GONE = 0.35  # correlation of such a patch with the usual; expressions leave 0.4 and more
-PLAIN = 0.008  # variance of the usual patch below which there is nothing that could be gone
-FAINT = 0.002  # variance that is added to both before they are correlated: noise is no pattern
-LEAST_SHARE = 0.05  # of the points looked at, connected, that must be strange
+# six real clips, one of them with hands, and two drawn people; docs/features.md shows how far apart they keep the two.
+NOISE_VARIANCE = 0.01
+EDGE_FACTOR = 0.3
+CONTRAST_FACTOR = 0.5
+MOST_DEVIATION = 6.0  # times that variance; larger ones are clipped
+PATCH_POINTS = 2.5  # Gaussian over which deviations are averaged
+OCCLUDED_DEVIATION = 1.0  # times that variance, in such a patch
+MISSING_CORRELATION = 0.35  # of such a patch with the usual one; expressions leave 0.4 and more
+PLAIN_VARIANCE = 0.008  # of the usual patch; below, it has no pattern that could be missing
+ADDED_VARIANCE = 0.002  # to both patches before they are correlated: noise is no pattern
+LEAST_OCCLUDED_SHARE = 0.05  # of the judged points, connected, for a frame to be flagged
 
-SHORTEST_CLIP = 3 * FPS  # frames of one take from which its usual look can be told
-LIKE_MOST = 3  # a third of the frames, those most alike, say what is usual
-LARGEST_SHARE = 2 / 3  # of a take: where more is strange than that, what was taken for usual is not
-ENOUGH = 500  # frames, spread over a take, that say what is usual
-AT_ONCE = 250  # frames that are compared at once
-SHORTEST, BRIDGED, AROUND = 4, 12, 2  # frames: of a cover, of a pause in one, and at either end
+SHORTEST_CLIP = 3 * FPS  # frames of one take from which its usual appearance can be learnt
+USUAL_DIVISOR = 3  # a third of the frames, those most alike, define the usual appearance
+LARGEST_OCCLUDED_SHARE = 2 / 3  # of a take's frames: where more are, the usual appearance is wrong
+USUAL_FRAMES = 500  # spread over a take, from which the usual appearance is learnt
+BATCH_FRAMES = 250  # compared at once
+SHORTEST_OCCLUSION, LONGEST_PAUSE, MARGIN_FRAMES = 4, 12, 2  # frames; the last are flagged at either end, too
+
+
+@dataclass(frozen=True)
+class _Grid:
+    corners: np.ndarray  # (n, 3) the landmarks about each point
+    weights: np.ndarray  # (n, 3) float32, theirs
+    areas: np.ndarray  # (n,) of these triangles, twice
+    face: np.ndarray  # (SIDE, SIDE) bool: the points on the face
+    judged: np.ndarray  # (SIDE, SIDE) bool: those that can be flagged
 
 
 @cache
-def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of SIDE² points over a face from the front: landmarks about each (n, 3), their weights, and the patch's area;
-    which points lie on the face (SIDE, SIDE) bool, and which are looked at."""
+def _grid() -> _Grid:
+    """SIDE² = n points over a face from the front."""
     places = response().reference[:, :2]
     low, high = places.min(axis=0), places.max(axis=0)
     across, down = (np.linspace(0, 1, SIDE + 2)[1:-1] * (high - low)[:, None] + low[:, None]).tolist()
     points = np.stack(np.meshgrid(across, down[::-1]), axis=-1).reshape(-1, 2)
     mesh = Delaunay(places)
     inside = mesh.find_simplex(points)
-    turned = mesh.transform[inside]
-    weights = np.einsum("nij,nj->ni", turned[:, :2], points - turned[:, 2])
+    transforms = mesh.transform[inside]
+    weights = np.einsum("nij,nj->ni", transforms[:, :2], points - transforms[:, 2])
     weights = np.concatenate([weights, 1 - weights.sum(axis=1, keepdims=True)], axis=1)
     corners = mesh.simplices[inside]
     face = (inside >= 0).reshape(SIDE, SIDE)
-    looked_at = binary_erosion(face, iterations=MARGIN)
-    looked_at[:FOREHEAD] = False
-    return corners, weights.astype(np.float32), _areas(places * [1, -1], corners), face, looked_at
+    judged = binary_erosion(face, iterations=OUTLINE_POINTS)
+    judged[:FOREHEAD_ROWS] = False
+    return _Grid(corners, weights.astype(np.float32), _areas(places * [1, -1], corners), face, judged)
 
 
 def _areas(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -85,8 +94,8 @@ def _areas(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
 
 
-def look_of(grey: np.ndarray, box: tuple[int, int, int, int], landmarks: np.ndarray) -> np.ndarray:
-    """What a face looks like, point by point, and which of the points can be seen.
+def face_appearance(grey: np.ndarray, box: tuple[int, int, int, int], landmarks: np.ndarray) -> np.ndarray:
+    """The appearance of a face, point by point, and how far each point faces the camera.
 
     Args:
         grey: (H, W) uint8, a part of the picture that holds the face, brought to any size; 100 to 150 px do.
@@ -96,91 +105,95 @@ def look_of(grey: np.ndarray, box: tuple[int, int, int, int], landmarks: np.ndar
     Returns:
         (2, SIDE, SIDE) uint8: grey, and 0 (turned away) … 255 (towards the camera).
     """
-    corners, weights, areas, _, _ = _grid()
+    grid = _grid()
     places = landmarks[:, :2].astype(np.float32)
     tall = np.ptp(places[:468, 1]) / np.ptp(response().reference[:, 1])
-    size = _areas(places, corners) / (areas * max(float(tall) ** 2, 1e-6) + 1e-12)
-    facing = np.clip((size - TURNED) / (FACING - TURNED), 0, 1).reshape(SIDE, SIDE)
+    size = _areas(places, grid.corners) / (grid.areas * max(float(tall) ** 2, 1e-6) + 1e-12)
+    facing = np.clip((size - TURNED_AWAY) / (FACING - TURNED_AWAY), 0, 1).reshape(SIDE, SIDE)
     left, top, right, bottom = box
     places = (places - [left, top]) * np.float32([grey.shape[1] / (right - left), grey.shape[0] / (bottom - top)])
-    points = np.einsum("nkc,nk->nc", places[corners], weights).reshape(SIDE, SIDE, 2).astype(np.float32)
+    points = np.einsum("nkc,nk->nc", places[grid.corners], grid.weights).reshape(SIDE, SIDE, 2).astype(np.float32)
     grey = cv2.remap(cv2.blur(grey, (3, 3)), points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.stack([grey, (255 * facing).astype(np.uint8)])
 
 
-def hidden_frames(looks: list[np.ndarray | None], takes: list[int]) -> np.ndarray:
+def occluded_frames(appearances: list[np.ndarray | None], takes: list[int]) -> np.ndarray:
     """(T,) bool: the frames in which something covers a part of the face.
 
     Args:
-        looks: ``look_of`` every frame, None where no face was seen.
+        appearances: ``face_appearance`` of every frame, None where there is no face.
         takes: (T,) numbers; each take is compared with itself.
     """
-    hidden = np.zeros(len(looks), bool)
-    seen = np.array([look is not None for look in looks], bool)
+    flags = np.zeros(len(appearances), bool)
+    tracked = np.array([appearance is not None for appearance in appearances], bool)
     for take in np.unique(takes):
-        frames = np.flatnonzero(seen & (np.array(takes) == take))
+        frames = np.flatnonzero(tracked & (np.array(takes) == take))
         if len(frames) < SHORTEST_CLIP:
             continue
-        strange = strange_share(np.stack([looks[frame] for frame in frames])) > LEAST_SHARE
-        strange = binary_closing(np.pad(strange, BRIDGED), np.ones(BRIDGED))[BRIDGED:-BRIDGED]
-        strange = binary_opening(strange, np.ones(SHORTEST))
-        strange = binary_dilation(strange, np.ones(2 * AROUND + 1))
-        if strange.mean() < LARGEST_SHARE:
-            hidden[frames] = strange
-    return hidden
+        occluded = occluded_share(np.stack([appearances[frame] for frame in frames])) > LEAST_OCCLUDED_SHARE
+        occluded = binary_closing(np.pad(occluded, LONGEST_PAUSE), np.ones(LONGEST_PAUSE))[LONGEST_PAUSE:-LONGEST_PAUSE]
+        occluded = binary_opening(occluded, np.ones(SHORTEST_OCCLUSION))
+        occluded = binary_dilation(occluded, np.ones(2 * MARGIN_FRAMES + 1))
+        if occluded.mean() < LARGEST_OCCLUDED_SHARE:
+            flags[frames] = occluded
+    return flags
 
 
-def strange_share(looks: np.ndarray) -> np.ndarray:
-    """(T, 2, SIDE, SIDE) looks of one take -> (T,) share of the points that is strange and of one piece, 0 … 1."""
-    usual = _usual(_contrast(looks[:: max(2, len(looks) // ENOUGH), 0]))
-    parts = [_strange_share(looks[start : start + AT_ONCE], usual) for start in range(0, len(looks), AT_ONCE)]
-    return np.concatenate(parts)
+def occluded_share(appearances: np.ndarray) -> np.ndarray:
+    """(T, 2, SIDE, SIDE) appearances of a take -> (T,) share of the judged points in the largest occluded part."""
+    usual = _usual_contrast(_contrast(appearances[:: max(2, len(appearances) // USUAL_FRAMES), 0]))
+    starts = range(0, len(appearances), BATCH_FRAMES)
+    return np.concatenate([_occluded_share(appearances[start : start + BATCH_FRAMES], usual) for start in starts])
 
 
 def _contrast(grey: np.ndarray) -> np.ndarray:
-    """(T, SIDE, SIDE) grey -> logarithms less those of the surroundings, 0 beside the face."""
-    face = _grid()[3].astype(np.float32)
+    """(T, SIDE, SIDE) grey -> its logarithms less those of the surroundings, 0 beside the face."""
+    face = _grid().face.astype(np.float32)
     values = gaussian_filter(np.log(grey.astype(np.float32) + DARKEST), (0, BLUR, BLUR))
     around = gaussian_filter(values * face, (0, SURROUNDINGS, SURROUNDINGS))
     return (values - around / (gaussian_filter(face, SURROUNDINGS) + 1e-6)) * face
 
 
-def _strange_share(looks: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    looked_at = _grid()[4]
-    contrast = _contrast(looks[:, 0])
-    steep = np.square(np.stack(np.gradient(usual))).sum(axis=0)
-    expected = NOISE + EDGES * gaussian_filter(steep, 1) + CONTRAST * gaussian_filter(np.square(usual), 1.5)
-    off = np.minimum(np.square(contrast - usual) * (looks[:, 1] / np.float32(255)) / expected, MOST) * looked_at
-    off = gaussian_filter(off, (0, PATCH, PATCH)) / (gaussian_filter(looked_at.astype(np.float32), PATCH) + 0.2)
-    strange = (off > STRANGE) | _gone(contrast * looked_at, usual * looked_at, looks[:, 1])
-    across = np.zeros((3, 3, 3), bool)
-    across[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
-    parts, count = label(strange & looked_at, across)
-    share = np.zeros(len(looks))
+def _occluded_share(appearances: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    judged = _grid().judged
+    contrast = _contrast(appearances[:, 0])
+    slope = np.square(np.stack(np.gradient(usual))).sum(axis=0)
+    edges, patterns = gaussian_filter(slope, 1), gaussian_filter(np.square(usual), 1.5)
+    expected = NOISE_VARIANCE + EDGE_FACTOR * edges + CONTRAST_FACTOR * patterns
+    deviation = np.square(contrast - usual) * (appearances[:, 1] / np.float32(255)) / expected
+    deviation = np.minimum(deviation, MOST_DEVIATION) * judged
+    weight = gaussian_filter(judged.astype(np.float32), PATCH_POINTS) + 0.2
+    deviation = gaussian_filter(deviation, (0, PATCH_POINTS, PATCH_POINTS)) / weight
+    occluded = (deviation > OCCLUDED_DEVIATION) | _pattern_missing(contrast * judged, usual * judged, appearances[:, 1])
+    neighbours = np.zeros((3, 3, 3), bool)  # within a frame
+    neighbours[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+    parts, count = label(occluded & judged, neighbours)
+    share = np.zeros(len(appearances))
     if count:
         sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-        first = np.array([piece[0].start for piece in find_objects(parts)])
-        np.maximum.at(share, first, sizes / looked_at.sum())
-    share[looks[:, 1, looked_at].mean(axis=1) < LEAST_FACING * 255] = 0
+        frames = np.array([part[0].start for part in find_objects(parts)])
+        np.maximum.at(share, frames, sizes / judged.sum())
+    share[appearances[:, 1, judged].mean(axis=1) < LEAST_FACING * 255] = 0
     return share
 
 
-def _gone(contrast: np.ndarray, usual: np.ndarray, facing: np.ndarray) -> np.ndarray:
-    """(T, SIDE, SIDE) bool: where the usual pattern is not found although the face is turned this way."""
-    power = gaussian_filter(np.square(usual), PATCH)
-    alike = gaussian_filter(contrast * usual, (0, PATCH, PATCH))
-    powers = (gaussian_filter(np.square(contrast), (0, PATCH, PATCH)) + FAINT) * (power + FAINT)
-    return (alike < GONE * np.sqrt(powers)) & (power > PLAIN) & (facing > 127)
+def _pattern_missing(contrast: np.ndarray, usual: np.ndarray, facing: np.ndarray) -> np.ndarray:
+    """(T, SIDE, SIDE) bool: where the usual pattern is missing although the face is turned to the camera."""
+    patch = (0, PATCH_POINTS, PATCH_POINTS)
+    usual_power = gaussian_filter(np.square(usual), PATCH_POINTS)
+    covariance = gaussian_filter(contrast * usual, patch)
+    powers = (gaussian_filter(np.square(contrast), patch) + ADDED_VARIANCE) * (usual_power + ADDED_VARIANCE)
+    return (covariance < MISSING_CORRELATION * np.sqrt(powers)) & (usual_power > PLAIN_VARIANCE) & (facing > 127)
 
 
-def _usual(contrast: np.ndarray) -> np.ndarray:
+def _usual_contrast(contrast: np.ndarray) -> np.ndarray:
     """(T, SIDE, SIDE) -> (SIDE, SIDE): at each point, the mean of the third of the frames that lie closest together.
 
     The half-sample mode's idea (Bickel & Frühwirth 2006), in one step: a hand that covers a point for more than half of
     the clip moves, the face under it does not.
     """
     ordered = np.sort(contrast, axis=0)
-    count = max(1, len(ordered) // LIKE_MOST)
+    count = max(1, len(ordered) // USUAL_DIVISOR)
     first = (ordered[count:] - ordered[:-count]).argmin(axis=0)
     sums = np.concatenate([np.zeros((1, SIDE, SIDE)), np.cumsum(ordered, axis=0, dtype=np.float64)])
     rows, columns = np.indices((SIDE, SIDE))

@@ -10,53 +10,53 @@ from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.input import Media, Source, as_media
 from perfrdiff.features.tracking.landmarker import FaceTracker
-from perfrdiff.features.tracking.search import Person, find_faces, look_through
+from perfrdiff.features.tracking.search import CandidateFace, find_faces, survey_faces
 
 __all__ = ["preview", "write_preview"]
 
 LONG_SIDE = 1280  # pixels of the picture
-LOOKS = 8  # pictures among which the one with most of the people is chosen
+PREVIEW_FRAMES = 8  # pictures among which the one with the most faces is chosen
 
 
-def preview(source: Source, max_seconds: float = MAX_SECONDS) -> tuple[np.ndarray, list[Person]]:
-    """A picture of the video with the people's numbers, and the people, the one followed by default first.
+def preview(source: Source, max_seconds: float = MAX_SECONDS) -> tuple[np.ndarray, list[CandidateFace]]:
+    """An (H, W, 3) uint8 RGB picture of the video with the faces' numbers, and the faces, the default one first.
 
-    Number n is what ``track_video(person=n)`` follows. The video is a path or opened already (``open_input``).
+    Number n is what ``track_video(face_number=n)`` follows. The video is a path or opened already (``open_input``).
 
     Raises:
         InputError: as ``open_input``; not a video; no face was found.
     """
     with as_media(source, max_seconds) as media:
-        people = look_through(media)
-        if not people:
+        candidates = survey_faces(media)
+        if not candidates:
             raise InputError(f"No face was found in {media.name}.")
-        picture = _picture_of(media, people)
+        picture = _picture_of(media, len(candidates))
         scale = picture.shape[1] / media.info.width
-    for number, person in enumerate(people, start=1):
-        _mark(picture, number, person.centre * scale, person.size * scale)
-    return picture, people
+    for number, candidate in enumerate(candidates, start=1):
+        _mark(picture, number, candidate.centre * scale, candidate.size * scale)
+    return picture, candidates
 
 
 def write_preview(source: Source, out: Path, max_seconds: float = MAX_SECONDS) -> int:
-    """Write the preview as a picture file; how many people there are.
+    """Write the preview as a picture file; returns how many faces can be followed.
 
     Raises:
         InputError: as ``preview``; the file cannot be written.
     """
-    picture, people = preview(source, max_seconds)
+    picture, candidates = preview(source, max_seconds)
     try:
         Image.fromarray(picture).save(out)
     except (OSError, ValueError):
         raise InputError(f"{out} cannot be written; name a picture such as people.png.") from None
-    return len(people)
+    return len(candidates)
 
 
-def _picture_of(media: Media, people: list[Person]) -> np.ndarray:
-    """The picture of the first few in which most of the people are seen, (H, W, 3) uint8 RGB."""
+def _picture_of(media: Media, count: int) -> np.ndarray:
+    """The picture of the first few in which the most faces are detected, (H, W, 3) uint8 RGB."""
     best, most = None, -1
-    with FaceTracker(streaming=False, faces=min(10, 2 * len(people))) as tracker:
-        for look, picture in enumerate(media.sample_frames(0.5, LONG_SIDE)):
-            if look >= LOOKS or most == len(people):
+    with FaceTracker(streaming=False, faces=min(10, 2 * count)) as tracker:
+        for index, picture in enumerate(media.sample_frames(0.5, LONG_SIDE)):
+            if index >= PREVIEW_FRAMES or most == count:
                 break
             faces = find_faces(tracker, picture)
             if len(faces) > most:

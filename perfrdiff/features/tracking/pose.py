@@ -12,7 +12,7 @@ from scipy.signal import savgol_filter
 from scipy.spatial.transform import Rotation
 
 from perfrdiff.coefficients import react_mean
-from perfrdiff.features.tracking.units import FURTHEST, pose_terms, response
+from perfrdiff.features.tracking.units import MAX_CORRECTED_ANGLE, pose_terms, response
 
 __all__ = [
     "MILLIMETRES_PER_UNIT",
@@ -33,8 +33,8 @@ CAMERA_DISTANCE = 10.0  # of the FaceVerse camera, model units
 # (measured by moving one picture over a larger canvas: 0.24 … 0.37 over ±30°).
 PARALLAX = 0.28
 
-# What MediaPipe places is this far from the origin of the face model (x, y up, z forward, model units), so that a turn
-# on the spot looked like a shift (measured on drawn heads that turn: what is left is 0.005 units, 1 mm).
+# MediaPipe places a point that is this far from the face model's origin (x, y up, z forward, model units), so that a
+# turn on the spot looked like a shift (measured on drawn heads that turn: the rest is 0.005 units, 1 mm).
 HEAD_POINT = np.array([0.0, 0.01, 0.06])
 
 SMOOTHING_FRAMES = 5  # with order 2: no lag, a 3 Hz nod keeps 97 % of its height
@@ -60,12 +60,12 @@ def tracked_angles(rotation: np.ndarray) -> np.ndarray:
 
     MediaPipe assumes a camera with a wide view at arm's length, FaceVerse one with a narrow view. Through the latter,
     turns are read back as some 85 % (pitch) and 90 % (yaw) of themselves, a little more or less where two turns meet:
-    the measured polynomial ``Response.angles`` undoes it. No constant is taken off: the built-in head is read nodded
+    the measured polynomial ``Response.angles`` undoes it. No constant is subtracted: the built-in head is read nodded
     by some 4 degrees, but people who look straight into a camera are read straight.
     """
     upright = np.array([np.pi, 0.0, 0.0])
     turned = euler_angles(rotation) - upright
-    inside = np.clip(turned, -FURTHEST, FURTHEST)
+    inside = np.clip(turned, -MAX_CORRECTED_ANGLE, MAX_CORRECTED_ANGLE)
     table = response().angles
     corrected = (pose_terms(inside.reshape(-1, 3))[:, :9] @ table).reshape(turned.shape)
     return upright + corrected + (turned - inside) * np.diag(table[:3])

@@ -1,9 +1,9 @@
-"""Where the face is: a first look over a picture or a video, at several scales, before anything is followed.
+"""Where the faces are: a survey of a picture or a video, at several scales, before one face is followed.
 
 MediaPipe's detector sees its input at 128 px and misses faces below about a fifth of the picture, so a picture without
-a face is looked at again in overlapping squares, down to faces of some 30 px in 1080 lines. What a square shows is
-looked at once more in a region of its own: a face cut by the square's edge is measured wrongly there, and a chance
-likeness is not found twice.
+a face is searched again in overlapping squares, down to faces of some 30 px in 1080 lines. A face detected in a square
+is detected once more in a region of its own: one cut by the square's edge is measured wrongly there, and a chance
+likeness is not detected twice.
 """
 
 from collections.abc import Iterator
@@ -15,24 +15,24 @@ from perfrdiff.features.media.convert import Region
 from perfrdiff.features.media.input import Media
 from perfrdiff.features.tracking.landmarker import Face, FaceTracker
 
-__all__ = ["LOOK_PIXELS", "Person", "find_faces", "look_through", "region_around"]
+__all__ = ["SURVEY_PIXELS", "CandidateFace", "find_faces", "region_around", "survey_faces"]
 
-LOOKS = 10  # pictures of a video that are looked at, more only while no face was seen
-LOOK_STEP = 0.5  # seconds between them
-LOOK_PIXELS = 1920  # long side of the pictures that are looked at
-CLOSE_LOOKS = 6  # of them, how many are searched in squares when the whole shows no face
+SURVEY_FRAMES = 10  # pictures of a video that are searched, more only while no face was seen
+SURVEY_STEP = 0.5  # seconds between them
+SURVEY_PIXELS = 1920  # their long side
+CLOSE_SEARCHES = 6  # of them, how many are searched in squares when the full picture shows no face
 SQUARES = (1.0, 0.5, 1 / 3, 0.2)  # sides of the squares, as shares of the picture's short side
 SMALLEST_SQUARE = 96  # pixels; a face that is lost in such a square cannot be read
 MARGIN = 2.6  # side of a region in face sizes: room for nods, and the detector wants the face at a third or so
-PERSON_SHARE = 0.4  # a second person counts when seen at least this often compared with the first
+LEAST_PRESENCE = 0.4  # another face counts when seen at least this often compared with the most frequent
 
 
 @dataclass
-class Person:
-    """One face as it was seen at several looks over a video; pixels as shown."""
+class CandidateFace:
+    """A face that can be followed, as detected in several pictures of a video; all in display pixels."""
 
-    centres: list[np.ndarray] = field(default_factory=list)
-    sizes: list[float] = field(default_factory=list)
+    centres: list[np.ndarray] = field(default_factory=list)  # (2,) each
+    sizes: list[float] = field(default_factory=list)  # longer side of the landmarks' box
 
     @property
     def weight(self) -> float:
@@ -41,22 +41,25 @@ class Person:
 
     @property
     def centre(self) -> np.ndarray:
+        """(2,) the median of all centres."""
         return np.median(self.centres, axis=0)
 
     @property
     def size(self) -> float:
+        """The median of all sizes."""
         return float(np.median(self.sizes))
 
 
-def find_faces(tracker: FaceTracker, picture: np.ndarray, closely: bool = True) -> list[Face]:
-    """Faces of an (H, W, 3) picture, largest first; with ``closely`` also small ones, when no large one is there."""
+def find_faces(tracker: FaceTracker, picture: np.ndarray, include_small: bool = True) -> list[Face]:
+    """Faces of an (H, W, 3) uint8 RGB picture, largest first; ``include_small``: also small ones where no other is."""
     faces = tracker.detect(picture)
-    if faces or not closely:
+    if faces or not include_small:
         return faces
     for share in SQUARES:
         for square in _squares(picture.shape[1], picture.shape[0], share):
-            for rough in _detect_in(tracker, picture, square):
-                if _is_new(rough, faces) and (face := _confirmed(tracker, picture, rough)) and _is_new(face, faces):
+            for candidate in _detect_in(tracker, picture, square):
+                face = _confirmed(tracker, picture, candidate) if _is_new(candidate, faces) else None
+                if face and _is_new(face, faces):
                     faces.append(face)
         if faces:
             break
@@ -64,23 +67,23 @@ def find_faces(tracker: FaceTracker, picture: np.ndarray, closely: bool = True) 
 
 
 def _detect_in(tracker: FaceTracker, picture: np.ndarray, region: Region) -> list[Face]:
-    """Faces of a part of the picture, in the whole picture's pixels."""
+    """Faces of a region, in the full picture's pixels."""
     x, y, width, height = region
     corner = np.array([x, y, 0], dtype=np.float32)
-    found = tracker.detect(picture[y : y + height, x : x + width])
-    return [replace(face, landmarks=face.landmarks + corner) for face in found]
+    faces = tracker.detect(picture[y : y + height, x : x + width])
+    return [replace(face, landmarks=face.landmarks + corner) for face in faces]
 
 
 def _is_new(face: Face, faces: list[Face]) -> bool:
     return all(np.linalg.norm(face.centre - other.centre) > 0.5 * other.size for other in faces)
 
 
-def _confirmed(tracker: FaceTracker, picture: np.ndarray, rough: Face) -> Face | None:
-    """The face as it is seen in a region of its own; None where it is not found there again."""
-    region = region_around(rough.centre[None], rough.size, picture.shape[1], picture.shape[0])
-    again = _detect_in(tracker, picture, region)
-    alike = [face for face in again if np.linalg.norm(face.centre - rough.centre) < 0.7 * rough.size]
-    return max(alike, key=lambda face: face.size, default=None)
+def _confirmed(tracker: FaceTracker, picture: np.ndarray, candidate: Face) -> Face | None:
+    """The face as detected in a region of its own; None where it is not detected there again."""
+    region = region_around(candidate.centre[None], candidate.size, picture.shape[1], picture.shape[0])
+    confirmations = _detect_in(tracker, picture, region)
+    matches = [face for face in confirmations if np.linalg.norm(face.centre - candidate.centre) < 0.7 * candidate.size]
+    return max(matches, key=lambda face: face.size, default=None)
 
 
 def _squares(width: int, height: int, share: float) -> Iterator[Region]:
@@ -93,38 +96,39 @@ def _squares(width: int, height: int, share: float) -> Iterator[Region]:
             yield int(x), int(y), side, side
 
 
-def look_through(media: Media) -> list[Person]:
-    """The people of a video by weight, the one to follow first; empty where no face was seen."""
-    people: list[Person] = []
-    close = 0
+def survey_faces(media: Media) -> list[CandidateFace]:
+    """The faces of a video by weight, the one to follow first; empty where none was detected."""
+    candidates: list[CandidateFace] = []
+    close_searches = 0
     with FaceTracker(streaming=False) as tracker:
-        for look, picture in enumerate(media.sample_frames(LOOK_STEP, LOOK_PIXELS)):
-            if look >= LOOKS and people:
+        for index, picture in enumerate(media.sample_frames(SURVEY_STEP, SURVEY_PIXELS)):
+            if index >= SURVEY_FRAMES and candidates:
                 break
             scale = media.info.width / picture.shape[1]
-            faces = find_faces(tracker, picture, closely=False)
-            if not faces and close < CLOSE_LOOKS:
+            faces = find_faces(tracker, picture, include_small=False)
+            if not faces and close_searches < CLOSE_SEARCHES:
                 faces = find_faces(tracker, picture)
-                close += 1
+                close_searches += 1
             for face in faces:
                 centre, size = face.centre * scale, face.size * scale
-                person = _nearest(people, centre, size)
-                if person is None:
-                    person = Person()
-                    people.append(person)
-                person.centres.append(centre)
-                person.sizes.append(size)
-    people.sort(key=lambda person: person.weight, reverse=True)
-    often = max((len(person.sizes) for person in people), default=0)
-    return [person for person in people if person is people[0] or len(person.sizes) >= PERSON_SHARE * often]
+                candidate = _nearest(candidates, centre, size)
+                if candidate is None:
+                    candidate = CandidateFace()
+                    candidates.append(candidate)
+                candidate.centres.append(centre)
+                candidate.sizes.append(size)
+    candidates.sort(key=lambda candidate: candidate.weight, reverse=True)
+    most_seen = max((len(candidate.sizes) for candidate in candidates), default=0)
+    least = LEAST_PRESENCE * most_seen
+    return [candidate for candidate in candidates if candidate is candidates[0] or len(candidate.sizes) >= least]
 
 
-def _nearest(people: list[Person], centre: np.ndarray, size: float) -> Person | None:
-    def distance(person: Person) -> float:
-        return float(np.linalg.norm(person.centres[-1] - centre))
+def _nearest(candidates: list[CandidateFace], centre: np.ndarray, size: float) -> CandidateFace | None:
+    def distance(candidate: CandidateFace) -> float:
+        return float(np.linalg.norm(candidate.centres[-1] - centre))
 
-    alike = [person for person in people if 0.5 < size / person.sizes[-1] < 2 and distance(person) < size]
-    return min(alike, key=distance, default=None)
+    similar = (candidate for candidate in candidates if 0.5 < size / candidate.sizes[-1] < 2)
+    return min((candidate for candidate in similar if distance(candidate) < size), key=distance, default=None)
 
 
 def region_around(centres: np.ndarray, size: float, width: int, height: int) -> Region:

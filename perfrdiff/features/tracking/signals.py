@@ -1,18 +1,18 @@
-"""From what the tracker saw, frame by frame, to one clean row of 58 numbers per frame."""
+"""The tracker's readings, frame by frame -> one clean row of 58 numbers per frame."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, UNTRUSTED, WIDTH
-from perfrdiff.features.tracking.jitter_filter import SMALLEST_ANGLE, SMALLEST_UNIT, steady
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATION, UNTRUSTED_COLUMNS, WIDTH
+from perfrdiff.features.tracking.jitter_filter import SMALLEST_ANGLE, SMALLEST_UNIT, filter_jitter
 from perfrdiff.features.tracking.pose import euler_angles, model_origins, smooth, tracked_angles, translations
 from perfrdiff.features.tracking.units import read_units
 
-__all__ = ["QUALITIES", "RawTrack", "clean", "neutral_offset", "quality_of", "without_offset"]
+__all__ = ["QUALITIES", "FaceReading", "RawTrack", "clean", "neutral_offset", "quality_of", "without_offset"]
 
 SHORT_GAP = 10  # frames (0.4 s): bridged by a straight line; a longer one is eased to the clip's median and back
-EASE = 10  # frames of that easing
+EASING_FRAMES = 10
 NEUTRAL_SECONDS = 3.0  # a shorter clip says too little about a person's resting face
 NEUTRAL_PERCENTILE = 10
 BIASED = tuple(
@@ -25,56 +25,60 @@ constant expression. The mouth is left alone: a smile that is held is an express
 QUALITIES = ("seen", "coarse", "bridged", "filled")
 """What a frame's numbers rest on: the face; a face too small, too dark or turned too far to be read finely; the frames
 before and after a gap of at most 0.4 s; nothing, the person's median stands there. A gap is where no face was found, or
-where something covers it (``hidden.py``)."""
+where something covers it (``occlusion.py``)."""
 COARSE_PIXELS = 48  # of the face's longer side
 COARSE_TURN = np.radians(45)
 COARSE_LIGHT = 40.0  # of 255, 95th percentile over the face; at 32, noise of 2 halves what is read of small movements
 
 
+@dataclass(frozen=True)
+class FaceReading:
+    """What was read from the face of one frame."""
+
+    expressions: np.ndarray  # (52,) 0 … 1
+    rotation: np.ndarray  # (3, 3)
+    position: np.ndarray  # (3,) centimetres, in one camera for the whole clip
+    sharpness: float  # variance of the Laplacian of the face's grey
+    shape: np.ndarray | None = None  # (SHAPE_WIDTH,) of units.face_shape
+    size: float = 0.0  # longer side of the face, the file's pixels
+    light: float = 255.0  # 95th percentile of the face's grey, 0 … 255
+    attributes: np.ndarray | None = None  # (10,) of an AttributeNetwork, where there is one
+    appearance: np.ndarray | None = None  # of occlusion.face_appearance
+
+
 @dataclass
 class RawTrack:
-    """What was seen, one entry per frame; entries of frames without a face are None."""
+    """The readings of a clip, one entry per frame; None, or the stated number, where there is no face."""
 
-    expressions: list[np.ndarray | None] = field(default_factory=list)  # (52,)
-    rotations: list[np.ndarray | None] = field(default_factory=list)  # (3, 3)
-    positions: list[np.ndarray | None] = field(default_factory=list)  # (3,) centimetres, in one camera
-    sharpness: list[float] = field(default_factory=list)
+    expressions: list[np.ndarray | None] = field(default_factory=list)  # each as in FaceReading
+    rotations: list[np.ndarray | None] = field(default_factory=list)
+    positions: list[np.ndarray | None] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)  # 0 without a face
+    shapes: list[np.ndarray | None] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)  # 0 without a face
+    lights: list[float] = field(default_factory=list)  # 255 without a face
+    attributes: list[np.ndarray | None] = field(default_factory=list)
+    appearances: list[np.ndarray | None] = field(default_factory=list)
     takes: list[int] = field(default_factory=list)  # counts up where the face was found again elsewhere (scene cut)
-    shapes: list[np.ndarray | None] = field(default_factory=list)  # (SHAPE_WIDTH,) of units.shape_of
-    sizes: list[float] = field(default_factory=list)  # longer side of the face, the file's pixels; 0 where not seen
-    lights: list[float] = field(default_factory=list)  # 95th percentile of the face's grey, 0 … 255; 255 where not seen
-    affects: list[np.ndarray | None] = field(default_factory=list)  # (10,) of an AffectNetwork, where there is one
-    looks: list[np.ndarray | None] = field(default_factory=list)  # of hidden.look_of
 
-    def add(
-        self,
-        expressions,
-        rotation,
-        position,
-        sharpness: float,
-        take: int,
-        shape=None,
-        size=0.0,
-        light=255.0,
-        affect=None,
-        look=None,
-    ) -> None:
-        """Append one frame; pass None for the arrays where no face was seen."""
-        self.expressions.append(expressions)
-        self.rotations.append(rotation)
-        self.positions.append(position)
-        self.sharpness.append(sharpness)
+    def add(self, reading: FaceReading | None, take: int) -> None:
+        """Append one frame of a take; None where there is no face."""
         self.takes.append(take)
-        self.shapes.append(shape)
-        self.sizes.append(size)
-        self.lights.append(light)
-        self.affects.append(affect)
-        self.looks.append(look)
+        self.expressions.append(reading and reading.expressions)
+        self.rotations.append(reading and reading.rotation)
+        self.positions.append(reading and reading.position)
+        self.sharpness.append(reading.sharpness if reading else 0.0)
+        self.shapes.append(reading and reading.shape)
+        self.sizes.append(reading.size if reading else 0.0)
+        self.lights.append(reading.light if reading else 255.0)
+        self.attributes.append(reading and reading.attributes)
+        self.appearances.append(reading and reading.appearance)
 
     def forget(self, frames: np.ndarray) -> None:
-        """Make (T,) flagged frames ones in which no face was seen."""
+        """Take the faces of (T,) flagged frames out, as if none had been seen there."""
+        columns = (self.expressions, self.rotations, self.positions, self.shapes, self.attributes, self.appearances)
         for frame in np.flatnonzero(frames):
-            for column in (self.expressions, self.rotations, self.positions, self.shapes, self.affects, self.looks):
+            for column in columns:
                 column[frame] = None
 
     @property
@@ -87,33 +91,33 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of every frame: seat removed, gaps filled, pose smoothed, the person's neutral removed.
 
     Returns:
-        coefficients (T, 58) float32 and the person's ``neutral_offset`` (52,) that was taken off.
+        coefficients (T, 58) float32 and the person's ``neutral_offset`` (52,) that was subtracted.
     """
     tracked, takes = track.tracked, np.array(track.takes)
     rows = np.zeros((len(tracked), WIDTH))
     rows[tracked, EXPRESSION] = np.stack([row for row in track.expressions if row is not None])
-    rows[tracked, ROTATION] = np.unwrap(tracked_angles(np.stack([r for r in track.rotations if r is not None])), axis=0)
     rotations = np.stack([row for row in track.rotations if row is not None])
+    rows[tracked, ROTATION] = np.unwrap(tracked_angles(rotations), axis=0)
     positions = np.full((len(tracked), 3), np.nan)
     positions[tracked] = model_origins(np.stack([row for row in track.positions if row is not None]), rotations)
     for take in np.unique(takes[tracked]):
-        here = tracked & (takes == take)
-        rows[here, TRANSLATION] = translations(positions[here], np.median(positions[here], axis=0))
+        in_take = tracked & (takes == take)
+        rows[in_take, TRANSLATION] = translations(positions[in_take], np.median(positions[in_take], axis=0))
 
     offset = neutral_offset(rows[tracked, EXPRESSION])
     shapes = [row for row in track.shapes if row is not None]
     if tracked.sum() >= NEUTRAL_SECONDS * FPS and len(shapes) == tracked.sum():
         angles = euler_angles(rotations) - [np.pi, 0, 0]
         rows[tracked, EXPRESSION] = read_units(np.stack(shapes), rows[tracked, EXPRESSION], angles, offset)
-    else:  # too short to know the person's resting shape: what the network sees must do
+    else:  # too short to learn the person's resting shape: the network alone is read
         rows[tracked, EXPRESSION] = without_offset(rows[tracked, EXPRESSION], offset)
-        rows[:, UNTRUSTED] = 0.0
+        rows[:, UNTRUSTED_COLUMNS] = 0.0
     _fill(rows, tracked)
     for take in np.unique(takes):
-        here = takes == take
-        rows[here, EXPRESSION] = np.clip(steady(rows[here, EXPRESSION], SMALLEST_UNIT), 0, 1)
-        rows[here, ROTATION] = steady(rows[here, ROTATION], SMALLEST_ANGLE)
-        rows[here, TRANSLATION] = smooth(rows[here, TRANSLATION])
+        in_take = takes == take
+        rows[in_take, EXPRESSION] = np.clip(filter_jitter(rows[in_take, EXPRESSION], SMALLEST_UNIT), 0, 1)
+        rows[in_take, ROTATION] = filter_jitter(rows[in_take, ROTATION], SMALLEST_ANGLE)
+        rows[in_take, TRANSLATION] = smooth(rows[in_take, TRANSLATION])
     return rows.astype(np.float32), offset
 
 
@@ -123,7 +127,7 @@ def quality_of(coefficients: np.ndarray, tracked: np.ndarray, sizes: np.ndarray,
     Args:
         coefficients: (T, 58) as ``clean`` gives them.
         tracked: (T,) bool, the face was seen.
-        sizes: (T,) longer side of the face in the file's pixels; not looked at where it was not seen.
+        sizes: (T,) longer side of the face in the file's pixels; ignored where it was not seen.
         lights: (T,) 95th percentile of the face's grey, 0 … 255.
     """
     turned = np.abs(coefficients[:, ROTATION][:, :2] - [np.pi, 0]).max(axis=1) > COARSE_TURN
@@ -139,7 +143,7 @@ def quality_of(coefficients: np.ndarray, tracked: np.ndarray, sizes: np.ndarray,
 def neutral_offset(expressions: np.ndarray) -> np.ndarray:
     """A person's resting values of the ``BIASED`` channels: the 10th percentile over the frames seen.
 
-    A tenth of any clip of 3 s or more is taken to show the channel at rest; so the offset is never more than what the
+    A tenth of any clip of 3 s or more is assumed to show the channel at rest. So the offset is never more than what the
     face has nearly always, and a channel that rests at 0 is not changed.
 
     Args:
@@ -162,8 +166,7 @@ def without_offset(expressions: np.ndarray, offset: np.ndarray) -> np.ndarray:
 
 def _fill(rows: np.ndarray, tracked: np.ndarray) -> None:
     """Fill the rows of frames without a face in place."""
-    seen = np.flatnonzero(tracked)
-    median = np.median(rows[seen], axis=0)
+    median = np.median(rows[tracked], axis=0)
     frames = np.arange(len(rows))
     missing = np.flatnonzero(~tracked)
     for gap in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
@@ -178,10 +181,10 @@ def _fill(rows: np.ndarray, tracked: np.ndarray) -> None:
             continue
         rows[gap] = median
         if before is not None:
-            share = _ease((frames[gap] - first + 1) / EASE)
+            share = _ease((frames[gap] - first + 1) / EASING_FRAMES)
             rows[gap] += (1 - share) * (before - median)
         if after is not None:
-            share = _ease((last + 1 - frames[gap]) / EASE)
+            share = _ease((last + 1 - frames[gap]) / EASING_FRAMES)
             rows[gap] += (1 - share) * (after - median)
 
 

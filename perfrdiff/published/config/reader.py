@@ -18,7 +18,7 @@ from perfrdiff.published.config import settings
 from perfrdiff.published.config.settings import (
     DiffusionFile,
     GeneratorFile,
-    Ignored,
+    IgnoredKey,
     OptimizerSettings,
     PretrainingFile,
     PublishedConfig,
@@ -28,23 +28,25 @@ from perfrdiff.published.config.settings import (
 from perfrdiff.published.weights import names
 from perfrdiff.sampling import SamplingOptions
 
-LARGEST = 1 << 20  # bytes; the published files have 2 to 9 kB
+MAX_BYTES = 1 << 20  # bytes; the published files have 2 to 9 kB
 NAMED_FAULTS = 8
 SPLITS = {"dataset": "train", "validation_dataset": "val", "test_dataset": "test"}
 
 
-class Loader(yaml.SafeLoader):
+class PublishedLoader(yaml.SafeLoader):
     """Safe YAML in which 1e-4 is a number, as it was for the authors' reader, and a key counts once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is there twice", node.start_mark)
+        duplicate = next((key for key in keys if keys.count(key) > 1), None)
+        if duplicate is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{duplicate}' is there twice", node.start_mark
+            )
         return super().construct_mapping(node, deep)
 
 
-Loader.add_implicit_resolver(
+PublishedLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
@@ -58,19 +60,19 @@ def read_config(path: Path, strict: bool = False) -> PublishedConfig:
     another kind or range, and a value that means a network which is not built here.
     """
     document = _load(path)
-    kind = PretrainingFile
+    file_class = PretrainingFile
     if "diffusion_decoder" in document:
-        kind = WeightEditorFile if "main_model" in document else GeneratorFile
+        file_class = WeightEditorFile if "main_model" in document else GeneratorFile
     try:
-        file = kind.model_validate(document, by_alias=True, by_name=False)
+        file = file_class.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        _refuse(path, [_fault(one, document) for one in error.errors(include_url=False)])
-    keys = _Keys()
-    keys.note(file, document)
-    config, faults = _pretraining(file) if kind is PretrainingFile else _diffusion(file)
+        _raise_faults(path, [_describe_error(entry, document) for entry in error.errors(include_url=False)])
+    keys = _KeyReport()
+    keys.collect(file, document)
+    config, faults = _pretraining(file) if file_class is PretrainingFile else _diffusion(file)
     if strict and keys.unknown:
         faults.append(f"unknown: {'; '.join(keys.unknown)}")
-    _refuse(path, faults)
+    _raise_faults(path, faults)
     data = {split: getattr(file, name) for name, split in SPLITS.items() if getattr(file, name)}
     notes = {name: tuple(entries) for name, entries in vars(keys).items()}
     return PublishedConfig(path.name, loss=file.loss.args, trainer=file.trainer, data=data, **config, **notes)
@@ -78,9 +80,9 @@ def read_config(path: Path, strict: bool = False) -> PublishedConfig:
 
 def _load(path: Path) -> dict:
     try:
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path.name} is no configuration: it has {path.stat().st_size / 1e6:.1f} MB.")
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        document = yaml.load(path.read_text(encoding="utf-8"), PublishedLoader)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a published YAML file.") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -93,65 +95,67 @@ def _load(path: Path) -> dict:
     return document
 
 
-def _refuse(path: Path, faults: list[str]) -> None:
+def _raise_faults(path: Path, faults: list[str]) -> None:
     if faults:
         more = f"; and {len(faults) - NAMED_FAULTS} more" * (len(faults) > NAMED_FAULTS)
         raise InputError(f"{path.name}: {'; '.join(faults[:NAMED_FAULTS])}{more}.")
 
 
-def _fault(error: dict, document: dict) -> str:
-    """A key, what was found there, and what is expected."""
-    place, value = [], document
+def _describe_error(error: dict, document: dict) -> str:
+    """The key, its value, and what is expected there."""
+    keys, value = [], document
     for name in error["loc"]:  # beside keys, it holds the tags that chose among several models
         if isinstance(value, dict) and (name in value or (error["type"], name) == ("missing", error["loc"][-1])):
-            place, value = [*place, name], value.get(name)
+            keys, value = [*keys, name], value.get(name)
     context, expected = error.get("ctx", {}), {"bool_type": "True or False", "string_type": "a text, or nothing"}
     words = expected.get(error["type"], "keys with values")
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        place, value = [*place, context["discriminator"].strip("'")], value.get(context["discriminator"].strip("'"))
+        discriminator = context["discriminator"].strip("'")
+        keys, value = [*keys, discriminator], value.get(discriminator)
         words = context.get("expected_tags", "").replace(", ", " or ").replace("'", "")
     elif error["type"] in ("expected", "literal_error"):
         words = context.get("words") or context["expected"].replace("'", "")
-    where = ".".join(place)
+    where = ".".join(keys)
     if error["type"] in ("missing", "union_tag_not_found"):
         return f"{where} is missing"
-    return f"{where} is {_shown(value)}; expected {words}"
+    return f"{where} is {_quoted(value)}; expected {words}"
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     return "empty" if value is None else repr(value)[:60]
 
 
-class _Keys:
-    """What there is to tell of a file's keys."""
+class _KeyReport:
+    """The keys of a file that are ignored, unknown or left out."""
 
     def __init__(self):
-        self.ignored: list[Ignored] = []
+        self.ignored: list[IgnoredKey] = []
         self.unknown: list[str] = []
         self.defaulted: list[str] = []
 
-    def note(self, section: Section, given: dict, where: str = "") -> None:
-        known = {key.alias or name: (name, key) for name, key in type(section).model_fields.items()}
-        for name in given.keys() - known.keys():
-            near = difflib.get_close_matches(str(name), known, 1)
+    def collect(self, section: Section, arguments: dict, where: str = "") -> None:
+        fields_by_key = {key.alias or name: (name, key) for name, key in type(section).model_fields.items()}
+        for name in arguments.keys() - fields_by_key.keys():
+            near = difflib.get_close_matches(str(name), fields_by_key, 1)
             self.unknown.append(f"{where}{name}{f' (is {near[0]} meant?)' if near else ''}")
-        for name, (attribute, key) in known.items():
+        for name, (attribute, key) in fields_by_key.items():
             value = getattr(section, attribute)
             if isinstance(value, Section):
-                self.note(value, given.get(name, {}), f"{where}{name}.")
-            elif name in given and key.json_schema_extra:
-                self.ignored.append(Ignored(f"{where}{name}", **key.json_schema_extra))
-            elif name not in given and any(isinstance(mark, settings.Expected) for mark in key.metadata):
+                self.collect(value, arguments.get(name, {}), f"{where}{name}.")
+            elif name in arguments and key.json_schema_extra:
+                self.ignored.append(IgnoredKey(f"{where}{name}", **key.json_schema_extra))
+            elif name not in arguments and any(isinstance(mark, settings.Expected) for mark in key.metadata):
                 self.defaulted.append(f"{where}{name}")
 
 
-def _sizes(kind: type, section: Section, **more):
-    """A network's configuration, of the section's fields that have the same names."""
-    return kind(**{f.name: getattr(section, f.name) for f in fields(kind) if hasattr(section, f.name)} | more)
+def _network_config(config_class: type, section: Section, **more):
+    """A network's configuration, from the section's fields that have the same names."""
+    names = [field.name for field in fields(config_class) if hasattr(section, field.name)]
+    return config_class(**{name: getattr(section, name) for name in names} | more)
 
 
 def _style_encoder(args: Section) -> StyleEncoderConfig:
-    return _sizes(StyleEncoderConfig, args, max_frames=args.max_len - 1)
+    return _network_config(StyleEncoderConfig, args, max_tokens=args.max_len - 1)
 
 
 def _optimizer(section: Section) -> OptimizerSettings:
@@ -160,9 +164,9 @@ def _optimizer(section: Section) -> OptimizerSettings:
 
 
 def _pretraining(file: PretrainingFile) -> tuple[dict, list[str]]:
-    """The parts of a configuration, and what is wrong."""
-    optimizer, args, kind = _optimizer(file.optimizer), file.model.args, file.model.type
-    style, contrastive = kind == "Transformer", file.loss.type == "SupConLoss"
+    """Arguments of `PublishedConfig`, and faults."""
+    optimizer, args, model_type = _optimizer(file.optimizer), file.model.args, file.model.type
+    style, contrastive = model_type == "Transformer", file.loss.type == "SupConLoss"
     faults = []
     if style != contrastive:
         losses = "SupConLoss" if style else "MSELoss_AE_v2 or MSELoss_AE_v1"
@@ -171,46 +175,47 @@ def _pretraining(file: PretrainingFile) -> tuple[dict, list[str]]:
         network = _style_encoder(args)
         faults += _divides("model", network)
     else:
-        network = _sizes(AutoencoderConfig, args)
-    name = {"Transformer": "style_encoder", "AutoencoderRNN_VAE_v2": "autoencoder"}.get(kind, "coefficient_autoencoder")
+        network = _network_config(AutoencoderConfig, args)
+    network_names = {"Transformer": "style_encoder", "AutoencoderRNN_VAE_v2": "autoencoder"}
+    name = network_names.get(model_type, "coefficient_autoencoder")
     stage = "style encoder" if style else "autoencoder"
     return {"stage": stage, "variant": None, "networks": {name: network}, "optimizer": optimizer}, faults
 
 
 def _diffusion(file: DiffusionFile) -> tuple[dict, list[str]]:
-    """The same of the generator's file, or, with a main_model, of the weight editor's."""
+    """As `_pretraining`, for the generator's file or, with a main_model, the weight editor's."""
     prior, decoder, scheduler = file.diffusion_prior, file.diffusion_decoder.args, file.diffusion_decoder.scheduler
     variant = "render" if decoder.nfeats == 58 else "emotion"
-    given = {name: value for name, value in decoder.model_dump(by_alias=True).items() if value is not None}
+    arguments = {name: value for name, value in decoder.model_dump(by_alias=True).items() if value is not None}
     widths = {
         "audio": decoder.s_audio_dim, "coefficients": decoder.s_3dmm_dim, "emotion": decoder.s_emotion_dim,
         "past_listener": decoder.nfeats, "speaker_latent": decoder.s_embed_dim,
         "listener_latent": decoder.l_embed_dim, "personal": decoder.personal_emb_dim,
     }  # fmt: skip
-    denoiser = names.denoiser_config(given, variant, widths, decoder.window)
+    denoiser = names.denoiser_config(arguments, variant, widths, decoder.window)
     networks = {
         "style_encoder": _style_encoder(file.person_specific.args),
-        "autoencoder": _sizes(AutoencoderConfig, file.latent_embedder.args),
-        "coefficient_autoencoder": _sizes(AutoencoderConfig, file.latent_3dmm_embedder.args),
-        "prior": _sizes(PriorConfig, prior.args),
+        "autoencoder": _network_config(AutoencoderConfig, file.latent_embedder.args),
+        "coefficient_autoencoder": _network_config(AutoencoderConfig, file.latent_3dmm_embedder.args),
+        "prior": _network_config(PriorConfig, prior.args),
         "denoiser": denoiser,
     }
     loaded = {"style_encoder": file.person_specific, "autoencoder": file.latent_embedder,
               "coefficient_autoencoder": file.latent_3dmm_embedder}  # fmt: skip
     checkpoints = {name: section.checkpoint_path for name, section in loaded.items()}
-    faults = _misfits(networks, decoder)
+    faults = _find_mismatches(networks, decoder)
     editing = hasattr(file, "main_model")
     if editing:
         args = file.main_model.args
-        networks["weight_editor"] = _sizes(WeightEditorConfig, args, targets=_targets(args, denoiser, faults))
+        networks["weight_editor"] = _network_config(WeightEditorConfig, args, targets=_targets(args, denoiser, faults))
         checkpoints["weight_editor"] = args.resume
-        for ours, key, got, theirs in (
+        for own_key, key, size, own_size in (
             ("input_dim", "person_specific.args.proj_dim", networks["style_encoder"].projection, args.style),
             ("embed_dim", "diffusion_decoder.args.latent_dim", denoiser.width, args.embed_dim),
         ):
-            if got != theirs:
-                faults.append(f"main_model.args.{ours} is {theirs}, but {key} {got}")
-    parts = {
+            if size != own_size:
+                faults.append(f"main_model.args.{own_key} is {own_size}, but {key} {size}")
+    config = {
         "stage": "weight editor" if editing else "generator",
         "variant": variant,
         "networks": networks,
@@ -227,7 +232,7 @@ def _diffusion(file: DiffusionFile) -> tuple[dict, list[str]]:
         "samples": scheduler.k,
         "checkpoints": {name: path for name, path in checkpoints.items() if path},
     }
-    return parts, faults
+    return config, faults
 
 
 def _divides(section: str, network: DenoiserConfig | StyleEncoderConfig) -> list[str]:
@@ -235,24 +240,24 @@ def _divides(section: str, network: DenoiserConfig | StyleEncoderConfig) -> list
     return [words] if network.width % network.heads else []
 
 
-def _misfits(networks: dict, decoder: Section) -> list[str]:
-    """What one network hands to another has to fit."""
+def _find_mismatches(networks: dict, decoder: Section) -> list[str]:
+    """Sizes of networks that do not fit the networks they are connected to."""
     denoiser, latent, window = networks["denoiser"], networks["autoencoder"].hidden, networks["denoiser"].window
     faults = _divides("diffusion_decoder", denoiser) + _divides("person_specific", networks["style_encoder"])
-    for key, got in (
+    for key, size in (
         ("diffusion_prior.args.latent_dim", networks["prior"].width),
         ("diffusion_decoder.args.s_embed_dim", decoder.s_embed_dim),
     ):
-        if got != latent:
-            faults.append(f"{key} is {got}, but latent_embedder.args.hidden_dim {latent}")
+        if size != latent:
+            faults.append(f"{key} is {size}, but latent_embedder.args.hidden_dim {latent}")
     for section, network in (
         ("latent_embedder", "autoencoder"),
         ("latent_3dmm_embedder", "coefficient_autoencoder"),
         ("diffusion_prior", "prior"),
     ):
         if networks[network].window != window:
-            got = networks[network].window
-            faults.append(f"{section}.args.window_size is {got}, but diffusion_decoder's {window}")
+            size = networks[network].window
+            faults.append(f"{section}.args.window_size is {size}, but diffusion_decoder's {window}")
     slide = getattr(decoder, "window_sliding", 0)
     if slide > window:
         faults.append(f"diffusion_decoder.args.window_sliding is {slide}; expected at most {window}")
@@ -266,12 +271,12 @@ def _targets(args: Section, denoiser: DenoiserConfig, faults: list[str]) -> dict
     rows = {"all": 3, "kv": 2}[args.modify] * width
     editable = {f"{module}.{output}": (denoiser.features, width)}
     for layer in range(denoiser.layers):
-        for part, shape in (
+        for layer_module, shape in (
             ("multihead_attn", (rows, width)),
             ("linear1", (inner, width)),
             ("linear2", (width, inner)),
         ):
-            editable[f"{module}.decoder.layers.{layer}.{part}"] = shape
+            editable[f"{module}.decoder.layers.{layer}.{layer_module}"] = shape
     faults += [
         f"main_model.args.modified_layers names {name!r}; expected {module}.{output}, or {module}.decoder.layers.N "
         f"with N from 0 to {denoiser.layers - 1} and .multihead_attn, .linear1 or .linear2 behind"

@@ -21,7 +21,7 @@ from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.prior import Prior
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
-from perfrdiff.published.inference import PublishedModel, Speaker
+from perfrdiff.published.inference import PublishedModel, SpeakerClips
 from perfrdiff.published.weights import names
 
 ATTRIBUTES, COEFFICIENTS = 25, 58  # width of what the emotion and the render variant predict
@@ -34,7 +34,7 @@ SMALLEST_SCALE = 0.02  # results smaller than this are compared as if they were 
 class Deviation:
     """One comparison with a stored number."""
 
-    part: str
+    name: str  # of the number that is compared
     largest: float  # largest absolute difference
     tolerance: float
 
@@ -43,21 +43,21 @@ class Deviation:
         return self.largest <= self.tolerance
 
 
-def compare(part: str, got: Tensor, wanted: Tensor, relative: float = CALL) -> Deviation:
-    """Largest absolute difference, against `relative` times the wanted numbers' scale; another shape is infinite."""
-    got, wanted = torch.as_tensor(got), torch.as_tensor(wanted)
-    if got.shape != wanted.shape:
-        return Deviation(f"{part}: shape {tuple(got.shape)} instead of {tuple(wanted.shape)}", float("inf"), 0.0)
-    if not wanted.numel():
-        return Deviation(part, 0.0, relative)
-    got, wanted = got.double(), wanted.double()
-    difference = (got - wanted).abs()
+def compare(name: str, computed: Tensor, expected: Tensor, relative: float = CALL) -> Deviation:
+    """Largest absolute difference, against `relative` times the expected numbers' scale; another shape is infinite."""
+    computed, expected = torch.as_tensor(computed), torch.as_tensor(expected)
+    if computed.shape != expected.shape:
+        return Deviation(f"{name}: shape {tuple(computed.shape)} instead of {tuple(expected.shape)}", float("inf"), 0.0)
+    if not expected.numel():
+        return Deviation(name, 0.0, relative)
+    computed, expected = computed.double(), expected.double()
+    difference = (computed - expected).abs()
     largest = float(
-        torch.where(difference.isnan() & ~(got.isnan() & wanted.isnan()), torch.inf, difference)
+        torch.where(difference.isnan() & ~(computed.isnan() & expected.isnan()), torch.inf, difference)
         .nan_to_num(nan=0.0, posinf=float("inf"))
         .max()
     )
-    return Deviation(part, largest, relative * max(float(wanted.nan_to_num().abs().max()), SMALLEST_SCALE))
+    return Deviation(name, largest, relative * max(float(expected.nan_to_num().abs().max()), SMALLEST_SCALE))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Fixture:
     """One file of a folder of fixtures."""
 
     path: Path
-    neighbours: "Folder"
+    neighbours: "FixtureFolder"
 
     @property
     def stem(self) -> str:
@@ -92,33 +92,39 @@ class Fixture:
             raise InputError(f"{self.path.name} has no tensor '{key}'.")
         return self.tensors[key]
 
-    def stored(self, part: str, key: str, make: Callable[[], Tensor], relative: float = CALL) -> list[Deviation]:
-        """The comparison with a result, of none if the fixture does not carry it: not every one has every number."""
-        return [compare(part, make(), self[key], relative)] if key in self.keys else []
+    def compare_stored(
+        self, name: str, key: str, compute: Callable[[], Tensor], relative: float = CALL
+    ) -> list[Deviation]:
+        """The comparison with the result under `key`, or none if the fixture does not hold it."""
+        return [compare(name, compute(), self[key], relative)] if key in self.keys else []
 
-    def has(self, start: str) -> bool:
-        """Whether a tensor's name starts so."""
+    def has_prefix(self, start: str) -> bool:
+        """Whether a tensor's name starts with `start`."""
         return any(key.startswith(start) for key in self.keys)
 
-    def under(self, prefix: str) -> dict[str, Tensor]:
+    def with_prefix(self, prefix: str) -> dict[str, Tensor]:
         """Tensors `prefix/*` without the prefix."""
         return {key[len(prefix) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{prefix}/")}
 
     def conditions(self, prefix: str = "in") -> dict[str, Tensor]:
         """The stored conditions under our names."""
-        stored = self.under(prefix)
+        stored = self.with_prefix(prefix)
         return {names.CONDITION_INPUTS[key]: stored[key] for key in stored if key in names.CONDITION_INPUTS}
 
     @cached_property
     def variant(self) -> str:
         """ "emotion" or "render", from what is in the file; otherwise from its name."""
         if (
-            self.has("sd/to_emotion")
-            or self.has("out/prediction_emotion")
-            or self.has("out/decoder/prediction_emotion")
+            self.has_prefix("sd/to_emotion")
+            or self.has_prefix("out/prediction_emotion")
+            or self.has_prefix("out/decoder/prediction_emotion")
         ):
             return "emotion"
-        if self.has("sd/to_3dmm") or self.has("out/prediction_3dmm") or self.has("out/decoder/prediction_3dmm"):
+        if (
+            self.has_prefix("sd/to_3dmm")
+            or self.has_prefix("out/prediction_3dmm")
+            or self.has_prefix("out/decoder/prediction_3dmm")
+        ):
             return "render"
         for key in sorted(self.keys):  # what is denoised has the width of a frame
             if key == "in/noise_x_T" or (key.startswith("rng/") and self.tensors[key].ndim == 3):
@@ -128,12 +134,12 @@ class Fixture:
         words = f"{self.config.get('weights', '')} {self.stem}".replace("_", " ").split()
         return "emotion" if "emo" in words else "render"
 
-    def speaker(self) -> Speaker:
-        return Speaker(self["in/speaker_audio"], self["in/speaker_3dmm_input"], self["in/speaker_emotion_input"])
+    def speaker(self) -> SpeakerClips:
+        return SpeakerClips(self["in/speaker_audio"], self["in/speaker_3dmm_input"], self["in/speaker_emotion_input"])
 
 
 @dataclass(frozen=True)
-class Folder:
+class FixtureFolder:
     """A folder of fixtures; finds the file that carries a network's weights."""
 
     path: Path
@@ -147,39 +153,39 @@ class Folder:
     def files(self) -> list[str]:
         return sorted(path.name for path in self.path.iterdir() if path.is_file())
 
-    def carrier(self, kind: str, wanted: Fixture) -> Fixture:
-        """The fixture with the weights of `kind` (a key of `CARRIERS`) that goes with `wanted`.
+    def weights_fixture(self, kind: str, fixture: Fixture) -> Fixture:
+        """The fixture with the weights of `kind` (a key of `WEIGHT_KEYS`) that goes with `fixture`.
 
-        A carrier is known by what it holds, whatever its file is called. Of several it is the one that `wanted` names
+        It is recognised by its tensors, whatever its file is called. Of several it is the one that `fixture` names
         itself, then the one with the same ending ("_small"), then the one without switched-off conditions put on.
         """
-        every = [name for name in self.files() if name.endswith(".safetensors") and self._carries(kind, name)]
-        named = re.split(r"[\s,]+", str(wanted.config.get("weights", "")))
-        endings = wanted.stem.split("_")
+        candidates = [name for name in self.files() if name.endswith(".safetensors") and self._holds(kind, name)]
+        named = re.split(r"[\s,]+", str(fixture.config.get("weights", "")))
+        endings = fixture.stem.split("_")
         alike = [f"{kind}_{'_'.join(endings[i:])}.safetensors" for i in range(1, len(endings))]
-        plain = [name for name in every if "allcond" not in name]
-        found = (
-            [name for name in every if Path(name).stem in named]
-            or [name for name in alike if name in every]
+        plain = [name for name in candidates if "allcond" not in name]
+        matching = (
+            [name for name in candidates if Path(name).stem in named]
+            or [name for name in alike if name in candidates]
             or (plain if len(plain) == 1 else [])
         )
-        if not found:
-            there = plain or every
+        if not matching:
+            several = plain or candidates
             raise InputError(
-                f"{wanted.path.name} needs the weights of {kind}_*.safetensors, of which there "
-                f"{'are several: ' + ', '.join(there) if there else 'is none in the folder'}."
+                f"{fixture.path.name} needs the weights of {kind}_*.safetensors, of which there "
+                f"{'are several: ' + ', '.join(several) if several else 'is none in the folder'}."
             )
-        return self.fixture(found[0])
+        return self.fixture(matching[0])
 
-    def _carries(self, kind: str, name: str) -> bool:
+    def _holds(self, kind: str, name: str) -> bool:
         try:
             fixture = self.fixture(name)
-            return all(fixture.has(start) for start in CARRIERS[kind])
+            return all(fixture.has_prefix(start) for start in WEIGHT_KEYS[kind])
         except (InputError, OSError):
-            return False  # a file that cannot be read carries nothing; its own line says so
+            return False  # a file that cannot be read holds nothing; its own line says so
 
 
-CARRIERS = {
+WEIGHT_KEYS = {
     "denoiser_emo": ("sd/to_emotion_embed.",),
     "denoiser_ren": ("sd/to_3dmm_embed.",),
     "vae_v2": ("sd/x_rnn.", "out/forward_eval/coefficients_3dmm"),
@@ -189,41 +195,43 @@ CARRIERS = {
     "mainnet_emo": ("sd_hypernet/", "out/prediction_emotion"),
     "mainnet_ren": ("sd_hypernet/", "out/prediction_3dmm"),
 }
-"""Kind of network -> how tensors start that only the fixture with its weights has."""
+"""Kind of network -> first characters of tensor names that only the fixture with its weights has."""
 
 
 def denoiser(fixture: Fixture, output_scale: float = 1.0) -> Denoiser:
     """The denoiser whose weights and settings the fixture carries."""
     arguments, variant = fixture.config, fixture.variant
-    tensors = names.denoiser_tensors(fixture.under("sd"))
+    tensors = names.denoiser_tensors(fixture.with_prefix("sd"))
     latents = {"speaker_latent": "s_embed_dim", "listener_latent": "l_embed_dim", "personal": "personal_emb_dim"}
     plain = {name: arguments[key] for name, key in latents.items() if arguments[key] == arguments["latent_dim"]}
     config = names.denoiser_config(
         arguments, variant, names.denoiser_widths(tensors, plain), fixture["in/x_t"].shape[1]
     )
-    return names.filled(Denoiser(config), names.scaled_output(tensors, output_scale))
+    return names.load_tensors(Denoiser(config), names.scaled_output(tensors, output_scale))
 
 
 def style_encoder(fixture: Fixture) -> StyleEncoder:
-    tensors = names.style_encoder_tensors(fixture.under("sd"))
+    tensors = names.style_encoder_tensors(fixture.with_prefix("sd"))
     config = names.style_encoder_config(tensors, fixture.config["num_heads"], fixture.config["max_len"] - 1)
-    return names.filled(StyleEncoder(config), tensors)
+    return names.load_tensors(StyleEncoder(config), tensors)
 
 
 def autoencoder(fixture: Fixture) -> WindowAutoencoder:
-    tensors = names.autoencoder_tensors(fixture.under("sd"))
-    return names.filled(WindowAutoencoder(names.autoencoder_config(tensors, fixture.config["window_size"])), tensors)
+    tensors = names.autoencoder_tensors(fixture.with_prefix("sd"))
+    return names.load_tensors(
+        WindowAutoencoder(names.autoencoder_config(tensors, fixture.config["window_size"])), tensors
+    )
 
 
 def prior(fixture: Fixture) -> Prior:
-    tensors = names.prior_tensors(fixture.under("sd"))
-    return names.filled(Prior(names.prior_config(tensors)), tensors)
+    tensors = names.prior_tensors(fixture.with_prefix("sd"))
+    return names.load_tensors(Prior(names.prior_config(tensors)), tensors)
 
 
 def weight_editor(fixture: Fixture, model: Denoiser) -> WeightEditor:
     """The dense editor of a `sd_hypernet/*` fixture; its branches in the order the settings give."""
-    tensors = names.weight_editor_tensors(fixture.under("sd_hypernet"))
-    return names.filled(WeightEditor(names.weight_editor_config(tensors, targets(fixture, model))), tensors)
+    tensors = names.weight_editor_tensors(fixture.with_prefix("sd_hypernet"))
+    return names.load_tensors(WeightEditor(names.weight_editor_config(tensors, targets(fixture, model))), tensors)
 
 
 def targets(fixture: Fixture, model: Denoiser) -> dict[str, tuple[int, int]]:
@@ -235,16 +243,18 @@ def targets(fixture: Fixture, model: Denoiser) -> dict[str, tuple[int, int]]:
 def published_model(fixture: Fixture, editor_from: Fixture | None = None) -> PublishedModel:
     """Every network of the fixture's variant, from the files of its folder."""
     folder = fixture.neighbours
-    generator = denoiser(folder.carrier("denoiser_emo" if fixture.variant == "emotion" else "denoiser_ren", fixture))
+    generator = denoiser(
+        folder.weights_fixture("denoiser_emo" if fixture.variant == "emotion" else "denoiser_ren", fixture)
+    )
     return PublishedModel(
         denoiser=generator,
-        autoencoder=autoencoder(folder.carrier("vae_v2", fixture)),
-        style_encoder=style_encoder(folder.carrier("person_encoder", fixture)),
+        autoencoder=autoencoder(folder.weights_fixture("vae_v2", fixture)),
+        style_encoder=style_encoder(folder.weights_fixture("person_encoder", fixture)),
         weight_editor=None if editor_from is None else weight_editor(editor_from, generator),
-        prior=prior(folder.carrier("prior_net", fixture)),
+        prior=prior(folder.weights_fixture("prior_net", fixture)),
     )
 
 
-def worst(deviations: Iterable[Deviation]) -> Deviation:
-    """The comparison that came nearest to failing, or failed by most."""
+def nearest_to_failing(deviations: Iterable[Deviation]) -> Deviation:
+    """The comparison closest to its tolerance, or farthest beyond it."""
     return max(deviations, key=lambda d: (not d.passed, d.largest / max(d.tolerance, 1e-30)))

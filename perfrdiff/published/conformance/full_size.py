@@ -11,7 +11,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.models.layers import periodic_causal_bias
 from perfrdiff.published.conformance.fixtures import CALL, Deviation, Fixture, compare
 from perfrdiff.published.inference import guided_prior
-from perfrdiff.published.weights.variants import Shapes, build, shape_tables
+from perfrdiff.published.weights.variants import Shapes, build_network, shape_tables
 from perfrdiff.sampling import guided_denoiser
 
 NETWORKS = {  # name in the probes -> ours, and the published seed
@@ -28,38 +28,38 @@ SKIPPED = ("freqs", "query_pos.pe", "mem_pos.pe")
 def recipe_weights(shapes: Shapes, seed: int, skip: tuple[str, ...] = ("freqs",)) -> dict[str, Tensor]:
     """Random weights by the recipe, published keys; skipped keys are zeros (they are recomputed or fixed tables)."""
     generator = torch.Generator().manual_seed(seed)
-    made = {}
+    weights = {}
     for name in sorted(shapes):
         shape = tuple(shapes[name])
         if name.endswith(skip):
-            made[name] = torch.zeros(shape)
+            weights[name] = torch.zeros(shape)
             continue
         noise = torch.randn(shape, generator=generator)
         if len(shape) > 1:
-            made[name] = noise / shape[-1] ** 0.5
+            weights[name] = noise / shape[-1] ** 0.5
         elif ("norm" in name and name.endswith("weight")) or name.endswith(".g"):
-            made[name] = 1 + 0.1 * noise
+            weights[name] = 1 + 0.1 * noise
         else:
-            made[name] = 0.1 * noise
-    return made
+            weights[name] = 0.1 * noise
+    return weights
 
 
 def check_full_size(fixture: Fixture) -> list[Deviation]:
     """Every network the probe has results of, the weights' fingerprints first."""
-    prints = _fingerprints(fixture)
+    fingerprints = _fingerprints(fixture)
     shapes = {file.network: file.shapes for file in shape_tables()[fixture.variant]}
-    found = []
+    deviations = []
     for name, (network, seed) in NETWORKS.items():
-        if not fixture.has(f"{name}/in/"):
+        if not fixture.has_prefix(f"{name}/in/"):
             continue
-        stored, seed = prints.get(name, ({}, seed))
+        stored, seed = fingerprints.get(name, ({}, seed))
         sine = network == "denoiser" and fixture.variant == "render"
         weights = recipe_weights(shapes[network], seed, SKIPPED if sine else SKIPPED[:1])
-        found += _compare_prints(name, weights, stored, SKIPPED if sine else SKIPPED[:1])
-        model = build(fixture.variant, network, weights)
+        deviations += _compare_fingerprints(name, weights, stored, SKIPPED if sine else SKIPPED[:1])
+        model = build_network(fixture.variant, network, weights)
         del weights
-        found += _calls(name, model, fixture)
-    return found + _masks(fixture)
+        deviations += _compare_calls(name, model, fixture)
+    return deviations + _masks(fixture)
 
 
 def _fingerprints(fixture: Fixture) -> dict[str, tuple[dict, int]]:
@@ -76,59 +76,63 @@ def _fingerprints(fixture: Fixture) -> dict[str, tuple[dict, int]]:
     return sections
 
 
-def _compare_prints(name: str, weights: Mapping[str, Tensor], stored: dict, skip: tuple[str, ...]) -> list[Deviation]:
+def _compare_fingerprints(
+    name: str, weights: Mapping[str, Tensor], stored: dict, skip: tuple[str, ...]
+) -> list[Deviation]:
     """One comparison per network: the worst tensor."""
-    ours, wanted = [], []
+    computed, expected = [], []
     for key, (_, magnitude, first) in stored.items():
         if key.endswith(skip):
             continue
-        ours += [float(weights[key].double().abs().sum()) / magnitude, *weights[key].flatten()[:3].tolist()]
-        wanted += [1.0, *first]
-    if not wanted:
+        computed += [float(weights[key].double().abs().sum()) / magnitude, *weights[key].flatten()[:3].tolist()]
+        expected += [1.0, *first]
+    if not expected:
         return []
-    return [compare(f"{name} weights", torch.tensor(ours).double(), torch.tensor(wanted).double(), 1e-6)]
+    return [compare(f"{name} weights", torch.tensor(computed).double(), torch.tensor(expected).double(), 1e-6)]
 
 
-def _calls(name: str, model: torch.nn.Module, fixture: Fixture) -> list[Deviation]:
-    found = []
+def _compare_calls(name: str, model: torch.nn.Module, fixture: Fixture) -> list[Deviation]:
+    deviations = []
     if name == "person":
         x = fixture["person/in/x"]
-        found += fixture.stored("person feature", "person/out/feat", lambda: model.feature(x))
-        found += fixture.stored("person style", "person/out/proj", lambda: model(x))
+        deviations += fixture.compare_stored("person feature", "person/out/feat", lambda: model.feature(x))
+        deviations += fixture.compare_stored("person style", "person/out/proj", lambda: model(x))
     elif name.startswith("vae"):
         latent = model.encode(fixture[f"{name}/in/window"])
-        found.append(compare(f"{name} encode", latent, fixture[f"{name}/out/encode"]))
+        deviations.append(compare(f"{name} encode", latent, fixture[f"{name}/out/encode"]))
     elif name == "prior":
         conditions = fixture.conditions("decoder/in")
         predict = guided_prior(model, conditions, 1.0)
-        for t, wanted in _steps(fixture, "prior/out", "t"):
-            found.append(compare(f"prior at t{t}", predict(fixture["prior/in/x_t"], t), wanted))
+        for t, expected in _steps(fixture, "prior/out", "t"):
+            deviations.append(compare(f"prior at t{t}", predict(fixture["prior/in/x_t"], t), expected))
     else:
-        for key, wanted in fixture.under("decoder/out").items():
+        for key, expected in fixture.with_prefix("decoder/out").items():
             if match := re.fullmatch(r"cfg([0-9.]+)_t(\d+)", key):
                 predict = guided_denoiser(model, fixture.conditions("decoder/in"), float(match[1]))
-                ours = predict(fixture["decoder/in/x_t"], int(match[2]))
-                found.append(compare(f"decoder at t{match[2]}", ours, wanted, CALL))
-    return found
+                computed = predict(fixture["decoder/in/x_t"], int(match[2]))
+                deviations.append(compare(f"decoder at t{match[2]}", computed, expected, CALL))
+    return deviations
 
 
 def _steps(fixture: Fixture, prefix: str, start: str) -> list[tuple[int, Tensor]]:
-    return [(int(key[len(start) :]), value) for key, value in fixture.under(prefix).items() if key.startswith(start)]
+    return [
+        (int(key[len(start) :]), value) for key, value in fixture.with_prefix(prefix).items() if key.startswith(start)
+    ]
 
 
 def _masks(fixture: Fixture) -> list[Deviation]:
-    stored = fixture.under("masks")
-    found = []
-    for key, wanted in stored.items():
+    stored = fixture.with_prefix("masks")
+    deviations = []
+    for key, expected in stored.items():
         if key.startswith("tgt_biased"):
             heads, frames, period = (int(re.search(rf"{word}(\d+)", key)[1]) for word in ("heads", "len", "period"))
-            ours = periodic_causal_bias(heads, frames, period)
-            seen = ours.isfinite()
-            found.append(compare("what the bias lets through", seen, wanted > STORED_INFINITY))
-            found.append(compare("periodic bias", ours[seen], wanted[seen]))
+            computed = periodic_causal_bias(heads, frames, period)
+            allowed = computed.isfinite()
+            deviations.append(compare("what the bias lets through", allowed, expected > STORED_INFINITY))
+            deviations.append(compare("periodic bias", computed[allowed], expected[allowed]))
         else:
-            frames = wanted.shape[0]
+            frames = expected.shape[0]
             delay = 8 if key.startswith("memory") else 0
-            ours = torch.ones(frames, frames).tril(delay)
-            found.append(compare(key, ours, wanted))
-    return found
+            computed = torch.ones(frames, frames).tril(delay)
+            deviations.append(compare(key, computed, expected))
+    return deviations

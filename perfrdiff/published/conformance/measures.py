@@ -25,17 +25,17 @@ def check_metrics(fixture: Fixture) -> list[Deviation]:
     ]
     offsets = [-metrics.best_lag(sample, speaker[i], "published") for i in range(clips) for sample in prediction[i]]
     table = metrics.evaluate(prediction, truth, speaker, neighbour).published
-    still = np.zeros((1, frames, metrics.ATTRIBUTES))
-    every = metrics.synchrony(prediction, speaker, "published", samples)
+    constant_clips = np.zeros((1, frames, metrics.ATTRIBUTES))
+    mean_lag = metrics.synchrony(prediction, speaker, "published", samples)
     results = {
         "out/FRC": table.FRCorr, "out/FRC_mp": table.FRCorr, "out/FRD": table.FRDist, "out/FRD_mp": table.FRDist,
         "out/FRDvs": table.FRDvs, "out/FRVar": table.FRVar, "out/S_MSE": table.FRDiv,
-        "out/TLCC": every, "out/TLCC_mp": table.FRSyn,
+        "out/TLCC": mean_lag, "out/TLCC_mp": table.FRSyn,
         "corner/FRVar_3d_input": metrics.variance(prediction[0]),
         "corner/S_MSE_single_sample": metrics.diversity(prediction[:, :1]),
         "corner/TLCC_with_constant_column": metrics.synchrony(prediction, constant, "published", samples),
         "corner/TLCC_mp_with_constant_column": metrics.synchrony(prediction, constant, "published"),
-        "corner/ccc_constant_column_2d": metrics.concordance(still, still + 1.0)[0, 0],
+        "corner/ccc_constant_column_2d": metrics.concordance(constant_clips, constant_clips + 1.0)[0, 0],
         "detail/ccc[pred_i,k,gt_j]": correlation,
         "detail/weighted_dtw[pred_i,k,gt_j]": distance,
         "detail/tlcc_offset_signed": np.reshape(offsets, (clips, samples)),
@@ -49,11 +49,11 @@ def check_metrics(fixture: Fixture) -> list[Deviation]:
 
 
 def check_mfcc(fixture: Fixture) -> list[Deviation]:
-    found = []
+    deviations = []
     for case in sorted({key.split("/")[0] for key in fixture.keys}):
-        wanted = fixture[f"{case}/features"]
-        sound = fixture[f"{case}/pcm_int16"].numpy().astype(np.float32) / 32768
-        sound = sound.mean(axis=1) if sound.ndim == 2 else sound
-        ours = mfcc(sound, int(fixture[f"{case}/sample_rate"]), len(wanted))
-        found.append(compare(case, torch.from_numpy(ours), wanted, MFCC_TOLERANCE))
-    return found
+        expected = fixture[f"{case}/features"]
+        audio = fixture[f"{case}/pcm_int16"].numpy().astype(np.float32) / 32768
+        audio = audio.mean(axis=1) if audio.ndim == 2 else audio
+        computed = mfcc(audio, int(fixture[f"{case}/sample_rate"]), len(expected))
+        deviations.append(compare(case, torch.from_numpy(computed), expected, MFCC_TOLERANCE))
+    return deviations

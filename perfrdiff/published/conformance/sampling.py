@@ -16,9 +16,9 @@ from perfrdiff.published.inference import (
     SamplingOptions,
     guided_prior,
     infer,
-    layout,
     personal_edits,
     window_conditions,
+    window_layout,
 )
 from perfrdiff.published.weights.names import CONDITION_INPUTS, target_name
 
@@ -37,54 +37,66 @@ def check_schedule(fixture: Fixture) -> list[Deviation]:
         "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / abar - 1),
     }
     stored = {name: value for name, value in tables.items() if name in fixture.keys}
-    found = [compare(name, torch.tensor(value), fixture[name], EXACT) for name, value in stored.items()]
+    deviations = [compare(name, torch.tensor(value), fixture[name], EXACT) for name, value in stored.items()]
     for key in fixture.keys:
         if match := re.fullmatch(r"indices_leading_(\d+)", key):
-            ours = torch.tensor(sampling.leading_timesteps(int(match[1])))
-            found.append(compare(f"{match[1]} leading steps", ours, _as_ordered(fixture[key], ours), 0.0))
+            computed = torch.tensor(sampling.leading_timesteps(int(match[1])))
+            deviations.append(compare(f"{match[1]} leading steps", computed, _as_ordered(fixture[key], computed), 0.0))
         elif match := re.fullmatch(r"alphas_cumprod_at_leading_(\d+)", key):
-            ours = torch.tensor(abar[sampling.leading_timesteps(int(match[1]))])
-            found.append(compare(key, ours, fixture[key], EXACT))
-    return found + fixture.stored(
+            computed = torch.tensor(abar[sampling.leading_timesteps(int(match[1]))])
+            deviations.append(compare(key, computed, fixture[key], EXACT))
+    return deviations + fixture.compare_stored(
         "noised", "q/x_t", lambda: sampling.add_noise(fixture["q/x0"], fixture["q/noise"], fixture["q/t"])
     )
 
 
-def _as_ordered(wanted: torch.Tensor, ours: torch.Tensor) -> torch.Tensor:
+def _as_ordered(expected: torch.Tensor, computed: torch.Tensor) -> torch.Tensor:
     """The stored list of steps may run from clean to noisy."""
-    return wanted.flip(0) if wanted[0] < wanted[-1] and ours[0] > ours[-1] else wanted
+    return expected.flip(0) if expected[0] < expected[-1] and computed[0] > computed[-1] else expected
 
 
 def check_denoising(fixture: Fixture) -> list[Deviation]:
     """Every stored step by itself, then the whole chain from the stored noise."""
-    kind = "prior_net" if fixture.has("in/speaker_latent_emb") and not fixture.has("in/speaker_latent_embed") else None
+    kind = (
+        "prior_net"
+        if fixture.has_prefix("in/speaker_latent_emb") and not fixture.has_prefix("in/speaker_latent_embed")
+        else None
+    )
     guidance, eta = fixture.config["guidance"], fixture.config.get("eta", 0.0)
     conditions = fixture.conditions()
     if kind:
-        predict = guided_prior(fixtures.prior(fixture.neighbours.carrier(kind, fixture)), conditions, guidance)
+        predict = guided_prior(fixtures.prior(fixture.neighbours.weights_fixture(kind, fixture)), conditions, guidance)
     else:
         kind = "denoiser_emo" if fixture.variant == "emotion" else "denoiser_ren"
         # These fixtures shrink the output layer so that 50 steps stay well conditioned; their settings say by how much.
         shrunk = re.search(r"multiplied by ([0-9.]+[0-9])", str(fixture.config.get("weights", "")))
-        model = fixtures.denoiser(fixture.neighbours.carrier(kind, fixture), float(shrunk[1]) if shrunk else 1.0)
+        model = fixtures.denoiser(
+            fixture.neighbours.weights_fixture(kind, fixture), float(shrunk[1]) if shrunk else 1.0
+        )
         predict = sampling.guided_denoiser(model, conditions, guidance)
     schedule = fixture["timesteps"].tolist()
-    draws = fixture.tensors.get("rng/step_noise")
-    found = [compare("timesteps", torch.tensor(sampling.leading_timesteps(len(schedule))), torch.tensor(schedule), 0.0)]
+    step_draws = fixture.tensors.get("rng/step_noise")
+    deviations = [
+        compare("timesteps", torch.tensor(sampling.leading_timesteps(len(schedule))), torch.tensor(schedule), 0.0)
+    ]
     steps = {match[1] for key in fixture.keys if (match := re.match(r"step(\d+)/", key))}
     for digits in sorted(steps, key=int):
         number, name = int(digits), f"step{digits}"
         t = schedule[number]
         following = schedule[number + 1] if number + 1 < len(schedule) else 0
         x, x0 = fixture[f"{name}/x_in"], fixture[f"{name}/pred_x0_clipped"]
-        noise = None if draws is None else draws[number]
-        found.append(compare(f"{name} prediction", predict(x, t).clamp(-1, 1), x0))
-        found.append(compare(name, sampling.ddim_step(x, x0, t, following, eta, noise), fixture[f"{name}/x_out"]))
+        noise = None if step_draws is None else step_draws[number]
+        deviations.append(compare(f"{name} prediction", predict(x, t).clamp(-1, 1), x0))
+        deviations.append(compare(name, sampling.ddim_step(x, x0, t, following, eta, noise), fixture[f"{name}/x_out"]))
     final = sampling.ddim(
-        predict, fixture["in/noise_x_T"], len(schedule), discard_last_call=True, eta=eta, step_noise=draws
+        predict,
+        fixture["in/noise_x_T"],
+        len(schedule),
+        discard_last_call=True,
+        step_noise=sampling.StepNoise(eta, step_draws),
     )
-    found.append(compare(f"all {len(schedule)} steps", final, fixture["out/final"], END_TO_END))
-    return found
+    deviations.append(compare(f"all {len(schedule)} steps", final, fixture["out/final"], END_TO_END))
+    return deviations
 
 
 def check_generic(fixture: Fixture) -> list[Deviation]:
@@ -118,13 +130,15 @@ def check_personal(fixture: Fixture) -> list[Deviation]:
         eta=settings["scheduler"].get("eta", 0.0),
         slide=settings["args"].get("window_sliding", SamplingOptions.slide),
     )
-    found = fixture.stored("style", "mid/hypernet_input_proj", lambda: style)
-    found += fixture.stored("style feature", "mid/person_feat", lambda: model.style_encoder.feature(behaviour))
-    for module, wanted in fixture.under("mid/delta").items():
-        found.append(compare(f"shift of {target_name(module)}", shifts[target_name(module)].dense[0], wanted))
-    for module, wanted in fixture.under("mid/new_weight").items():
-        found.append(compare(f"edited {target_name(module)}", edits[target_name(module)].dense[0], wanted))
-    return found + _reactions(fixture, model, edits, 1, options)
+    deviations = fixture.compare_stored("style", "mid/hypernet_input_proj", lambda: style)
+    deviations += fixture.compare_stored(
+        "style feature", "mid/person_feat", lambda: model.style_encoder.feature(behaviour)
+    )
+    for module, expected in fixture.with_prefix("mid/delta").items():
+        deviations.append(compare(f"shift of {target_name(module)}", shifts[target_name(module)].dense[0], expected))
+    for module, expected in fixture.with_prefix("mid/new_weight").items():
+        deviations.append(compare(f"edited {target_name(module)}", edits[target_name(module)].dense[0], expected))
+    return deviations + _reactions(fixture, model, edits, 1, options)
 
 
 def _reactions(
@@ -134,28 +148,28 @@ def _reactions(
     clips, frames = speaker.audio.shape[:2]
     if edits is None and model.variant == "render":
         options = _slide_from_rows(fixture, model, clips, frames, samples, options)
-    count = layout(model, frames, options).count
+    count = window_layout(model, frames, options).count
     has_prior = "mid/prior_x_T" in fixture.keys
     config = model.denoiser.config
     noise = Noise(
         fixture["mid/decoder_x_T"].reshape(clips, -1, samples, config.window, config.features),
         prior=fixture["mid/prior_x_T"].reshape(clips, count, samples, 1, -1) if has_prior else None,
     )
-    found = []
+    deviations = []
     windows = window_conditions(model, speaker, options, PUBLISHED)
-    for stored in ("mid/prior_cond", "mid/decoder_cond"):
-        for theirs, wanted in fixture.under(stored).items():
-            name = CONDITION_INPUTS[theirs]
+    for prefix in ("mid/prior_cond", "mid/decoder_cond"):
+        for published_name, expected in fixture.with_prefix(prefix).items():
+            name = CONDITION_INPUTS[published_name]
             if name in windows:
-                ours = windows[name].flatten(0, 1).repeat_interleave(samples, dim=0)
-                found.append(compare(f"window {name}", ours, wanted))
+                computed = windows[name].flatten(0, 1).repeat_interleave(samples, dim=0)
+                deviations.append(compare(f"window {name}", computed, expected))
     prediction = infer(model, speaker, noise, options, edits, PUBLISHED)
-    wanted = "out/prediction_emotion" if model.variant == "emotion" else "out/prediction_3dmm"
+    expected = "out/prediction_emotion" if model.variant == "emotion" else "out/prediction_3dmm"
     if has_prior:
         latents = prediction.prior.flatten(0, 2)
-        found += fixture.stored("prior", "out/prior", lambda: latents, END_TO_END)
-    found.append(compare("reactions", prediction.reactions, fixture[wanted], END_TO_END))
-    return found
+        deviations += fixture.compare_stored("prior", "out/prior", lambda: latents, END_TO_END)
+    deviations.append(compare("reactions", prediction.reactions, fixture[expected], END_TO_END))
+    return deviations
 
 
 def _slide_from_rows(

@@ -19,7 +19,7 @@ from perfrdiff.published.conformance import measures as checks_measures
 from perfrdiff.published.conformance import networks as checks_networks
 from perfrdiff.published.conformance import sampling as checks_sampling
 from perfrdiff.published.conformance import training as checks_training
-from perfrdiff.published.conformance.fixtures import Deviation, Fixture, Folder, worst
+from perfrdiff.published.conformance.fixtures import Deviation, Fixture, FixtureFolder, nearest_to_failing
 from perfrdiff.published.weights.variants import shape_tables
 
 Check = Callable[[Fixture], list[Deviation]]
@@ -43,16 +43,16 @@ LAYOUTS: tuple[tuple[str, Check], ...] = (
     ("in/neighbour", checks_measures.check_metrics),
     ("decoder/in/", checks_full_size.check_full_size),
 )
-"""How the name of a tensor starts that only one kind of fixture has -> the check; the first match counts."""
+"""First characters of a tensor name that only one kind of fixture has -> its check; the first match counts."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file."""
+    """The result of one file."""
 
     name: str
     status: str  # "pass", "fail", or "skip" for a file that is no fixture
-    words: str  # the comparison that came nearest to failing, or why there is none
+    detail: str  # the comparison that came nearest to failing, or why there is none
     largest: float = float("nan")
     tolerance: float = float("nan")
     comparisons: int = 0
@@ -66,8 +66,8 @@ def run_folder(folder: Path, only: str = "") -> Iterator[Outcome]:
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; give the folder with the fixture files (*.safetensors).")
-    shared = Folder(folder)
-    files = [name for name in shared.files() if only in name]
+    fixtures = FixtureFolder(folder)
+    files = [name for name in fixtures.files() if only in name]
     if not any(name.endswith(".safetensors") for name in files):
         raise InputError(
             f"There is no fixture file (*.safetensors) in {folder}{f' with {only!r} in its name' * bool(only)}."
@@ -75,7 +75,7 @@ def run_folder(folder: Path, only: str = "") -> Iterator[Outcome]:
     for name in files:
         started = time.perf_counter()
         if name.endswith(".safetensors"):
-            yield _run_fixture(shared.fixture(name), started)
+            yield _run_fixture(fixtures.fixture(name), started)
         elif name.endswith(".json"):
             yield _run_table(folder / name, started)
         else:
@@ -85,7 +85,7 @@ def run_folder(folder: Path, only: str = "") -> Iterator[Outcome]:
 def check_of(fixture: Fixture) -> Check | None:
     """The check for a fixture's layout; None if no layout fits."""
     for start, check in LAYOUTS:
-        if fixture.has(start):
+        if fixture.has_prefix(start):
             return check
     return checks_measures.check_mfcc if any(key.endswith("/pcm_int16") for key in fixture.keys) else None
 
@@ -105,14 +105,14 @@ def _run_fixture(fixture: Fixture, started: float) -> Outcome:
         return Outcome(name, "fail", f"could not be run: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     if not deviations:
         return Outcome(name, "fail", "nothing in it could be compared")
-    nearest = worst(deviations)
+    nearest = nearest_to_failing(deviations)
     status = "pass" if all(deviation.passed for deviation in deviations) else "fail"
     took = time.perf_counter() - started
-    return Outcome(name, status, nearest.part, nearest.largest, nearest.tolerance, len(deviations), took)
+    return Outcome(name, status, nearest.name, nearest.largest, nearest.tolerance, len(deviations), took)
 
 
 def _run_table(path: Path, started: float) -> Outcome:
-    """The JSON files beside the fixtures: tables of shapes are checked, the others belong to fixtures or to nobody."""
+    """The JSON files beside the fixtures: tables of shapes are checked, the others are skipped."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -123,12 +123,12 @@ def _run_table(path: Path, started: float) -> Outcome:
         if "files" in stored:
             count = sum(len(entry["keys"]) for entry in stored["files"].values())
             faults = _shape_faults(stored["files"])
-            words = "; ".join(faults[:3]) or "every file, key and shape as in the package's own table"
-            return _exact(path.name, faults, words, count, started)
+            detail = "; ".join(faults[:3]) or "every file, key and shape as in the package's own table"
+            return _table_outcome(path.name, faults, detail, count, started)
         if stored and all(name.endswith(".safetensors") for name in stored):
             faults = _manifest_faults(path.parent, stored)
-            words = "; ".join(faults[:3]) or "every listed tensor is there, with its shape"
-            return _exact(path.name, faults, words, sum(len(entry) for entry in stored.values()), started)
+            detail = "; ".join(faults[:3]) or "every listed tensor is there, with its shape"
+            return _table_outcome(path.name, faults, detail, sum(len(entry) for entry in stored.values()), started)
     except (AttributeError, KeyError, TypeError, IndexError):
         return Outcome(path.name, "skip", "no fixture: neither a table of shapes nor a manifest")
     if any("(seed" in str(name) for name in stored):
@@ -136,25 +136,25 @@ def _run_table(path: Path, started: float) -> Outcome:
     return Outcome(path.name, "skip", "no fixture: holds no numbers of the networks")
 
 
-def _exact(name: str, faults: list[str], words: str, count: int, started: float) -> Outcome:
+def _table_outcome(name: str, faults: list[str], detail: str, count: int, started: float) -> Outcome:
     took = time.perf_counter() - started
-    return Outcome(name, "fail" if faults else "pass", words, float(len(faults)), 0.0, count, took)
+    return Outcome(name, "fail" if faults else "pass", detail, float(len(faults)), 0.0, count, took)
 
 
 def _shape_faults(files: dict) -> list[str]:
-    """How a table of published files differs from ours; the nearest of our variants counts."""
-    theirs = {
+    """Differences of a table of published files from the package's own; the variant with the fewest counts."""
+    listed = {
         (path.removeprefix("./checkpoints/"), key): tuple(entry["shape"])
         for path, content in files.items()
         for key, entry in content["keys"].items()
     }
     best: list[str] | None = None
-    for variant, ours in shape_tables().items():
-        known = {(file.path, key): shape for file in ours for key, shape in file.shapes.items()}
+    for variant, files in shape_tables().items():
+        own_shapes = {(file.path, key): shape for file in files for key, shape in file.shapes.items()}
         faults = [
-            f"{variant}: {path} {key} is {theirs.get((path, key))} there and {known.get((path, key))} here"
-            for path, key in sorted(theirs.keys() | known.keys())
-            if theirs.get((path, key)) != known.get((path, key))
+            f"{variant}: {path} {key} is {listed.get((path, key))} there and {own_shapes.get((path, key))} here"
+            for path, key in sorted(listed.keys() | own_shapes.keys())
+            if listed.get((path, key)) != own_shapes.get((path, key))
         ]
         best = faults if best is None or len(faults) < len(best) else best
     return best or []
@@ -171,8 +171,8 @@ def _manifest_faults(folder: Path, listed: dict) -> list[str]:
         except InputError as error:
             faults.append(str(error))
             continue
-        there = {key: list(value.shape) for key, value in stored.items()}
+        shapes = {key: list(value.shape) for key, value in stored.items()}
         for key, entry in tensors.items():
-            if there.get(key) != list(entry[1]):
-                faults.append(f"{name} {key} is {there.get(key)}, listed as {entry[1]}")
+            if shapes.get(key) != list(entry[1]):
+                faults.append(f"{name} {key} is {shapes.get(key)}, listed as {entry[1]}")
     return faults

@@ -7,11 +7,11 @@ from perfrdiff.published import losses
 from perfrdiff.published.conformance import fixtures
 from perfrdiff.published.conformance.fixtures import Deviation, Fixture, compare
 from perfrdiff.published.training import (
+    EDITOR_LOSS_WEIGHTS,
     EDITOR_SGD,
-    EDITOR_WEIGHTS,
-    GENERIC_WEIGHTS,
-    Draws,
+    GENERIC_LOSS_WEIGHTS,
     Listeners,
+    StepRandomness,
     editor_step,
     forward,
 )
@@ -21,7 +21,7 @@ DRAWS_BEFORE_MASKS = 6
 
 def check_losses(fixture: Fixture) -> list[Deviation]:
     prediction, target = fixture["basic/prediction"], fixture["basic/target"]
-    found = [
+    deviations = [
         compare("MSE", losses.squared_error(prediction, target), fixture["basic/MSELoss_default"]),
         compare("MSE, mean", losses.squared_error(prediction, target, "mean"), fixture["basic/MSELoss_mean"]),
         compare("MSE, best sample", losses.squared_error(prediction, target, "min"), fixture["basic/MSELoss_min"]),
@@ -36,40 +36,46 @@ def check_losses(fixture: Fixture) -> list[Deviation]:
             fixture["act/MSELossWithAct"],
         ),
     ]
-    return found + _autoencoder_losses(fixture) + _diffusion_losses(fixture) + _contrastive(fixture)
+    return deviations + _autoencoder_losses(fixture) + _diffusion_losses(fixture) + _contrastive(fixture)
 
 
 def _autoencoder_losses(fixture: Fixture) -> list[Deviation]:
     attributes, coefficients = fixture["ae/prediction"], fixture["ae/coefficients"]
     truth = fixture["ae/target"], fixture["ae/target_coefficients"]
     code = fixture["ae/mu"], fixture["ae/logvar"]
-    found = []
-    for name, made, wanted in (
+    deviations = []
+    for name, predictions, expected in (
         ("ae_v1", Reconstruction(coefficients, attributes, *code), truth[::-1]),
         ("ae_v2", Reconstruction(attributes, coefficients, *code), truth),
     ):
-        loss = losses.autoencoder_loss(made, *wanted)
+        loss = losses.autoencoder_loss(predictions, *expected)
         for part, value in (("loss", loss.total), ("mse", loss.frames), ("kld", loss.kld), ("coeff", loss.regressed)):
-            found.append(compare(f"{name} {part}", value, fixture[f"{name}/{part}"]))
-    whole = losses.autoencoder_loss(Reconstruction(attributes, coefficients, *code), *truth, kld_weight=1.0)
-    found.append(compare("ae_v2 unweighted", whole.total, fixture["ae_v2/loss_default_weights"]))
-    return found
+            deviations.append(compare(f"{name} {part}", value, fixture[f"{name}/{part}"]))
+    unweighted = losses.autoencoder_loss(Reconstruction(attributes, coefficients, *code), *truth, kld_weight=1.0)
+    deviations.append(compare("ae_v2 unweighted", unweighted.total, fixture["ae_v2/loss_default_weights"]))
+    return deviations
 
 
 def _diffusion_losses(fixture: Fixture) -> list[Deviation]:
-    given = [
+    inputs = [
         fixture[f"diffusion/{name}"]
         for name in ("encoded_prediction", "encoded_target", "prediction_emotion", "target_emotion")
     ]
-    found = []
-    for name, weights in (("gafrg_1_1", GENERIC_WEIGHTS), ("pwsg_0_1", EDITOR_WEIGHTS)):
-        found += _parts(losses.diffusion_loss(*given, weights), fixture.under(f"diffusion/{name}"), name)
-    return found
+    deviations = []
+    for name, weights in (("gafrg_1_1", GENERIC_LOSS_WEIGHTS), ("pwsg_0_1", EDITOR_LOSS_WEIGHTS)):
+        deviations += _compare_parts(
+            losses.diffusion_loss(*inputs, weights), fixture.with_prefix(f"diffusion/{name}"), name
+        )
+    return deviations
 
 
-def _parts(loss: losses.DiffusionLoss, wanted: dict[str, torch.Tensor], name: str) -> list[Deviation]:
-    ours = {"loss": loss.total, "encoded": loss.latent, "decoded": loss.window, "temporal_loss": loss.temporal}
-    return [compare(f"{name} {part}", ours[part].detach(), value) for part, value in wanted.items() if part in ours]
+def _compare_parts(loss: losses.DiffusionLoss, expected: dict[str, torch.Tensor], name: str) -> list[Deviation]:
+    computed = {"loss": loss.total, "encoded": loss.latent, "decoded": loss.window, "temporal_loss": loss.temporal}
+    return [
+        compare(f"{name} {part}", computed[part].detach(), value)
+        for part, value in expected.items()
+        if part in computed
+    ]
 
 
 def _contrastive(fixture: Fixture) -> list[Deviation]:
@@ -87,50 +93,61 @@ def _contrastive(fixture: Fixture) -> list[Deviation]:
 
 
 def check_training_forward(fixture: Fixture) -> list[Deviation]:
-    made = forward(fixtures.published_model(fixture), fixture.speaker(), _listeners(fixture), _draws(fixture)[0])
+    predictions = forward(
+        fixtures.published_model(fixture), fixture.speaker(), _listeners(fixture), _stored_randomness(fixture)[0]
+    )
     kind = "emotion" if fixture.variant == "emotion" else "3dmm"
     return [
-        compare("latent", made.latent, fixture["out/prior/encoded_prediction"]),
-        compare("latent target", made.latent_target, fixture["out/prior/encoded_target"]),
-        compare("window", made.window, fixture[f"out/decoder/prediction_{kind}"]),
-        compare("window target", made.window_target, fixture[f"out/decoder/target_{kind}"]),
-        *_parts(made.loss(GENERIC_WEIGHTS), fixture.under("out/loss"), "loss"),
+        compare("latent", predictions.latent, fixture["out/prior/encoded_prediction"]),
+        compare("latent target", predictions.latent_target, fixture["out/prior/encoded_target"]),
+        compare("window", predictions.window, fixture[f"out/decoder/prediction_{kind}"]),
+        compare("window target", predictions.window_target, fixture[f"out/decoder/target_{kind}"]),
+        *_compare_parts(predictions.loss(GENERIC_LOSS_WEIGHTS), fixture.with_prefix("out/loss"), "loss"),
     ]
 
 
 def check_editor_steps(fixture: Fixture) -> list[Deviation]:
     """Losses and gradients of the stored steps, and the editor's weights after them."""
     kind = "emo" if fixture.variant == "emotion" else "ren"
-    source = fixture.neighbours.carrier(f"mainnet_{kind}", fixture)
+    source = fixture.neighbours.weights_fixture(f"mainnet_{kind}", fixture)
     model = fixtures.published_model(fixture, source)
     model.denoiser.requires_grad_(False)
     editor = model.weight_editor.requires_grad_(True)
     optimizer = torch.optim.SGD(editor.parameters(), **EDITOR_SGD)
-    found = []
+    deviations = []
     with torch.enable_grad():
-        for number, draws in enumerate(_draws(fixture)):
+        for number, randomness in enumerate(_stored_randomness(fixture)):
             loss = editor_step(
-                model, optimizer, fixture["in/listener_personal_input"], fixture.speaker(), _listeners(fixture), draws
+                model,
+                optimizer,
+                fixture["in/listener_personal_input"],
+                fixture.speaker(),
+                _listeners(fixture),
+                randomness,
             )
-            found += _parts(loss, fixture.under(f"out/step{number}"), f"step {number}")
-            ours = {name: value.grad for name, value in editor.named_parameters()}
-            found += _named(fixture.under(f"out/step{number}/grad"), ours, f"step {number} gradient of")
+            deviations += _compare_parts(loss, fixture.with_prefix(f"out/step{number}"), f"step {number}")
+            computed = {name: value.grad for name, value in editor.named_parameters()}
+            deviations += _compare_named(
+                fixture.with_prefix(f"out/step{number}/grad"), computed, f"step {number} gradient of"
+            )
     after = {name: value.detach() for name, value in editor.named_parameters()}
-    return found + _named(fixture.under(f"out/after{len(_draws(fixture))}"), after, "after the steps,")
+    return deviations + _compare_named(
+        fixture.with_prefix(f"out/after{len(_stored_randomness(fixture))}"), after, "after the steps,"
+    )
 
 
-def _named(stored: dict[str, torch.Tensor], ours: dict[str, torch.Tensor], words: str) -> list[Deviation]:
+def _compare_named(stored: dict[str, torch.Tensor], computed: dict[str, torch.Tensor], prefix: str) -> list[Deviation]:
     renamed = fixtures.names.weight_editor_tensors(stored)
-    return [compare(f"{words} {name}", ours[name], wanted) for name, wanted in renamed.items()]
+    return [compare(f"{prefix} {name}", computed[name], expected) for name, expected in renamed.items()]
 
 
 def _listeners(fixture: Fixture) -> Listeners:
     return Listeners(fixture["in/listener_emotion_input"], fixture["in/listener_3dmm_input"])
 
 
-def _draws(fixture: Fixture) -> list[Draws]:
+def _stored_randomness(fixture: Fixture) -> list[StepRandomness]:
     """The stored draws, one step after another; a step starts with the prior's window start."""
-    stored = fixture.under("rng")
+    stored = fixture.with_prefix("rng")
     ordered = [(name, stored[name]) for name in sorted(stored)]
     starts = [i for i, (name, _) in enumerate(ordered) if name.endswith("randint")][::2]
     masks = (starts[1] if len(starts) > 1 else len(ordered)) - starts[0] - DRAWS_BEFORE_MASKS
@@ -138,6 +155,8 @@ def _draws(fixture: Fixture) -> list[Draws]:
     for first in starts:
         values = [value for _, value in ordered[first : first + DRAWS_BEFORE_MASKS + masks]]
         steps.append(
-            Draws(int(values[0]), values[1], values[2], int(values[3]), values[4], values[5], tuple(values[6:]))
+            StepRandomness(
+                int(values[0]), values[1], values[2], int(values[3]), values[4], values[5], tuple(values[6:])
+            )
         )
     return steps

@@ -19,13 +19,14 @@ from perfrdiff.data.simulator.conversation import simulate_listener, simulate_sp
 from perfrdiff.data.simulator.habits import NAMED_STYLES
 from perfrdiff.errors import InputError
 from perfrdiff.features.audio import MFCC_WIDTH
-from perfrdiff.files import check_room, written_whole
+from perfrdiff.files import atomic_write, check_disk_space
+from perfrdiff.models import registry
 from perfrdiff.models.normalizer import Normalizer
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.published.weights import source as published_files
 from perfrdiff.published.weights import variants
-from perfrdiff.published.weights.names import filled
-from perfrdiff.published.weights.variants import RENAMERS, VARIANTS, PublishedFile
+from perfrdiff.published.weights.names import load_tensors
+from perfrdiff.published.weights.variants import RENAME_TENSORS, VARIANTS, PublishedFile
 from perfrdiff.sampling import SamplingOptions
 
 CHUNK = 16 << 20  # numbers converted at a time
@@ -36,7 +37,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedWeights:
     """One variant that was imported."""
 
     name: str  # for --weights
@@ -51,8 +52,8 @@ def import_weights(
     overwrite: bool = False,
     tables: Mapping[str, Sequence[PublishedFile]] | None = None,
     progress: Progress | None = None,
-) -> list[Imported]:
-    """Convert every complete published variant found in `path`.
+) -> list[ImportedWeights]:
+    """Convert every published variant whose files are all in `path`.
 
     Args:
         path: the unpacked `checkpoints` folder, a folder around it, or a zip of either.
@@ -60,16 +61,16 @@ def import_weights(
         external: the authors' `external` folder, for their mean face; None: the mean of REACT 2024 takes its place.
         overwrite: replace weights imported before.
         tables: variant -> files with every key and shape; None: as published.
-        progress: called with what is being done and the done share of it.
+        progress: called with what is being done and the share of it that is done, 0 … 1.
 
     Raises InputError naming what is missing, unexpected, of another shape or variant, or not finite.
     """
     tables = variants.shape_tables() if tables is None else tables
     source = published_files.open_source(path)
-    found = {variant: published_files.find(source, files) for variant, files in tables.items()}
-    complete = [variant for variant, files in tables.items() if len(found[variant]) == len(files)]
+    members = {variant: published_files.find_members(source, files) for variant, files in tables.items()}
+    complete = [variant for variant, files in tables.items() if len(members[variant]) == len(files)]
     if not complete:
-        raise published_files.nothing_complete(source, tables)
+        raise published_files.incomplete_error(source, tables)
     mean, note = mean_face(external)
     out.mkdir(parents=True, exist_ok=True)
     imported = []
@@ -77,9 +78,9 @@ def import_weights(
         target = out / f"paper-{variant}.safetensors"
         if target.exists() and not overwrite:
             raise InputError(f"{target} exists already; say --overwrite to replace it.")
-        with published_files.unpacked(source, found[variant], tables[variant], out) as places:
-            _convert(variant, tables, places, mean, target, progress or _silent)
-        imported.append(Imported(target.stem, target, (note,)))
+        with published_files.unpacked(source, members[variant], tables[variant], out) as paths:
+            _convert(variant, tables, paths, mean, target, progress or _no_progress)
+        imported.append(ImportedWeights(target.stem, target, (note,)))
     return imported
 
 
@@ -88,46 +89,50 @@ def mean_face(external: Path | None) -> tuple[np.ndarray, str]:
     if external is None:
         return react_mean(), (
             "The mean face is the mean of REACT 2024 that ships with this project; for the authors' own, "
-            "give their 'external' folder with --external ('python -m perfrdiff download' says where it is published)."
+            "give their 'external' folder with --external ('perfrdiff download' says where it is published)."
         )
-    place = external / MEAN_FACE
+    mean_file = external / MEAN_FACE
     try:
-        mean = np.load(place, allow_pickle=False).astype(np.float32).reshape(-1)
+        mean = np.load(mean_file, allow_pickle=False).astype(np.float32).reshape(-1)
     except (OSError, ValueError) as error:
-        raise InputError(f"The mean face cannot be read from {place} ({error}); expected the authors' file.") from None
+        raise InputError(
+            f"The mean face cannot be read from {mean_file} ({error}); expected the authors' file."
+        ) from None
     if mean.shape != (WIDTH,) or not np.isfinite(mean).all():
-        raise InputError(f"{place} holds {mean.size} numbers; expected {WIDTH} finite ones.")
-    return mean, f"The mean face is the authors' own, from {place}."
+        raise InputError(f"{mean_file} holds {mean.size} numbers; expected {WIDTH} finite ones.")
+    return mean, f"The mean face is the authors' own, from {mean_file}."
 
 
 def _convert(
     variant: str,
     tables: Mapping[str, Sequence[PublishedFile]],
-    places: Mapping[str, Path],
+    paths: Mapping[str, Path],
     mean: np.ndarray,
     target: Path,
     progress: Progress,
 ) -> None:
     files = {file.network: file for file in tables[variant]}
-    weights = {network: published_files.read(places[file.path], file) for network, file in files.items()}
-    elsewhere = {
+    weights = {network: published_files.read_weights(paths[file.path], file) for network, file in files.items()}
+    other_shapes = {
         network: {other: file.shapes for other in tables if other != variant for file in tables[other]
                   if file.network == network}
         for network in files
     }  # fmt: skip
-    found = {
-        file.path: published_files.faults(weights[network], file, elsewhere[network]) for network, file in files.items()
+    faults = {
+        file.path: published_files.find_faults(weights[network], file, other_shapes[network])
+        for network, file in files.items()
     }
-    published_files.complain(variant, found)
+    published_files.raise_faults(variant, faults)
 
-    configs = _configs(variant, files)
+    configs = _network_configs(variant, files)
     tensors = {
         f"{network}.{key}": value
         for network, values in weights.items()
-        for key, value in RENAMERS[network](values).items()
+        for key, value in RENAME_TENSORS[network](values).items()
     }
-    encoder = filled(
-        variants.empty_network(configs["style_encoder"]), RENAMERS["style_encoder"](weights["style_encoder"])
+    encoder = load_tensors(
+        registry.build("style_encoder", configs["style_encoder"]),
+        RENAME_TENSORS["style_encoder"](weights["style_encoder"]),
     )
     normalizer = Normalizer(torch.from_numpy(mean), torch.ones(WIDTH), torch.zeros(MFCC_WIDTH), torch.ones(MFCC_WIDTH))
     tensors |= {f"normalizer.{key}": value for key, value in normalizer.state_dict().items()}
@@ -139,14 +144,14 @@ def _convert(
     )
     sizes = {network: asdict(config) for network, config in configs.items()}
     header = checkpoints.header(sizes, sampling_defaults(variant, configs["denoiser"].window), description)
-    write(target, header, tensors, lambda share: progress(f"Writing {target.name}", share))
+    write_tensors(target, header, tensors, lambda share: progress(f"Writing {target.name}", share))
 
 
-def _configs(variant: str, files: Mapping[str, PublishedFile]) -> dict:
+def _network_configs(variant: str, files: Mapping[str, PublishedFile]) -> dict:
     """Network -> its configuration, from the shapes."""
-    window = variants.config_of(VARIANTS[variant], "prior", files["prior"].shapes, 0).window
+    window = variants.network_config(VARIANTS[variant], "prior", files["prior"].shapes, 0).window
     configs = {
-        network: variants.config_of(VARIANTS[variant], network, file.shapes, window)
+        network: variants.network_config(VARIANTS[variant], network, file.shapes, window)
         for network, file in files.items()
         if network != "weight_editor"
     }
@@ -169,7 +174,7 @@ def named_styles(encoder: StyleEncoder, normalizer: Normalizer, seed: int = 7) -
     return styles
 
 
-def write(
+def write_tensors(
     target: Path, header: Mapping[str, str], tensors: Mapping[str, Tensor], progress: Callable[[float], None]
 ) -> None:
     """Write float32 tensors to a safetensors file piece by piece, so that mapped ones are never in memory as a whole.
@@ -184,9 +189,9 @@ def write(
         offset += size
     head = json.dumps(entries, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
-    check_room(target.parent, offset)
+    check_disk_space(target.parent, offset)
     done = 0
-    with written_whole(target) as partial, partial.open("wb") as file:
+    with atomic_write(target) as partial, partial.open("wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for key, value in tensors.items():
             for piece in _pieces(value):
@@ -215,5 +220,5 @@ def sampling_defaults(variant: str, window: int) -> SamplingOptions:
     return SamplingOptions(steps=50, guidance=7.5, guidance_over=over, slide=window // 2, audio_range=True)
 
 
-def _silent(_stage: str, _share: float) -> None:
+def _no_progress(_stage: str, _share: float) -> None:
     pass

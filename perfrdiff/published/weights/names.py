@@ -79,6 +79,7 @@ DENOISER = {
     "listener_personal_proj.": "condition.personal.",
     "decoder.": "",
 }
+POSITION_TABLES = {"query_positions": "query_pos.pe", "memory_positions": "mem_pos.pe"}
 DROP_SETTINGS = {
     "s_audio_enc_drop_prob": "audio",
     "s_3dmm_enc_drop_prob": "coefficients",
@@ -103,7 +104,7 @@ CONDITION_INPUTS = {
 """Names of the conditions in the published code (and its fixtures) -> ours."""
 
 
-def _renamed(tensors: Mapping[str, Tensor], table: Mapping[str, str]) -> Tensors:
+def _rename_keys(tensors: Mapping[str, Tensor], table: Mapping[str, str]) -> Tensors:
     renamed = {}
     for key, value in tensors.items():
         start = next((old for old in table if key.startswith(old)), "")
@@ -112,32 +113,32 @@ def _renamed(tensors: Mapping[str, Tensor], table: Mapping[str, str]) -> Tensors
 
 
 def style_encoder_tensors(tensors: Mapping[str, Tensor]) -> Tensors:
-    return _renamed(tensors, STYLE_ENCODER)
+    return _rename_keys(tensors, STYLE_ENCODER)
 
 
 def autoencoder_tensors(tensors: Mapping[str, Tensor]) -> Tensors:
-    return _renamed(tensors, AUTOENCODER)
+    return _rename_keys(tensors, AUTOENCODER)
 
 
 def prior_tensors(tensors: Mapping[str, Tensor]) -> Tensors:
     """The rotary frequencies, which are no weights, are left out; the null tokens lose their leading axis of one."""
-    kept = {}
+    cleaned = {}
     for key, value in tensors.items():
         layer = re.fullmatch(r"causal_transformer\.layers\.(\d+)\.(.+)", key)
         if key.endswith("rotary_emb.freqs"):
             continue
         if layer:
-            kept[f"layers.{layer[1]}.{PRIOR_LAYER.get(layer[2], layer[2])}"] = value
+            cleaned[f"layers.{layer[1]}.{PRIOR_LAYER.get(layer[2], layer[2])}"] = value
         else:
-            kept[key] = value[0] if key.startswith("null_s_") else value
-    return _renamed(kept, PRIOR)
+            cleaned[key] = value[0] if key.startswith("null_s_") else value
+    return _rename_keys(cleaned, PRIOR)
 
 
 def denoiser_tensors(tensors: Mapping[str, Tensor]) -> Tensors:
     """Learned position tables lose their middle axis of one; the render variant's fixed sine tables are left out."""
-    kept = dict(tensors)
-    tables = {"query_positions": kept.pop("query_pos.pe", None), "memory_positions": kept.pop("mem_pos.pe", None)}
-    renamed = _renamed(kept, DENOISER)
+    cleaned = dict(tensors)
+    tables = {name: cleaned.pop(key, None) for name, key in POSITION_TABLES.items()}
+    renamed = _rename_keys(cleaned, DENOISER)
     if "to_emotion_embed.weight" in tensors:
         renamed |= {name: table[:, 0] for name, table in tables.items() if table is not None}
     return renamed
@@ -145,8 +146,8 @@ def denoiser_tensors(tensors: Mapping[str, Tensor]) -> Tensors:
 
 def is_sine_table(table: Tensor) -> bool:
     """Whether a position table (length, 1, width) is the fixed one that we recompute instead of storing it."""
-    wanted = sine_table(table.shape[0], table.shape[-1])
-    return bool((table[:, 0] - wanted).abs().max() < 1e-3)  # sines of angles up to 5000 in float32
+    sine = sine_table(table.shape[0], table.shape[-1])
+    return bool((table[:, 0] - sine).abs().max() < 1e-3)  # sines of angles up to 5000 in float32
 
 
 def weight_editor_tensors(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -178,7 +179,7 @@ def drop_probabilities(arguments: Mapping, variant: str) -> dict[str, float]:
     (docs/method.md 12, quirk 9).
     """
     names = DROP_SETTINGS | {PAST_DROP_SETTING[variant]: "past_listener"}
-    return {ours: float(arguments.get(theirs, PUBLISHED_DROP)) for theirs, ours in names.items()}
+    return {name: float(arguments.get(key, PUBLISHED_DROP)) for key, name in names.items()}
 
 
 def denoiser_config(arguments: Mapping, variant: str, widths: Mapping[str, int], window: int) -> DenoiserConfig:
@@ -200,17 +201,17 @@ def denoiser_config(arguments: Mapping, variant: str, widths: Mapping[str, int],
     )
 
 
-def denoiser_widths(ours: Mapping[str, Tensor], config: Mapping[str, int]) -> dict[str, int]:
+def denoiser_widths(tensors: Mapping[str, Tensor], config: Mapping[str, int]) -> dict[str, int]:
     """Widths of the conditions, from the weights where there are any; `config` has those of latents without."""
     widths = {}
-    for key, value in ours.items():
+    for key, value in tensors.items():
         match = re.fullmatch(r"condition\.(\w+)\.(?:1\.)?weight", key)
         if match:
             widths[match[1]] = value.shape[1]
     return dict(config) | widths
 
 
-def style_encoder_config(tensors: Mapping[str, Tensor], heads: int = 4, max_frames: int = 999) -> StyleEncoderConfig:
+def style_encoder_config(tensors: Mapping[str, Tensor], heads: int = 4, max_tokens: int = 999) -> StyleEncoderConfig:
     """Sizes read off the weights (our names); heads and the longest clip are not in them."""
     return StyleEncoderConfig(
         coefficients=tensors["embed.weight"].shape[1],
@@ -219,7 +220,7 @@ def style_encoder_config(tensors: Mapping[str, Tensor], heads: int = 4, max_fram
         heads=heads,
         feedforward=tensors["layers.0.linear1.weight"].shape[0],
         projection=tensors["project.2.weight"].shape[0],
-        max_frames=max_frames,
+        max_tokens=max_tokens,
     )
 
 
@@ -269,7 +270,7 @@ def scaled_output(tensors: Mapping[str, Tensor], factor: float) -> Tensors:
     return {key: value * factor if key.startswith("output.") else value for key, value in tensors.items()}
 
 
-def filled(network: torch.nn.Module, tensors: Mapping[str, Tensor]) -> torch.nn.Module:
+def load_tensors(network: torch.nn.Module, tensors: Mapping[str, Tensor]) -> torch.nn.Module:
     """The network with these weights, strictly, ready to use."""
     network.load_state_dict(dict(tensors))
     return network.eval()

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 
 from perfrdiff.errors import InputError
-from perfrdiff.files import SPARE_BYTES, check_room
+from perfrdiff.files import SPARE_BYTES, check_disk_space
 from perfrdiff.published.weights import names
 from perfrdiff.published.weights.variants import PublishedFile, Shapes
 
-WHERE = (
+DOWNLOAD_HINT = (
     "The authors publish them as zips on Google Drive: emotion "
     "https://drive.google.com/file/d/1Drdq3WnQjuOM9GxptC3UsTn_JSsn8_M-/view, render "
     "https://drive.google.com/file/d/1VjiPqq0uZPigXzTdBnO49srIYVobgHNN/view "
-    "('python -m perfrdiff download' fetches them)."
+    "('perfrdiff download' fetches them)."
 )
 BYTES_PER_NUMBER = 4
 LARGEST_FACTOR = 4  # a file also holds its optimizer's state, at most three times the numbers of the weights
@@ -60,7 +60,7 @@ def open_source(path: Path) -> Source:
         raise InputError(f"{path.name} is neither a folder nor a readable zip ({error}); download it again.") from None
 
 
-def find(source: Source, files: Sequence[PublishedFile]) -> dict[str, str]:
+def find_members(source: Source, files: Sequence[PublishedFile]) -> dict[str, str]:
     """Path of each published file that is there -> its member name, all below the same root."""
     roots: dict[PurePosixPath, dict[str, str]] = {}
     for member in source.members:
@@ -79,36 +79,36 @@ def unpacked(source: Source, members: Mapping[str, str], files: Sequence[Publish
     """
     for file in files:
         size = source.members[members[file.path]]
-        largest = LARGEST_FACTOR * BYTES_PER_NUMBER * count(file.shapes) + SPARE_BYTES
+        largest = LARGEST_FACTOR * BYTES_PER_NUMBER * count_numbers(file.shapes) + SPARE_BYTES
         if size > largest:
             raise InputError(f"{file.path} has {size / 1e9:.1f} GB; at most {largest / 1e9:.1f} GB were expected.")
     if not source.zipped:
         yield {file.path: source.path / members[file.path] for file in files}
         return
-    check_room(near, sum(source.members[members[file.path]] for file in files))
+    check_disk_space(near, sum(source.members[members[file.path]] for file in files))
     with TemporaryDirectory(prefix="unpacking-", dir=near) as folder:
-        places = {}
+        paths = {}
         try:
             with zipfile.ZipFile(source.path) as archive:
                 for number, file in enumerate(files):
                     # Own names: what a zip calls its members never becomes a path here.
-                    places[file.path] = Path(folder) / f"{number}.pth"
-                    with archive.open(members[file.path]) as packed, places[file.path].open("wb") as target:
+                    paths[file.path] = Path(folder) / f"{number}.pth"
+                    with archive.open(members[file.path]) as packed, paths[file.path].open("wb") as target:
                         shutil.copyfileobj(packed, target, COPY_BYTES)
         except (zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError) as error:
             raise InputError(f"{source.path.name} cannot be unpacked ({error}); download it again.") from None
-        yield places
+        yield paths
 
 
-def count(shapes: Shapes) -> int:
+def count_numbers(shapes: Shapes) -> int:
     """How many numbers the tensors of these shapes hold."""
     return sum(torch.Size(shape).numel() for shape in shapes.values())
 
 
-def read(place: Path, file: PublishedFile) -> dict[str, Tensor]:
+def read_weights(path: Path, file: PublishedFile) -> dict[str, Tensor]:
     """The weights of a published file, mapped, not loaded. Raises InputError if it is not such a file."""
     try:
-        content = torch.load(place, map_location="cpu", mmap=True, weights_only=True)
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except (RuntimeError, OSError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         first = str(error).strip().split("\n")[0][:160]
         raise InputError(
@@ -121,49 +121,49 @@ def read(place: Path, file: PublishedFile) -> dict[str, Tensor]:
     return weights
 
 
-def faults(weights: Mapping[str, Tensor], file: PublishedFile, others: Mapping[str, Shapes]) -> list[str]:
-    """What is wrong with a file's keys, shapes and kinds of numbers, one sentence part each.
+def find_faults(weights: Mapping[str, Tensor], file: PublishedFile, others: Mapping[str, Shapes]) -> list[str]:
+    """Faults of a file's keys, shapes and kinds of numbers, a few words each.
 
     `others`: variant -> the shapes this network has there, to recognise a file of the wrong variant.
     """
-    found = [f"missing {key}" for key in file.shapes.keys() - weights.keys()]
-    found += [f"unexpected {key}" for key in weights.keys() - file.shapes.keys()]
+    faults = [f"missing {key}" for key in file.shapes.keys() - weights.keys()]
+    faults += [f"unexpected {key}" for key in weights.keys() - file.shapes.keys()]
     for key in file.shapes.keys() & weights.keys():
-        value, wanted = weights[key], file.shapes[key]
+        value, expected = weights[key], file.shapes[key]
         if not isinstance(value, Tensor):
-            found.append(f"{key} is no tensor")
-        elif tuple(value.shape) != wanted:
-            found.append(f"{key} has shape {tuple(value.shape)}, expected {wanted}")
+            faults.append(f"{key} is no tensor")
+        elif tuple(value.shape) != expected:
+            faults.append(f"{key} has shape {tuple(value.shape)}, expected {expected}")
         elif value.dtype != torch.float32:
-            found.append(f"{key} holds {str(value.dtype).removeprefix('torch.')}, expected float32")
-    if not found:
+            faults.append(f"{key} holds {str(value.dtype).removeprefix('torch.')}, expected float32")
+    if not faults:
         if file.network == "denoiser" and "to_3dmm_embed.weight" in weights:
             tables = [key for key in ("query_pos.pe", "mem_pos.pe") if not names.is_sine_table(weights[key])]
-            found += [f"{key} is not the fixed sine table" for key in tables]
-        return found
-    there = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)}
+            faults += [f"{key} is not the fixed sine table" for key in tables]
+        return faults
+    shapes_in_file = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)}
     for variant, shapes in others.items():
-        if there == dict(shapes):
+        if shapes_in_file == dict(shapes):
             return [f"this is the file of the {variant} variant"]
-    return sorted(found)
+    return sorted(faults)
 
 
-def complain(variant: str, found: Mapping[str, list[str]]) -> None:
+def raise_faults(variant: str, faults: Mapping[str, list[str]]) -> None:
     """Raise InputError that names the faults per file, if there are any."""
-    listed = [f"{path}: {fault}" for path, of_file in found.items() for fault in of_file]
+    listed = [f"{path}: {fault}" for path, file_faults in faults.items() for fault in file_faults]
     if listed:
         more = f"; and {len(listed) - NAMED_FAULTS} more" if len(listed) > NAMED_FAULTS else ""
         raise InputError(f"These are not the published {variant} weights. {'; '.join(listed[:NAMED_FAULTS])}{more}.")
 
 
-def nothing_complete(source: Source, tables: Mapping[str, Sequence[PublishedFile]]) -> InputError:
-    """The error that says what of the nearest variant is missing, and where it is published."""
-    there = {variant: find(source, files) for variant, files in tables.items()}
-    nearest = max(there, key=lambda variant: len(there[variant]))
-    if not there[nearest]:
-        return InputError(f"No published checkpoint was found in {source.path}. {WHERE}")
-    missing = [f"{file.path} ({file.role})" for file in tables[nearest] if file.path not in there[nearest]]
+def incomplete_error(source: Source, tables: Mapping[str, Sequence[PublishedFile]]) -> InputError:
+    """An error that names the missing files of the most complete variant, and where they are published."""
+    members = {variant: find_members(source, files) for variant, files in tables.items()}
+    nearest = max(members, key=lambda variant: len(members[variant]))
+    if not members[nearest]:
+        return InputError(f"No published checkpoint was found in {source.path}. {DOWNLOAD_HINT}")
+    missing = [f"{file.path} ({file.role})" for file in tables[nearest] if file.path not in members[nearest]]
     return InputError(
-        f"{source.path.name} holds {len(there[nearest])} of {len(tables[nearest])} files of the {nearest} variant; "
-        f"missing: {'; '.join(missing)}. {WHERE} If Drive gave several zips, unpack them into one folder."
+        f"{source.path.name} holds {len(members[nearest])} of {len(tables[nearest])} files of the {nearest} variant; "
+        f"missing: {'; '.join(missing)}. {DOWNLOAD_HINT} If Drive gave several zips, unpack them into one folder."
     )

@@ -9,14 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from perfrdiff.models.autoencoder import AutoencoderConfig, WindowAutoencoder
-from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
-from perfrdiff.models.prior import Prior, PriorConfig
-from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
-from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, emotion_targets, render_targets
+from perfrdiff.models import registry
+from perfrdiff.models.denoiser import DenoiserConfig
+from perfrdiff.models.weight_editor import WeightEditorConfig, emotion_targets, render_targets
 from perfrdiff.published.weights import names
 
-ROLES = {
+NETWORK_OF_ROLE = {
     "person encoder": "style_encoder",
     "emotion VAE": "autoencoder",
     "3DMM VAE": "coefficient_autoencoder",
@@ -24,8 +22,8 @@ ROLES = {
     "diffusion decoder network": "denoiser",
     "hypernet": "weight_editor",
 }
-"""How a role in the shape tables starts -> the network's name in our checkpoints."""
-RENAMERS = {
+"""First words of a role in the shape tables -> the network's name in our checkpoints."""
+RENAME_TENSORS = {
     "style_encoder": names.style_encoder_tensors,
     "autoencoder": names.autoencoder_tensors,
     "coefficient_autoencoder": names.autoencoder_tensors,
@@ -48,7 +46,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Variant:
-    """What the published settings say and the files do not (docs/method.md 5.1)."""
+    """Settings of a published variant that its files do not hold (docs/method.md 5.1)."""
 
     name: str  # "emotion" or "render"
     heads: int  # of the denoiser
@@ -74,70 +72,57 @@ def shape_tables(path: Path | None = None) -> dict[str, tuple[PublishedFile, ...
 
 @cache
 def _tables(path: Path) -> dict[str, tuple[PublishedFile, ...]]:
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    return {variant: tuple(_file(name, entry) for name, entry in files.items()) for variant, files in stored.items()}
+    table = json.loads(path.read_text(encoding="utf-8"))
+    return {variant: tuple(_file(name, entry) for name, entry in files.items()) for variant, files in table.items()}
 
 
 def _file(path: str, entry: Mapping) -> PublishedFile:
-    network = next(ours for words, ours in ROLES.items() if entry["role"].startswith(words))
+    network = next(name for role, name in NETWORK_OF_ROLE.items() if entry["role"].startswith(role))
     return PublishedFile(path, network, entry["role"], {key: tuple(shape) for key, shape in entry["keys"].items()})
 
 
-def config_of(variant: Variant, network: str, shapes: Shapes, window: int):
+def network_config(variant: Variant, network: str, shapes: Shapes, window: int):
     """The sizes of a network from the shapes of its published file; `window` in frames, which only the prior's has."""
-    ours = RENAMERS[network]({key: torch.empty(shape, device="meta") for key, shape in shapes.items()})
+    tensors = RENAME_TENSORS[network]({key: torch.empty(shape, device="meta") for key, shape in shapes.items()})
     if network == "style_encoder":
-        return names.style_encoder_config(ours)
+        return names.style_encoder_config(tensors)
     if network in ("autoencoder", "coefficient_autoencoder"):
-        return names.autoencoder_config(ours, window)
+        return names.autoencoder_config(tensors, window)
     if network == "prior":
-        return names.prior_config(ours)
+        return names.prior_config(tensors)
     if network == "denoiser":
-        return _denoiser_config(variant, ours, window)
+        return _denoiser_config(variant, tensors, window)
     raise ValueError(f"{network} has to be sized with editor_config")
 
 
-def _denoiser_config(variant: Variant, ours: Mapping[str, Tensor], window: int) -> DenoiserConfig:
-    width, features = ours["embed.weight"].shape
+def _denoiser_config(variant: Variant, tensors: Mapping[str, Tensor], window: int) -> DenoiserConfig:
+    width, features = tensors["embed.weight"].shape
     return DenoiserConfig(
         variant=variant.name,
         features=features,
         width=width,
-        layers=1 + max(int(key.split(".")[1]) for key in ours if key.startswith("layers.")),
+        layers=1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("layers.")),
         heads=variant.heads,
-        feedforward=ours["layers.0.linear1.weight"].shape[0],
+        feedforward=tensors["layers.0.linear1.weight"].shape[0],
         window=window,
         reaction_delay=variant.reaction_delay,
         audio_scale=width**-0.5 if variant.scaled_audio else 1.0,
-        time_width=ours["time1.weight"].shape[1],
-        condition_widths=names.denoiser_widths(ours, dict.fromkeys(variant.latents, width)),
+        time_width=tensors["time1.weight"].shape[1],
+        condition_widths=names.denoiser_widths(tensors, dict.fromkeys(variant.latents, width)),
         drop_probability=dict(variant.drop_probability),
     )
 
 
 def editor_config(variant: Variant, shapes: Shapes, denoiser: DenoiserConfig) -> WeightEditorConfig:
     """The published editor: shifts of whole attention projections (emotion) or of the last feed-forward block."""
-    ours = RENAMERS["weight_editor"]({key: torch.empty(shape, device="meta") for key, shape in shapes.items()})
+    tensors = RENAME_TENSORS["weight_editor"]({key: torch.empty(shape, device="meta") for key, shape in shapes.items()})
     layers = tuple(layer for layer in variant.edited_layers if layer < denoiser.layers) or (denoiser.layers - 1,)
     targets = emotion_targets(denoiser, layers) if variant.name == "emotion" else render_targets(denoiser)
-    return names.weight_editor_config(ours, targets)
+    return names.weight_editor_config(tensors, targets)
 
 
-def empty_network(config) -> nn.Module:
-    """The network of a configuration, without spending memory on a dense editor (its tensors are on `meta`)."""
-    kinds = {
-        StyleEncoderConfig: StyleEncoder,
-        AutoencoderConfig: WindowAutoencoder,
-        PriorConfig: Prior,
-        DenoiserConfig: Denoiser,
-        WeightEditorConfig: WeightEditor,
-    }
-    with torch.device("meta" if isinstance(config, WeightEditorConfig) else "cpu"):
-        return kinds[type(config)](config)
-
-
-def build(variant: str, network: str, tensors: Mapping[str, Tensor], window: int = 50) -> nn.Module:
+def build_network(variant: str, network: str, tensors: Mapping[str, Tensor], window: int = 50) -> nn.Module:
     """A network with the tensors of its published file (published keys), ready to use; not for the weight editor."""
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
-    config = config_of(VARIANTS[variant], network, shapes, window)
-    return names.filled(empty_network(config), RENAMERS[network](tensors))
+    config = network_config(VARIANTS[variant], network, shapes, window)
+    return names.load_tensors(registry.build(network, config), RENAME_TENSORS[network](tensors))

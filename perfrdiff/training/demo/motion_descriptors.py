@@ -1,4 +1,4 @@
-"""What an onlooker sees of a listener: how much the head nods, lids close, smiles and brows move, as smooth numbers."""
+"""Motion descriptors of a listener: how much the head nods, lids close, smiles and brows move, as smooth numbers."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ NOD_WIDTH = 25  # frames of the filters
 NOD_DEGREES = 1.0  # amplitude from which the head counts as nodding
 LEVELS = ("mouthSmile", "browInnerUp", "browDown", "mouthPress", "eyeSquint", "jawOpen", "eyeBlink", "eyeLookDown")
 CHANGES = ("mouthSmile", "browInnerUp", "browDown", "mouthPress")
-FLOOR = 0.3  # of the mean of a measure, added before its logarithm is taken
-LEAST_SPREAD = 0.05  # of a logarithm: what never varies is not blown up
-BIN = 20  # frames over which a measure is averaged to say how much its amounts vary, 0.8 s
+LOG_FLOOR = 0.3  # of the mean of a measure, added before its logarithm is taken
+MIN_LOG_STD = 0.05  # of a logarithm: what never varies is not blown up
+BIN_FRAMES = 20  # frames over which a measure is averaged to say how much its amounts vary, 0.8 s
 
 
 def _columns(name: str) -> list[int]:
@@ -41,8 +41,8 @@ def _step(x: Tensor, frames: int) -> Tensor:
     return F.pad(x[:, frames:] - x[:, :-frames], (frames, 0))
 
 
-def courses(clips: Tensor) -> Tensor:
-    """What an onlooker follows, frame by frame: clips (N, T, 58) -> (N, T, measures), all 0 or more.
+def frame_descriptors(clips: Tensor) -> Tensor:
+    """The descriptors of every frame: clips (N, T, 58) -> (N, T, measures), all 0 or more.
 
     Nodding by frequency and as such, turning and tilting, closing of the lids, glances; levels and changes of
     expressions.
@@ -69,31 +69,31 @@ def courses(clips: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Onlooker:
-    """Measures how much listeners move, from their tokens; its scales come from the corpus."""
+class MotionDescriptors:
+    """Describes listeners by their tokens, on scales that are fitted to the corpus."""
 
     codec: MotionCodec
-    floor: Tensor  # (measures,)
-    spread: Tensor  # (measures,) of a bin's logarithm
-    usual: Tensor  # (measures,) mean over whole clips
-    between: Tensor  # (measures,) spread over whole clips
+    log_floor: Tensor  # (measures,) added before logarithms are taken
+    log_std: Tensor  # (measures,) of a bin's logarithm
+    clip_mean: Tensor  # (measures,) of `describe`, over clips
+    clip_std: Tensor  # (measures,)
 
     @classmethod
-    def of(cls, codec: MotionCodec, tokens: Tensor) -> "Onlooker":
+    def of(cls, codec: MotionCodec, tokens: Tensor) -> "MotionDescriptors":
         """From listener clips (N, tokens, D)."""
-        bins = _binned(courses(_frames(codec, tokens)))
-        floor = FLOOR * bins.mean((0, 1)).clamp(min=1e-4)
-        spread = (bins + floor).log().flatten(0, 1).std(0).clamp(min=LEAST_SPREAD)
-        whole = (bins.mean(1) + floor).log() / spread
-        return cls(codec, floor, spread, whole.mean(0), whole.std(0).clamp(min=LEAST_SPREAD))
+        bins = _mean_of_bins(frame_descriptors(_frames(codec, tokens)))
+        log_floor = LOG_FLOOR * bins.mean((0, 1)).clamp(min=1e-4)
+        log_std = (bins + log_floor).log().flatten(0, 1).std(0).clamp(min=MIN_LOG_STD)
+        clips = (bins.mean(1) + log_floor).log() / log_std
+        return cls(codec, log_floor, log_std, clips.mean(0), clips.std(0).clamp(min=MIN_LOG_STD))
 
-    def person(self, tokens: Tensor) -> Tensor:
-        """Clips of any length (N, n, D) -> how much there is of every measure, (N, measures), as even logarithms."""
-        return (courses(_frames(self.codec, tokens)).mean(1) + self.floor).log() / self.spread
+    def describe(self, tokens: Tensor) -> Tensor:
+        """Clips of any length (N, n, D) -> logarithms (N, measures) of the mean descriptors, in `log_std`."""
+        return (frame_descriptors(_frames(self.codec, tokens)).mean(1) + self.log_floor).log() / self.log_std
 
-    def among_people(self, whole: Tensor) -> Tensor:
-        """`person` on a scale in which clips of all sorts of people have mean 0 and spread 1."""
-        return (whole - self.usual) / self.between
+    def standardized(self, described: Tensor) -> Tensor:
+        """`describe`'s numbers (N, measures), scaled to mean 0 and deviation 1 over the corpus."""
+        return (described - self.clip_mean) / self.clip_std
 
 
 def _frames(codec: MotionCodec, tokens: Tensor) -> Tensor:
@@ -102,6 +102,6 @@ def _frames(codec: MotionCodec, tokens: Tensor) -> Tensor:
     return torch.cat([clips[..., EXPRESSION].clamp(min=0), clips[..., EXPRESSION.stop :]], dim=-1)
 
 
-def _binned(measures: Tensor) -> Tensor:
-    whole = measures.shape[1] // BIN * BIN
-    return measures[:, :whole].unflatten(1, (-1, BIN)).mean(2)
+def _mean_of_bins(measures: Tensor) -> Tensor:
+    frames = measures.shape[1] // BIN_FRAMES * BIN_FRAMES
+    return measures[:, :frames].unflatten(1, (-1, BIN_FRAMES)).mean(2)

@@ -1,4 +1,4 @@
-"""GAFRG and PWSG for the demo weights, trained together: a generator, and the shifts that make it one listener's."""
+"""GAFRG and PWSG for the demo weights, trained together: the generator and the weight editor that personalises it."""
 
 from dataclasses import dataclass, replace
 
@@ -10,16 +10,16 @@ from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
-from perfrdiff.training.demo.augmentation import OtherListeners
+from perfrdiff.training.demo.augmentation import ListenerAugmentation
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
-from perfrdiff.training.demo.windows import draw
+from perfrdiff.training.demo.windows import random_integers
 
-CROPS = 2  # styles kept of every clip
-SHORTEST, LONGEST = 75, 150  # tokens they are read from: 15 to 30 s
+CROPS = 2  # styles per clip
+SHORTEST, LONGEST = 75, 150  # tokens of a crop: 15 to 30 s
 
 
 class PersonalModel(nn.Module):
-    """What this stage trains."""
+    """Generator and weight editor as one module."""
 
     def __init__(self, generator: GeneratorModel, editor: WeightEditor):
         super().__init__()
@@ -28,57 +28,62 @@ class PersonalModel(nn.Module):
 
 
 @torch.no_grad()
-def style_table(encoder: StyleEncoder, corpus: Corpus, disguise: OtherListeners | None = None, seed: int = 0) -> Tensor:
-    """Styles of parts of every clip, (CROPS, clips, style): the style encoder is frozen by now.
+def style_table(
+    encoder: StyleEncoder, corpus: Corpus, augmentation: ListenerAugmentation | None = None, seed: int = 0
+) -> Tensor:
+    """Styles (CROPS, clips, style) of crops of every clip; the style encoder is frozen by now.
 
-    All but the first of a clip's styles are read through a disguise, where there is one.
+    All but the first of a clip's crops are augmented, where an augmentation is given.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for crop in range(CROPS):
-        of_crop = []
+        styles = []
         for clips in corpus.listener.split(100):
-            length = SHORTEST + int(draw(1, LONGEST - SHORTEST + 1, generator))
-            start = int(draw(1, max(1, clips.shape[1] - length + 1), generator))
-            part = clips[:, start : start + length].float()
-            of_crop.append(encoder(part if crop == 0 or disguise is None else disguise(part, generator)))
-        rows.append(torch.cat(of_crop))
+            length = SHORTEST + int(random_integers(1, LONGEST - SHORTEST + 1, generator))
+            start = int(random_integers(1, max(1, clips.shape[1] - length + 1), generator))
+            tokens = clips[:, start : start + length].float()
+            if crop > 0 and augmentation is not None:
+                tokens = augmentation(tokens, generator)
+            styles.append(encoder(tokens))
+        rows.append(torch.cat(styles))
     return torch.stack(rows)
 
 
 @dataclass
 class PersonalStage:
-    """Windows of persons, denoised with the generator shifted to the person's style; some with the plain generator.
+    """Windows of persons, denoised with the generator shifted to the person's style; some with the generic generator.
 
     The style is read from other clips of the same person, so that it must carry the person and not the clip. A frozen
     generator that was trained to suit everybody leaves the shifts little to take hold of; trained with them it grows
-    what they need. The plain generator is what is left when nothing is known of the listener.
+    what they need.
     """
 
     model: PersonalModel
     generator_stage: GeneratorStage
     styles: Tensor  # as `style_table` gives
-    people: int = 16
-    windows_each: int = 2
-    strangers: float = 0.2  # share of the persons of whom nothing is known
-    more_clips: float = 0.5  # share of the styles that are the mean over two clips or more, as of a long video
+    persons: int = 16
+    windows_per_person: int = 2
+    generic_share: float = 0.2  # of the persons, who train the generator without a shift
+    mean_style_share: float = 0.5  # of the styles, which are means over two clips or more, as of a long video
 
     def loss(self, generator: torch.Generator) -> Tensor:
         clips_of = self.generator_stage.corpus.clips_of()
-        people = torch.randperm(len(clips_of), generator=generator)[: self.people]
-        order = torch.rand(len(people), clips_of.shape[1], generator=generator).argsort(1)
-        clips = clips_of[people].gather(1, order.to(clips_of.device))
-        known = torch.rand(len(people), generator=generator) >= self.strangers
-        shifts = self._shifts(clips[:, 1:], known, generator)
-        return self.generator_stage.denoising_loss(clips[:, 0].repeat_interleave(self.windows_each), generator, shifts)
+        persons = torch.randperm(len(clips_of), generator=generator)[: self.persons]
+        order = torch.rand(len(persons), clips_of.shape[1], generator=generator).argsort(1)
+        clips = clips_of[persons].gather(1, order.to(clips_of.device))
+        is_personal = torch.rand(len(persons), generator=generator) >= self.generic_share
+        shifts = self._shifts(clips[:, 1:], is_personal, generator)
+        windows = clips[:, 0].repeat_interleave(self.windows_per_person)
+        return self.generator_stage.denoising_loss(windows, generator, shifts)
 
-    def _shifts(self, shown: Tensor, known: Tensor, generator: torch.Generator) -> Edits:
-        """Shifts of persons who are known by the first of the clips shown of them (persons, clips), or by more."""
-        crops = draw(shown.shape[1], len(self.styles), generator)
-        styles = torch.stack([self.styles[crop, clip] for crop, clip in zip(crops, shown.T, strict=True)])
-        more = torch.rand(len(shown), generator=generator) < self.more_clips
-        count = torch.where(more, 1 + draw(len(shown), shown.shape[1], generator), 1)
-        counts = (torch.arange(len(styles))[:, None] < count).to(styles)[..., None]
-        style = F.normalize((counts * styles).sum(0), dim=-1)
-        share = known.to(style)[:, None, None]
-        return {name: replace(shift, left=shift.left * share) for name, shift in self.model.editor(style).items()}
+    def _shifts(self, style_clips: Tensor, is_personal: Tensor, generator: torch.Generator) -> Edits:
+        """Shifts from the first of each person's clips (persons, clips) or from several; 0 where not `is_personal`."""
+        crops = random_integers(style_clips.shape[1], len(self.styles), generator)
+        styles = torch.stack([self.styles[crop, clip] for crop, clip in zip(crops, style_clips.T, strict=True)])
+        is_mean = torch.rand(len(style_clips), generator=generator) < self.mean_style_share
+        count = torch.where(is_mean, 1 + random_integers(len(style_clips), style_clips.shape[1], generator), 1)
+        is_used = (torch.arange(len(styles))[:, None] < count).to(styles)[..., None]
+        style = F.normalize((is_used * styles).sum(0), dim=-1)
+        factor = is_personal.to(style)[:, None, None]
+        return {name: replace(shift, left=shift.left * factor) for name, shift in self.model.editor(style).items()}

@@ -20,14 +20,14 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.sampling import SamplingOptions
-from perfrdiff.training.demo.augmentation import OtherListeners
-from perfrdiff.training.demo.calibration import make_rehearsal
+from perfrdiff.training.demo.augmentation import ListenerAugmentation
+from perfrdiff.training.demo.calibration import make_calibration
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
-from perfrdiff.training.demo.motion_descriptors import Onlooker
+from perfrdiff.training.demo.motion_descriptors import MotionDescriptors
 from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
-from perfrdiff.training.demo.sampled_motion import Schedule, Where, train
+from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
 from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage
-from perfrdiff.training.demo.style_probe import read_styles
+from perfrdiff.training.demo.style_probe import fit_style_probe
 
 DESCRIPTION = (
     "Demo weights, trained on simulated conversations only (perfrdiff/data/simulator/conversation.py). "
@@ -36,7 +36,7 @@ DESCRIPTION = (
 
 NATIVE_BF16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 """Emulated bf16 is ten times slower than float32."""
-SCALED_BY = 600  # clips from which the scales of movement are taken
+DESCRIPTOR_CLIPS = 600  # from which the scales of the motion descriptors are taken
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DemoConfig:
             heads=4,
             feedforward=480,
             projection=128,
-            max_frames=150,
+            max_tokens=150,
             dropout=0.0,
             limit=4.0,
         )
@@ -142,42 +142,42 @@ class _Networks:
         return cls(encoder.to(device), denoiser.to(device), editor.to(device))
 
 
-def run(config: DemoConfig, work: Path, out: Path, where: Where, only: str | None = None) -> None:
+def run(config: DemoConfig, work: Path, out: Path, compute: ComputeOptions, only: str | None = None) -> None:
     """Train all stages and write the checkpoint to `out`; with `only`, stop after the stage of that name."""
-    device = torch.device("cuda" if where.device != "cpu" and torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
     corpus = load_corpus(config.corpus, work).to(device)
     print(f"corpus: {len(corpus.listener)} listener clips of {corpus.tokens} tokens", flush=True)
-    onlooker = Onlooker.of(corpus.codec, corpus.listener[:SCALED_BY].float())
-    nets = _Networks.of(config, corpus.codec.widths, device)
-    style = StyleModel(nets.encoder, corpus.habits.shape[1], len(onlooker.floor)).to(device)
-    model = GeneratorModel(nets.denoiser).to(device)
-    personal = PersonalModel(model, nets.editor)
-    disguise = OtherListeners.of(corpus.codec)
-    _train("style", style, StyleStage(style, corpus, onlooker, disguise), config, work, where)
+    descriptors = MotionDescriptors.of(corpus.codec, corpus.listener[:DESCRIPTOR_CLIPS].float())
+    networks = _Networks.of(config, corpus.codec.widths, device)
+    style = StyleModel(networks.encoder, corpus.habits.shape[1], len(descriptors.log_floor)).to(device)
+    model = GeneratorModel(networks.denoiser).to(device)
+    personal = PersonalModel(model, networks.editor)
+    augmentation = ListenerAugmentation.of(corpus.codec)
+    _train("style", style, StyleStage(style, corpus, descriptors, augmentation), config, work, compute)
     if only == "style":
         return
-    nets.editor.begin_with(style.readings())
-    generator = GeneratorStage(nets.denoiser, corpus, model=model)
-    stage = PersonalStage(personal, generator, style_table(nets.encoder, corpus, disguise))
-    _train("personal", personal, stage, config, work, where)
-    for network in (style, model, nets.editor):
+    networks.editor.initialize_from_probe(style.probe_weights())
+    generator = GeneratorStage(networks.denoiser, corpus, model=model)
+    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus, augmentation))
+    _train("personal", personal, stage, config, work, compute)
+    for network in (style, model, networks.editor):
         network.cpu().eval().requires_grad_(False)
     corpus = corpus.to("cpu")
     if not PartialState().is_main_process:
         return
-    emphasise(nets.editor, config.emphasis)
-    styles = named_styles(nets.encoder, corpus)
-    made = checkpoints.Checkpoint(
-        nets.denoiser, nets.encoder, nets.editor, corpus.codec, styles, config.sampling, DESCRIPTION
+    emphasise(networks.editor, config.emphasis)
+    styles = named_styles(networks.encoder, corpus)
+    checkpoint = checkpoints.Checkpoint(
+        networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling, DESCRIPTION
     )
-    made = replace(made, style_reading=read_styles(nets.encoder, corpus))
-    checkpoints.save(replace(made, rehearsal=make_rehearsal(made, corpus)), out, half=True)
+    checkpoint = replace(checkpoint, style_probe=fit_style_probe(networks.encoder, corpus))
+    checkpoints.save(replace(checkpoint, calibration=make_calibration(checkpoint, corpus)), out, half=True)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
 
 
-def _train(name: str, model: torch.nn.Module, stage, config: DemoConfig, work: Path, where: Where) -> None:
+def _train(name: str, model: torch.nn.Module, stage, config: DemoConfig, work: Path, compute: ComputeOptions) -> None:
     model.requires_grad_(True)
-    train(model, stage.loss, getattr(config, f"{name}_schedule"), work / f"{name}.safetensors", name, where)
+    train(model, stage.loss, getattr(config, f"{name}_schedule"), work / f"{name}.safetensors", name, compute)
     model.eval().requires_grad_(False)
 
 
@@ -202,8 +202,8 @@ def main() -> None:
         name: replace(schedule, steps=max(1, round(schedule.steps * arguments.steps_scale)))
         for name, schedule in schedules.items()
     }
-    where = Where(arguments.device, arguments.precision)
-    run(replace(config, **scaled), arguments.work, arguments.out, where, arguments.until)
+    compute = ComputeOptions(arguments.device, arguments.precision)
+    run(replace(config, **scaled), arguments.work, arguments.out, compute, arguments.until)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PSSL for the demo weights: a style says who it is, and how much that person moves."""
+"""PSSL for the demo weights: a style identifies a person, and reports habits and motion descriptors."""
 
 from dataclasses import dataclass
 
@@ -9,27 +9,27 @@ from torch import Tensor, nn
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.losses import supervised_contrastive
 from perfrdiff.models.style_encoder import StyleEncoder
-from perfrdiff.training.demo.augmentation import OtherListeners
-from perfrdiff.training.demo.motion_descriptors import Onlooker
-from perfrdiff.training.demo.windows import draw
+from perfrdiff.training.demo.augmentation import ListenerAugmentation
+from perfrdiff.training.demo.motion_descriptors import MotionDescriptors
+from perfrdiff.training.demo.windows import random_integers
 
 
 class StyleModel(nn.Module):
-    """The style encoder with a linear reading of habits and movement from the style, which only training uses."""
+    """The style encoder with linear probes of habits and motion descriptors, which only training uses."""
 
-    def __init__(self, encoder: StyleEncoder, habits: int, measures: int):
+    def __init__(self, encoder: StyleEncoder, habits: int, descriptors: int):
         super().__init__()
         self.encoder = encoder
-        self.habits = nn.Linear(encoder.config.projection, habits)
-        self.movement = nn.Linear(encoder.config.projection, measures)
+        self.habit_probe = nn.Linear(encoder.config.projection, habits)
+        self.descriptor_probe = nn.Linear(encoder.config.projection, descriptors)
 
-    def readings(self) -> Tensor:
-        """What the two heads read, as a linear map from a style of unit length, (habits + measures, style)."""
-        return torch.cat([self.habits.weight, self.movement.weight]) * _wide(self.encoder)
+    def probe_weights(self) -> Tensor:
+        """The probes as one linear map from a style of unit length, (habits + descriptors, style)."""
+        return torch.cat([self.habit_probe.weight, self.descriptor_probe.weight]) * _style_scale(self.encoder)
 
 
-def _wide(encoder: StyleEncoder) -> float:
-    """By how much a style of unit length is stretched to have numbers of size 1."""
+def _style_scale(encoder: StyleEncoder) -> float:
+    """The factor that gives the numbers of a style of unit length a size of about 1."""
     return encoder.config.projection**0.5
 
 
@@ -37,41 +37,43 @@ def _wide(encoder: StyleEncoder) -> float:
 class StyleStage:
     """PSSL: clips of the same person lie together, clips of different persons apart.
 
-    Beside the paper's contrastive loss, the habits the person was drawn with and the movement of the clip have to be
-    readable from the style: told apart by their rest faces alone, people get styles that do not say how often they nod
-    or smile. They must be readable from the mean over a person's two clips too, which is what a long video's style is.
-    The encoder sees some of the clips in disguise, so that tracked real faces mean something to it.
+    Beside the paper's contrastive loss, linear probes must read the simulated habits of the person and the motion
+    descriptors of the clip from the style: the contrastive loss alone can tell persons apart by their rest faces, and
+    leaves styles that do not say how often they nod or smile. Habits must also be readable from the mean over a
+    person's two clips, as the style of a long video is a mean. Some of the clips are augmented, because tracked real
+    faces are unlike simulated ones.
     """
 
     model: StyleModel
     corpus: Corpus
-    onlooker: Onlooker
-    disguise: OtherListeners | None = None
-    people: int = 32
+    descriptors: MotionDescriptors
+    augmentation: ListenerAugmentation | None = None
+    persons: int = 32
     shortest: int = 50  # tokens of a crop: 10 to 30 s
     longest: int = 150
     habit_weight: float = 3.0
-    movement_weight: float = 3.0
+    descriptor_weight: float = 3.0
 
     def loss(self, generator: torch.Generator) -> Tensor:
         clips_of = self.corpus.clips_of()
-        people = torch.randperm(len(clips_of), generator=generator)[: self.people]
-        clips = clips_of[people][:, :2].reshape(-1)
-        length = self.shortest + int(draw(1, self.longest - self.shortest + 1, generator))
+        persons = torch.randperm(len(clips_of), generator=generator)[: self.persons]
+        clips = clips_of[persons][:, :2].reshape(-1)
+        length = self.shortest + int(random_integers(1, self.longest - self.shortest + 1, generator))
         last_start = self.corpus.tokens - length
         crops = torch.stack(
             [
                 self.corpus.listener[clip, start : start + length].float()
-                for clip, start in zip(clips, draw(len(clips), last_start + 1, generator), strict=True)
+                for clip, start in zip(clips, random_integers(len(clips), last_start + 1, generator), strict=True)
             ]
         )
-        seen = crops if self.disguise is None else self.disguise(crops, generator)
-        style = self.model.encoder(seen).float()
-        owner = people.repeat_interleave(2).to(style.device)
-        wide = style * _wide(self.model.encoder)
-        both = F.normalize(style.unflatten(0, (-1, 2)).mean(1), dim=-1) * _wide(self.model.encoder)
-        habits = F.mse_loss(self.model.habits(wide), self.corpus.habits[owner]) / 2
-        habits = habits + F.mse_loss(self.model.habits(both), self.corpus.habits[owner[::2]]) / 2
-        moved = self.onlooker.among_people(self.onlooker.person(crops))
-        movement = F.mse_loss(self.model.movement(wide).float(), moved)
-        return supervised_contrastive(style, owner) + self.habit_weight * habits + self.movement_weight * movement
+        augmented = crops if self.augmentation is None else self.augmentation(crops, generator)
+        style = self.model.encoder(augmented).float()
+        person = persons.repeat_interleave(2).to(style.device)
+        scaled_style = style * _style_scale(self.model.encoder)
+        mean_style = F.normalize(style.unflatten(0, (-1, 2)).mean(1), dim=-1) * _style_scale(self.model.encoder)
+        habit_error = F.mse_loss(self.model.habit_probe(scaled_style), self.corpus.habits[person]) / 2
+        habit_error = habit_error + F.mse_loss(self.model.habit_probe(mean_style), self.corpus.habits[person[::2]]) / 2
+        descriptors = self.descriptors.standardized(self.descriptors.describe(crops))
+        descriptor_error = F.mse_loss(self.model.descriptor_probe(scaled_style).float(), descriptors)
+        contrastive = supervised_contrastive(style, person)
+        return contrastive + self.habit_weight * habit_error + self.descriptor_weight * descriptor_error

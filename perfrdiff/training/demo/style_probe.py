@@ -1,44 +1,49 @@
-"""What the demo's styles say of habits, read off persons of the corpus (perfrdiff.personal.style_probe)."""
+"""The style probe of the demo weights, fitted on persons of the corpus (perfrdiff.personal.style_probe)."""
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from perfrdiff.behaviour.statistics import quantities
+from perfrdiff.behaviour.statistics import count_behaviour
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.style_encoder import StyleEncoder
-from perfrdiff.personal.style_probe import LENGTHS, StyleReading, spread_of
-from perfrdiff.training.demo.augmentation import OtherListeners
+from perfrdiff.personal.style_probe import CLIP_SECONDS, PartialClips, StyleProbe, token_std
+from perfrdiff.training.demo.augmentation import ListenerAugmentation
 
 PERSONS = 1200
 
 
 @torch.no_grad()
-def read_styles(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS, seed: int = 17) -> StyleReading:
-    """How styles of the first persons of the corpus say their habits.
+def fit_style_probe(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS, seed: int = 17) -> StyleProbe:
+    """The probe of the first persons of the corpus.
 
-    How far styles are to be trusted is judged by disguised ones: real faces are not what the encoder knows.
+    The blend for clips out of distribution is fitted on augmented ones: real faces are not what the encoder knows.
     """
-    disguise, generator = OtherListeners.of(corpus.codec), torch.Generator().manual_seed(seed)
-    short = round(LENGTHS[0] * FPS)
-    styles, disguised, undisguised, counted, begun = [], [], [], [], []
+    augmentation, generator = ListenerAugmentation.of(corpus.codec), torch.Generator().manual_seed(seed)
+    short = round(CLIP_SECONDS[0] * FPS)
+    styles, augmented_styles, plain_styles, counted, counted_short = [], [], [], [], []
     for clips in corpus.clips_of()[:persons]:
         tokens = corpus.listener[clips].float()
         frames = corpus.codec.raw_coefficients(tokens).numpy()
-        hidden = disguise(tokens, generator)
+        augmented = augmentation(tokens, generator)
         styles.append(_style(encoder, tokens))
-        for seen, rows in ((hidden, disguised), (tokens, undisguised)):
-            parts = seen[:1, : short // corpus.codec.patch], seen[:1], seen[:-1]
+        for variant, rows in ((augmented, augmented_styles), (tokens, plain_styles)):
+            parts = variant[:1, : short // corpus.codec.patch], variant[:1], variant[:-1]
             rows.append(torch.stack([_style(encoder, part) for part in parts]))
-        counted.append([quantities(clip) for clip in frames])
-        begun.append(quantities(frames[0, :short]))
+        counted.append([count_behaviour(clip) for clip in frames])
+        counted_short.append(count_behaviour(frames[0, :short]))
     counted = np.array(counted)
-    seen = np.array(begun)[:, None], counted[:, :1], counted[:, :-1]
-    of_persons = torch.stack(styles)
-    told_by, known_by = (list(zip(torch.stack(rows, dim=1), seen, strict=True)) for rows in (disguised, undisguised))
-    return StyleReading.fit(of_persons, counted, told_by, known_by, counted[:, -1:], spread_of(corpus.listener))
+    counted_parts = np.array(counted_short)[:, None], counted[:, :1], counted[:, :-1]
+    out_of_distribution, in_distribution = (
+        [PartialClips(*part) for part in zip(torch.stack(rows, dim=1), counted_parts, strict=True)]
+        for rows in (augmented_styles, plain_styles)
+    )
+    token_stds = token_std(corpus.listener)
+    return StyleProbe.fit(
+        torch.stack(styles), counted, out_of_distribution, in_distribution, counted[:, -1:], token_stds
+    )
 
 
 def _style(encoder: StyleEncoder, clips: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(x.shape, generator=generator).to(x.device)
 
 
-def draw(count: int, below: int, generator: torch.Generator) -> Tensor:
+def random_integers(count: int, below: int, generator: torch.Generator) -> Tensor:
     """Whole numbers 0 … below - 1, (count,)."""
     return torch.randint(below, (count,), generator=generator)
 
@@ -31,43 +31,44 @@ def window_batch(
 
     clips, starts = clips.to(corpus.device), starts.to(corpus.device)
 
-    def cut(table: Tensor, rows: Tensor, first: Tensor, length: int) -> Tensor:
+    def window(streams: Tensor, rows: Tensor, first: Tensor, length: int) -> Tensor:
         index = first[:, None] + torch.arange(length, device=first.device)
-        outside = (index < 0) | (index >= table.shape[1])
-        picked = table[rows[:, None], index.clamp(0, table.shape[1] - 1)].float()
-        return picked.masked_fill(outside[..., None], 0.0)
+        outside = (index < 0) | (index >= streams.shape[1])
+        tokens = streams[rows[:, None], index.clamp(0, streams.shape[1] - 1)].float()
+        return tokens.masked_fill(outside[..., None], 0.0)
 
-    speakers, heard = corpus.speaker[clips], starts - config.reaction_delay
+    speakers, speaker_starts = corpus.speaker[clips], starts - config.reaction_delay
     conditions = {
-        "audio": cut(corpus.speaker_audio, speakers, heard, config.speaker_frames),
-        "coefficients": cut(corpus.speaker_coefficients, speakers, heard, config.speaker_frames),
-        "past_listener": cut(corpus.listener, clips, starts - config.window, config.window),
+        "audio": window(corpus.speaker_audio, speakers, speaker_starts, config.speaker_tokens),
+        "coefficients": window(corpus.speaker_coefficients, speakers, speaker_starts, config.speaker_tokens),
+        "past_listener": window(corpus.listener, clips, starts - config.window, config.window),
     }
-    return cut(corpus.listener, clips, starts, config.window), conditions
+    return window(corpus.listener, clips, starts, config.window), conditions
 
 
-QUICK = {("rotationX",): 6.0, ("eyeBlinkLeft", "eyeBlinkRight"): 4.0}
-"""Channels whose quick movement counts for more, and how much for more at most."""
-HELD = {("browInnerUp",): 3.0, ("browDownLeft", "browDownRight"): 3.0, ("mouthSmileLeft", "mouthSmileRight"): 2.0}
-"""The same of channels for where they are held."""
+FAST_CHANNEL_WEIGHTS = {("rotationX",): 6.0, ("eyeBlinkLeft", "eyeBlinkRight"): 4.0}
+"""Channels whose quick movement counts for more -> the largest weight of a direction."""
+LEVEL_CHANNEL_WEIGHTS = {
+    ("browInnerUp",): 3.0, ("browDownLeft", "browDownRight"): 3.0, ("mouthSmileLeft", "mouthSmileRight"): 2.0,
+}  # fmt: skip
+"""The same for channels whose level counts for more."""
 
 
 def direction_weights(codec: MotionCodec) -> Tensor:
-    """How much each direction of a token counts, (D,): 1, and more for those in which the head pitches, lids close, or
-    brows and smiles are held.
+    """Weights (D,) of a token's directions: 1, and more for pitch, lids, held brows and held smiles.
 
-    Nods and blinks are rare and small beside all else that a face does, so that when and how often they come is learnt
-    last, yet they are what a listener is watched for.
+    Nods and blinks are rare and small beside all else that a face does, so when and how often they come is learnt last,
+    yet they are what one looks for in a listener.
     """
     frames = codec.listener_out.unflatten(1, (codec.patch, WIDTH))
     weights = torch.ones(len(frames), device=frames.device)
-    for names, most in QUICK.items():
-        moved = frames[:, :, [CHANNEL[name] for name in names]].mean(-1)
-        quick = (moved - moved.mean(1, keepdim=True)).square().sum(1).sqrt()
-        weights = weights.maximum(1 + (most - 1) * quick / quick.max().clamp(min=1e-9))
-    for names, most in HELD.items():
-        held = frames[:, :, [CHANNEL[name] for name in names]].mean((1, 2)).abs()
-        weights = weights.maximum(1 + (most - 1) * held / held.max().clamp(min=1e-9))
+    for names, largest in FAST_CHANNEL_WEIGHTS.items():
+        channel = frames[:, :, [CHANNEL[name] for name in names]].mean(-1)
+        quick = (channel - channel.mean(1, keepdim=True)).square().sum(1).sqrt()
+        weights = weights.maximum(1 + (largest - 1) * quick / quick.max().clamp(min=1e-9))
+    for names, largest in LEVEL_CHANNEL_WEIGHTS.items():
+        level = frames[:, :, [CHANNEL[name] for name in names]].mean((1, 2)).abs()
+        weights = weights.maximum(1 + (largest - 1) * level / level.max().clamp(min=1e-9))
     return weights
 
 

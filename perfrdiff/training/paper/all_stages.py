@@ -1,4 +1,4 @@
-"""All stages of the paper in their order: `python -m perfrdiff train all`."""
+"""All stages of the paper in their order: `perfrdiff train all`."""
 
 import os
 from collections.abc import Callable
@@ -20,9 +20,9 @@ def train_all(request: TrainRequest, weights: Path | None = None, say: Callable[
     """Train every stage that is not finished and put them together; returns the weights' file.
 
     Args:
-        request: as of a single stage; its `stage` and `config` do not count.
+        request: as of a single stage; its `stage` and `config` are ignored.
         weights: where to, in place of `weights.safetensors` in the training folder.
-        say: told lines of progress.
+        say: called with lines of progress.
 
     Raises InputError as `train` does; for finished stages of other sizes or of another variant; and for several
     processes, which `accelerate launch` can share a single stage with only.
@@ -33,14 +33,16 @@ def train_all(request: TrainRequest, weights: Path | None = None, say: Callable[
         raise InputError("--config belongs to a single stage; 'train all' takes the paper's values.")
     variant = request.variant or DEFAULT_VARIANT
     for stage in ORDER[variant]:
-        one = replace(request, stage=stage, variant=variant, rank=request.rank if stage == "weight-editor" else None)
-        path = files.place(request.out, stage)
+        stage_request = replace(
+            request, stage=stage, variant=variant, rank=request.rank if stage == "weight-editor" else None
+        )
+        path = files.stage_path(request.out, stage)
         if path.is_file() and not request.restart:
-            config, networks = read_request(one)
+            config, networks = read_request(stage_request)
             files.check_finished(path, stage, config.variant, networks, config.source)
             say(f"{stage}: finished before, skipped ({path}; --restart trains it again)")
             continue
-        train(one, say)
+        train(stage_request, say)
     path = files.assemble(request.out, weights)
     say(f"wrote {path}")
     return path

@@ -7,7 +7,7 @@ from perfrdiff.data.react2024.dataset import ReactData
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.published.config.settings import AutoencoderLossSettings, DataSettings
 from perfrdiff.published.losses import autoencoder_loss
-from perfrdiff.training.paper.batches import DataStage, cut, share_of, start_of, step_rng
+from perfrdiff.training.paper.batches import DataStage, draw_start, process_rows, step_rng, stream_crop
 
 
 class AutoencoderModel(nn.Module):
@@ -19,15 +19,15 @@ class AutoencoderModel(nn.Module):
         self.weights = weights
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        made = self.autoencoder(batch["frames"], batch["noise"].flatten(0, 1) if self.training else None)
-        loss = autoencoder_loss(made, batch["frames"], batch["regressed"])
-        w = self.weights
-        total = w.frames * loss.frames + w.kld * loss.kld + w.regressed * loss.regressed
+        reconstruction = self.autoencoder(batch["frames"], batch["noise"].flatten(0, 1) if self.training else None)
+        loss = autoencoder_loss(reconstruction, batch["frames"], batch["regressed"])
+        weights = self.weights
+        total = weights.frames * loss.frames + weights.kld * loss.kld + weights.regressed * loss.regressed
         return {"total": total, "frames": loss.frames, "kld": loss.kld, "regressed": loss.regressed}
 
 
 class AutoencoderStage(DataStage):
-    """Windows of every entry's listener; with swapped roles that is everybody."""
+    """Crops of every entry's listener; as entries come with both roles, every clip of the split."""
 
     def __init__(
         self, name: str, model: AutoencoderModel, data: ReactData, settings: DataSettings, seed: int, processes: int = 1
@@ -41,14 +41,16 @@ class AutoencoderStage(DataStage):
     def batch(self, step: int, share: tuple[int, int]) -> dict[str, Tensor]:
         rng, generator = step_rng(self.seed, step)
         config = self.model.autoencoder.config
-        entries = self.order.at(step)
-        starts = [start_of(self.settings, rng) for _ in entries]
+        entries = self.order.batch_entries(step)
+        starts = [draw_start(self.settings, rng) for _ in entries]
         length = self.settings.clip_length // config.window * config.window
         noise = torch.randn((len(entries), length // config.window, config.code), generator=generator)
-        mine = share_of(len(entries), share)
+        rows = process_rows(len(entries), share)
 
         def stream(name: str) -> Tensor:
-            rows = zip(entries[mine], starts[mine], strict=True)
-            return torch.stack([cut(self.data, self.data.entries[i].listener, s, length, name) for i, s in rows])
+            crops = zip(entries[rows], starts[rows], strict=True)
+            return torch.stack(
+                [stream_crop(self.data, self.data.entries[i].listener, s, length, name) for i, s in crops]
+            )
 
-        return {"frames": stream(self.streams[0]), "regressed": stream(self.streams[1]), "noise": noise[mine]}
+        return {"frames": stream(self.streams[0]), "regressed": stream(self.streams[1]), "noise": noise[rows]}

@@ -1,4 +1,4 @@
-"""What the paper's stages share: which entries of a REACT split a step learns from, and which process takes which."""
+"""Batches of the paper's stages: which entries of a REACT split a step learns from, and which process takes which."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perfrdiff.data.react2024.dataset import FRAMES, ReactData, crop
+from perfrdiff.data.react2024.dataset import FRAMES, ReactData, draw_crop_start
 from perfrdiff.errors import InputError
 from perfrdiff.published.config.settings import DataSettings
 
@@ -14,7 +14,7 @@ STEP_SEED = 7_919
 
 
 @dataclass(frozen=True)
-class Order:
+class EntryOrder:
     """Index entries in the order in which they are learnt from: every epoch its own permutation.
 
     Entries left over at the end of an epoch, fewer than a batch, are left out.
@@ -33,19 +33,20 @@ class Order:
     def per_epoch(self) -> int:
         return self.entries // self.batch
 
-    def at(self, step: int) -> np.ndarray:
-        epoch, place = divmod(step, self.per_epoch)
+    def batch_entries(self, step: int) -> np.ndarray:
+        """Index entries (batch,) of a step."""
+        epoch, position = divmod(step, self.per_epoch)
         rng = np.random.default_rng([self.seed, 1, epoch])
         order = rng.permutation(self.entries) if self.shuffle else np.arange(self.entries)
-        return order[place * self.batch : (place + 1) * self.batch]
+        return order[position * self.batch : (position + 1) * self.batch]
 
 
 def step_rng(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
-    """Chance of one step, the same in every process."""
+    """Random generators of one step, the same in every process."""
     return np.random.default_rng([seed, 2, step]), torch.Generator().manual_seed(seed * STEP_SEED + step)
 
 
-def order_of(data: ReactData, settings: DataSettings, seed: int, processes: int) -> Order:
+def entry_order(data: ReactData, settings: DataSettings, seed: int, processes: int) -> EntryOrder:
     """Raises InputError where the batch cannot be shared evenly or a crop is longer than the clips."""
     if settings.batch_size % processes:
         raise InputError(
@@ -53,7 +54,7 @@ def order_of(data: ReactData, settings: DataSettings, seed: int, processes: int)
         )
     if settings.clip_length > FRAMES:
         raise InputError(f"clip_length is {settings.clip_length}; the clips of REACT 2024 have {FRAMES} frames.")
-    return Order(len(data), settings.batch_size, seed, settings.shuffle)
+    return EntryOrder(len(data), settings.batch_size, seed, settings.shuffle)
 
 
 class DataStage:
@@ -63,23 +64,23 @@ class DataStage:
 
     def __init__(self, model: nn.Module, data: ReactData, settings: DataSettings, seed: int, processes: int = 1):
         self.model, self.data, self.settings, self.seed = model, data, settings, seed
-        self.order = order_of(data, settings, seed, processes)
+        self.order = entry_order(data, settings, seed, processes)
 
     @property
-    def rounds(self) -> int:
+    def validation_batches(self) -> int:
         return self.order.per_epoch
 
 
-def cut(data: ReactData, path: str, start: int, length: int, stream: str) -> Tensor:
+def stream_crop(data: ReactData, path: str, start: int, length: int, stream: str) -> Tensor:
     """(length, channels) of a clip's stream: attributes, coefficients or audio."""
     return torch.from_numpy(getattr(data.clips[path], stream)[start : start + length])
 
 
-def start_of(settings: DataSettings, rng: np.random.Generator) -> int:
-    return crop(FRAMES, settings.clip_length, rng)
+def draw_start(settings: DataSettings, rng: np.random.Generator) -> int:
+    return draw_crop_start(FRAMES, settings.clip_length, rng)
 
 
-def share_of(rows: int, share: tuple[int, int]) -> slice:
+def process_rows(rows: int, share: tuple[int, int]) -> slice:
     """Which of the rows process share[0] of share[1] takes; they are a multiple of the processes."""
-    each = rows // share[1]
-    return slice(share[0] * each, (share[0] + 1) * each)
+    per_process = rows // share[1]
+    return slice(share[0] * per_process, (share[0] + 1) * per_process)

@@ -1,6 +1,6 @@
 """GAFRG, the generic generator (docs/method.md): prior and decoder together, on K appropriate reactions per speaker."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,26 +12,35 @@ from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.prior import Prior
 from perfrdiff.published.config.settings import DiffusionLossSettings
-from perfrdiff.published.inference import PublishedModel, Speaker
-from perfrdiff.published.training import Draws, Listeners, draw, forward
-from perfrdiff.training.paper.batches import DataStage, cut, share_of, start_of, step_rng
+from perfrdiff.published.inference import PublishedModel, SpeakerClips
+from perfrdiff.published.training import Listeners, StepRandomness, draw_randomness, forward
+from perfrdiff.training.paper.batches import DataStage, draw_start, process_rows, step_rng, stream_crop
 
 Batch = dict[str, object]
 
 
-def speaker_of(batch: Batch) -> Speaker:
-    return Speaker(batch["audio"], batch["coefficients"], batch["attributes"])
+def speaker_from_batch(batch: Batch) -> SpeakerClips:
+    return SpeakerClips(batch["audio"], batch["coefficients"], batch["attributes"])
 
 
-def losses_of(
+def compute_losses(
     networks: PublishedModel, batch: Batch, weights: DiffusionLossSettings, edits: Edits | None = None
 ) -> dict[str, Tensor]:
     """The published forward pass and its losses."""
-    draws = Draws(**batch["draws"])
+    randomness = StepRandomness(**batch["randomness"])
     listeners = Listeners(batch["target_attributes"], batch["target_coefficients"])
-    made = forward(networks, speaker_of(batch), listeners, draws, edits, batch["audio_limits"])
-    loss = made.loss(weights.losses_multipliers)
+    predictions = forward(networks, speaker_from_batch(batch), listeners, randomness, edits, batch["audio_limits"])
+    loss = predictions.loss(weights.losses_multipliers)
     return {"total": loss.total, "latent": loss.latent, "window": loss.window}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Speakers of one batch, with K target listeners each, as index entries."""
+
+    speakers: np.ndarray  # (B,)
+    targets: list[list[int]]  # (B, K)
+    starts: list[int]  # (B,) first frame of the crop of a speaker and of its targets
 
 
 class GeneratorModel(nn.Module):
@@ -49,7 +58,7 @@ class GeneratorModel(nn.Module):
         return PublishedModel(self.denoiser, self.autoencoder, prior=self.prior)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return losses_of(self.networks(), batch, self.weights)
+        return compute_losses(self.networks(), batch, self.weights)
 
 
 class GeneratorStage(DataStage):
@@ -64,18 +73,19 @@ class GeneratorStage(DataStage):
 
     def batch(self, step: int, share: tuple[int, int]) -> Batch:
         rng, generator = step_rng(self.seed, step)
-        entries, length = self.order.at(step), self.settings.clip_length
-        targets = [self.data.targets(i, self.samples, rng) for i in entries]
-        more = self.beside(entries, targets, share, rng)
-        starts = [start_of(self.settings, rng) for _ in entries]
+        entries, length = self.order.batch_entries(step), self.settings.clip_length
+        targets = [self.data.draw_targets(i, self.samples, rng) for i in entries]
+        extra = self.extra_inputs(entries, targets, share, rng)
+        starts = [draw_start(self.settings, rng) for _ in entries]
         networks = self.model.networks()
-        draws = draw(networks, len(entries), self.samples, length, generator, rng)
-        return paired_batch(self.data, length, networks, entries, targets, starts, draws, share) | more
+        randomness = draw_randomness(networks, len(entries), self.samples, length, generator, rng)
+        pairs = Pairs(entries, targets, starts)
+        return paired_batch(self.data, length, networks, pairs, randomness, share) | extra
 
-    def beside(
+    def extra_inputs(
         self, entries: np.ndarray, targets: list[list[int]], share: tuple[int, int], rng: np.random.Generator
     ) -> Batch:
-        """What else goes into a batch; nothing here."""
+        """Further inputs of a batch; none here."""
         return {}
 
 
@@ -83,48 +93,48 @@ def paired_batch(
     data: ReactData,
     length: int,
     networks: PublishedModel,
-    entries: np.ndarray,
-    targets: list[list[int]],
-    starts: list[int],
-    draws: Draws,
+    pairs: Pairs,
+    randomness: StepRandomness,
     share: tuple[int, int],
 ) -> Batch:
-    """One process's share of speakers, their target listeners and draws.
+    """One process's share of speakers, their target listeners and random numbers; crops of `length` frames.
 
-    The render variant scales the audio by the extremes over the whole batch, so these go along.
+    The render variant scales the audio by the extremes over the whole batch, so these are in every share.
     """
-    samples, mine = len(targets[0]), share_of(len(entries), share)
-    rows = slice(mine.start * samples, mine.stop * samples)
+    samples, clips = len(pairs.targets[0]), process_rows(len(pairs.speakers), share)
+    rows = slice(clips.start * samples, clips.stop * samples)
 
-    def spoken(stream: str, which: slice = mine) -> Tensor:
-        chosen = zip(entries[which], starts[which], strict=True)
-        return torch.stack([cut(data, data.entries[i].speaker, s, length, stream) for i, s in chosen])
+    def speaker_stream(stream: str, which: slice = clips) -> Tensor:
+        crops = zip(pairs.speakers[which], pairs.starts[which], strict=True)
+        return torch.stack([stream_crop(data, data.entries[i].speaker, s, length, stream) for i, s in crops])
 
-    def heard(stream: str) -> Tensor:
-        chosen = zip(targets[mine], starts[mine], strict=True)
-        return torch.stack([cut(data, data.entries[j].listener, s, length, stream) for own, s in chosen for j in own])
+    def listener_stream(stream: str) -> Tensor:
+        crops = zip(pairs.targets[clips], pairs.starts[clips], strict=True)
+        return torch.stack(
+            [stream_crop(data, data.entries[j].listener, s, length, stream) for js, s in crops for j in js]
+        )
 
-    own = replace(
-        draws,
-        prior_step=draws.prior_step[mine],
-        prior_noise=draws.prior_noise[rows],
-        decoder_step=draws.decoder_step[mine],
-        decoder_noise=draws.decoder_noise[rows],
-        dropped=tuple(mask[rows] for mask in draws.dropped),
+    process_randomness = replace(
+        randomness,
+        prior_step=randomness.prior_step[clips],
+        prior_noise=randomness.prior_noise[rows],
+        decoder_step=randomness.decoder_step[clips],
+        decoder_noise=randomness.decoder_noise[rows],
+        dropped=tuple(mask[rows] for mask in randomness.dropped),
     )
     limits = None
     if networks.variant == "render" and share[1] > 1:
-        audio, window = spoken("audio", slice(None)), networks.denoiser.config.window
+        audio, window = speaker_stream("audio", slice(None)), networks.denoiser.config.window
         limits = {
             name: torch.stack(torch.aminmax(audio[:, start : start + window]))
-            for name, start in (("prior", draws.prior_start), ("decoder", draws.decoder_start))
+            for name, start in (("prior", randomness.prior_start), ("decoder", randomness.decoder_start))
         }
     return {
-        "audio": spoken("audio"),
-        "coefficients": spoken("coefficients"),
-        "attributes": spoken("attributes"),
-        "target_attributes": heard("attributes"),
-        "target_coefficients": heard("coefficients"),
-        "draws": dict(vars(own)),
+        "audio": speaker_stream("audio"),
+        "coefficients": speaker_stream("coefficients"),
+        "attributes": speaker_stream("attributes"),
+        "target_attributes": listener_stream("attributes"),
+        "target_coefficients": listener_stream("coefficients"),
+        "randomness": dict(vars(process_randomness)),
         "audio_limits": limits,
     }

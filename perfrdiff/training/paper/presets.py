@@ -16,9 +16,9 @@ from perfrdiff.models.weight_editor import WeightEditorConfig
 from perfrdiff.published import config
 from perfrdiff.published.config.settings import DataSettings, PublishedConfig
 
-FOLDER = Path(config.__file__).parent
+CONFIG_FOLDER = Path(config.__file__).parent
 PRESETS = ("paper", "small")
-OF_A_VARIANT = ("generator", "weight-editor")
+VARIANT_STAGES = ("generator", "weight-editor")
 SMALL_WIDTH = 64  # of latents, tokens and styles
 SMALL_LAYERS = 3  # of the denoiser; the last ones of the published seven
 SMALL_EPOCHS = {"autoencoder": 40, "style encoder": 6, "generator": 15, "weight editor": 6}
@@ -29,7 +29,7 @@ SMALL_CLIP = 250  # frames; the windows of 50 stay
 
 def paper_config(stage: str, variant: str) -> Path:
     """The file with the paper's values for a stage."""
-    return FOLDER / (f"{stage}-{variant}.yaml" if stage in OF_A_VARIANT else f"{stage}.yaml")
+    return CONFIG_FOLDER / (f"{stage}-{variant}.yaml" if stage in VARIANT_STAGES else f"{stage}.yaml")
 
 
 def small(config: PublishedConfig) -> PublishedConfig:
@@ -79,7 +79,7 @@ def _small_network(sizes):
 def _small_editor(published: dict, networks: dict) -> WeightEditorConfig:
     """The same weights, counted from the last layer, of the small denoiser."""
     with torch.device("meta"):
-        large, little = (
+        published_shapes, small_shapes = (
             {name: p.shape for name, p in Denoiser(sizes["denoiser"]).named_parameters()}
             for sizes in (published, networks)
         )
@@ -89,9 +89,9 @@ def _small_editor(published: dict, networks: dict) -> WeightEditorConfig:
         if parts[0] == "layers":
             from_last = published["denoiser"].layers - int(parts[1])
             parts[1] = str(max(0, networks["denoiser"].layers - from_last))
-        here = ".".join(parts)
-        shape = little[here]
-        targets[here] = (shape[0] * rows // large[name][0], shape[1])
+        target = ".".join(parts)
+        shape = small_shapes[target]
+        targets[target] = (shape[0] * rows // published_shapes[name][0], shape[1])
     return replace(
         published["weight_editor"], style=SMALL_WIDTH, hidden=SMALL_WIDTH, targets=targets,
         rank=SMALL_RANK if published["weight_editor"].predict == "shift" else None,

@@ -8,14 +8,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from perfrdiff.data.react2024.dataset import ReactData, check_there, data_folder, fingerprint, open_split
+from perfrdiff.data.react2024.dataset import ReactData, check_files_exist, data_folder, fingerprint, open_split
 from perfrdiff.errors import InputError
 from perfrdiff.models import registry
 from perfrdiff.published.config.reader import read_config
 from perfrdiff.published.config.settings import DataSettings, PublishedConfig
 from perfrdiff.published.inference import PublishedModel
 from perfrdiff.sampling import SamplingOptions
-from perfrdiff.training.engine import Plan, Stage, accelerator_of, check_identity, fit, read_state
+from perfrdiff.training.engine import RunFiles, Stage, TrainingPlan, check_identity, fit, make_accelerator, read_state
 from perfrdiff.training.paper import files
 from perfrdiff.training.paper.autoencoder import AutoencoderModel, AutoencoderStage
 from perfrdiff.training.paper.generator import GeneratorModel, GeneratorStage
@@ -24,7 +24,7 @@ from perfrdiff.training.paper.style_encoder import StyleModel, StyleStage
 from perfrdiff.training.paper.weight_editor import EditorModel, EditorStage
 
 DEFAULT_VARIANT = "render"  # where neither --config nor --variant says which
-PUBLISHED_CLIP = 5.0  # gradient norm, where a published file says that it clips
+PUBLISHED_GRADIENT_NORM = 5.0  # limit, where a published file says that it clips
 
 
 @dataclass(frozen=True)
@@ -73,73 +73,78 @@ def read_request(request: TrainRequest) -> tuple[PublishedConfig, dict[str, obje
 
 
 def train(request: TrainRequest, say: Callable[[str], None] = print) -> Path:
-    """Train a stage; returns its file. Everything that can be wrong is told before the first step.
+    """Train a stage; returns its file. Whatever is wrong with the request is reported before the first step.
 
     Raises InputError in one sentence: a configuration of another stage or variant, missing or unfit earlier stages, a
     state of another run, too little disk, data that is missing or broken.
     """
     config, networks = read_request(request)
-    before = _trained_before(request, config, networks)
-    trained = [networks[name] for name in files.NETWORKS_OF[request.stage]]
+    earlier = _earlier_networks(request, config, networks)
+    stage_networks = {name: networks[name] for name in files.STAGE_NETWORKS[request.stage]}
     with torch.device("meta"):
         parameters = sum(
-            p.numel()
-            for name, sizes in zip(files.NETWORKS_OF[request.stage], trained, strict=True)
-            for p in registry.build(name, sizes).parameters()
+            p.numel() for name, sizes in stage_networks.items() for p in registry.build(name, sizes).parameters()
         )
-    state = files.state_place(request.out, request.stage)
+    state = files.state_path(request.out, request.stage)
     files.check_parameters_fit(request.out, parameters, _copies(request, config, state))
     settings = _settings(request, config, "train")
     folder = data_folder(Path(request.data or settings.path), settings.split)
-    validated = _validation_split(request, config, folder)
-    check_there(folder, [settings.split, *validated])
+    validation_splits = _validation_splits(request, config, folder)
+    check_files_exist(folder, [settings.split, *validation_splits])
     identity = _identity(request, config, networks, settings) | {"data": fingerprint(folder, settings.split)}
     if state.exists() and not request.restart:
         check_identity(state, read_state(state)[0], identity)
 
-    accelerator = accelerator_of(Plan(1, 1, config.optimizer, precision=request.precision, device=request.device),
-                                 request.out / "logs")  # fmt: skip
+    placement = TrainingPlan(1, 1, config.optimizer, precision=request.precision, device=request.device)
+    accelerator = make_accelerator(placement, request.out / "logs")
     data = open_split(folder, settings.split)
-    checks = open_split(folder, *validated) if validated else None
-    first = accelerator.is_main_process
-    if first:
+    validation_data = open_split(folder, *validation_splits) if validation_splits else None
+    is_main = accelerator.is_main_process
+    if is_main:
         state.parent.mkdir(parents=True, exist_ok=True)
         if request.restart:
             state.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     seed = config.trainer.seed if request.seed is None else request.seed
     torch.manual_seed(seed)
-    model = _model(request, config, networks, before)
+    model = _model(request, config, networks, earlier)
     stage = _stage(request, model, data, settings, seed, accelerator)
     validation = None
-    if checks is not None:
-        looked_at = _settings(request, config, "val")
-        looked_at = looked_at.model_copy(update={"batch_size": min(looked_at.batch_size, len(checks))})
-        validation = _stage(request, model, checks, looked_at, seed + 1, None)
+    if validation_data is not None:
+        val_settings = _settings(request, config, "val")
+        batch_size = min(val_settings.batch_size, len(validation_data))
+        val_settings = val_settings.model_copy(update={"batch_size": batch_size})
+        validation = _stage(request, model, validation_data, val_settings, seed + 1, None)
     plan = _plan(request, config, stage.order.per_epoch, seed, validation is not None)
-    if first:
+    if is_main:
         size = f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters:,}"
-        told = f"{len(data)} entries, {stage.order.per_epoch} steps an epoch, {size} parameters"
+        summary = f"{len(data)} entries, {stage.order.per_epoch} steps an epoch, {size} parameters"
         processes = accelerator.num_processes
-        told += f", {processes} process{'es' if processes > 1 else ''}, mean face: {data.mean_from}"
-        say(f"{request.stage}: {told}")
-        if not validated and request.check_every != 0:
+        summary += f", {processes} process{'es' if processes > 1 else ''}, mean face: {data.mean_source}"
+        say(f"{request.stage}: {summary}")
+        if not validation_splits and request.check_every != 0:
             say(f"{request.stage}: no validation split in {folder}; the last weights are kept")
-    fit(stage, plan, state, identity, validation=validation, logs=request.out / "logs",
-        accelerator=accelerator, say=say)  # fmt: skip
-    made = {name: getattr(model, attribute) for name, attribute in _attributes(request.stage).items()}
-    target = files.place(request.out, request.stage)
-    if first:
+    fit(
+        stage,
+        plan,
+        RunFiles(state, identity, request.out / "logs"),
+        validation=validation,
+        accelerator=accelerator,
+        say=say,
+    )
+    trained = {name: getattr(model, attribute) for name, attribute in _model_attributes(request.stage).items()}
+    target = files.stage_path(request.out, request.stage)
+    if is_main:
         variant = config.variant if request.stage in ("generator", "weight-editor") else None
         sampling = _sampling(config) if request.stage == "generator" else None
-        target = files.save(request.out, request.stage, variant, made, torch.from_numpy(data.mean), sampling)
+        target = files.save(request.out, request.stage, variant, trained, torch.from_numpy(data.mean), sampling)
         say(f"wrote {target}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return target
 
 
-def _attributes(stage: str) -> dict[str, str]:
+def _model_attributes(stage: str) -> dict[str, str]:
     """Network -> where the stage's model holds it."""
     return {
         "autoencoder": {"autoencoder": "autoencoder"},
@@ -151,11 +156,11 @@ def _attributes(stage: str) -> dict[str, str]:
 
 
 def _check_stage(request: TrainRequest, config: PublishedConfig) -> None:
-    said = config.stage.replace(" ", "-")
-    if said == "autoencoder" and "coefficient_autoencoder" in config.networks:
-        said = "coefficient-autoencoder"
-    if said != request.stage:
-        raise InputError(f"{config.source} configures the stage {said}, not {request.stage}.")
+    stage = config.stage.replace(" ", "-")
+    if stage == "autoencoder" and "coefficient_autoencoder" in config.networks:
+        stage = "coefficient-autoencoder"
+    if stage != request.stage:
+        raise InputError(f"{config.source} configures the stage {stage}, not {request.stage}.")
     if request.variant is not None and config.variant not in (None, request.variant):
         raise InputError(
             f"{config.source} is of the {config.variant} variant; the {request.variant} one was asked for."
@@ -181,20 +186,20 @@ def _networks(request: TrainRequest, config: PublishedConfig) -> dict[str, objec
     return networks
 
 
-def _trained_before(request: TrainRequest, config: PublishedConfig, networks: dict) -> dict[str, nn.Module]:
+def _earlier_networks(request: TrainRequest, config: PublishedConfig, networks: dict) -> dict[str, nn.Module]:
     """Networks of earlier stages, checked against the configuration."""
-    found = {}
-    for stage in files.NEEDS.get(request.stage, ()):
+    earlier = {}
+    for stage in files.EARLIER_STAGES.get(request.stage, ()):
         loaded = files.load(request.out, stage)
         if loaded.variant is not None and loaded.variant != config.variant:
             raise InputError(
-                f"{files.place(request.out, stage)} is of the {loaded.variant} variant, {config.source} of the "
+                f"{files.stage_path(request.out, stage)} is of the {loaded.variant} variant, {config.source} of the "
                 f"{config.variant} one."
             )
-        sizes = {name: files.sizes_of(network.config) for name, network in loaded.networks.items()}
+        sizes = {name: files.sizes_as_json(network.config) for name, network in loaded.networks.items()}
         files.check_sizes(sizes, networks, config.source)
-        found |= loaded.networks
-    return found
+        earlier |= loaded.networks
+    return earlier
 
 
 def _settings(request: TrainRequest, config: PublishedConfig, split: str) -> DataSettings:
@@ -207,11 +212,11 @@ def _settings(request: TrainRequest, config: PublishedConfig, split: str) -> Dat
 
 
 def _identity(request, config: PublishedConfig, networks: dict, settings: DataSettings) -> dict[str, object]:
-    """What makes a run this one: a state with another identity is not taken up."""
+    """The settings that make a run this one: a state with another identity is refused."""
     return {
         "stage": request.stage,
         "variant": config.variant if request.stage in ("generator", "weight-editor") else None,
-        "sizes": {name: files.sizes_of(networks[name]) for name in files.NETWORKS_OF[request.stage]},
+        "sizes": {name: files.sizes_as_json(networks[name]) for name in files.STAGE_NETWORKS[request.stage]},
         "optimizer": asdict(config.optimizer),
         "seed": config.trainer.seed if request.seed is None else request.seed,
         "batch": [settings.batch_size, settings.targets, settings.clip_length],
@@ -220,35 +225,35 @@ def _identity(request, config: PublishedConfig, networks: dict, settings: DataSe
 
 
 def _copies(request: TrainRequest, config: PublishedConfig, state: Path) -> int:
-    """How many times its weights a run writes, at most, beside what is there.
+    """Largest disk space of a run beside what is there, in copies of its weights.
 
     A state holds weights, moments of the optimizer, the average and the best weights; the next is written before the
-    last one goes, and the stage's own file comes to them.
+    last one is deleted; the stage's own file is one copy more.
     """
     moments = 1 if config.optimizer.name == "sgd" else 2
-    kept = 1 + moments + (request.ema > 0) + (request.check_every != 0)
-    return 1 + kept * (1 if state.exists() else 2)
+    in_state = 1 + moments + (request.ema > 0) + (request.check_every != 0)
+    return 1 + in_state * (1 if state.exists() else 2)
 
 
-def _validation_split(request: TrainRequest, config: PublishedConfig, folder: Path) -> list[str]:
-    """The split that decides which weights are kept, where the configuration names one and the folder has it."""
+def _validation_splits(request: TrainRequest, config: PublishedConfig, folder: Path) -> list[str]:
+    """The split that decides which weights are kept, or none where the configuration or the folder has none."""
     if "val" not in config.data or request.check_every == 0:
         return []
     split = config.data["val"].split
     return [split] if (folder / f"{split}.csv").is_file() else []
 
 
-def _model(request: TrainRequest, config: PublishedConfig, networks: dict, before: dict[str, nn.Module]) -> nn.Module:
-    fresh = {name: registry.build(name, networks[name]) for name in files.NETWORKS_OF[request.stage]}
+def _model(request: TrainRequest, config: PublishedConfig, networks: dict, earlier: dict[str, nn.Module]) -> nn.Module:
+    fresh = {name: registry.build(name, networks[name]) for name in files.STAGE_NETWORKS[request.stage]}
     if request.stage in ("autoencoder", "coefficient-autoencoder"):
         return AutoencoderModel(*fresh.values(), config.loss)
     if request.stage == "style-encoder":
         return StyleModel(fresh["style_encoder"], config.loss)
     if request.stage == "generator":
-        return GeneratorModel(fresh["prior"], fresh["denoiser"], before["autoencoder"], config.loss)
-    generator = PublishedModel(before["denoiser"], before["autoencoder"], prior=before["prior"])
+        return GeneratorModel(fresh["prior"], fresh["denoiser"], earlier["autoencoder"], config.loss)
+    generator = PublishedModel(earlier["denoiser"], earlier["autoencoder"], prior=earlier["prior"])
     return EditorModel(
-        fresh["weight_editor"], generator, before["style_encoder"], config.loss, request.published_dropout
+        fresh["weight_editor"], generator, earlier["style_encoder"], config.loss, request.published_dropout
     )
 
 
@@ -259,41 +264,47 @@ def _stage(
     if request.stage in ("autoencoder", "coefficient-autoencoder"):
         return AutoencoderStage(request.stage, model, data, settings, seed, processes)
     if request.stage == "style-encoder":
-        longest = model.encoder.config.max_frames
-        if settings.clip_length > longest:
-            raise InputError(f"Clips of {settings.clip_length} frames do not fit a style encoder that takes {longest}.")
+        max_tokens = model.encoder.config.max_tokens
+        if settings.clip_length > max_tokens:
+            raise InputError(
+                f"Clips of {settings.clip_length} frames do not fit a style encoder that takes {max_tokens}."
+            )
         return StyleStage(model, data, settings, seed)
-    kind = GeneratorStage if request.stage == "generator" else EditorStage
+    stage_class = GeneratorStage if request.stage == "generator" else EditorStage
     window = model.denoiser.config.window
     if settings.clip_length <= 2 * window:
         raise InputError(
             f"Clips of {settings.clip_length} frames are too short for windows of {window}: more than two."
         )
-    return kind(model, data, settings, seed, processes)
+    return stage_class(model, data, settings, seed, processes)
 
 
-def _plan(request: TrainRequest, config: PublishedConfig, per_epoch: int, seed: int, validated: bool) -> Plan:
+def _plan(request: TrainRequest, config: PublishedConfig, per_epoch: int, seed: int, validating: bool) -> TrainingPlan:
     steps = request.steps or (request.epochs or config.trainer.epochs) * per_epoch
     check_every = request.check_every or config.trainer.val_period * per_epoch
-    return Plan(
+    return TrainingPlan(
         steps=steps,
         epoch_steps=per_epoch,
         optimizer=config.optimizer,
-        clip=request.clip or (PUBLISHED_CLIP if config.trainer.clip_gradients else None),
+        clip=request.clip or (PUBLISHED_GRADIENT_NORM if config.trainer.clip_gradients else None),
         ema=request.ema,
         precision=request.precision,
         seed=seed,
         log_every=request.log_every,
         save_every=request.save_every or max(1, min(500, per_epoch)),
-        check_every=check_every if validated else 0,
+        check_every=check_every if validating else 0,
         device=request.device,
     )
 
 
 def _sampling(config: PublishedConfig) -> SamplingOptions:
     """How the trained generator is sampled: as imported published weights are."""
-    said = config.sampling
+    published = config.sampling
     over = ("audio", "coefficients") if config.variant == "render" else ()
     return SamplingOptions(
-        steps=said.steps, guidance=said.guidance, guidance_over=over, slide=said.slide, audio_range=said.audio_range
+        steps=published.steps,
+        guidance=published.guidance,
+        guidance_over=over,
+        slide=published.slide,
+        audio_range=published.audio_range,
     )

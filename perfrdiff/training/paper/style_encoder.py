@@ -9,11 +9,11 @@ from perfrdiff.data.react2024.dataset import ReactData
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.published.config.settings import ContrastiveLossSettings, DataSettings
 from perfrdiff.published.losses import contrastive
-from perfrdiff.training.paper.batches import DataStage, cut, start_of, step_rng
+from perfrdiff.training.paper.batches import DataStage, draw_start, step_rng, stream_crop
 
 
 class StyleModel(nn.Module):
-    """A share of the clips (M, frames, 58), padded, and everybody's persons (N,) -> losses.
+    """A share of the clips (M, frames, 58), padded, and the person (N,) of every clip of the batch -> losses.
 
     The loss needs all clips at once, so styles are gathered from all processes, with their gradients.
     """
@@ -44,41 +44,44 @@ class StyleStage(DataStage):
 
     def __init__(self, model: StyleModel, data: ReactData, settings: DataSettings, seed: int):
         super().__init__(model, data, settings, seed)  # clips, not entries, are shared among the processes
-        clips = [entry.listener for entry in data.entries]
-        self.persons = {who: number for number, who in enumerate(sorted(set(data.listeners)))}
-        self.of_person: dict[str, list[str]] = {}
-        for path, who in zip(clips, data.listeners, strict=True):
-            self.of_person.setdefault(who, []).append(path)
+        self.person_numbers = {listener: number for number, listener in enumerate(sorted(set(data.listeners)))}
+        self.clips_of_listener: dict[str, list[str]] = {}
+        for entry, listener in zip(data.entries, data.listeners, strict=True):
+            self.clips_of_listener.setdefault(listener, []).append(entry.listener)
         self.appropriate_only = any(
-            len(paths) > 1 for i in range(len(data)) for paths in self._groups(i, False).values()
+            len(paths) > 1 for i in range(len(data)) for paths in self._clips_by_listener(i, False).values()
         )
 
-    def _groups(self, entry: int, fill: bool) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+    def _clips_by_listener(self, entry: int, use_all_clips: bool) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
         for j in self.data.appropriate(entry):
-            who = self.data.listeners[j]
-            found.setdefault(who, [])
-            for path in self.of_person[who] if fill else [self.data.entries[j].listener]:
-                if path not in found[who]:
-                    found[who].append(path)
-        return found
+            listener = self.data.listeners[j]
+            groups.setdefault(listener, [])
+            for path in self.clips_of_listener[listener] if use_all_clips else [self.data.entries[j].listener]:
+                if path not in groups[listener]:
+                    groups[listener].append(path)
+        return groups
 
     def batch(self, step: int, share: tuple[int, int]) -> dict[str, object] | None:
         rng, _ = step_rng(self.seed, step)
         paths, person = [], []
-        for entry in self.order.at(step):
-            groups = {who: own for who, own in self._groups(entry, not self.appropriate_only).items() if len(own) > 1}
-            kept = sorted(groups)
-            if len(kept) > self.settings.num_sample:
-                kept = [kept[i] for i in rng.permutation(len(kept))[: self.settings.num_sample]]
-            for who in kept:
-                own = [groups[who][i] for i in rng.permutation(len(groups[who]))[: self.settings.num_person]]
-                paths += own
-                person += [self.persons[who]] * len(own)
+        for entry in self.order.batch_entries(step):
+            groups = self._clips_by_listener(entry, not self.appropriate_only)
+            listeners = sorted(listener for listener, clips in groups.items() if len(clips) > 1)
+            if len(listeners) > self.settings.num_sample:
+                listeners = [listeners[i] for i in rng.permutation(len(listeners))[: self.settings.num_sample]]
+            for listener in listeners:
+                clips = groups[listener]
+                clips = [clips[i] for i in rng.permutation(len(clips))[: self.settings.num_person]]
+                paths += clips
+                person += [self.person_numbers[listener]] * len(clips)
         if len(set(person)) < 2:
             return None
-        starts = [start_of(self.settings, rng) for _ in paths]
-        each = -(-len(paths) // share[1])
-        mine = np.minimum(np.arange(share[0] * each, (share[0] + 1) * each), len(paths) - 1)  # padded with the last
-        rows = [cut(self.data, paths[i], starts[i], self.settings.clip_length, "coefficients") for i in mine]
-        return {"clips": torch.stack(rows), "person": torch.tensor(person), "processes": share[1]}
+        starts = [draw_start(self.settings, rng) for _ in paths]
+        per_process = -(-len(paths) // share[1])
+        rows = np.arange(share[0] * per_process, (share[0] + 1) * per_process)
+        process_rows = np.minimum(rows, len(paths) - 1)  # padded with the last
+        crops = [
+            stream_crop(self.data, paths[i], starts[i], self.settings.clip_length, "coefficients") for i in process_rows
+        ]
+        return {"clips": torch.stack(crops), "person": torch.tensor(person), "processes": share[1]}

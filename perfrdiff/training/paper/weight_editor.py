@@ -11,8 +11,8 @@ from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
 from perfrdiff.published.config.settings import DiffusionLossSettings
 from perfrdiff.published.inference import PublishedModel
-from perfrdiff.training.paper.batches import cut, share_of
-from perfrdiff.training.paper.generator import Batch, GeneratorStage, losses_of
+from perfrdiff.training.paper.batches import process_rows, stream_crop
+from perfrdiff.training.paper.generator import Batch, GeneratorStage, compute_losses
 
 
 class EditorModel(nn.Module):
@@ -54,20 +54,26 @@ class EditorModel(nn.Module):
         shifts = self.editor(style)
         config = self.editor.config
         edits = shifts if config.rank else edited_weights(self.denoiser, shifts, predict=config.predict)
-        return losses_of(self.networks(), batch, self.weights, edits)
+        return compute_losses(self.networks(), batch, self.weights, edits)
 
 
 class EditorStage(GeneratorStage):
-    """A speaker, one appropriate listener, and another clip of that listener to read the style from."""
+    """A speaker, one appropriate listener, and another clip of that listener that shows the style."""
 
     name = "weight editor"
     samples = 1
 
-    def beside(
+    def extra_inputs(
         self, entries: np.ndarray, targets: list[list[int]], share: tuple[int, int], rng: np.random.Generator
     ) -> Batch:
-        """The clips with the style, from their first frame on."""
-        personal = [self.data.personal(i, own[0], rng) for i, own in zip(entries, targets, strict=True)]
-        mine, length = share_of(len(entries), share), self.settings.clip_length
-        rows = [cut(self.data, self.data.entries[j].listener, 0, length, "coefficients") for j in personal[mine]]
-        return {"behaviour": torch.stack(rows)}
+        """Behaviour (B, frames, 58) that shows each listener's style, from the first frame on."""
+        personal = [
+            self.data.draw_style_entry(i, clip_targets[0], rng)
+            for i, clip_targets in zip(entries, targets, strict=True)
+        ]
+        rows_of_process, length = process_rows(len(entries), share), self.settings.clip_length
+        clips = [
+            stream_crop(self.data, self.data.entries[j].listener, 0, length, "coefficients")
+            for j in personal[rows_of_process]
+        ]
+        return {"behaviour": torch.stack(clips)}

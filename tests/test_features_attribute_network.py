@@ -1,4 +1,4 @@
-"""A user's own affect network must see the face, in RGB, and replace valence, arousal and expressions, nothing else."""
+"""A user's attribute network must see the face, in RGB, and replace valence, arousal and expressions, nothing else."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from perfrdiff.errors import InputError
-from perfrdiff.features import attribute_network as affect_network
-from perfrdiff.features.attribute_network import AffectNetwork
-from perfrdiff.features.attributes import AFFECT_NAMES, EXPRESSION_LABELS
+from perfrdiff.features import attribute_network
+from perfrdiff.features.attribute_network import AttributeNetwork
+from perfrdiff.features.attributes import ATTRIBUTE_NAMES, EXPRESSION_LABELS
 from perfrdiff.features.clip import read_speaker
 from perfrdiff.features.media.images import read_image
 from perfrdiff.features.tracking.landmarker import Face
@@ -56,17 +56,17 @@ def softmax(scores) -> np.ndarray:
 def test_it_sees_the_face_in_rgb(tmp_path, side):
     picture = grey(0, 200, 100)
     picture[:, 100:] = [255, 0, 51]
-    read = AffectNetwork(network(tmp_path / "a.onnx", side=side)).read(picture, face_at(160, 50, 50))
+    read = AttributeNetwork(network(tmp_path / "a.onnx", side=side)).read(picture, face_at(160, 50, 50))
     np.testing.assert_allclose(read[:2], [0.5, -0.25], atol=1e-6)
     np.testing.assert_allclose(read[2:], softmax([8, 0, 1.6, 0, 0, 0, 0, 0]), atol=1e-5)
-    black = AffectNetwork(network(tmp_path / "a.onnx", side=side)).read(picture, face_at(5, 5, 40))
+    black = AttributeNetwork(network(tmp_path / "a.onnx", side=side)).read(picture, face_at(5, 5, 40))
     np.testing.assert_allclose(black[2:], 1 / 8, atol=1e-6)
 
 
 def test_the_files_metadata_say_how_it_wants_its_pixels_and_names_its_scores(tmp_path):
     labels = ",".join(reversed(EXPRESSION_LABELS))
     path = network(tmp_path / "a.onnx", labels=labels, mean="0.5,0,0", std="0.25,1,1")
-    read = AffectNetwork(path).read(grey(255), face_at(32, 32, 20))
+    read = AttributeNetwork(path).read(grey(255), face_at(32, 32, 20))
     scores = dict(zip(reversed(EXPRESSION_LABELS), [16, 8, 8, 0, 0, 0, 0, 0], strict=True))
     np.testing.assert_allclose(read[2:], softmax([scores[label] for label in EXPRESSION_LABELS]), atol=1e-5)
 
@@ -77,17 +77,17 @@ def test_in_a_clip_it_replaces_the_rules_but_not_the_action_units(tmp_path, monk
     clip = write_clip(tmp_path / "clip.mp4", [face] * 20 + [grey(90, *face.shape[1::-1])] * 10, np.arange(30) / 25)
     monkeypatch.setenv("PERFRDIFF_CHECKPOINTS", str(tmp_path / "weights"))
     (tmp_path / "weights").mkdir()
-    assert affect_network.present() is None
-    ruled = read_speaker(clip).affect
+    assert attribute_network.default_network_path() is None
+    ruled = read_speaker(clip).attributes
     network(tmp_path / "weights" / "affect.onnx")
-    read = read_speaker(clip).affect
-    first = AFFECT_NAMES.index("valence")
+    read = read_speaker(clip).attributes
+    first = ATTRIBUTE_NAMES.index("valence")
     np.testing.assert_array_equal(read[:, :first], ruled[:, :first])
     np.testing.assert_allclose(read[:, first : first + 2], np.tile([0.5, -0.25], (30, 1)), atol=1e-6)
     np.testing.assert_allclose(read[:, first + 2 :].sum(axis=1), 1, atol=1e-5)
     assert (read[:, first + 2 : first + 5].min(axis=1) > read[:, first + 5 :].max(axis=1)).all()
     other = network(tmp_path / "other.onnx", labels=",".join(reversed(EXPRESSION_LABELS)))
-    named = read_speaker(clip, affect_network=other).affect
+    named = read_speaker(clip, attribute_network=other).attributes
     assert not np.allclose(named[:, first + 2 :], read[:, first + 2 :]), "the file that was named is used"
 
 
@@ -104,4 +104,4 @@ def test_in_a_clip_it_replaces_the_rules_but_not_the_action_units(tmp_path, monk
 def test_an_unfit_file_is_refused_in_a_sentence(tmp_path, make, sentence):
     make(tmp_path / "a.onnx")
     with pytest.raises(InputError, match=sentence):
-        AffectNetwork(tmp_path / "a.onnx")
+        AttributeNetwork(tmp_path / "a.onnx")

@@ -30,8 +30,8 @@ def codec(clips):
 def test_tokens_are_fewer_and_of_even_spread(clips, codec):
     tokens = codec.coefficients(torch.tensor(clips[0]))
     assert tokens.shape == (48, 60, codec.widths["listener"])
-    spread = tokens.std((0, 1))
-    assert spread.max() < 1.05 and spread.min() > 0.5
+    deviation = tokens.std((0, 1))
+    assert deviation.max() < 1.05 and deviation.min() > 0.5
     assert codec.widths["listener"] < 0.4 * codec.patch * 58
 
 
@@ -74,8 +74,8 @@ def test_a_made_token_that_is_a_little_off_does_not_become_a_nod(clips, codec):
 
 
 def test_voice_and_microphone_do_not_matter(clips, codec):
-    sound = torch.tensor(clips[2][:2])
-    other = 3.0 * sound + torch.linspace(-4, 4, 78)
-    assert torch.allclose(codec.audio(sound), codec.audio(other), atol=0.02)
+    mfcc = torch.tensor(clips[2][:2])
+    other = 3.0 * mfcc + torch.linspace(-4, 4, 78)
+    assert torch.allclose(codec.audio(mfcc), codec.audio(other), atol=0.02)
     silent = codec.audio(torch.zeros(1, 50, 78))
     assert silent.isfinite().all() and silent.abs().max() < 1e-3

@@ -1,4 +1,4 @@
-"""Stages whose every step draws a batch of its own, on the loop all stages share."""
+"""The demo's stages on the loop that all training shares: every step draws a random batch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from perfrdiff.published.config.settings import OptimizerSettings
-from perfrdiff.training.engine import PRIME, Plan, fit
+from perfrdiff.training.engine import SEED_STRIDE, RunFiles, TrainingPlan, fit
 from perfrdiff.training.progress import say
 
 Loss = Callable[[torch.Generator], Tensor]
@@ -30,9 +30,9 @@ class Schedule:
     save_every: int = 200
     seed: int = 0
 
-    def plan(self, precision: str, device: str) -> Plan:
-        """The same for the loop all stages share."""
-        return Plan(
+    def plan(self, precision: str, device: str) -> TrainingPlan:
+        """The settings of the shared loop."""
+        return TrainingPlan(
             steps=self.steps,
             epoch_steps=self.steps,
             optimizer=OptimizerSettings("adamw", self.learning_rate, self.weight_decay),
@@ -47,8 +47,8 @@ class Schedule:
         )
 
 
-class _Called(nn.Module):
-    """A loss as a module that is called with the number of a draw."""
+class _LossModule(nn.Module):
+    """A loss as a module that is called with the seed of a batch."""
 
     def __init__(self, trained: nn.Module, loss: Loss):
         super().__init__()
@@ -57,38 +57,38 @@ class _Called(nn.Module):
     def forward(self, batch: dict[str, int]) -> dict[str, Tensor]:
         # On a processor the fused attention's backward pass takes up to four times as long in bf16 (torch 2.13).
         with sdpa_kernel(FUSED if next(self.trained.parameters()).is_cuda else [SDPBackend.MATH]):
-            return {"total": self.loss(torch.Generator().manual_seed(batch["draw"]))}
+            return {"total": self.loss(torch.Generator().manual_seed(batch["seed"]))}
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _RandomBatches:
     name: str
-    model: _Called
+    model: _LossModule
     seed: int
 
     def batch(self, step: int, share: tuple[int, int]) -> dict[str, int]:
-        return {"draw": self.seed * PRIME + step * share[1] + share[0]}
+        return {"seed": self.seed * SEED_STRIDE + step * share[1] + share[0]}
 
 
 @dataclass(frozen=True)
-class Where:
-    """On what machine, and in what numbers."""
+class ComputeOptions:
+    """Where and in what precision a stage computes."""
 
     device: str = "cpu"  # or "auto": a GPU where there is one
     precision: str = "no"  # or "bf16", "fp16"
 
 
-def train(trained: nn.Module, loss: Loss, schedule: Schedule, state: Path, name: str, where: Where) -> None:
-    """Train `trained`, which ends as the running average of its weights; a run kept in `state` is taken up.
+def train(trained: nn.Module, loss: Loss, schedule: Schedule, state: Path, name: str, compute: ComputeOptions) -> None:
+    """Train `trained`, which ends as the running average of its weights; a run saved in `state` is resumed.
 
-    `loss` draws its batch with the generator it is given, which depends on the seed and the step alone, so that a run
-    taken up sees the batches an unbroken one would have seen. Of several processes each draws a batch of its own.
+    `loss` draws its batch with the generator it is given, which depends on the seed and the step alone, so that a
+    resumed run sees the batches an unbroken one would have seen. Of several processes each draws a batch of its own.
 
     Raises InputError for a state of another stage or other sizes, and for losses that are not finite.
     """
-    plan = schedule.plan(where.precision, where.device)
+    plan = schedule.plan(compute.precision, compute.device)
     sizes = {key: list(value.shape) for key, value in trained.named_parameters() if value.requires_grad}
     state.parent.mkdir(parents=True, exist_ok=True)
-    stage = _Drawn(name, _Called(trained, loss), schedule.seed)
+    stage = _RandomBatches(name, _LossModule(trained, loss), schedule.seed)
     identity = {"stage": name, "sizes": sizes}
-    fit(stage, plan, state, identity, logs=state.parent / "logs", say=say)
+    fit(stage, plan, RunFiles(state, identity, state.parent / "logs"), say=say)

@@ -1,4 +1,4 @@
-"""A hand before the face must be told, and talk, turns, lights and expressions must not be taken for one."""
+"""A hand before the face must be flagged, and talk, turns, lights and expressions must not be taken for one."""
 
 import cv2
 import numpy as np
@@ -8,12 +8,12 @@ from perfrdiff.coefficients import CHANNEL, ROTATION, neutral
 from perfrdiff.features.clip import read_listener
 from perfrdiff.features.tracking.face_track import track_video
 from perfrdiff.features.tracking.occlusion import (
-    LARGEST_SHARE,
-    LEAST_SHARE,
+    LARGEST_OCCLUDED_SHARE,
+    LEAST_OCCLUDED_SHARE,
     SHORTEST_CLIP,
     SIDE,
-    hidden_frames,
-    strange_share,
+    occluded_frames,
+    occluded_share,
 )
 from perfrdiff.features.tracking.signals import QUALITIES
 from renderer.face_model import load_face_model
@@ -62,21 +62,23 @@ def test_a_face_that_moves_under_a_changing_light_is_not_covered(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("across", "down"), [(0.5, 0.66), (0.5, 0.42)], ids=["mouth", "eyes"])
-def test_fingers_before_the_face_are_flagged_bridged_and_told(tmp_path, across, down):
+def test_fingers_before_the_face_are_flagged_bridged_and_noted(tmp_path, across, down):
     pictures = [fingers(p, across, down) if k in COVERED else p for k, p in enumerate(film(8))]
-    listener = read_listener(write_clip(tmp_path / "hand.mp4", pictures, np.arange(FRAMES) / 25), talking_too=True)
-    told = np.flatnonzero(listener.quality == QUALITIES.index("filled"))
-    assert abs(int(told[0]) - COVERED[0]) <= 5
-    assert abs(int(told[-1]) - COVERED[-1]) <= 5
-    assert len(told) == np.ptp(told) + 1, "one part of the clip"
+    listener = read_listener(write_clip(tmp_path / "hand.mp4", pictures, np.arange(FRAMES) / 25), include_speech=True)
+    filled = np.flatnonzero(listener.quality == QUALITIES.index("filled"))
+    assert abs(int(filled[0]) - COVERED[0]) <= 5
+    assert abs(int(filled[-1]) - COVERED[-1]) <= 5
+    assert len(filled) == np.ptp(filled) + 1, "one part of the clip"
     assert any("perhaps a hand, covers the face for 1." in note for note in listener.notes)
-    seen = np.delete(listener.behaviour, told, axis=0)
-    middle = listener.behaviour[told[len(told) // 2]]
+    seen = np.delete(listener.behaviour, filled, axis=0)
+    middle = listener.behaviour[filled[len(filled) // 2]]
     np.testing.assert_allclose(middle, np.median(seen, axis=0), atol=0.05)
     assert listener.habits.seconds == pytest.approx(len(seen) / 25), "no habit is read under a hand"
 
 
-def looks(frames: int, rng: np.random.Generator, covers: dict[int, tuple[slice, slice]] | None = None) -> np.ndarray:
+def appearances(
+    frames: int, rng: np.random.Generator, covers: dict[int, tuple[slice, slice]] | None = None
+) -> np.ndarray:
     """(frames, 2, SIDE, SIDE) of a pattern under a light that changes, all of it towards the camera; with stripes over
     the given part of the given frames."""
     pattern = cv2.GaussianBlur(rng.normal(0, 1, (SIDE, SIDE)), (0, 0), 1.5)
@@ -88,37 +90,37 @@ def looks(frames: int, rng: np.random.Generator, covers: dict[int, tuple[slice, 
     return np.stack([np.clip(grey, 0, 255), np.full_like(grey, 255)], axis=1).astype(np.uint8)
 
 
-def test_what_is_usual_is_found_though_it_is_covered_for_more_than_half_of_the_clip():
+def test_the_usual_appearance_is_learnt_though_it_is_covered_for_more_than_half_of_the_clip():
     rng = np.random.default_rng(0)
     places = [8 + (frame // 8) % 8 for frame in range(200)]  # the hand moves
-    clip = looks(200, rng, {k: np.s_[12:24, places[k] : places[k] + 10] for k in range(60, 175)})
-    share = strange_share(clip)
-    assert share[:60].max() < LEAST_SHARE
-    assert share[60:175].min() > LEAST_SHARE
-    flags = hidden_frames([*clip], [0] * 200)
+    clip = appearances(200, rng, {k: np.s_[12:24, places[k] : places[k] + 10] for k in range(60, 175)})
+    share = occluded_share(clip)
+    assert share[:60].max() < LEAST_OCCLUDED_SHARE
+    assert share[60:175].min() > LEAST_OCCLUDED_SHARE
+    flags = occluded_frames([*clip], [0] * 200)
     assert flags[60:175].all()
     assert flags.sum() < 115 + 10
 
 
-def test_nothing_is_flagged_where_it_cannot_be_told():
+def test_nothing_is_flagged_where_the_usual_appearance_is_unknown():
     rng = np.random.default_rng(0)
-    short = looks(SHORTEST_CLIP - 1, rng, {k: np.s_[12:26, 8:24] for k in range(20, 40)})
-    assert strange_share(short)[20:40].min() > LEAST_SHARE
-    assert not hidden_frames([*short], [0] * len(short)).any(), "too short to know what is usual"
-    others = np.concatenate([looks(20, rng) for _ in range(10)])
-    assert (strange_share(others) > LEAST_SHARE).mean() > LARGEST_SHARE
-    assert not hidden_frames([*others], [0] * 200).any(), "nothing is usual"
-    assert not hidden_frames([None] * 200, [0] * 200).any()
-    two = np.concatenate([looks(100, rng), looks(100, rng)])
-    assert not hidden_frames([*two], [0] * 100 + [1] * 100).any(), "after a cut, another face is usual"
+    short = appearances(SHORTEST_CLIP - 1, rng, {k: np.s_[12:26, 8:24] for k in range(20, 40)})
+    assert occluded_share(short)[20:40].min() > LEAST_OCCLUDED_SHARE
+    assert not occluded_frames([*short], [0] * len(short)).any(), "too short to know what is usual"
+    others = np.concatenate([appearances(20, rng) for _ in range(10)])
+    assert (occluded_share(others) > LEAST_OCCLUDED_SHARE).mean() > LARGEST_OCCLUDED_SHARE
+    assert not occluded_frames([*others], [0] * 200).any(), "nothing is usual"
+    assert not occluded_frames([None] * 200, [0] * 200).any()
+    two = np.concatenate([appearances(100, rng), appearances(100, rng)])
+    assert not occluded_frames([*two], [0] * 100 + [1] * 100).any(), "after a cut, another face is usual"
 
 
 def test_a_side_that_is_turned_away_does_not_count():
     rng = np.random.default_rng(0)
-    clip = looks(100, rng, {k: np.s_[10:26, 5:14] for k in range(40, 60)})
-    assert strange_share(clip)[40:60].min() > LEAST_SHARE
+    clip = appearances(100, rng, {k: np.s_[10:26, 5:14] for k in range(40, 60)})
+    assert occluded_share(clip)[40:60].min() > LEAST_OCCLUDED_SHARE
     aside = clip.copy()
     aside[40:60, 1, 10:26, 5:12] = 0
-    assert strange_share(aside)[40:60].max() < LEAST_SHARE
+    assert occluded_share(aside)[40:60].max() < LEAST_OCCLUDED_SHARE
     clip[40:60, 1, :, 20:] = 0
-    assert not strange_share(clip)[40:60].any(), "a face turned far away is not judged"
+    assert not occluded_share(clip)[40:60].any(), "a face turned far away is not judged"

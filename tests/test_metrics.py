@@ -28,20 +28,20 @@ def test_pruned_and_shared_among_threads_the_numbers_are_those_of_the_plain_doub
         plain = benchmark.plain(prediction, truth, speaker, neighbour)
     assert table.published.FRCorr == pytest.approx(plain["FRCorr"], rel=1e-9)
     assert table.published.FRDist == pytest.approx(plain["FRDist"], rel=1e-9)
-    assert table.sound.FRSyn == plain["FRSyn"]
+    assert table.corrected.FRSyn == plain["FRSyn"]
 
 
 def test_a_reaction_that_is_a_truth_has_no_distance():
     rng = np.random.default_rng(0)
     truth = rng.random((3, 80, 25))
-    found = metrics.best_distance(truth[:, None], truth, np.ones((3, 3)))
-    assert np.array_equal(found, np.zeros((3, 1)))
+    report = metrics.best_distance(truth[:, None], truth, np.ones((3, 3)))
+    assert np.array_equal(report, np.zeros((3, 1)))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("set") / "set"
-    react_writer.write(react_writer.Plan(dyads=2, clips=2, listeners=1), out)
+    react_writer.write_dataset(react_writer.DatasetSize(dyads=2, clips=2, listeners=1), out)
     return out / "data"
 
 
@@ -49,12 +49,12 @@ def folder(tmp_path_factory):
 def test_the_table_of_a_data_set(folder, weights, tmp_path, capsys):
     arguments = ["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, "--samples", "2"]
     assert main([*arguments, "--limit", "2", "--steps", "2", "--out", str(tmp_path)]) == 0
-    said, progress = capsys.readouterr()
-    assert "| ground truth |" in said
-    assert "FRCorr and FRDist take the generic neighbours (neighbour_emotion_val.npy)" in said
+    output, progress = capsys.readouterr()
+    assert "| ground truth |" in output
+    assert "FRCorr and FRDist take the generic neighbours (neighbour_emotion_val.npy)" in output
     assert " 4/4 " in progress  # two, as this listener and as nobody
-    found = json.loads((tmp_path / "metrics.json").read_text())
-    lines = {line["method"]: line for line in found["lines"]}
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    lines = {line["method"]: line for line in report["lines"]}
     assert set(lines) == {
         "this listener", "generic", "ground truth", "random", "mime", "nearest neighbour", "mean sequence",
     }  # fmt: skip
@@ -66,16 +66,16 @@ def test_the_table_of_a_data_set(folder, weights, tmp_path, capsys):
     assert lines["mime"]["sound"]["FRSyn"] == 0  # a copy of the speaker is in step with it
     assert lines["mime"]["published"]["FRDiv"] == 0
     assert (tmp_path / "metrics.png").stat().st_size > 1000
-    assert found["matrix"] == "neighbour_emotion_val.npy"
+    assert report["matrix"] == "neighbour_emotion_val.npy"
 
 
 @pytest.mark.slow
-def test_person_specific_neighbours_are_said_to_be(folder, weights, capsys):
+def test_the_table_names_person_specific_neighbours(folder, weights, capsys):
     arguments = ["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, "--personal"]
     assert main([*arguments, "--methods", "mime", "--limit", "1"]) == 0
-    said = capsys.readouterr().out
-    assert "the person-specific neighbours (person_specific_masked_neighbour_emotion_val.npy)" in said
-    assert "Only the first 1 of 4 clips" in said
+    output = capsys.readouterr().out
+    assert "the person-specific neighbours (person_specific_masked_neighbour_emotion_val.npy)" in output
+    assert "Only the first 1 of 4 clips" in output
 
 
 @pytest.mark.parametrize(
@@ -88,20 +88,20 @@ def test_person_specific_neighbours_are_said_to_be(folder, weights, capsys):
         (["--rendered", "a", "--real", "b", "--inception", "none.pt"], "no feature network none.pt"),
     ],
 )
-def test_what_cannot_be_evaluated_is_told_before_the_first_reaction(folder, weights, capsys, options, words):
+def test_what_cannot_be_evaluated_is_refused_before_the_first_reaction(folder, weights, capsys, options, words):
     assert main(["evaluate", "data", "--data", str(folder), "--split", "val", "--weights", weights, *options]) == 2
-    said = capsys.readouterr()
-    assert words in said.err and said.err.count("\n") == 1 and "clips:" not in said.err
+    output = capsys.readouterr()
+    assert words in output.err and output.err.count("\n") == 1 and "clips:" not in output.err
 
 
-def test_a_broken_training_split_is_told_before_the_first_reaction(folder, weights, tmp_path, capsys):
+def test_a_broken_training_split_is_refused_before_the_first_reaction(folder, weights, tmp_path, capsys):
     """The nearest neighbour and the mean sequence come from it."""
     shutil.copytree(folder, tmp_path / "data")
     table = next((tmp_path / "data" / "train" / "Emotion").rglob("*.csv"))
     table.write_text("\n".join(table.read_text().splitlines()[:300]))
     assert main(["evaluate", "data", "--data", str(tmp_path), "--split", "val", "--weights", weights]) == 2
-    said = capsys.readouterr()
-    assert f"{table} has shape (299, 25)" in said.err and "clips:" not in said.err
+    output = capsys.readouterr()
+    assert f"{table} has shape (299, 25)" in output.err and "clips:" not in output.err
 
 
 def test_frechet_distance_of_known_distributions():

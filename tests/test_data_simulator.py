@@ -5,7 +5,7 @@ import pytest
 
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS
 from perfrdiff.data.simulator.conversation import STILL_CHANNELS, simulate_listener, simulate_speaker
-from perfrdiff.data.simulator.habits import NAMED_STYLES, Habits, draw_habits
+from perfrdiff.data.simulator.habits import NAMED_STYLES, ListenerHabits, draw_habits
 
 SECONDS = 30.0
 
@@ -43,7 +43,7 @@ def test_the_mouth_moves_with_the_voice(speakers):
 
 
 def test_nods_follow_phrase_ends(speakers):
-    person = Habits(nod_rate=10, nod_follow=0.9)
+    person = ListenerHabits(nod_rate=10, nod_follow=0.9)
     after, elsewhere = [], []
     for i, speaker in enumerate(speakers):
         speed = np.abs(np.diff(fast_pitch(simulate_listener(speaker, person, np.random.default_rng(i)))))

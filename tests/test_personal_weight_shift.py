@@ -1,18 +1,22 @@
 """A listener's shift: small on disk, mixed, scaled, and taken off again without a trace."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from perfrdiff.coefficients import neutral
 from perfrdiff.data.simulator.conversation import simulate_speaker
 from perfrdiff.errors import InputError
+from perfrdiff.files import write_safetensors
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
-from perfrdiff.personal.weight_shift import ListenerShift, listener_shift, mixed
+from perfrdiff.personal.motion_gain import MotionGain
+from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts, predict_weight_shift
 from perfrdiff.reactor import Reactor
 from tests.support.tiny_checkpoint import tiny_checkpoint
 
@@ -53,10 +57,32 @@ def test_a_file_of_kilobytes_brings_the_listener_back(reactor, speaker, tmp_path
     reactor.shift.save(tmp_path / "warm.safetensors")
     personal = run(reactor, speaker)
     assert (tmp_path / "warm.safetensors").stat().st_size < 20e3
-    again = ListenerShift.load(tmp_path / "warm.safetensors")
+    again = WeightShift.load(tmp_path / "warm.safetensors")
     reactor.set_listener(None)
     reactor.set_listener(again)
     assert np.array_equal(run(reactor, speaker), personal) and reactor.listener == "Warm"
+
+
+def test_a_file_of_format_1_is_read(reactor, tmp_path):
+    """What --save-shift wrote before the fields had their names of today."""
+    reactor.set_listener("Warm")
+    shift = replace(reactor.shift, motion_gain=MotionGain(nods=1.5, yaw=0.1))
+    about = {
+        "format": "perfrdiff listener shift 1", "weights": shift.weights, "sha256": shift.weights_sha256,
+        "listener": shift.listener, "manner": {"nods": 1.5, "yaw": 0.1},
+    }  # fmt: skip
+    tensors = {
+        f"{name}.{side}": getattr(edit, side)[0] for name, edit in shift.shifts.items() for side in ("left", "right")
+    }
+    write_safetensors(tmp_path / "old.safetensors", tensors, {"listener_shift": about})
+    old = WeightShift.load(tmp_path / "old.safetensors")
+    old.save(tmp_path / "new.safetensors")
+    new = WeightShift.load(tmp_path / "new.safetensors")
+    assert old.motion_gain == new.motion_gain == shift.motion_gain and old.listener == new.listener == "Warm"
+    for name, edit in shift.shifts.items():
+        assert torch.equal(old.shifts[name].left, edit.left) and torch.equal(new.shifts[name].right, edit.right)
+    with safe_open(tmp_path / "new.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["weight_shift"])["format"] == "perfrdiff weight shift 2"
 
 
 def test_a_listener_of_the_shipped_weights_is_kept_in_under_a_megabyte(tmp_path):
@@ -74,17 +100,17 @@ def test_mixing_and_scaling(reactor, speaker):
     warm = reactor.shift
     reactor.set_listener(behaviour.astype(np.float32))
     other = reactor.shift
-    half = mixed([(warm, 0.5), (other, 0.5)])
+    half = mix_weight_shifts([(warm, 0.5), (other, 0.5)])
     for name, edit in half.edits(denoiser).items():
-        wanted = 0.5 * (warm.edits(denoiser)[name].dense + other.edits(denoiser)[name].dense)
-        torch.testing.assert_close(edit.dense, wanted)
-        own = dict(denoiser.named_parameters())[name]
-        assert torch.equal(warm.edits(denoiser, 0.0)[name].dense[0], own)
-        doubled = warm.edits(denoiser, 2.0)[name].dense - own
-        torch.testing.assert_close(doubled, 2 * (warm.edits(denoiser)[name].dense - own), atol=1e-6, rtol=1e-4)
+        expected = 0.5 * (warm.edits(denoiser)[name].dense + other.edits(denoiser)[name].dense)
+        torch.testing.assert_close(edit.dense, expected)
+        parameter = dict(denoiser.named_parameters())[name]
+        assert torch.equal(warm.edits(denoiser, 0.0)[name].dense[0], parameter)
+        doubled = warm.edits(denoiser, 2.0)[name].dense - parameter
+        torch.testing.assert_close(doubled, 2 * (warm.edits(denoiser)[name].dense - parameter), atol=1e-6, rtol=1e-4)
     reactor.set_listener(half)
     assert reactor.listener == "0.5 Warm + 0.5 personal" and np.isfinite(run(reactor, speaker)).all()
-    undone = mixed([(warm, 1.0), (warm, -1.0)])
+    undone = mix_weight_shifts([(warm, 1.0), (warm, -1.0)])
     for name, edit in undone.edits(denoiser).items():
         torch.testing.assert_close(edit.dense[0], dict(denoiser.named_parameters())[name], atol=1e-6, rtol=0)
 
@@ -95,12 +121,12 @@ def test_a_dense_editor_can_be_compressed(predict):
     config = DenoiserConfig(width=32, layers=2, heads=4, feedforward=48, window=20)
     denoiser = Denoiser(config)
     editor = WeightEditor(WeightEditorConfig(style=16, hidden=24, targets=render_targets(config), predict=predict))
-    shift = listener_shift(editor, denoiser, torch.randn(16), "tiny", "b")
+    shift = predict_weight_shift(editor, denoiser, torch.randn(16), "tiny", "b")
     small, lost = shift.compressed(4)
     assert small.size < shift.size / 3 and 0 < lost < 1
-    whole, none = shift.compressed(32)
-    assert none < 1e-5
-    for name, edit in whole.edits(denoiser).items():
+    full, lost_at_full_rank = shift.compressed(32)
+    assert lost_at_full_rank < 1e-5
+    for name, edit in full.edits(denoiser).items():
         torch.testing.assert_close(edit.dense, shift.edits(denoiser)[name].dense, atol=1e-4, rtol=0)
 
 
@@ -115,9 +141,9 @@ def test_what_does_not_fit_is_refused(reactor, tmp_path):
     with pytest.raises(InputError, match="other weights"):
         shift.edits(wider)
     with pytest.raises(InputError, match="different weights"):
-        mixed([(shift, 1.0), (replace(shift, weights_sha256="d"), 1.0)])
+        mix_weight_shifts([(shift, 1.0), (replace(shift, weights_sha256="d"), 1.0)])
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
     with pytest.raises(InputError, match="cannot be read"):
-        ListenerShift.load(tmp_path / "junk.safetensors")
+        WeightShift.load(tmp_path / "junk.safetensors")
     with pytest.raises(InputError, match="cannot be read"):
-        ListenerShift.load(tmp_path / "missing.safetensors")
+        WeightShift.load(tmp_path / "missing.safetensors")

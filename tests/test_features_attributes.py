@@ -1,11 +1,11 @@
-"""The affect attributes must follow their rules: every posed prototype gets its own label."""
+"""The facial attributes must follow their rules: every posed prototype gets its own label."""
 
 import numpy as np
 import pytest
 
 from perfrdiff.coefficients import CHANNEL, neutral
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import ACTION_UNITS, AFFECT_NAMES, EXPRESSION_LABELS, affect_attributes
+from perfrdiff.features.attributes import ACTION_UNITS, ATTRIBUTE_NAMES, EXPRESSION_LABELS, facial_attributes
 
 POSES = {
     "Happy": {"mouthSmile": 0.7, "eyeSquint": 0.4},
@@ -29,12 +29,12 @@ def face(**shapes: float) -> np.ndarray:
 
 
 def column(attributes: np.ndarray, name: str) -> float:
-    return float(attributes[0, AFFECT_NAMES.index(name)])
+    return float(attributes[0, ATTRIBUTE_NAMES.index(name)])
 
 
 @pytest.mark.parametrize("label", EXPRESSION_LABELS)
 def test_a_posed_prototype_gets_its_label(label):
-    attributes = affect_attributes(face(**POSES[label])[None])
+    attributes = facial_attributes(face(**POSES[label])[None])
     probabilities = attributes[0, 17:]
     assert EXPRESSION_LABELS[int(probabilities.argmax())] == label
     assert probabilities.max() > 0.5
@@ -42,7 +42,7 @@ def test_a_posed_prototype_gets_its_label(label):
 
 def test_shapes_ranges_and_sums():
     coefficients = np.random.default_rng(0).uniform(-0.5, 1.5, (200, 58)).astype(np.float32)
-    attributes = affect_attributes(coefficients)
+    attributes = facial_attributes(coefficients)
     assert attributes.shape == (200, 25)
     assert attributes.dtype == np.float32
     assert attributes[:, :15].min() >= 0
@@ -52,14 +52,14 @@ def test_shapes_ranges_and_sums():
 
 
 def test_a_resting_face_has_no_action_units_and_sits_at_the_origin():
-    attributes = affect_attributes(neutral()[None])
+    attributes = facial_attributes(neutral()[None])
     np.testing.assert_allclose(attributes[0, :17], 0, atol=1e-6)
 
 
 def test_valence_and_arousal_point_the_right_way():
-    happy = affect_attributes(face(**POSES["Happy"])[None])
-    sad = affect_attributes(face(**POSES["Sad"])[None])
-    surprised = affect_attributes(face(**POSES["Surprise"])[None])
+    happy = facial_attributes(face(**POSES["Happy"])[None])
+    sad = facial_attributes(face(**POSES["Sad"])[None])
+    surprised = facial_attributes(face(**POSES["Surprise"])[None])
     assert column(happy, "valence") > 0.4 > 0 > -0.4 > column(sad, "valence")
     assert column(surprised, "arousal") > 0.4 > 0 > column(sad, "arousal")
 
@@ -71,17 +71,17 @@ def test_valence_and_arousal_point_the_right_way():
      ("mouthShrugLower", "AU17"), ("mouthPress", "AU24"), ("jawOpen", "AU26"), ("cheekSquint", "AU6")],
 )  # fmt: skip
 def test_each_unit_reads_its_own_blendshape(shape, unit):
-    units = affect_attributes(face(**{shape: 0.4})[None])[0, :15]
+    units = facial_attributes(face(**{shape: 0.4})[None])[0, :15]
     assert units[ACTION_UNITS.index(unit)] == pytest.approx(0.4)
     assert units.max() == pytest.approx(0.4), "no other unit is read stronger"
 
 
 def test_lips_closed_over_an_open_jaw_are_not_apart():
-    attributes = affect_attributes(face(jawOpen=0.5, mouthClose=0.5)[None])
+    attributes = facial_attributes(face(jawOpen=0.5, mouthClose=0.5)[None])
     assert column(attributes, "AU25") == 0
     assert column(attributes, "AU26") == pytest.approx(0.5)
 
 
 def test_wrong_width_is_refused():
     with pytest.raises(InputError, match="58"):
-        affect_attributes(np.zeros((3, 52)))
+        facial_attributes(np.zeros((3, 52)))

@@ -1,0 +1,192 @@
+"""A listener's motion gain, and the calibration that fits it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from perfrdiff import checkpoints
+from perfrdiff.behaviour import events
+from perfrdiff.behaviour.statistics import BEHAVIOUR_MEASURES, measure_clips
+from perfrdiff.coefficients import CHANNEL, FPS
+from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
+from perfrdiff.data.simulator.habits import ListenerHabits
+from perfrdiff.errors import InputError
+from perfrdiff.personal.calibration import (
+    CORRECTED_SHARE,
+    HABIT_NAMES,
+    RATE_COLUMNS,
+    CalibrationSpeakers,
+    fit_motion_gain,
+)
+from perfrdiff.personal.motion_gain import MAX_FACTOR, MIN_FACTOR, MotionGain, combined_gains
+from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
+from perfrdiff.reactor import Reactor
+
+PITCH, YAW = CHANNEL["rotationX"], CHANNEL["rotationY"]
+
+
+def nodding_clip(degrees, drift=0.0, seconds=12):
+    """A clip of half a second of nodding at 2 Hz every 3 s, over a head that slowly wanders by so much."""
+    time = np.arange(seconds * FPS) / FPS
+    clip = np.zeros((len(time), 58), np.float32)
+    wave = np.where(time % 3 < 1, np.sin(2 * np.pi * 2 * time), 0.0) * degrees / 2
+    clip[:, PITCH] = np.radians(wave + drift * np.sin(2 * np.pi * time / 6))
+    return clip
+
+
+@pytest.fixture(scope="module")
+def clips():
+    rng = np.random.default_rng(3)
+    person = replace(ListenerHabits(), nod_rate=9.0, smile_rate=4.0, brow_rate=8.0)
+    return np.stack([simulate_listener(simulate_speaker(rng, 20.0), person, rng) for _ in range(4)])
+
+
+def test_no_gain_changes_nothing(clips):
+    assert MotionGain().apply(clips) is clips
+    assert MotionGain(1.5, 0.5, 2.0, 0.1, 0.1, 0.1).scaled(0.0) == MotionGain()
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.8])
+def test_nods_grow_and_the_head_goes_where_it_went(factor):
+    clip = nodding_clip(6.0, drift=10.0)
+    scaled = MotionGain(nods=factor).apply(clip)
+    before, after = events.nods(clip), events.nods(scaled)
+    assert len(after.start) == len(before.start) == 4
+    assert after.size.mean() / before.size.mean() == pytest.approx(factor, rel=0.2)
+    still = np.arange(len(clip)) / FPS % 3 > 2
+    assert np.degrees(np.abs(scaled - clip)[still, PITCH]).max() < 0.1
+
+
+def test_small_movement_between_nods_does_not_become_a_nod():
+    clip = nodding_clip(6.0)
+    clip[:, PITCH] += np.radians(0.6 * np.sin(2 * np.pi * 2 * np.arange(len(clip)) / FPS))
+    assert len(events.nods(MotionGain(nods=2.5).apply(clip)).start) == len(events.nods(clip).start)
+
+
+def test_levels_and_pose(clips):
+    scaled = MotionGain(smile=0.5, brows=3.0, yaw=0.2).apply(clips)
+    smile, brow = CHANNEL["mouthSmileLeft"], CHANNEL["browInnerUp"]
+    assert np.allclose(scaled[..., smile], 0.5 * clips[..., smile])
+    assert np.allclose(scaled[..., brow], np.minimum(3 * clips[..., brow], 1))
+    assert np.allclose(scaled[..., YAW] - clips[..., YAW], 0.2, atol=1e-6)
+    assert np.array_equal(scaled[..., PITCH], clips[..., PITCH])
+
+
+def test_gains_mix():
+    mix = combined_gains([(MotionGain(nods=2.25, yaw=0.2), 0.5), (MotionGain(nods=1.0, yaw=-0.1), 0.5)])
+    assert mix.nods == pytest.approx(1.5) and mix.yaw == pytest.approx(0.05)
+    assert MotionGain(nods=2.0, brows=0.5).scaled(2.0) == MotionGain(
+        nods=MAX_FACTOR, brows=MIN_FACTOR
+    )  # nobody nods four times as far
+
+
+def test_the_gain_brings_reactions_to_the_goal(clips):
+    goal = measure_clips(clips)
+    for name, change in (("nod size", 0.4), ("smile level", 0.1), ("brow activity", -0.1), ("rest tilt", 5.0)):
+        goal[HABIT_NAMES.index(name)] += change
+    reached = measure_clips(fit_motion_gain(clips, goal).apply(clips))
+    for name in CORRECTED_SHARE:
+        if HABIT_NAMES.index(name) not in RATE_COLUMNS:
+            off = abs(reached - goal)[HABIT_NAMES.index(name)]
+            assert off < (0.3 if name.startswith("rest") else 0.06), name
+
+
+def test_who_never_nods_is_left_to_it():
+    still = np.zeros((2, 250, 58), np.float32)
+    goal = np.zeros(len(BEHAVIOUR_MEASURES))
+    assert fit_motion_gain(still, goal).nods == 1.0
+
+
+@pytest.fixture(scope="module")
+def reactor():
+    return Reactor.load("demo", "cpu")
+
+
+@pytest.mark.slow
+def test_a_motion_gain_belongs_to_the_demo_listener_s_shift(reactor, clips, tmp_path):
+    speaker = simulate_speaker(np.random.default_rng(8), 8.0)
+
+    def react():
+        return reactor.react(speaker.audio, speaker.coefficients, samples=2).coefficients
+
+    reactor.set_listener(clips[0])
+    shift, personal = reactor.shift, react()
+    assert shift.motion_gain != MotionGain()
+    shift.save(tmp_path / "me.safetensors")
+    reactor.set_listener(WeightShift.load(tmp_path / "me.safetensors"))
+    assert np.array_equal(react(), personal)
+    for wrong in (MotionGain(nods=-2.0), MotionGain(yaw=float("nan"))):
+        replace(shift, motion_gain=wrong).save(tmp_path / "damaged.safetensors")
+        with pytest.raises(InputError, match=r"damaged\.safetensors is damaged"):
+            WeightShift.load(tmp_path / "damaged.safetensors")
+    reactor.set_listener(replace(shift, motion_gain=MotionGain()))
+    plain = react()
+    assert np.allclose(shift.motion_gain.apply(plain), personal, atol=1e-6)
+    assert mix_weight_shifts([(shift, 0.5)]).motion_gain == shift.motion_gain.scaled(0.5)
+    reactor.set_listener(shift, 0.0)
+    weak = react()
+    reactor.set_listener(None)
+    assert np.allclose(react(), weak, atol=1e-5)
+    reactor.set_listener("Warm")
+    assert reactor.shift.motion_gain == MotionGain()
+
+
+def test_fitted_tensors_of_format_1_become_format_2(reactor, tmp_path):
+    """The shipped weights have the old keys; saved and loaded they have those of today, and the same numbers."""
+    shipped, copy = checkpoints.FOLDER / "demo.safetensors", tmp_path / "copy.safetensors"
+    checkpoints.save(reactor.checkpoint, copy)
+    with safe_open(shipped, "pt") as old, safe_open(copy, "pt") as new:
+        assert old.metadata()["format"] == "1" and new.metadata()["format"] == "2"
+        assert set(checkpoints.FORMAT_1_KEYS) <= set(old.keys())
+        assert set(checkpoints.FORMAT_1_KEYS.values()) <= set(new.keys())
+        for key, key_of_today in checkpoints.FORMAT_1_KEYS.items():
+            assert torch.equal(old.get_tensor(key), new.get_tensor(key_of_today)), key
+    again = checkpoints.load("copy", tmp_path)
+    for fitted in checkpoints.FITTED:
+        tensors = getattr(reactor.checkpoint, fitted).state_dict()
+        assert all(torch.equal(value, getattr(again, fitted).state_dict()[name]) for name, value in tensors.items())
+
+
+@pytest.mark.slow
+def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):
+    """Two listeners who differ in nothing but the size of their nods."""
+    speakers = [simulate_speaker(np.random.default_rng(20 + i), 30.0) for i in range(2)]
+    sizes = []
+    for size in (2.6, 7.5):
+        person = replace(ListenerHabits(), nod_rate=12.0, nod_size=size)
+        reactor.set_listener(simulate_listener(speakers[0], person, np.random.default_rng(5)))
+        answers = reactor.react(speakers[1].audio, speakers[1].coefficients, samples=6).coefficients
+        nods_of_clips = [events.nods(clip) for clip in answers]
+        strokes = np.concatenate([nods.strokes for nods in nods_of_clips])
+        sizes.append(np.average(np.concatenate([nods.size for nods in nods_of_clips]), weights=strokes))
+    assert sizes[1] > 1.4 * sizes[0]
+
+
+@pytest.mark.slow
+def test_who_blinks_more_does_so_after_calibration():
+    """Reactions of few and many blinks, drawn here by the simulator, are counted until the listener's rate is met."""
+    blinks = HABIT_NAMES.index("blink rate")
+    speakers = [simulate_speaker(np.random.default_rng(i), 30.0) for i in range(3)]
+
+    def react(style):
+        person = replace(ListenerHabits(), blink_rate=12 * np.exp(0.5 * float(style[1])))
+        return np.stack([simulate_listener(speaker, person, np.random.default_rng(5)) for speaker in speakers])
+
+    mean, directions = torch.tensor(measure_clips(react(torch.zeros(2)))), torch.zeros(len(HABIT_NAMES), 2)
+    directions[RATE_COLUMNS] = torch.eye(2)
+    probe = SimpleNamespace(population_mean=mean, population_std=torch.ones(len(HABIT_NAMES)), directions=directions)
+    calibration = CalibrationSpeakers(*torch.zeros(2, 1, 1, 1), torch.eye(2), torch.zeros(len(HABIT_NAMES)))
+    expected = np.zeros(len(HABIT_NAMES))
+    expected[blinks] = 1.0  # root of blinks a minute: 25 instead of 16
+    style, motion_gain = calibration.calibrate(torch.zeros(2), expected, True, probe, react)
+    increase = measure_clips(motion_gain.apply(react(style))) - mean.numpy()
+    assert increase[blinks] == pytest.approx(1.0, abs=0.25)
+    # Where such speakers make all listeners blink more, the listener is no closer to the population's mean for it.
+    bias = torch.zeros(len(HABIT_NAMES))
+    bias[blinks] = 0.6
+    style, _ = calibration.with_tensors(bias=bias).calibrate(torch.zeros(2), expected, True, probe, react)
+    assert measure_clips(react(style))[blinks] - mean[blinks] == pytest.approx(1.6, abs=0.3)
