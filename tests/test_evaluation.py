@@ -68,7 +68,7 @@ def test_a_face_that_never_moves_has_no_events():
 
 
 class Oracle:
-    """Reacts with the simulator itself: as the person or as `anybody`; `deaf`: to another speaker than the given one."""
+    """Reacts with the simulator itself: as the person or as `anybody`; `deaf`: to a speaker other than the given."""
 
     checkpoint = SimpleNamespace(window_frames=(75, 50))
 

@@ -23,11 +23,13 @@ from perfrdiff.published.config.settings import ContrastiveLossSettings, DataSet
 from perfrdiff.published.weights import convert
 from perfrdiff.reactor import Reactor
 from perfrdiff.training import engine
-from perfrdiff.training.engine import RunFiles, Schedule, TrainingPlan, make_optimizer
+from perfrdiff.training.engine import RunFiles
 from perfrdiff.training.paper import files as react_files
 from perfrdiff.training.paper.batches import EntryOrder
 from perfrdiff.training.paper.run import TrainRequest, train
 from perfrdiff.training.paper.style_encoder import StyleModel, StyleStage
+from perfrdiff.training.plan import Schedule, TrainingPlan, make_optimizer
+from perfrdiff.training.run_state import read_state
 from tests.support import published_yaml, tiny_training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,7 +194,7 @@ def test_what_is_not_finite_is_never_saved_and_the_run_goes_on_from_before(tmp_p
     state = tmp_path / "state.safetensors"
     with pytest.raises(InputError, match=r"not finite at step 5.*last good state stays in .*state\.safetensors"):
         engine.fit(DoubtfulStage({4}), plan, RunFiles(state, {}), say=lambda line: None)
-    header, tensors = engine.read_state(state)
+    header, tensors = read_state(state)
     assert header["step"] == 4 and all(torch.isfinite(value).all() for value in tensors.values())
     lines = []
     resumed = engine.fit(DoubtfulStage(()), plan, RunFiles(state, {}), say=lines.append)
@@ -319,7 +321,7 @@ def test_the_schedule_with_a_warm_up(warmup):
 def test_a_state_of_an_earlier_version_is_refused(tmp_path):
     write_safetensors(tmp_path / "old.safetensors", {"a": torch.zeros(1)}, {"about": {"format": "1", "step": 3}})
     with pytest.raises(InputError, match=r"old\.safetensors is a state of an earlier version.*--restart"):
-        engine.read_state(tmp_path / "old.safetensors")
+        read_state(tmp_path / "old.safetensors")
 
 
 # --- Bad input: one error, before the first step ---

@@ -1,7 +1,6 @@
 """The paper's own weights, made usable: the command `perfrdiff import-weights PATH`."""
 
 import argparse
-import sys
 from pathlib import Path
 
 
@@ -18,19 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Import, and print which weights were written and how to use them."""
     from perfrdiff import checkpoints  # torch takes seconds to import: not before --help
+    from perfrdiff.cli.stage_progress import StageProgress
     from perfrdiff.published.weights.convert import import_weights
 
-    def show(stage: str, share: float) -> None:
-        if sys.stdout.isatty():
-            print(f"\r\033[K{share:4.0%}  {stage}", end="\n" if share >= 1 else "", flush=True)
-
-    imported = import_weights(
-        options.path,
-        options.out or checkpoints.FOLDER,
-        options.external,
-        overwrite=options.overwrite,
-        progress=show,
-    )
+    with StageProgress() as progress:
+        imported = import_weights(
+            options.path,
+            options.out or checkpoints.FOLDER,
+            options.external,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
     for weights in imported:
         print(f"{weights.path} ({weights.path.stat().st_size / 1e9:.2f} GB): use it with --weights {weights.name}")
         for note in weights.notes:

@@ -45,11 +45,14 @@ def run(options: argparse.Namespace) -> int:
     """Make the reactions; prints the stages, the notes and where the files are."""
     settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
     request = ReactRequest(**settings)
-    from perfrdiff.pipeline import run as pipeline
+    from perfrdiff.cli.stage_progress import StageProgress
+    from perfrdiff.pipeline import run as pipeline  # torch and the tracker take seconds to import
 
-    result = pipeline.react(request, None if options.quiet else ProgressLines().show)
     if options.quiet:
+        pipeline.react(request)
         return 0
+    with StageProgress() as progress:
+        result = pipeline.react(request, progress)
     for note in result.notes:
         print(f"Note: {note}")
     for name, value in result.habits:
@@ -101,19 +104,3 @@ def _default(name: str) -> str:
     else:
         words = f"{default:g}" if isinstance(default, float) else str(default)
     return f" (default: {words})"
-
-
-class ProgressLines:
-    """One line per stage on stdout, with its percentage where a terminal can show it move."""
-
-    def __init__(self) -> None:
-        self._stage = ""
-
-    def show(self, stage: str, fraction: float) -> None:
-        """Called with the stage's name and the fraction of the whole run that is done, 0 … 1."""
-        if sys.stdout.isatty():
-            end = "\n" if fraction >= 1 else ""
-            print(f"\r\033[K{fraction:4.0%}  {stage}", end=end, flush=True)
-        elif stage != self._stage:
-            print(stage, flush=True)
-        self._stage = stage

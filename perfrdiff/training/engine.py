@@ -5,7 +5,6 @@ takes its share of the rows. So the mean gradient over processes is that of one 
 unbroken one would have seen. (Dropout is the exception: its masks depend on the number of processes.)
 """
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,19 +14,16 @@ from typing import Protocol
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from perfrdiff.errors import InputError
-from perfrdiff.files import read_safetensors, strip_prefix, write_safetensors
-from perfrdiff.published.config.settings import OptimizerSettings
+from perfrdiff.files import strip_prefix, write_safetensors
 from perfrdiff.training import progress
+from perfrdiff.training.plan import Schedule, TrainingPlan, make_optimizer
+from perfrdiff.training.run_state import STATE_FORMAT, as_json, check_identity, read_state
 
-STATE_FORMAT = "2"
 SEED_STRIDE = 10_000_019  # keeps the seeds of neighbouring steps apart
-LAST_RATE = 0.02  # share of the learning rate that a warmed-up plan ends with
-COSINE_FROM = 5  # epoch from which the published schedule is stepped (docs/method.md)
 PRECISIONS = ("no", "bf16", "fp16")
 NO_VALIDATION = float("inf")  # validation loss before the first one
 
@@ -49,70 +45,6 @@ class RunFiles:
     state: Path  # saved here, and resumed from here where it exists
     identity: dict[str, object]  # settings that must be equal for a state to be resumed
     logs: Path | None = None  # folder for TensorBoard
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How a stage is trained."""
-
-    steps: int
-    epoch_steps: int  # steps of an epoch, for the published schedule
-    optimizer: OptimizerSettings
-    clip: float | None = None  # gradient norm
-    ema: float = 0.0  # decay of the running average of the weights; 0: none (published)
-    warmup: int | None = None  # steps up to the full learning rate, then half a cosine down; None: as published
-    precision: str = "no"
-    seed: int = 1234
-    log_every: int = 10  # steps
-    save_every: int = 200
-    check_every: int = 0  # steps between validations; 0: none
-    device: str = "auto"  # or "cpu"
-
-
-class Schedule:
-    """The learning rate over the steps of a plan.
-
-    With a warm-up: a straight line up and half a cosine down to `LAST_RATE`. The published cosine is stepped once an
-    epoch from the sixth on, with the batches of an epoch as its half period (docs/method.md).
-    """
-
-    def __init__(self, plan: TrainingPlan, optimizer: torch.optim.Optimizer):
-        self.plan, self.optimizer = plan, optimizer
-        self.scheduler: LRScheduler | None = None  # None: a constant rate
-        if plan.warmup is not None:
-            lowest = LAST_RATE * plan.optimizer.learning_rate
-            self.scheduler = CosineAnnealingLR(optimizer, max(1, plan.steps - plan.warmup), lowest)
-            if plan.warmup:
-                rising = LinearLR(optimizer, 1 / plan.warmup, total_iters=max(1, plan.warmup - 1))
-                self.scheduler = SequentialLR(optimizer, [rising, self.scheduler], [plan.warmup])
-        elif plan.optimizer.cosine:
-            self.scheduler = CosineAnnealingLR(optimizer, plan.epoch_steps)
-
-    @property
-    def rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
-
-    def advance(self, done: int) -> None:
-        """To be called after every step, with the number of steps done."""
-        epochs, within = divmod(done, self.plan.epoch_steps)
-        if self.scheduler is not None and (self.plan.warmup is not None or (within == 0 and epochs > COSINE_FROM)):
-            self.scheduler.step()
-
-    def state(self) -> dict:
-        return {} if self.scheduler is None else self.scheduler.state_dict()
-
-    def load(self, state: dict) -> None:
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state)
-            for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_last_lr(), strict=True):
-                group["lr"] = rate
-
-
-def make_optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    common = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    if settings.name == "sgd":
-        return torch.optim.SGD(parameters, momentum=settings.momentum or 0.0, **common)
-    return torch.optim.AdamW(parameters, betas=settings.betas or (0.9, 0.999), **common)
 
 
 def make_accelerator(plan: TrainingPlan, logs: Path | None) -> Accelerator:
@@ -159,9 +91,9 @@ def fit(
     first = run.load(files.state, accelerator) if files.state.exists() else 0
     if first and accelerator.is_main_process:
         say(f"{stage.name}: taken up at step {first} of {plan.steps}")
-    if files.logs is not None and accelerator.is_main_process:
-        files.logs.mkdir(parents=True, exist_ok=True)
     if files.logs is not None:
+        if accelerator.is_main_process:
+            files.logs.mkdir(parents=True, exist_ok=True)
         accelerator.init_trackers(stage.name.replace(" ", "-"))
     share = (accelerator.process_index, accelerator.num_processes)
     means_since_log = _RunningMeans()
@@ -246,15 +178,11 @@ class _RunningMeans:
 class _Run:
     """The weights of a run (those being trained, their average, the best so far), saved and loaded with its state."""
 
-    def __init__(
-        self, model: nn.Module, plan: TrainingPlan, identity: dict[str, object], optimizer, schedule: Schedule
-    ):
+    def __init__(self, model: nn.Module, plan: TrainingPlan, identity: dict, optimizer, schedule: Schedule):
         self.model, self.plan = model, plan
-        self.identity = _as_json(identity)
+        self.identity = as_json(identity)
         self.optimizer, self.schedule = optimizer, schedule
-        self.averaged = (
-            AveragedModel(self._averaged_parameters(), multi_avg_fn=self._average_step) if plan.ema > 0 else None
-        )
+        self.averaged = AveragedModel(self._parameters(), multi_avg_fn=self._average_step) if plan.ema > 0 else None
         self.best: dict[str, Tensor] | None = None
         self.best_value = NO_VALIDATION
 
@@ -264,7 +192,7 @@ class _Run:
     def _copy_trainable(self) -> dict[str, Tensor]:
         return {name: p.detach().clone() for name, p in self._trainable().items()}
 
-    def _averaged_parameters(self) -> nn.ParameterList:
+    def _parameters(self) -> nn.ParameterList:
         """The trained weights alone, not the frozen networks of the same model."""
         return nn.ParameterList(self._trainable().values())
 
@@ -275,7 +203,7 @@ class _Run:
 
     def update_average(self) -> None:
         if self.averaged is not None:
-            self.averaged.update_parameters(self._averaged_parameters())
+            self.averaged.update_parameters(self._parameters())
 
     @property
     def average(self) -> dict[str, Tensor] | None:
@@ -356,49 +284,6 @@ class _Run:
         if header["scaler"] and getattr(accelerator, "scaler", None) is not None:
             accelerator.scaler.load_state_dict(header["scaler"])
         return header["step"]
-
-
-def read_state(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """The header of a state (step, identity, schedule …) and its tensors. Raises InputError for another file."""
-    metadata, tensors = read_safetensors(path, "the state of a training run", "begin anew with --restart")
-    try:
-        header = json.loads(metadata.get("about", "{}"))
-    except ValueError:
-        header = {}
-    if header.get("format", STATE_FORMAT) != STATE_FORMAT:
-        raise InputError(f"{path} is a state of an earlier version of this program; begin anew with --restart.")
-    if "step" not in header:
-        raise InputError(f"{path} is no state of a training run; begin anew with --restart.")
-    return header, tensors
-
-
-def check_identity(path: Path, header: dict, identity: dict) -> None:
-    """Raises InputError that names what differs where the state is another run's."""
-    saved, current = _flattened(header.get("identity", {})), _flattened(_as_json(identity))
-    different = [name for name in sorted(saved.keys() | current.keys()) if saved.get(name) != current.get(name)]
-    if different:
-        pairs = (f"{name}: {_short(saved.get(name))} there, {_short(current.get(name))} here" for name in different)
-        raise InputError(
-            f"The run in {path} is another one ({'; '.join(pairs)}). Give another --out, or begin anew with --restart."
-        )
-
-
-def _as_json(identity: dict) -> dict:
-    """As it comes back from JSON: lists for tuples."""
-    return json.loads(json.dumps(identity, default=dict))
-
-
-def _flattened(identity: dict, within: str = "") -> dict[str, object]:
-    """Nested settings under names such as sizes.weight_editor.rank."""
-    flat: dict[str, object] = {}
-    for name, value in identity.items():
-        flat |= _flattened(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
-    return flat
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 90 else text[:87] + "..."
 
 
 def _to_device(batch, device: torch.device):

@@ -292,16 +292,11 @@ def check_files_exist(
     missing = {file for file in expected if not file.is_file()}
     if not missing:
         return
-    expected_in, missing_in = (
-        Counter(parent for file in files for parent in file.parents) for files in (expected, missing)
-    )
+    expected_in = Counter(parent for file in expected for parent in file.parents)
+    missing_in = Counter(parent for file in missing for parent in file.parents)
     lacking = []
     for file in sorted(missing):
-        empty = [
-            parent
-            for parent in file.parents
-            if missing_in[parent] == expected_in[parent] > 1 and folder in parent.parents
-        ]
+        empty = [p for p in file.parents if missing_in[p] == expected_in[p] > 1 and folder in p.parents]
         empty_folder = f"{empty[-1].relative_to(folder)} (all {expected_in[empty[-1]]} files)" if empty else None
         lacking.append(empty_folder or str(file.relative_to(folder)))
     commands = [

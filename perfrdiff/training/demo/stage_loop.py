@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from perfrdiff.published.config.settings import OptimizerSettings
-from perfrdiff.training.engine import SEED_STRIDE, RunFiles, TrainingPlan, fit
+from perfrdiff.training.engine import SEED_STRIDE, RunFiles, fit
+from perfrdiff.training.plan import TrainingPlan
 from perfrdiff.training.progress import say
 
 Loss = Callable[[torch.Generator], Tensor]

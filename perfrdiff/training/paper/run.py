@@ -15,13 +15,15 @@ from perfrdiff.published.config.reader import read_config
 from perfrdiff.published.config.settings import DataSettings, PublishedConfig
 from perfrdiff.published.inference import PublishedModel
 from perfrdiff.sampling import SamplingOptions
-from perfrdiff.training.engine import RunFiles, Stage, TrainingPlan, check_identity, fit, make_accelerator, read_state
+from perfrdiff.training.engine import RunFiles, Stage, fit, make_accelerator
 from perfrdiff.training.paper import files
 from perfrdiff.training.paper.autoencoder import AutoencoderModel, AutoencoderStage
 from perfrdiff.training.paper.generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.paper.presets import PRESETS, paper_config, small
 from perfrdiff.training.paper.style_encoder import StyleModel, StyleStage
 from perfrdiff.training.paper.weight_editor import EditorModel, EditorStage
+from perfrdiff.training.plan import TrainingPlan
+from perfrdiff.training.run_state import check_identity, read_state
 
 DEFAULT_VARIANT = "render"  # where neither --config nor --variant says which
 PUBLISHED_GRADIENT_NORM = 5.0  # limit, where a published file says that it clips
