@@ -34,8 +34,8 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     from renderer.mesh import MeshRenderer
     from renderer.portrait import WarpAnimator
     from renderer.resources import asset
-    from renderer.video.export import Strip, write_reel
-    from renderer.video.layout import AI_LABEL, Grid
+    from renderer.video.export import VideoOptions, VideoTrack, write_videos
+    from renderer.video.layout import AI_LABEL, SideBySideLayout
 
     frames = round(25 * seconds)
     face = load_face_model()
@@ -50,27 +50,24 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     speaker = asset("examples/speaker.mp4")
     with open_input(speaker) as media:
         width, height = media.info.width, media.info.height
-    grid = Grid((width, height), [f"Reaction {k + 1}" for k in range(samples)], 2, size)
+    grid = SideBySideLayout((width, height), [f"Reaction {k + 1}" for k in range(samples)], 2, size)
     sound = np.zeros(16_000 * frames // 25, np.float32)
     before = _peak()
     with tempfile.TemporaryDirectory() as folder, open_input(speaker) as media:
         cards = [
             [
-                Strip(mesh.render(rows), Path(folder) / f"mesh_{k}.mp4"),
-                Strip(animator.animate(rows), Path(folder) / f"photo_{k}.mp4"),
+                VideoTrack(mesh.render(rows), Path(folder) / f"mesh_{k}.mp4"),
+                VideoTrack(animator.animate(rows), Path(folder) / f"photo_{k}.mp4"),
             ]
             for k, rows in enumerate(reactions)
         ]
         wall, cpu = time.perf_counter(), time.process_time()
-        write_reel(
+        write_videos(
             cards,
             media.frames(max(grid.speaker_size)),
             grid,
             Path(folder) / "side_by_side.mp4",
-            frames,
-            size,
-            audio=(sound, 16_000),
-            label=AI_LABEL,
+            VideoOptions(frames, size, audio=(sound, 16_000), label=AI_LABEL),
         )
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return {"wall": wall, "cpu": cpu, "before": before, "peak": _peak()}

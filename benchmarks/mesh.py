@@ -21,10 +21,10 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from renderer.backends import SOFTWARE, GLBackend  # noqa: E402
+from renderer.backends import SOFTWARE_RENDERERS, GLBackend  # noqa: E402
 from renderer.face_model import EXPRESSIONS, load_face_model, neutral_coefficients  # noqa: E402
 from renderer.mesh import MeshRenderer  # noqa: E402
-from renderer.studio import PEOPLE  # noqa: E402
+from renderer.studio import MESH_IDENTITIES  # noqa: E402
 
 ROUNDS = 5  # each way is timed this often, interleaved; the best round counts
 
@@ -51,20 +51,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=100, help="of each round; OpenGL gets a fifth of them")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--person", choices=tuple(PEOPLE), help="only this one; long hair takes longer")
+    parser.add_argument("--person", choices=tuple(MESH_IDENTITIES), help="only this one; long hair takes longer")
     options = parser.parse_args()
     face, values = load_face_model(), lively(options.frames)
-    cases = [("studio", name) for name in ([options.person] if options.person else PEOPLE)] + [("grey", "Alex")]
+    cases = [("studio", name) for name in ([options.person] if options.person else MESH_IDENTITIES)] + [
+        ("grey", "Alex")
+    ]
     print(f"{options.size} px, one thread, load average {os.getloadavg()[0]:.1f}", end="; ")
-    for number, (look, name) in enumerate(cases):
-        ours = MeshRenderer(face, options.size, look, name, backend="cpu")
+    for number, (mesh_style, name) in enumerate(cases):
+        ours = MeshRenderer(face, options.size, mesh_style, name, backend="cpu")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # without EGL the CPU draws: left out
-            other = MeshRenderer(face, options.size, look, name, backend="gl")
+            other = MeshRenderer(face, options.size, mesh_style, name, backend="gl")
         driver = other._backend.renderer if isinstance(other._backend, GLBackend) else None
         if not number:
             print(f"OpenGL: {driver or 'no EGL here'}")
-            print(f"{'look':8}{'person':8}{'triangles':>10}{'frames/s':>10}{'OpenGL':>10}{'ratio':>8}")
+            print(f"{'mesh_style':8}{'person':8}{'triangles':>10}{'frames/s':>10}{'OpenGL':>10}{'ratio':>8}")
         ways = {"cpu": ours} | ({"gl": other} if driver else {})
         best = dict.fromkeys(ways, 0.0)
         for renderer in ways.values():  # compile
@@ -72,10 +74,10 @@ def main() -> None:
         for _ in range(ROUNDS):
             for way, renderer in ways.items():
                 rows = values[: max(1, options.frames // 5)] if way == "gl" else values
-                on_gpu = way == "gl" and not driver.lower().startswith(SOFTWARE)
+                on_gpu = way == "gl" and not driver.lower().startswith(SOFTWARE_RENDERERS)
                 best[way] = max(best[way], frames_per_second(renderer, rows, on_gpu))
         beside = f"{best['gl']:10.0f}{best['cpu'] / best['gl']:8.1f}" if driver else ""
-        print(f"{look:8}{name:8}{len(ours._triangles):>10}{best['cpu']:>10.0f}{beside}", flush=True)
+        print(f"{mesh_style:8}{name:8}{len(ours._triangles):>10}{best['cpu']:>10.0f}{beside}", flush=True)
 
 
 if __name__ == "__main__":

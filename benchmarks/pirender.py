@@ -17,17 +17,17 @@ import torch
 
 from renderer.portrait.pirender.hash_weights import hash_weights
 from renderer.portrait.pirender.network import Network
-from renderer.portrait.pirender.plain import PlainPIRender
-from renderer.portrait.pirender.sizes import WINDOW, Sizes
+from renderer.portrait.pirender.plain import ReferencePIRender
+from renderer.portrait.pirender.sizes import WINDOW, Architecture
 
 
 def cpu_ways(size: int) -> dict[str, Callable[[], torch.Tensor]]:
     """Name -> one frame."""
-    weights, sizes = hash_weights(Sizes()), Sizes()
+    weights, sizes = hash_weights(Architecture()), Architecture()
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, size, size, generator=generator) * 2 - 1
     driving = torch.randn(1, sizes.coefficients, WINDOW, generator=generator)
-    plain = PlainPIRender(weights, sizes)
+    plain = ReferencePIRender(weights, sizes)
     ways: dict[str, Callable[[], torch.Tensor]] = {"plain": lambda: plain.outputs(image, driving)["fake_image"]}
     kinds = ["arranged", "and Winograd's convolutions"]
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
@@ -45,10 +45,10 @@ def cpu_ways(size: int) -> dict[str, Callable[[], torch.Tensor]]:
 
 def gpu_ways(size: int, batch: int = 16) -> dict[str, Callable[[], torch.Tensor]]:
     """Name -> a batch of frames."""
-    weights, sizes = hash_weights(Sizes()), Sizes()
+    weights, sizes = hash_weights(Architecture()), Architecture()
     image = torch.rand(1, 3, size, size, device="cuda") * 2 - 1
     driving = torch.randn(batch, sizes.coefficients, WINDOW, device="cuda")
-    plain = PlainPIRender({name: value.cuda() for name, value in weights.items()}, sizes)
+    plain = ReferencePIRender({name: value.cuda() for name, value in weights.items()}, sizes)
     many = image.expand(batch, -1, -1, -1)
     ways: dict[str, Callable[[], torch.Tensor]] = {"plain": lambda: plain.outputs(many, driving)["fake_image"]}
     for kind in ("float32", "bfloat16", "bfloat16, compiled"):

@@ -18,10 +18,10 @@ from perfrdiff.coefficients import EXPRESSION_NAMES, react_mean, trusted_channel
 from perfrdiff.features.tracking.pose import CAMERA_DISTANCE, model_origins, tracked_angles, translations
 from perfrdiff.features.tracking.signals import neutral_offset, without_offset
 from perfrdiff.features.tracking.units import face_shape, read_units, response
-from renderer.studio import PEOPLE
+from renderer.studio import MESH_IDENTITIES
 from tools.drawn_faces import Observed, observe, rows
 
-NEAR = np.radians(15)
+INVERSE_DEPTH = np.radians(15)
 AIMED_CHANNELS = ("mouthSmile", "jawOpen", "eyeBlink", "brow", "eyeLook")  # the aim for these is 0.9
 
 
@@ -53,7 +53,7 @@ def channel_table(people: list[tuple[dict[str, Observed], dict]]) -> tuple[list[
 
     true, angles, units, network = joined("own")
     resting = np.flatnonzero(true.sum(axis=1) < 1e-6)
-    far = np.abs(angles).max(axis=1) >= NEAR
+    far = np.abs(angles).max(axis=1) >= INVERSE_DEPTH
     table = {name: np.zeros(52) for name in ("near", "network near", "far", "network far", "gain", "error", "still")}
     for c in range(52):
         moving = np.flatnonzero(true[:, c] > 0)
@@ -144,7 +144,9 @@ def measure(names: list[str], frames: int, seed: int = 0) -> list[tuple[dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--people", nargs="+", choices=tuple(PEOPLE), default=list(PEOPLE), metavar="NAME")
+    parser.add_argument(
+        "--people", nargs="+", choices=tuple(MESH_IDENTITIES), default=list(MESH_IDENTITIES), metavar="NAME"
+    )
     parser.add_argument("--frames", type=int, default=520, help="of each person in which one channel moves alone")
     options = parser.parse_args()
     measured = measure(options.people, options.frames)

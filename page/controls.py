@@ -16,7 +16,7 @@ from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.request import DEFAULTS, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
 from perfrdiff.reactor import Reactor
 from renderer.portrait import pirender_weights
-from renderer.studio import PEOPLE
+from renderer.studio import MESH_IDENTITIES
 
 PHOTO, VIDEO = "photo", "video"  # as what the listener is given
 VIEWS_BY_WORD = {"both": VIEWS} | {view: (view,) for view in VIEWS}
@@ -45,7 +45,7 @@ class Controls:
         self.widgets: dict[str, Component] = {}
         self._names: Mapping[str, Sequence[str]] = {
             "style": pipeline.styles(reactor),
-            "mesh_identity": tuple(PEOPLE),
+            "mesh_identity": tuple(MESH_IDENTITIES),
             "weights": choosable_weights(weights),
         }
         self._defaults = DEFAULTS | _defaults_of(reactor) | {"weights": weights}

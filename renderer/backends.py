@@ -16,23 +16,24 @@ from typing import Protocol
 import numpy as np
 
 from renderer.face_model import CAMERA_Z
+from renderer.materials import TOOTH_SPACING
 from renderer.rasterizer import (
-    CENTRE,
-    SPREAD,
-    mean_shade,
+    CENTRE_SAMPLE,
+    SAMPLE_PATTERN,
+    project_to_screen,
+    rasterise,
+    resolve_grey,
     sample_buffer,
-    screen_points,
     vertex_normals,
-    visible_triangles,
 )
-from renderer.shaders import GREY, RESOLVE, SCREEN, STUDIO, VERTEX
-from renderer.shading import BRIGHTEST, LIGHTS, TOOTH, shade, surface_marks
+from renderer.shaders import FULLSCREEN_VERTEX, GREY, MESH_VERTEX, RESOLVE_FRAGMENT, STUDIO_FRAGMENT
+from renderer.shading import LIGHTS, MAX_LINEAR, shade, surface_ids
 from renderer.studio import StudioSurface
 
 BACKENDS = ("auto", "cpu", "gl")
 GPU_DEVICES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*")
-SOFTWARE = ("llvmpipe", "softpipe", "swrast")  # GL without a GPU: slower than the loops
-ROW = 1024  # triangles in one row of a texture
+SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast")  # GL without a GPU: slower than the loops
+TEXTURE_WIDTH = 1024  # triangles in one row of a texture
 
 
 class Backend(Protocol):
@@ -47,10 +48,10 @@ class Backend(Protocol):
         ...
 
 
-class Scene:
+class StaticScene:
     """What stays the same from frame to frame. `surface`, `wall` (S, S, 3) linear and `table` are the studio's.
 
-    smooth: whether the grey look is antialiased.
+    smooth: whether the grey style is antialiased.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Scene:
         self.surface, self.wall, self.table, self.smooth = surface, wall, table, smooth
 
 
-def choose(kind: str, scene: Scene) -> Backend:
+def choose_backend(kind: str, scene: StaticScene) -> Backend:
     """The back end to draw with: "cpu", "gl", or "auto": OpenGL where there is a GPU.
 
     Where OpenGL was asked for and cannot be had, the CPU draws, and one sentence says so (a warning).
@@ -81,7 +82,7 @@ def choose(kind: str, scene: Scene) -> Backend:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 warnings.warn(f"OpenGL cannot be used ({reason}); the CPU draws instead.", stacklevel=3)
         else:
-            if kind == "gl" or not backend.renderer.lower().startswith(SOFTWARE):
+            if kind == "gl" or not backend.renderer.lower().startswith(SOFTWARE_RENDERERS):
                 return backend
     return CPUBackend(scene)
 
@@ -94,35 +95,39 @@ def has_gpu() -> bool:
 class CPUBackend:
     """The compiled loops. Threads may share one: every call has its own buffers."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: StaticScene) -> None:
         self._scene = scene
 
     def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
-        scene, surface, seen = self._scene, self._scene.surface, sample_buffer(self._scene.size, SPREAD)
-        cull, marks = np.ones(len(scene.triangles), bool), surface_marks(surface.surface)
+        scene, surface, visibility_buffer = (
+            self._scene,
+            self._scene.surface,
+            sample_buffer(self._scene.size, SAMPLE_PATTERN),
+        )
+        cull, ids = np.ones(len(scene.triangles), bool), surface_ids(surface.surface)
         points, normals = np.empty_like(surface.shape), np.empty_like(surface.shape)
         for world, mouth in frames:
             vertex_normals(world, scene.triangles, normals)
-            screen_points(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
-            visible_triangles(points, scene.triangles, cull, seen, SPREAD, marks)
+            project_to_screen(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
+            rasterise(points, scene.triangles, cull, visibility_buffer, SAMPLE_PATTERN, ids)
             image = np.empty((scene.size, scene.size, channels), np.uint8)
             shade(
-                seen, points, normals, scene.triangles, surface.surface, surface.lasting, surface.colours,
+                visibility_buffer, points, normals, scene.triangles, surface.surface, surface.lasting, surface.colours,
                 LIGHTS, np.float32(scene.focal), np.float32(mouth), scene.wall, scene.table, image,
             )  # fmt: skip
             yield image
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        scene, places = self._scene, SPREAD if self._scene.smooth else CENTRE
-        seen = sample_buffer(scene.size, places)
+        scene, sample_offsets = self._scene, SAMPLE_PATTERN if self._scene.smooth else CENTRE_SAMPLE
+        visibility_buffer = sample_buffer(scene.size, sample_offsets)
         cull = np.zeros(len(scene.triangles), bool)
         for world, shades in frames:
             world = np.ascontiguousarray(world, np.float32)
             points = np.empty_like(world)
-            screen_points(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
-            visible_triangles(points, scene.triangles, cull, seen, places)
+            project_to_screen(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
+            rasterise(points, scene.triangles, cull, visibility_buffer, sample_offsets)
             image = np.empty((scene.size,) * 2, np.float32)
-            mean_shade(seen, shades, image)
+            resolve_grey(visibility_buffer, shades, image)
             yield image
 
 
@@ -142,7 +147,7 @@ def _context():
 class GLBackend:
     """OpenGL 3.3. Threads may share one: all drawing happens in the GL thread, frame by frame."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: StaticScene) -> None:
         self._scene = scene
         self.renderer: str = self._run(self._prepare)  # what the driver calls itself
 
@@ -153,10 +158,14 @@ class GLBackend:
     def _prepare(self) -> str:
         gl, scene, surface = _context(), self._scene, self._scene.surface
         samples = scene.size * (2 if surface is not None or scene.smooth else 1)  # a square of four, see shaders.py
-        rows = -(-len(scene.triangles) // ROW)
-        self._per_triangle = gl.texture((ROW, rows), 1, dtype="f4")
-        fragment = (GREY if surface is None else STUDIO).replace("WIDTH", str(ROW)).replace("TOOTH", f"{TOOTH:.6f}")
-        self._program = gl.program(VERTEX, fragment)
+        rows = -(-len(scene.triangles) // TEXTURE_WIDTH)
+        self._per_triangle = gl.texture((TEXTURE_WIDTH, rows), 1, dtype="f4")
+        fragment = (
+            (GREY if surface is None else STUDIO_FRAGMENT)
+            .replace("WIDTH", str(TEXTURE_WIDTH))
+            .replace("TOOTH", f"{TOOTH_SPACING:.6f}")
+        )
+        self._program = gl.program(MESH_VERTEX, fragment)
         self._set(reach=2 * scene.focal / scene.size, shift=2 * (scene.size // 2) / scene.size - 1)
         self._moving = gl.buffer(reserve=int(scene.triangles.max() + 1) * 24, dynamic=True)
         content = [(self._moving, "3f 3f" if surface is not None else "3f 3x4", "position", *self._if_used("normal"))]
@@ -166,7 +175,7 @@ class GLBackend:
             content.append((gl.buffer(columns), "4f 3f 3f 3f", *names))
             self._fill(surface.surface)
             self._set(lights=LIGHTS, colours=surface.colours, focal=scene.focal)
-            self._resolve = gl.program(SCREEN, RESOLVE.replace("BRIGHTEST", f"{BRIGHTEST:.3f}"))
+            self._resolve = gl.program(FULLSCREEN_VERTEX, RESOLVE_FRAGMENT.replace("BRIGHTEST", f"{MAX_LINEAR:.3f}"))
             corners = gl.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32))
             self._screen = gl.vertex_array(self._resolve, [(corners, "2f", "corner")])
             self._wall = gl.texture(

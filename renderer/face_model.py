@@ -83,14 +83,14 @@ class FaceModel:
 
     def vertices(self, expression: np.ndarray, identity: np.ndarray | None = None) -> np.ndarray:
         """(T, 52) expressions, 0 rest and 1 full -> (T, V, 3) float32 vertices in object space."""
-        expression = _rows(expression, EXPRESSIONS, "expression")
+        expression = _validated_rows(expression, EXPRESSIONS, "expression")
         flat = expression @ self.expression_basis.reshape(-1, EXPRESSIONS).T  # (T, 3V)
         return self.shape(identity) + flat.reshape(len(expression), -1, 3)
 
     def world(self, coefficients: np.ndarray, identity: np.ndarray | None = None) -> np.ndarray:
         """(T, 58) coefficients -> (T, V, 3) vertices in world space, R v + t (docs/method.md 13.3)."""
-        coefficients = _rows(coefficients, COEFFICIENTS, "coefficient")
-        return place(self.vertices(coefficients[:, :EXPRESSIONS], identity), coefficients)
+        coefficients = _validated_rows(coefficients, COEFFICIENTS, "coefficient")
+        return pose_vertices(self.vertices(coefficients[:, :EXPRESSIONS], identity), coefficients)
 
     def landmarks(self, coefficients: np.ndarray, identity: np.ndarray | None = None) -> np.ndarray:
         """(T, 58) coefficients -> (T, 468, 3) world positions of MediaPipe's landmarks, in MediaPipe's order.
@@ -99,10 +99,10 @@ class FaceModel:
         """
         if self.landmark_vertices is None or self.landmark_weights is None:
             raise RenderError("This face model carries no MediaPipe landmarks; use the built-in head for that.")
-        coefficients = _rows(coefficients, COEFFICIENTS, "coefficient")
+        coefficients = _validated_rows(coefficients, COEFFICIENTS, "coefficient")
         corners = self._landmark_corners.vertices(coefficients[:, :EXPRESSIONS], identity)  # (T, 3 * 468, 3)
         points = corners.reshape(len(corners), -1, 3, 3)
-        return place(np.einsum("tlkc,lk->tlc", points, self.landmark_weights), coefficients)
+        return pose_vertices(np.einsum("tlkc,lk->tlc", points, self.landmark_weights), coefficients)
 
     @cached_property
     def _landmark_corners(self) -> FaceModel:
@@ -117,15 +117,15 @@ class FaceModel:
         )
 
 
-def rotation(angles: np.ndarray) -> np.ndarray:
+def rotation_matrix(angles: np.ndarray) -> np.ndarray:
     """(..., 3) Euler angles a, b, c in radians -> (..., 3, 3) matrices Rz(c) Ry(b) Rx(a), acting on columns."""
     return Rotation.from_euler("xyz", np.asarray(angles, np.float64)).as_matrix().astype(np.float32)
 
 
-def place(vertices: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+def pose_vertices(vertices: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """Object-space points (T, N, 3), posed by the last six of (T, 58) coefficients -> world space (T, N, 3)."""
-    turned = vertices @ rotation(coefficients[:, -6:-3]).transpose(0, 2, 1)
-    return turned + coefficients[:, None, -3:].astype(np.float32)
+    rotated = vertices @ rotation_matrix(coefficients[:, -6:-3]).transpose(0, 2, 1)
+    return rotated + coefficients[:, None, -3:].astype(np.float32)
 
 
 def project(points: np.ndarray, size: int, focal: float | None = None) -> np.ndarray:
@@ -181,15 +181,15 @@ def convert_faceverse(npy_path: str | Path, npz_path: str | Path) -> None:
     """
     warnings.warn(f"{npy_path} is read as a pickle, which can run code: trust its source.", stacklevel=2)
     contents = np.load(npy_path, allow_pickle=True).item()
-    plain: dict[str, Any] = {
+    arrays_to_save: dict[str, Any] = {
         name: np.asarray(value) for name, value in contents.items() if name in _REQUIRED + _OPTIONAL
     }
-    if "exp_name_list" in plain:
-        plain["exp_name_list"] = plain["exp_name_list"].astype(str)
-    missing = [name for name in _REQUIRED if name not in plain]
+    if "exp_name_list" in arrays_to_save:
+        arrays_to_save["exp_name_list"] = arrays_to_save["exp_name_list"].astype(str)
+    missing = [name for name in _REQUIRED if name not in arrays_to_save]
     if missing:
         raise RenderError(f"{npy_path} is no FaceVerse v2 model: it lacks {', '.join(missing)}.")
-    np.savez_compressed(npz_path, **plain)
+    np.savez_compressed(npz_path, **arrays_to_save)
 
 
 _REQUIRED = ("meanshape", "meantex", "idBase", "exBase", "texBase", "tri", "point_buf", "keypoints")
@@ -202,41 +202,41 @@ def _from_arrays(arrays: dict[str, np.ndarray], reduced: bool) -> FaceModel:
     vertices = arrays["meanshape"].size // 3
     if arrays["exBase"].reshape(3 * vertices, -1).shape[1] != EXPRESSIONS:
         raise RenderError(f"The face model has {arrays['exBase'].shape[1]} expression units, not {EXPRESSIONS}.")
-    keep = arrays["select_id"].reshape(-1).astype(np.int64) if reduced else slice(None)
+    selected_vertices = arrays["select_id"].reshape(-1).astype(np.int64) if reduced else slice(None)
     suffix = "_select" if reduced else ""
 
-    def per_vertex(name: str) -> np.ndarray:  # (V, 3) or (V, 3, directions)
+    def vertex_array(name: str) -> np.ndarray:  # (V, 3) or (V, 3, directions)
         directions = arrays[name].size // (3 * vertices)
         shape = (vertices, 3) if name.startswith("mean") else (vertices, 3, directions)
-        return np.ascontiguousarray(arrays[name].reshape(shape)[keep], dtype=np.float32)
+        return np.ascontiguousarray(arrays[name].reshape(shape)[selected_vertices], dtype=np.float32)
 
     def names(key: str) -> tuple[str, ...]:
         return tuple(str(name) for name in arrays.get(key, ()))
 
-    def extra(key: str, dtype: type) -> np.ndarray | None:  # ours alone; they index the full mesh
+    def optional_array(key: str, dtype: type) -> np.ndarray | None:  # ours alone; they index the full mesh
         return arrays[key].astype(dtype) if key in arrays and not reduced else None
 
     return FaceModel(
-        mean_shape=per_vertex("meanshape"),
-        expression_basis=per_vertex("exBase"),
-        identity_basis=per_vertex("idBase"),
-        mean_texture=per_vertex("meantex"),
-        texture_basis=per_vertex("texBase"),
+        mean_shape=vertex_array("meanshape"),
+        expression_basis=vertex_array("exBase"),
+        identity_basis=vertex_array("idBase"),
+        mean_texture=vertex_array("meantex"),
+        texture_basis=vertex_array("texBase"),
         triangles=np.ascontiguousarray(arrays["tri" + suffix], dtype=np.int32).reshape(-1, 3),
         point_buffer=np.ascontiguousarray(arrays["point_buf" + suffix], dtype=np.int32),
         keypoints=arrays["keypoints" + suffix].reshape(-1).astype(np.int32),
-        parts=extra("part", np.uint8),
+        parts=optional_array("part", np.uint8),
         part_names=names("part_names"),
-        paint=extra("paint", np.float32),
+        paint=optional_array("paint", np.float32),
         paint_names=names("paint_names"),
-        head_weight=extra("head_weight", np.float32),
+        head_weight=optional_array("head_weight", np.float32),
         identity_names=names("identity_names"),
-        landmark_vertices=extra("landmark_vertices", np.int32),
-        landmark_weights=extra("landmark_weights", np.float32),
+        landmark_vertices=optional_array("landmark_vertices", np.int32),
+        landmark_weights=optional_array("landmark_weights", np.float32),
     )
 
 
-def _rows(values: np.ndarray, width: int, what: str) -> np.ndarray:
+def _validated_rows(values: np.ndarray, width: int, what: str) -> np.ndarray:
     values = np.asarray(values, np.float32)
     if values.ndim != 2 or values.shape[1] != width:
         raise RenderError(f"Expected {what}s of shape (frames, {width}), got {values.shape}.")

@@ -15,28 +15,28 @@ from pathlib import Path
 
 import numpy as np
 
-from renderer.compiled import compiled
 from renderer.errors import RenderError
-from renderer.face_model import CAMERA_Z, EXPRESSIONS, FaceModel, convert_faceverse, project, rotation
+from renderer.face_model import CAMERA_Z, EXPRESSIONS, FaceModel, convert_faceverse, project, rotation_matrix
+from renderer.jit import jit
 from renderer.mesh import grey_image
-from renderer.rasterizer import owners, sample_buffer, screen_points, visible_triangles
+from renderer.rasterizer import owners, project_to_screen, rasterise, sample_buffer
 from renderer.resources import asset
 
-WIDTHS = {
+FIELD_SIZES = {
     "identity": 150, "expression": EXPRESSIONS, "texture": 251, "rotation": 3, "gamma": 27, "translation": 3,
 }  # fmt: skip
-PACKED = sum(WIDTHS.values())  # 486
-RESTING_Z = 6.0
+VECTOR_SIZE = sum(FIELD_SIZES.values())  # 486
+DEFAULT_DEPTH = 6.0
 REACT_IDENTITY = asset("face/react_identity.txt")
 AMBIENT = 0.8  # added to the constant band of every colour's lighting
-BANDS = 9
+SH_COEFFICIENTS = 9
 
-_K = 2 * np.pi / np.sqrt(8) * 3 * np.sqrt(5) / np.sqrt(12 * np.pi)
-_CONSTANT, _LINEAR = np.sqrt(np.pi) / 2, np.sqrt(np.pi)
+_SH_BAND2 = 2 * np.pi / np.sqrt(8) * 3 * np.sqrt(5) / np.sqrt(12 * np.pi)
+_SH_BAND0, _SH_BAND1 = np.sqrt(np.pi) / 2, np.sqrt(np.pi)
 
 
 @dataclass(frozen=True)
-class Packed:
+class FaceVerseCoefficients:
     """The parts of (B, 486) rows, float32. Angles are radians; gamma is (B, 3 colours, 9 bands)."""
 
     identity: np.ndarray
@@ -47,22 +47,22 @@ class Packed:
     translation: np.ndarray
 
 
-def unpack(packed: np.ndarray) -> Packed:
+def split_vector(vector: np.ndarray) -> FaceVerseCoefficients:
     """(B, 486) rows to their parts. Raises RenderError for another width."""
-    packed = np.asarray(packed, np.float32)
-    if packed.ndim != 2 or packed.shape[1] != PACKED:
-        raise RenderError(f"Expected FaceVerse vectors of shape (rows, {PACKED}), got {packed.shape}.")
-    parts = dict(zip(WIDTHS, np.split(packed, np.cumsum(list(WIDTHS.values()))[:-1], axis=1), strict=True))
-    parts["gamma"] = parts["gamma"].reshape(-1, 3, BANDS)
-    return Packed(**parts)
+    vector = np.asarray(vector, np.float32)
+    if vector.ndim != 2 or vector.shape[1] != VECTOR_SIZE:
+        raise RenderError(f"Expected FaceVerse vectors of shape (rows, {VECTOR_SIZE}), got {vector.shape}.")
+    parts = dict(zip(FIELD_SIZES, np.split(vector, np.cumsum(list(FIELD_SIZES.values()))[:-1], axis=1), strict=True))
+    parts["gamma"] = parts["gamma"].reshape(-1, 3, SH_COEFFICIENTS)
+    return FaceVerseCoefficients(**parts)
 
 
-def default_packed(rows: int = 1) -> np.ndarray:
+def default_vector(rows: int = 1) -> np.ndarray:
     """(rows, 486) of the mean face, upright, 4 units before the camera."""
-    packed = np.zeros((rows, PACKED), np.float32)
-    packed[:, -33] = np.pi  # rotation x
-    packed[:, -1] = RESTING_Z
-    return packed
+    vector = np.zeros((rows, VECTOR_SIZE), np.float32)
+    vector[:, -33] = np.pi  # rotation x
+    vector[:, -1] = DEFAULT_DEPTH
+    return vector
 
 
 def react_identity() -> np.ndarray:
@@ -74,82 +74,90 @@ class FaceVerse:
     """FaceVerse's own quantities of one face model, full or reduced (see `load_face_model`)."""
 
     def __init__(self, face: FaceModel) -> None:
-        if face.identity_basis.shape[2] != WIDTHS["identity"] or face.texture_basis.shape[2] != WIDTHS["texture"]:
+        if (
+            face.identity_basis.shape[2] != FIELD_SIZES["identity"]
+            or face.texture_basis.shape[2] != FIELD_SIZES["texture"]
+        ):
             raise RenderError(
                 f"This is no FaceVerse v2 model: it has {face.identity_basis.shape[2]} identity and "
                 f"{face.texture_basis.shape[2]} texture directions instead of 150 and 251."
             )
         self.face = face
 
-    def vertices(self, packed: np.ndarray) -> np.ndarray:
+    def vertices(self, vector: np.ndarray) -> np.ndarray:
         """(B, V, 3) in object space."""
-        parts = unpack(packed)
+        parts = split_vector(vector)
         rows = zip(parts.expression, parts.identity, strict=True)
         return np.concatenate([self.face.vertices(expression[None], identity) for expression, identity in rows])
 
-    def rotated(self, packed: np.ndarray) -> np.ndarray:
+    def rotated(self, vector: np.ndarray) -> np.ndarray:
         """(B, V, 3): R v, without the translation."""
-        return self.vertices(packed) @ rotation(unpack(packed).rotation).transpose(0, 2, 1)
+        return self.vertices(vector) @ rotation_matrix(split_vector(vector).rotation).transpose(0, 2, 1)
 
-    def world(self, packed: np.ndarray) -> np.ndarray:
+    def world(self, vector: np.ndarray) -> np.ndarray:
         """(B, V, 3): R v + t."""
-        return self.rotated(packed) + unpack(packed).translation[:, None]
+        return self.rotated(vector) + split_vector(vector).translation[:, None]
 
-    def normals(self, packed: np.ndarray, as_published: bool = False) -> np.ndarray:
+    def normals(self, vector: np.ndarray, as_published: bool = False) -> np.ndarray:
         """(B, V, 3) unit normals in object space, by the model's stored list of faces.
 
         as_published: repeat the published code's defect, which takes the cross product of exactly 3 rows over the
         wrong axis. For checks only.
         """
         face = self.face
-        a, b, c = np.moveaxis(self.vertices(packed)[:, face.triangles], 2, 0)
+        a, b, c = np.moveaxis(self.vertices(vector)[:, face.triangles], 2, 0)
         axis = 0 if as_published and len(a) == 3 else -1
-        of_faces = np.cross(b - a, c - a, axisa=axis, axisb=axis, axisc=axis)  # area weighted
-        sums = of_faces[:, face.point_buffer].sum(axis=2)  # repeated entries count
-        return sums / (np.linalg.norm(sums, axis=2, keepdims=True) + np.float32(1e-9))
+        face_normals = np.cross(b - a, c - a, axisa=axis, axisb=axis, axisc=axis)  # area weighted
+        normal_sums = face_normals[:, face.point_buffer].sum(axis=2)  # repeated entries count
+        return normal_sums / (np.linalg.norm(normal_sums, axis=2, keepdims=True) + np.float32(1e-9))
 
-    def normals_rotated(self, packed: np.ndarray, as_published: bool = False) -> np.ndarray:
+    def normals_rotated(self, vector: np.ndarray, as_published: bool = False) -> np.ndarray:
         """The normals in world space."""
-        return self.normals(packed, as_published) @ rotation(unpack(packed).rotation).transpose(0, 2, 1)
+        return self.normals(vector, as_published) @ rotation_matrix(split_vector(vector).rotation).transpose(
+            0, 2, 1
+        )
 
-    def albedo(self, packed: np.ndarray) -> np.ndarray:
+    def albedo(self, vector: np.ndarray) -> np.ndarray:
         """(B, V, 3) RGB 0..255, unclamped: the colours before lighting."""
         basis = self.face.texture_basis
-        moved = unpack(packed).texture @ basis.reshape(-1, basis.shape[2]).T
+        moved = split_vector(vector).texture @ basis.reshape(-1, basis.shape[2]).T
         return self.face.mean_texture + moved.reshape(len(moved), *self.face.mean_texture.shape)
 
-    def colours(self, packed: np.ndarray, as_published: bool = False) -> np.ndarray:
+    def colours(self, vector: np.ndarray, as_published: bool = False) -> np.ndarray:
         """(B, V, 3) RGB, about 0..255, unclamped: albedo under spherical-harmonic light."""
-        gamma = unpack(packed).gamma.copy()
+        gamma = split_vector(vector).gamma.copy()
         gamma[:, :, 0] += AMBIENT
-        return self.albedo(packed) * (harmonics(self.normals_rotated(packed, as_published)) @ gamma.transpose(0, 2, 1))
+        return self.albedo(vector) * (
+            spherical_harmonics(self.normals_rotated(vector, as_published)) @ gamma.transpose(0, 2, 1)
+        )
 
-    def landmarks(self, packed: np.ndarray, size: int, focal: float = 1315.0, fitting: bool = False) -> np.ndarray:
+    def landmarks(self, vector: np.ndarray, size: int, focal: float = 1315.0, fitting: bool = False) -> np.ndarray:
         """(B, 66, 2) pixels. `fitting`: as the published code does without rendering, with |expression|."""
-        packed = np.array(packed, np.float32)
+        vector = np.array(vector, np.float32)
         if fitting:
-            expressions = slice(WIDTHS["identity"], WIDTHS["identity"] + EXPRESSIONS)
-            packed[:, expressions] = np.abs(packed[:, expressions])
-        return project(self.world(packed)[:, self.face.keypoints], size, focal)
+            expressions = slice(FIELD_SIZES["identity"], FIELD_SIZES["identity"] + EXPRESSIONS)
+            vector[:, expressions] = np.abs(vector[:, expressions])
+        return project(self.world(vector)[:, self.face.keypoints], size, focal)
 
-    def images(self, packed: np.ndarray, size: int, focal: float = 1315.0, textured: bool = True) -> np.ndarray:
+    def images(self, vector: np.ndarray, size: int, focal: float = 1315.0, textured: bool = True) -> np.ndarray:
         """(B, size, size, 4) float32: RGB 0..255, unclamped, and coverage 0 or 1; grey as in REACT, or textured."""
         triangles = self.face.triangles.astype(np.uint32)
         images = []
-        for world, colours in zip(self.world(packed), self.colours(packed), strict=True):
-            coloured, covered = textured_image(world, triangles, colours, size, focal)
+        for world, colours in zip(self.world(vector), self.colours(vector), strict=True):
+            rgb, coverage = textured_image(world, triangles, colours, size, focal)
             if not textured:
-                coloured[:] = grey_image(world, triangles, size, focal)[..., None]
-            images.append(np.concatenate([coloured, covered[..., None]], axis=2))
+                rgb[:] = grey_image(world, triangles, size, focal)[..., None]
+            images.append(np.concatenate([rgb, coverage[..., None]], axis=2))
         return np.stack(images)
 
 
-def harmonics(normals: np.ndarray) -> np.ndarray:
+def spherical_harmonics(normals: np.ndarray) -> np.ndarray:
     """Unit normals (..., 3) -> the 9 bands (..., 9) of the lighting."""
     x, y, z = np.moveaxis(normals, -1, 0)
     bands = [
-        np.full_like(x, _CONSTANT), -_LINEAR * y, _LINEAR * z, -_LINEAR * x,
-        _K * x * y, -_K * y * z, _K / (2 * np.sqrt(3)) * (3 * z * z - 1), -_K * x * z, _K / 2 * (x * x - y * y),
+        np.full_like(x, _SH_BAND0), -_SH_BAND1 * y, _SH_BAND1 * z, -_SH_BAND1 * x,
+        _SH_BAND2 * x * y, -_SH_BAND2 * y * z, _SH_BAND2 / (2 * np.sqrt(3)) * (3 * z * z - 1), -_SH_BAND2 * x * z,
+        _SH_BAND2 / 2 * (x * x - y * y),
     ]  # fmt: skip
     return np.stack(bands, axis=-1).astype(np.float32)
 
@@ -163,20 +171,20 @@ def textured_image(
     """
     world = np.ascontiguousarray(world, np.float32)
     points = np.empty_like(world)
-    seen = sample_buffer(size)
-    screen_points(world, focal, size // 2, size, CAMERA_Z, points)
-    visible_triangles(points, triangles, np.zeros(len(triangles), bool), seen)
-    owner = owners(seen)
+    visibility_buffer = sample_buffer(size)
+    project_to_screen(world, focal, size // 2, size, CAMERA_Z, points)
+    rasterise(points, triangles, np.zeros(len(triangles), bool), visibility_buffer)
+    triangle_ids = owners(visibility_buffer)
     image = np.zeros((size, size, 3), np.float32)
-    _interpolated(points, triangles, np.ascontiguousarray(colours, np.float32), owner, image)
-    return image, (owner >= 0).astype(np.float32)
+    _rasterise_vertex_colours(points, triangles, np.ascontiguousarray(colours, np.float32), triangle_ids, image)
+    return image, (triangle_ids >= 0).astype(np.float32)
 
 
-@compiled
-def _interpolated(points, triangles, colours, owner, image):
+@jit
+def _rasterise_vertex_colours(points, triangles, colours, triangle_ids, image):
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):
-            face = owner[row, column]
+            face = triangle_ids[row, column]
             if face < 0:
                 continue
             a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]

@@ -14,13 +14,13 @@ from scipy.spatial import cKDTree
 
 from renderer.face_model import EXPRESSION_NAMES, EXPRESSIONS, FaceModel
 
-UP_AND_FRONT = np.array([1.0, -1.0, -1.0])  # object space to x subject's left, y up, z to the front, and back
+OBJECT_TO_Y_UP = np.array([1.0, -1.0, -1.0])  # object space to x subject's left, y up, z to the front, and back
 MIDDLE = np.array([0.0, 0.42, -0.33])  # of the skull, y up and z to the front, model units
-RIDGE = 0.10  # height of a lock over its width
-SUNK = 0.25  # of half its width: how deep its edges lie, so that no light is seen under it
+LOCK_HEIGHT_RATIO = 0.10  # height of a lock over its width
+EDGE_DEPTH = 0.25  # of half its width: how deep its edges lie, so that no light is seen under it
 STEPS = 24  # of a growing lock
 FREE_HEIGHTS, FREE_DEPTHS = (0.25, 0.62), (-0.50, 0.12)  # no middle line comes farther to the front: the face is free
-LIES_ABOVE = 0.30  # height above which locks lie on the head and show no underside
+NO_UNDERSIDE_ABOVE = 0.30  # height above which locks lie on the head and show no underside
 LASHES = 17  # on each upper lid
 LASH_LENGTH, LASH_WIDTH = 0.034, 0.007  # model units: at 256 pixels less than one, or single pixels go black
 UPPER_LIDS = {  # MediaPipe's landmarks from the outer to the inner corner
@@ -30,7 +30,7 @@ UPPER_LIDS = {  # MediaPipe's landmarks from the outer to the inner corner
 
 
 @dataclass(frozen=True)
-class Fringe:
+class HairMesh:
     """Thin things that are drawn with the face: vertices of their own that move as the face under them does."""
 
     points: np.ndarray  # (N, 3) float32 object space at rest
@@ -42,7 +42,7 @@ class Fringe:
 
 
 @dataclass(frozen=True)
-class _Locks:
+class _LockStyle:
     """How one kind of lock grows. `flow` gives the way (N, 3) it takes from its roots (N, 3) at points (N, 3)."""
 
     roots: Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,) bool
@@ -60,49 +60,58 @@ class _Locks:
     frames: bool = False  # the face: it goes back from the temples and behind the ears
 
 
-def _combed(roots: np.ndarray, points: np.ndarray, part: float, side: float, down: float, back: float) -> np.ndarray:
+def _combing_direction(
+    roots: np.ndarray, points: np.ndarray, part: float, side: float, down: float, back: float
+) -> np.ndarray:
     """Away from a parting at x = part, and down the more the farther the head falls off."""
     away = np.where(roots[:, 0] >= part, 1.0, -1.0)
     steep = np.clip(np.abs(points[:, 0]) / 0.45, 0, 1) ** 2
     return np.stack([side * away * (1 - steep), -down * (0.15 + steep), np.full(len(points), -back)], axis=1)
 
 
-def _hanging(roots: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _hanging_direction(roots: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.stack([0.35 * roots[:, 0], np.full(len(points), -1.0), np.full(len(points), 0.25)], axis=1)
 
 
-def _above(roots: np.ndarray, height: float) -> np.ndarray:
+def _roots_above(roots: np.ndarray, height: float) -> np.ndarray:
     return roots[:, 1] > height
 
 
-def _forehead(roots: np.ndarray) -> np.ndarray:
+def _roots_on_forehead(roots: np.ndarray) -> np.ndarray:
     return (roots[:, 2] > 0.0) & (np.abs(roots[:, 0]) < 0.34)
 
 
-CUTS: dict[str, tuple[_Locks, ...]] = {
+HAIRCUTS: dict[str, tuple[_LockStyle, ...]] = {
     "cropped": (),
     "swept": (
-        _Locks(
-            partial(_above, height=0.30), 150, 0.42, partial(_combed, part=0.20, side=1.0, down=0.5, back=0.30),
+        _LockStyle(
+            partial(_roots_above, height=0.30), 150, 0.42,
+            partial(_combing_direction, part=0.20, side=1.0, down=0.5, back=0.30),
             width=0.12, lift=0.03, segments=5, end=0.02, hangs=False, start=0.2,
         ),
     ),
     "bob": (
-        _Locks(
-            partial(_above, height=0.05), 50, 1.5, partial(_combed, part=0.0, side=0.8, down=1.2, back=0.45),
+        _LockStyle(
+            partial(_roots_above, height=0.05), 50, 1.5,
+            partial(_combing_direction, part=0.0, side=0.8, down=1.2, back=0.45),
             width=0.22, lift=0.035, segments=9, end=-0.42, slack=0.06, blunt=0.8, frames=True, start=0.2,
         ),
-        _Locks(_forehead, 18, 0.9, _hanging, width=0.17, lift=0.05, segments=6, end=0.42, blunt=0.8, hangs=False),
+        _LockStyle(
+            _roots_on_forehead, 18, 0.9, _hanging_direction, width=0.17, lift=0.05, segments=6, end=0.42, blunt=0.8,
+            hangs=False,
+        ),
     ),
     "chin": (
-        _Locks(
-            partial(_above, height=0.05), 52, 1.5, partial(_combed, part=0.16, side=1.0, down=1.1, back=0.6),
+        _LockStyle(
+            partial(_roots_above, height=0.05), 52, 1.5,
+            partial(_combing_direction, part=0.16, side=1.0, down=1.1, back=0.6),
             width=0.20, lift=0.035, segments=9, end=-0.30, slack=0.04, blunt=0.4, frames=True, start=0.2,
         ),
     ),
     "long": (
-        _Locks(
-            partial(_above, height=0.05), 42, 1.75, partial(_combed, part=0.12, side=0.9, down=1.2, back=0.55),
+        _LockStyle(
+            partial(_roots_above, height=0.05), 42, 1.75,
+            partial(_combing_direction, part=0.12, side=0.9, down=1.2, back=0.55),
             width=0.24, lift=0.035, segments=9, slack=0.06, blunt=0.5, frames=True, start=0.2,
         ),
     ),
@@ -110,21 +119,21 @@ CUTS: dict[str, tuple[_Locks, ...]] = {
 """Haircut -> its locks; under them the scalp itself is painted."""
 
 
-def grown(cut: str, shape: np.ndarray, scalp: np.ndarray, head: np.ndarray) -> list[Fringe]:
+def build_hair(cut: str, shape: np.ndarray, scalp: np.ndarray, head: np.ndarray) -> list[HairMesh]:
     """The locks of a haircut.
 
     shape (V, 3): the person at rest, object space; scalp (V,) bool: where hair grows; head (V,) bool: what it lies on.
     """
-    points = shape * UP_AND_FRONT
+    points = shape * OBJECT_TO_Y_UP
     offset = points[head] - MIDDLE
     radius = np.linalg.norm(offset, axis=1)
     ground = cKDTree(offset / radius[:, None]), radius
-    made = []
-    for locks in CUTS[cut]:
+    meshes = []
+    for locks in HAIRCUTS[cut]:
         candidates = points[scalp]
         candidates = candidates[locks.roots(candidates)]
-        made.append(_lock_mesh(_paths(_spread(candidates, locks.count), locks, ground), locks))
-    return made
+        meshes.append(_lock_mesh(_grow_centre_lines(_spread(candidates, locks.count), locks, ground), locks))
+    return meshes
 
 
 def _spread(points: np.ndarray, count: int) -> np.ndarray:
@@ -137,38 +146,40 @@ def _spread(points: np.ndarray, count: int) -> np.ndarray:
     return points[chosen]
 
 
-def _paths(roots: np.ndarray, locks: _Locks, ground: tuple[cKDTree, np.ndarray]) -> np.ndarray:
+def _grow_centre_lines(roots: np.ndarray, locks: _LockStyle, ground: tuple[cKDTree, np.ndarray]) -> np.ndarray:
     """(N, segments + 1, 3) middle lines: they go with the flow and are held out of the head."""
     tree, radius = ground
-    lift = locks.lift * (0.7 + 0.6 * _noise(len(roots), 1))
-    length = locks.length * (0.85 + 0.3 * _noise(len(roots), 2))
-    end = -np.inf if locks.end is None else locks.end + 0.05 * (_noise(len(roots), 5) - 0.5)
+    lift = locks.lift * (0.7 + 0.6 * _golden_ratio_sequence(len(roots), 1))
+    length = locks.length * (0.85 + 0.3 * _golden_ratio_sequence(len(roots), 2))
+    end = -np.inf if locks.end is None else locks.end + 0.05 * (_golden_ratio_sequence(len(roots), 5) - 0.5)
     point, path = roots, [MIDDLE + (roots - MIDDLE) * 0.95]
     for step in range(1, STEPS + 1):
-        way = locks.flow(roots, point)
-        point = point + way * (length / STEPS / np.linalg.norm(way, axis=1))[:, None]
+        direction = locks.flow(roots, point)
+        point = point + direction * (length / STEPS / np.linalg.norm(direction, axis=1))[:, None]
         if locks.frames:
             point[:, 2] = np.minimum(point[:, 2], np.interp(point[:, 1], FREE_HEIGHTS, FREE_DEPTHS))
         offset = point - MIDDLE
         far = np.linalg.norm(offset, axis=1)
         distance, nearest = tree.query(offset / far[:, None], k=4)
         weight = 1 / (distance + 1e-3)
-        rest = (radius[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
-        done = step / STEPS
-        over = rest + lift * 4 * done * (1 - done)  # bent off the head in the middle, lying on it at root and tip
+        skull_radius = (radius[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
+        progress = step / STEPS
+        target_radius = skull_radius + lift * 4 * progress * (
+            1 - progress
+        )  # bent off the head in the middle, lying on it at root and tip
         on_skull = np.clip((offset[:, 1] + 0.65) / 0.3, 0, 1)  # below the jaw there is only the neck
-        free = locks.slack * np.clip((0.1 - offset[:, 1]) / 0.5, 0, 1) + 5.0 * (1 - on_skull)
-        point = MIDDLE + offset * (np.clip(far, over * on_skull, over + free) / far)[:, None]
+        allowed_gap = locks.slack * np.clip((0.1 - offset[:, 1]) / 0.5, 0, 1) + 5.0 * (1 - on_skull)
+        point = MIDDLE + offset * (np.clip(far, target_radius * on_skull, target_radius + allowed_gap) / far)[:, None]
         path.append(point)
     path = np.stack(path, axis=1)
-    used = np.maximum((path[:, :, 1] >= np.reshape(end, (-1, 1))).sum(axis=1) - 1, 2)  # steps above the cut
-    at = np.linspace(0, 1, locks.segments + 1)[None] * used[:, None]
-    low = np.minimum(at.astype(int), STEPS - 1)
-    share, lock = (at - low)[..., None], np.arange(len(path))[:, None]
-    return path[lock, low] + share * (path[lock, low + 1] - path[lock, low])
+    steps_kept = np.maximum((path[:, :, 1] >= np.reshape(end, (-1, 1))).sum(axis=1) - 1, 2)  # steps above the cut
+    position = np.linspace(0, 1, locks.segments + 1)[None] * steps_kept[:, None]
+    lower_index = np.minimum(position.astype(int), STEPS - 1)
+    fraction, lock = (position - lower_index)[..., None], np.arange(len(path))[:, None]
+    return path[lock, lower_index] + fraction * (path[lock, lower_index + 1] - path[lock, lower_index])
 
 
-def _lock_mesh(paths: np.ndarray, locks: _Locks) -> Fringe:
+def _lock_mesh(paths: np.ndarray, locks: _LockStyle) -> HairMesh:
     """Three-sided tubes along the paths that end in a point."""
     count, rows = paths.shape[:2]
     t = np.linspace(0, 1, rows)
@@ -180,20 +191,20 @@ def _lock_mesh(paths: np.ndarray, locks: _Locks) -> Fringe:
     side /= np.linalg.norm(side, axis=2, keepdims=True)
     up = np.cross(side, along)
     taper = (1 - (1 - locks.blunt) * t**2.5) * np.clip(locks.start + 3 * t, 0, 1)
-    width = 0.5 * locks.width * (0.8 + 0.4 * _noise(count, 3))[:, None, None] * taper[None, :, None]
-    low, high = paths - up * SUNK * width, paths + up * 2 * RIDGE * width
+    width = 0.5 * locks.width * (0.8 + 0.4 * _golden_ratio_sequence(count, 3))[:, None, None] * taper[None, :, None]
+    low, high = paths - up * EDGE_DEPTH * width, paths + up * 2 * LOCK_HEIGHT_RATIO * width
     corners = np.stack([low - side * width, high, low + side * width], axis=2)
     points = corners.reshape(-1, 3)
     first = (np.arange(count)[:, None] * rows + np.arange(rows - 1)[None]).reshape(-1) * 3
-    under = first[(locks.hangs & (paths[:, 1:, 1] < LIES_ABOVE)).reshape(-1)]
+    under = first[(locks.hangs & (paths[:, 1:, 1] < NO_UNDERSIDE_ABOVE)).reshape(-1)]
     sides = ((first, 0, 1), (first, 1, 2), (under, 2, 0))
-    quads = [(at + a, at + b, at + 3 + b, at + 3 + a) for at, a, b in sides]
+    quads = [(start + a, start + b, start + 3 + b, start + 3 + a) for start, a, b in sides]
     triangles = [np.stack(corner, -1) for a, b, c, d in quads for corner in ((a, b, c), (a, c, d))]
     light = np.clip(0.70 + 0.6 * t, 0, 1)[None, :, None] * np.array([0.75, 1.0, 0.75])
-    across = _noise(count, 4)[:, None, None] * 3 + np.array([-0.5, 0, 0.5]) * locks.width
+    across = _golden_ratio_sequence(count, 4)[:, None, None] * 3 + np.array([-0.5, 0, 0.5]) * locks.width
     hangs = np.clip((0.1 - paths[..., 1]) / 0.9, 0, 1)
-    return Fringe(
-        (points * UP_AND_FRONT).astype(np.float32),
+    return HairMesh(
+        (points * OBJECT_TO_Y_UP).astype(np.float32),
         np.concatenate(triangles).astype(np.int32),
         np.zeros((len(points), 3, EXPRESSIONS), np.float32),
         np.broadcast_to(light, (count, rows, 3)).reshape(-1),
@@ -202,38 +213,45 @@ def _lock_mesh(paths: np.ndarray, locks: _Locks) -> Fringe:
     )
 
 
-def lashes(face: FaceModel, shape: np.ndarray, basis: np.ndarray) -> Fringe:
+def lashes(face: FaceModel, shape: np.ndarray, basis: np.ndarray) -> HairMesh:
     """Upper lashes of both eyes, rooted on the lids' rims (landmarks) of `shape` (V, 3); they turn down in a blink.
 
     basis (V, 3, 52): the units as they are drawn.
     """
-    points, moves = [], []
-    for side, rim in UPPER_LIDS.items():
-        corners, weights = face.landmark_vertices[list(rim)], face.landmark_weights[list(rim)]
+    points, bases = [], []
+    for side, lid_landmarks in UPPER_LIDS.items():
+        corners, weights = face.landmark_vertices[list(lid_landmarks)], face.landmark_weights[list(lid_landmarks)]
         root = np.einsum("lkc,lk->lc", shape[corners], weights)
-        move = np.einsum("lkcu,lk->lcu", basis[corners], weights)
-        at = np.linspace(0.06, 0.86, LASHES) * (len(rim) - 1)  # none at the tear duct
-        low, share = np.floor(at).astype(int), at % 1
-        root = root[low] + share[:, None] * (root[low + 1] - root[low])
-        move = move[low] + share[:, None, None] * (move[low + 1] - move[low])
+        root_basis = np.einsum("lkcu,lk->lcu", basis[corners], weights)
+        position = np.linspace(0.06, 0.86, LASHES) * (len(lid_landmarks) - 1)  # none at the tear duct
+        lower_index, fraction = np.floor(position).astype(int), position % 1
+        root = root[lower_index] + fraction[:, None] * (root[lower_index + 1] - root[lower_index])
+        root_basis = root_basis[lower_index] + fraction[:, None, None] * (
+            root_basis[lower_index + 1] - root_basis[lower_index]
+        )
         outward = np.linspace(1.0, -0.5, LASHES)[:, None]  # fanned out, most at the outer corner
-        rim_way = (root[0] - root[-1]) / np.linalg.norm(root[0] - root[-1])
+        lid_direction = (root[0] - root[-1]) / np.linalg.norm(root[0] - root[-1])
         front, up = np.array([0, 0, -1.0]), np.array([0, -1.0, 0])
         length = LASH_LENGTH * (0.75 + 0.35 * np.clip(outward, 0, 1))
-        way = 0.75 * front + 0.62 * up + 0.55 * outward * rim_way
-        half = 0.5 * LASH_WIDTH * rim_way
-        points.append(np.stack([root - half, root + half, root + length * way], axis=1))
-        tip = move.copy()
+        direction = 0.75 * front + 0.62 * up + 0.55 * outward * lid_direction
+        half = 0.5 * LASH_WIDTH * lid_direction
+        points.append(np.stack([root - half, root + half, root + length * direction], axis=1))
+        tip = root_basis.copy()
         tip[:, :, EXPRESSION_NAMES.index("eyeBlink" + side)] -= 1.25 * length * up  # from up to down as the lid shuts
-        moves.append(np.stack([move, move, tip], axis=1))
-    points, moves = np.concatenate(points).reshape(-1, 3), np.concatenate(moves).reshape(-1, 3, EXPRESSIONS)
-    one = np.arange(len(points), dtype=np.int32).reshape(-1, 3)
+        bases.append(np.stack([root_basis, root_basis, tip], axis=1))
+    points, bases = np.concatenate(points).reshape(-1, 3), np.concatenate(bases).reshape(-1, 3, EXPRESSIONS)
+    triangle_indices = np.arange(len(points), dtype=np.int32).reshape(-1, 3)
     ones = np.ones(len(points))
-    return Fringe(
-        points.astype(np.float32), np.concatenate([one, one[:, ::-1]]), moves.astype(np.float32), ones, ones, ones
+    return HairMesh(
+        points.astype(np.float32),
+        np.concatenate([triangle_indices, triangle_indices[:, ::-1]]),
+        bases.astype(np.float32),
+        ones,
+        ones,
+        ones,
     )
 
 
-def _noise(count: int, seed: int) -> np.ndarray:
+def _golden_ratio_sequence(count: int, seed: int) -> np.ndarray:
     """(count,) in 0..1, evenly spread and the same every time."""
     return (np.arange(count) * 0.6180339887 + 0.377 * seed) % 1.0

@@ -5,7 +5,7 @@ pictures). Each of the 2 x 2 samples of a pixel is a pixel of a picture twice as
 other places, so that edges differ by their shades between.
 """
 
-VERTEX = """
+MESH_VERTEX = """
 #version 330
 uniform float reach;   // 2 focal / size
 uniform float shift;   // of the principal point, which is a whole pixel
@@ -42,7 +42,7 @@ void main() {
 }
 """
 
-STUDIO = """
+STUDIO_FRAGMENT = """
 #version 330
 uniform sampler2D kinds;     // StudioSurface.surface of every triangle, one row of WIDTH after the other
 uniform vec3 lights[9];
@@ -142,13 +142,13 @@ void main() {
 }
 """
 
-SCREEN = """
+FULLSCREEN_VERTEX = """
 #version 330
 in vec2 corner;
 void main() { gl_Position = vec4(corner, 0.0, 1.0); }
 """
 
-RESOLVE = """
+RESOLVE_FRAGMENT = """
 #version 330
 uniform sampler2D samples;
 uniform sampler2D wall;

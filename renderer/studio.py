@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel
-from renderer.hair import Fringe, grown, lashes
+from renderer.hair import HairMesh, build_hair, lashes
+from renderer.materials import EYE, MOUTH, ON_HAIR, ON_LASH, SKIN, TEETH, TONGUE, VERTEX_MASKS
 from renderer.rasterizer import vertex_normals
-from renderer.shading import BRIGHTEST, EYE, FIELDS, MOUTH, ON_HAIR, ON_LASH, SKIN, TEETH, TONGUE
+from renderer.shading import MAX_LINEAR
 
 MATERIAL_OF_PART = {
     "skin": SKIN, "lips": SKIN, "mouth": MOUTH, "eyeLeft": EYE, "eyeRight": EYE, "teethUpper": TEETH,
     "teethLower": TEETH, "tongue": TONGUE, "cloth": SKIN,
 }  # fmt: skip
-LID_FORWARD = 0.02  # model units, 3 mm: with less the line still breaks at 256 pixels
-HAIR_THICKNESS = {"cropped": 0.02}  # model units of the painted scalp under a cut
-UNDER_LOCKS = 0.04  # the same under a cut that has locks
+UPPER_LID_OFFSET = 0.02  # model units, 3 mm: with less the line still breaks at 256 pixels
+SCALP_LIFT = {"cropped": 0.02}  # model units of the painted scalp under a cut
+SCALP_LIFT_UNDER_LOCKS = 0.04  # the same under a cut that has locks
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Palette:
 
 
 @dataclass(frozen=True)
-class Person:
+class MeshIdentity:
     """A listener's look: directions of identity by name (see FaceModel.identity_names), colours, hair or none."""
 
     identity: dict[str, float] = field(default_factory=dict)
@@ -51,15 +52,15 @@ class Person:
         return np.array([self.identity.get(name, 0.0) for name in face.identity_names], np.float32)
 
 
-PEOPLE: dict[str, Person] = {
-    "Alex": Person(brow=1.35, lips=0.006),
-    "Mara": Person(
+MESH_IDENTITIES: dict[str, MeshIdentity] = {
+    "Alex": MeshIdentity(brow=1.35, lips=0.006),
+    "Mara": MeshIdentity(
         {"masculine": -0.9, "caucasian": 0.4, "lipVolume": 0.4, "chinWidth": -0.4, "eyeSize": 0.3},
         Palette(skin=(232, 184, 158), lips=(194, 98, 98), hair=(122, 74, 44), iris=(86, 118, 84), cloth=(122, 74, 84)),
         cut="long",
         brow=1.1,
     ),
-    "Kofi": Person(
+    "Kofi": MeshIdentity(
         {"masculine": 0.7, "african": 0.8, "squareJaw": 0.3},
         Palette(
             skin=(132, 86, 62), flush=(136, 78, 58), lips=(124, 72, 62), hair=(26, 21, 19), iris=(66, 42, 28),
@@ -70,13 +71,13 @@ PEOPLE: dict[str, Person] = {
         lips=0.004,
         beard=0.22,
     ),
-    "Yuna": Person(
+    "Yuna": MeshIdentity(
         {"masculine": -0.6, "asian": 0.8, "roundHead": 0.3},
         Palette(skin=(229, 185, 154), lips=(196, 110, 102), hair=(30, 26, 27), iris=(60, 42, 32), cloth=(84, 110, 92)),
         cut="bob",
         lips=0.004,
     ),
-    "Omar": Person(
+    "Omar": MeshIdentity(
         {"masculine": 0.8, "noseHump": 0.6, "noseLength": 0.3, "chinProminence": 0.3, "lipVolume": -0.5},
         Palette(
             skin=(198, 146, 112), flush=(192, 122, 96), lips=(164, 98, 88), hair=(34, 27, 24), iris=(74, 52, 36),
@@ -86,7 +87,7 @@ PEOPLE: dict[str, Person] = {
         lips=0.012,
         beard=0.85,
     ),
-    "Edda": Person(
+    "Edda": MeshIdentity(
         {"masculine": -0.5, "age": 0.9, "cheekVolume": -0.4, "fullness": 0.3, "lipVolume": -0.4},
         Palette(
             skin=(226, 181, 158), lips=(184, 120, 110), hair=(150, 144, 140), iris=(88, 112, 136), cloth=(84, 78, 110),
@@ -98,15 +99,15 @@ PEOPLE: dict[str, Person] = {
 """Ready-made listeners for the built-in head."""
 
 
-def linear(colour) -> np.ndarray:
+def srgb_to_linear(colour) -> np.ndarray:
     """sRGB 0..255 -> linear light 0..1, float32, any shape."""
     c = np.asarray(colour, np.float64) / 255
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def display_table() -> np.ndarray:
+def tone_curve() -> np.ndarray:
     """(4096,) uint8: linear light 0..BRIGHTEST -> sRGB, rolling off softly above 0.6 instead of burning out."""
-    c = np.linspace(0, BRIGHTEST, 4096)
+    c = np.linspace(0, MAX_LINEAR, 4096)
     c = np.where(c < 0.6, c, 0.6 + 0.4 * (1 - np.exp(-(c - 0.6) / 0.4)))
     return np.round(255 * np.where(c <= 0.0031308, c * 12.92, 1.055 * c ** (1 / 2.4) - 0.055)).astype(np.uint8)
 
@@ -116,92 +117,94 @@ def ground(size: int, palette: Palette) -> np.ndarray:
     at = (np.arange(size) + 0.5) / size - 0.5
     distance = np.hypot(at[None, :] + 0.10, (at[:, None] + 0.12) * 0.9)
     share = np.clip(distance / 0.78, 0, 1)[..., None] ** 1.6
-    return (linear(palette.ground) * (1 - share) + linear(palette.shade) * share).astype(np.float32)
+    return (srgb_to_linear(palette.ground) * (1 - share) + srgb_to_linear(palette.shade) * share).astype(np.float32)
 
 
 class StudioSurface:
     """Everything about a face that stays the same from frame to frame, laid out for the compiled loop."""
 
-    def __init__(self, face: FaceModel, person: Person, shape: np.ndarray):
+    def __init__(self, face: FaceModel, identity: MeshIdentity, shape: np.ndarray):
         """`shape` (V, 3): the person's expressionless face in object space."""
-        palette = person.palette
+        palette = identity.palette
         vertices, triangles = len(face.mean_shape), face.triangles
         parts = np.zeros(len(triangles), np.uint8) if face.parts is None else face.parts
         materials = np.array([MATERIAL_OF_PART[name] for name in face.part_names] or [SKIN], np.uint8)
-        material = materials[parts]
+        triangle_material = materials[parts]
 
-        fields = np.full((vertices, len(FIELDS)), -1.0, np.float32)
-        fields[:, 0] = 1.0
+        vertex_masks = np.full((vertices, len(VERTEX_MASKS)), -1.0, np.float32)
+        vertex_masks[:, 0] = 1.0
         blush = np.zeros(vertices, np.float32)
         if face.paint is None:  # a model without paint, such as FaceVerse's: its own colours
-            albedo = linear(face.mean_texture)
+            albedo = srgb_to_linear(face.mean_texture)
         else:
-            for column, name in enumerate(FIELDS):
-                fields[:, column] = face.paint[:, face.paint_names.index(name)]
-            if not person.hair:
-                fields[:, FIELDS.index("hair")] = -1.0
+            for column, name in enumerate(VERTEX_MASKS):
+                vertex_masks[:, column] = face.paint[:, face.paint_names.index(name)]
+            if not identity.hair:
+                vertex_masks[:, VERTEX_MASKS.index("hair")] = -1.0
             blush = face.paint[:, face.paint_names.index("blush"), None]
-            skin = linear(palette.skin)
-            albedo = (skin + 0.30 * blush * (linear(palette.flush) - skin)).astype(np.float32)
-            fields[:, FIELDS.index("lips")] -= person.lips
-            fields[:, FIELDS.index("browAcross")] /= person.brow
+            skin = srgb_to_linear(palette.skin)
+            albedo = (skin + 0.30 * blush * (srgb_to_linear(palette.flush) - skin)).astype(np.float32)
+            vertex_masks[:, VERTEX_MASKS.index("lips")] -= identity.lips
+            vertex_masks[:, VERTEX_MASKS.index("browAcross")] /= identity.brow
             if face.parts is not None:
-                share = person.beard * beard_share(shape)[:, None]
-                albedo += share * (linear(palette.hair) - albedo)
-        self.colours = linear([palette.lips, palette.hair, palette.iris, palette.cloth])
+                share = identity.beard * beard_mask(shape)[:, None]
+                albedo += share * (srgb_to_linear(palette.hair) - albedo)
+        self.colours = srgb_to_linear([palette.lips, palette.hair, palette.iris, palette.cloth])
 
         # which fields any of a triangle's corners comes near to: most pixels need none of them
-        corners = fields[triangles][:, :, 1:6]
-        near = corners.max(axis=1) > -0.015
-        near[:, 1] = (np.abs(corners[:, :, 1]) < 0.1).any(axis=1)
-        layers = (near * (1 << np.arange(near.shape[1]))).sum(axis=1)
-        self.surface = (material + 8 * layers).astype(np.int32)  # per triangle: material, and a bit for each field
-        local = _local_coordinates(face, material, shape)
+        corners = vertex_masks[triangles][:, :, 1:6]
+        near_mask = corners.max(axis=1) > -0.015
+        near_mask[:, 1] = (np.abs(corners[:, :, 1]) < 0.1).any(axis=1)
+        layers = (near_mask * (1 << np.arange(near_mask.shape[1]))).sum(axis=1)
+        self.surface = (triangle_material + 8 * layers).astype(
+            np.int32
+        )  # per triangle: material, and a bit for each field
+        local = _local_coordinates(face, triangle_material, shape)
         # one row of 64 bytes for each vertex: colour 0..2, fields 3..9, local coordinates 10..12
         self.lasting = np.zeros((vertices, 16), np.float32)
-        self.lasting[:, :13] = np.concatenate([albedo, fields, local], axis=1)
-        hair = fields[:, FIELDS.index("hair")]
-        thickness = HAIR_THICKNESS.get(person.cut, UNDER_LOCKS)
-        self.shape = _with_hair(shape, triangles, hair, thickness) if person.hair else shape
+        self.lasting[:, :13] = np.concatenate([albedo, vertex_masks, local], axis=1)
+        hair = vertex_masks[:, VERTEX_MASKS.index("hair")]
+        thickness = SCALP_LIFT.get(identity.cut, SCALP_LIFT_UNDER_LOCKS)
+        self.shape = _lift_scalp(shape, triangles, hair, thickness) if identity.hair else shape
         self.triangles, self.head_weight = triangles, face.head_weight
-        self.basis = lids_in_front(face)
-        if face.parts is not None and person.hair:
+        self.basis = lift_upper_lids(face)
+        if face.parts is not None and identity.hair:
             weight = np.ones(vertices) if face.head_weight is None else face.head_weight
             skin = np.zeros(vertices, bool)
-            skin[triangles[np.isin(material, SKIN)]] = True
-            for fringe in grown(person.cut, self.shape, hair > 0.03, skin & (weight > 0.99)):
-                self._add(fringe, ON_HAIR, "hair", albedo[0])
+            skin[triangles[np.isin(triangle_material, SKIN)]] = True
+            for hair_mesh in build_hair(identity.cut, self.shape, hair > 0.03, skin & (weight > 0.99)):
+                self._add(hair_mesh, ON_HAIR, "hair", albedo[0])
         if face.parts is not None and face.landmark_vertices is not None:
             self._add(lashes(face, shape, self.basis), ON_LASH, "lash", albedo[0])
 
-    def _add(self, fringe: Fringe, layer: int, field: str, albedo: np.ndarray) -> None:
+    def _add(self, hair_mesh: HairMesh, layer: int, field: str, albedo: np.ndarray) -> None:
         """Locks or lashes become part of what is drawn: skin on which everything is `field`."""
-        rows = np.zeros((len(fringe.points), self.lasting.shape[1]), np.float32)
+        rows = np.zeros((len(hair_mesh.points), self.lasting.shape[1]), np.float32)
         rows[:, :3] = albedo
         rows[:, 3:10] = -1.0
-        rows[:, 3 + FIELDS.index("occlusion")] = fringe.light
-        rows[:, 3 + FIELDS.index(field)] = 1.0
-        rows[:, 10] = fringe.across
-        self.triangles = np.concatenate([self.triangles, fringe.triangles + len(self.shape)])
-        self.surface = np.append(self.surface, np.full(len(fringe.triangles), SKIN + 8 * layer, np.int32))
+        rows[:, 3 + VERTEX_MASKS.index("occlusion")] = hair_mesh.light
+        rows[:, 3 + VERTEX_MASKS.index(field)] = 1.0
+        rows[:, 10] = hair_mesh.across
+        self.triangles = np.concatenate([self.triangles, hair_mesh.triangles + len(self.shape)])
+        self.surface = np.append(self.surface, np.full(len(hair_mesh.triangles), SKIN + 8 * layer, np.int32))
         self.lasting = np.concatenate([self.lasting, rows])
-        self.shape = np.concatenate([self.shape, fringe.points])
-        self.basis = np.concatenate([self.basis, fringe.basis])
+        self.shape = np.concatenate([self.shape, hair_mesh.points])
+        self.basis = np.concatenate([self.basis, hair_mesh.basis])
         if self.head_weight is not None:
-            self.head_weight = np.append(self.head_weight, fringe.follows).astype(np.float32)
+            self.head_weight = np.append(self.head_weight, hair_mesh.follows).astype(np.float32)
 
 
-def beard_share(shape: np.ndarray) -> np.ndarray:
+def beard_mask(shape: np.ndarray) -> np.ndarray:
     """(V,) float32 0..1: where a beard grows on a face (V, 3) at rest, from the sideburns to under the chin."""
-    aside, height, front = np.abs(shape[:, 0]), -shape[:, 1], -shape[:, 2]
+    lateral, height, forward = np.abs(shape[:, 0]), -shape[:, 1], -shape[:, 2]
     cheek = ((0.0, 0.10, 0.19, 0.28, 0.34, 0.40, 0.45), (-0.125, -0.13, -0.21, -0.23, -0.17, -0.03, 0.06))
     throat = ((0.0, 0.2, 0.3, 0.38, 0.45), (-0.60, -0.56, -0.47, -0.33, -0.10))
-    upper, lower = np.interp(aside, *cheek), np.interp(aside, *throat)
-    inside = np.minimum(np.minimum(upper - height, height - lower), front + 0.22)  # in front of the ears
+    upper, lower = np.interp(lateral, *cheek), np.interp(lateral, *throat)
+    inside = np.minimum(np.minimum(upper - height, height - lower), forward + 0.22)  # in front of the ears
     return np.clip(inside / 0.08 + 0.4, 0, 1).astype(np.float32)
 
 
-def lids_in_front(face: FaceModel) -> np.ndarray:
+def lift_upper_lids(face: FaceModel) -> np.ndarray:
     """The expression basis (V, 3, 52) whose closing upper lids come to lie on the lower ones, not inside them.
 
     Where the two rims cross each other the lash line breaks up into dashes. Models without parts keep their own.
@@ -214,19 +217,19 @@ def lids_in_front(face: FaceModel) -> np.ndarray:
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
         unit = EXPRESSION_NAMES.index(name)
         down = basis[:, 1, unit]  # of the closing lid; y points down, -z to the front
-        basis[:, 2, unit] -= LID_FORWARD * skin * np.clip((down / down.max() - 0.3) / 0.5, 0, 1)
+        basis[:, 2, unit] -= UPPER_LID_OFFSET * skin * np.clip((down / down.max() - 0.3) / 0.5, 0, 1)
     return basis
 
 
-def _with_hair(shape: np.ndarray, triangles: np.ndarray, hair: np.ndarray, thickness: float) -> np.ndarray:
+def _lift_scalp(shape: np.ndarray, triangles: np.ndarray, hair: np.ndarray, thickness: float) -> np.ndarray:
     """Short hair has a thickness: the scalp is lifted along its normals, softly from the hairline on."""
     normals = np.zeros_like(shape)
     vertex_normals(shape, triangles, normals)
-    rise = np.clip(hair[:, None] / 0.16, 0, 1)
-    return np.ascontiguousarray(shape + thickness * rise * (2 - rise) * normals)
+    lift = np.clip(hair[:, None] / 0.16, 0, 1)
+    return np.ascontiguousarray(shape + thickness * lift * (2 - lift) * normals)
 
 
-def _local_coordinates(face: FaceModel, material: np.ndarray, shape: np.ndarray) -> np.ndarray:
+def _local_coordinates(face: FaceModel, triangle_material: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """(V, 3): on an eyeball the point of the unit sphere, z to where it looks; in the mouth z is the depth 0..1.
 
     Everywhere else it is the resting place itself, x to the subject's left, y up, z to the front.
@@ -235,7 +238,7 @@ def _local_coordinates(face: FaceModel, material: np.ndarray, shape: np.ndarray)
     if face.parts is None:
         return local
     for inner in (EYE, TEETH, TONGUE, MOUTH):
-        for part in np.unique(face.parts[material == inner]):
+        for part in np.unique(face.parts[triangle_material == inner]):
             ids = np.unique(face.triangles[face.parts == part])
             points = shape[ids] * [1, -1, -1]
             if inner == EYE:

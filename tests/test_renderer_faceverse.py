@@ -10,7 +10,14 @@ import pytest
 
 from renderer.errors import RenderError
 from renderer.face_model import load_face_model, project
-from renderer.faceverse import FaceVerse, default_packed, harmonics, react_identity, textured_image, unpack
+from renderer.faceverse import (
+    FaceVerse,
+    default_vector,
+    react_identity,
+    spherical_harmonics,
+    split_vector,
+    textured_image,
+)
 from renderer.mesh import MeshRenderer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,20 +92,20 @@ def test_albedo_and_both_kinds_of_landmarks(tmp_path):
     if (SMALL["mean"] == GOLDEN["b4neg/vertices_object"][0, :count]).all():
         np.testing.assert_allclose(given, GOLDEN["b4neg/projected_image"][:, :count], atol=2e-4)
     fitted = model.landmarks(packed, 256, fitting=True)
-    assert unpack(packed).expression.min() < 0 and np.abs(given - fitted).max() > 0.01
+    assert split_vector(packed).expression.min() < 0 and np.abs(given - fitted).max() > 0.01
     positive = packed.copy()
     positive[:, 150:202] = np.abs(positive[:, 150:202])
     np.testing.assert_array_equal(fitted, project(model.world(positive), 256, 1315.0))
 
 
 def test_resting_light_and_vector():
-    bands = harmonics(np.array([[0.0, 0.0, 1.0]], np.float32))
+    bands = spherical_harmonics(np.array([[0.0, 0.0, 1.0]], np.float32))
     assert bands.shape == (1, 9) and bands[0, 0] * 0.8 == pytest.approx(0.7089815)
-    packed = default_packed(2)
-    parts = unpack(packed)
+    packed = default_vector(2)
+    parts = split_vector(packed)
     assert parts.rotation[1, 0] == pytest.approx(np.pi) and parts.translation[1].tolist() == [0, 0, 6]
     with pytest.raises(RenderError, match="486"):
-        unpack(packed[:, 1:])
+        split_vector(packed[:, 1:])
     with pytest.raises(RenderError, match="FaceVerse"):
         FaceVerse(load_face_model())
 

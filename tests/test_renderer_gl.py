@@ -10,7 +10,7 @@ import pytest
 from renderer import backends
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
-from renderer.mesh import LOOKS, MeshRenderer
+from renderer.mesh import MESH_STYLES, MeshRenderer
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +30,22 @@ def rows():
     return values
 
 
-def on_gl(face, size, look):
+def on_gl(face, size, mesh_style):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        renderer = MeshRenderer(face, size, look, backend="gl")
+        renderer = MeshRenderer(face, size, mesh_style, backend="gl")
     if told:
         pytest.skip(str(told[0].message))
     return renderer
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_both_back_ends_draw_one_picture(face, rows, look):
+@pytest.mark.parametrize("mesh_style", MESH_STYLES)
+def test_both_back_ends_draw_one_picture(face, rows, mesh_style):
     """They take other samples at an edge, so there the shades between differ; everywhere else they agree."""
-    other = on_gl(face, 224, look)
-    for ours, theirs in zip(MeshRenderer(face, 224, look, backend="cpu").render(rows), other.render(rows), strict=True):
+    other = on_gl(face, 224, mesh_style)
+    for ours, theirs in zip(
+        MeshRenderer(face, 224, mesh_style, backend="cpu").render(rows), other.render(rows), strict=True
+    ):
         difference = np.abs(ours.astype(int) - theirs).max(axis=2)
         around = np.ones((3, 3), np.uint8)
         contrast = (cv2.dilate(theirs, around).astype(int) - cv2.erode(theirs, around)).max(axis=2)

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderer.coefficients import sane_coefficients, wildness
+from renderer.coefficients import clamp_coefficients, out_of_range_warning
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients, project
 from renderer.hair import LASHES
 from renderer.mesh import MeshRenderer, grey_image
-from renderer.studio import PEOPLE, Person
+from renderer.studio import MESH_IDENTITIES, MeshIdentity
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = np.load(Path(__file__).parent / "data" / "faceverse_golden_small.npz")
@@ -113,7 +113,7 @@ def test_each_face_part_answers_its_unit(studio):
     assert pale.sum() > 20 + ((rest_lips.min(axis=2) > 150) & (np.ptp(rest_lips, axis=2) < 60)).sum()
 
     raised = posed(browInnerUp=1.0, browOuterUpLeft=1.0, browOuterUpRight=1.0)
-    dark_row, bald = [], MeshRenderer(studio.face, identity=Person(hair=False))
+    dark_row, bald = [], MeshRenderer(studio.face, identity=MeshIdentity(hair=False))
     for values in (posed(), raised):
         part = around(bald, picture(bald, values).astype(float), posed(), brow, 6).mean(axis=2)
         dark_row.append((part.min(axis=1)).argmin())
@@ -152,14 +152,14 @@ def test_turning_the_head_leaves_the_shoulders(studio):
 
 
 def test_people_look_different_and_names_are_checked(head):
-    images = [picture(MeshRenderer(head, 96, identity=name), posed()).astype(int) for name in PEOPLE]
+    images = [picture(MeshRenderer(head, 96, identity=name), posed()).astype(int) for name in MESH_IDENTITIES]
     for i, one in enumerate(images):
         for other in images[:i]:
             assert np.abs(one - other).mean() > 5
     with pytest.raises(RenderError, match="Alex"):
         MeshRenderer(head, identity="Nobody")
     with pytest.raises(RenderError, match="studio"):
-        MeshRenderer(head, look="oil")
+        MeshRenderer(head, mesh_style="oil")
     with pytest.raises(RenderError, match="size"):
         MeshRenderer(head, size=0)
 
@@ -206,7 +206,7 @@ def test_bad_numbers_are_refused_and_wild_ones_tamed(studio):
 def test_angles_a_whole_turn_apart_are_the_same_pose():
     """rotationX rests at pi: a tracker may as well report -pi."""
     values = posed(rotationX=-np.pi + 0.1)
-    np.testing.assert_allclose(sane_coefficients(values)[0, 52], np.pi + 0.1, atol=1e-5)
+    np.testing.assert_allclose(clamp_coefficients(values)[0, 52], np.pi + 0.1, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -264,10 +264,10 @@ def test_the_grey_look_is_antialiased_and_can_stand_apart(head):
 def test_wild_coefficients_are_named_once():
     rows = np.repeat(neutral_coefficients(), 4, axis=0)
     rows[:, 3] = 1.2  # trackers overstep a little all the time
-    assert wildness(rows) is None
+    assert out_of_range_warning(rows) is None
     rows[2, COEFFICIENT_NAMES.index("jawOpen")] = 7.0
     rows[3, COEFFICIENT_NAMES.index("rotationY")] = 2.0
-    sentence = wildness(rows)
+    sentence = out_of_range_warning(rows)
     assert "2 of 4 frames" in sentence and "jawOpen" in sentence and "rotationY" in sentence and "\n" not in sentence
 
 
@@ -280,16 +280,16 @@ def test_beard_brows_and_lips_are_a_persons_own(head, studio):
         image = picture(renderer, posed()).astype(float)
         return around(renderer, image, posed(), sharp[part], 1).mean()
 
-    bearded = Person(beard=0.8)
-    assert tone(bearded, "chin") < 0.75 * tone(Person(), "chin")
-    assert abs(tone(bearded, "cheek") - tone(Person(), "cheek")) < 12  # it ends below the cheekbones
+    bearded = MeshIdentity(beard=0.8)
+    assert tone(bearded, "chin") < 0.75 * tone(MeshIdentity(), "chin")
+    assert abs(tone(bearded, "cheek") - tone(MeshIdentity(), "cheek")) < 12  # it ends below the cheekbones
     brows = []
     for brow in (1.0, 1.8):
-        renderer = MeshRenderer(head, identity=Person(brow=brow, hair=False))
+        renderer = MeshRenderer(head, identity=MeshIdentity(brow=brow, hair=False))
         part = around(renderer, picture(renderer, posed()).astype(float), posed(), [70, 63, 105, 66, 107], 5)
         brows.append((part.mean(axis=2) < 0.75 * np.median(part)).sum())
     assert brows[1] > 1.3 * brows[0] > 20
-    paler = picture(MeshRenderer(head, identity=Person(lips=0.02)), posed()).astype(float)
+    paler = picture(MeshRenderer(head, identity=MeshIdentity(lips=0.02)), posed()).astype(float)
     mouth = [around(studio, image, posed(), [0, 17, 61, 291], 1) for image in (plain, paler)]
     reds = [(part[..., 0] - part[..., 1] > 60).sum() for part in mouth]
     assert reds[1] < 0.85 * reds[0]
@@ -299,14 +299,14 @@ def test_hair_frames_the_face_and_never_hides_it(head):
     """Locks differ between people, hang where they grow, and leave eyes and mouth free in every pose of a reaction."""
     poses = np.concatenate([posed(), posed(rotationY=0.35), posed(rotationY=-0.35), posed(rotationX=np.pi + 0.2)])
     outlines = []
-    for person in PEOPLE.values():
+    for person in MESH_IDENTITIES.values():
         renderer, bare = (MeshRenderer(head, 128, identity=who) for who in (person, replace(person, hair=False)))
         for values, seen, free in zip(poses, renderer.render(poses), bare.render(poses), strict=True):
             for part in ([133, 159, 145], [362, 386, 374], [61, 291, 13, 14]):
                 here = [around(renderer, image.astype(int), values[None], part, 0) for image in (seen, free)]
                 assert np.abs(here[0] - here[1]).mean() < 6, person.cut
         outlines.append(next(renderer.render_transparent(poses[:1]))[..., 3] > 127)
-    cut = [person.cut for person in PEOPLE.values()]
+    cut = [person.cut for person in MESH_IDENTITIES.values()]
     long, cropped = outlines[cut.index("long")], outlines[cut.index("cropped")]
     assert long[70:100].sum() > 1.3 * cropped[70:100].sum()  # beside cheeks and neck
 

@@ -16,14 +16,14 @@ from renderer.portrait.pirender.__main__ import main as pirender_command
 from renderer.portrait.pirender.animator import PIRenderAnimator
 from renderer.portrait.pirender.hash_weights import hash_weights
 from renderer.portrait.pirender.network import Network
-from renderer.portrait.pirender.plain import PlainPIRender
-from renderer.portrait.pirender.sizes import Sizes, is_dead, shapes
-from renderer.portrait.pirender.weights import find, import_checkpoint, read
+from renderer.portrait.pirender.plain import ReferencePIRender
+from renderer.portrait.pirender.sizes import Architecture, is_unused, shapes
+from renderer.portrait.pirender.weights import find_weights, import_checkpoint, read
 from renderer.portrait.pirender.windows import windows
 from tests.support.drawn_portrait import drawn_portrait
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Sizes(descriptor=16, warp=(4, 8, 8, 8, 8, 8), climb=(8, 8, 8), edit=(4, 8, 8, 8))
+SMALL = Architecture(descriptor=16, warp=(4, 8, 8, 8, 8, 8), climb=(8, 8, 8), edit=(4, 8, 8, 8))
 GOLDEN = ROOT.parent / "shared" / "golden" / "renderers"
 
 
@@ -69,12 +69,12 @@ def moving(frames, seed=3):
 def test_the_full_size_network_gives_the_published_picture():
     """Weights by the hash rule; stored are the published code's numbers, of the pictures every 8th pixel."""
     stored = {name: torch.from_numpy(value) for name, value in np.load(ROOT / "tests/data/pirender_full.npz").items()}
-    weights = hash_weights(Sizes())
+    weights = hash_weights(Architecture())
     assert sum(value.numel() for value in weights.values()) == 22_523_416
     image, driving = stored["in/input_image"], stored["in/driving_source"]
 
-    outputs = PlainPIRender(weights, Sizes()).outputs(image, driving)
-    network = Network(weights, Sizes())
+    outputs = ReferencePIRender(weights, Architecture()).outputs(image, driving)
+    network = Network(weights, Architecture())
     network.fewer_multiplications()
     modulations = network.modulations(network.descriptors(driving[0].T))
     source = network.source(image)
@@ -98,7 +98,7 @@ def test_the_fast_network_is_the_plain_one_on_pictures_that_are_not_square(small
     image = torch.rand(1, 3, *shape, generator=generator) * 2 - 1
     rows = torch.from_numpy(moving(4))
     windowed = torch.from_numpy(windows(moving(4)))
-    wanted = PlainPIRender(small, SMALL).outputs(image.expand(4, -1, -1, -1), windowed)["fake_image"]
+    wanted = ReferencePIRender(small, SMALL).outputs(image.expand(4, -1, -1, -1), windowed)["fake_image"]
     network = Network(small, SMALL)
     padded = torch.cat([rows[:1].expand(13, -1), rows, rows[-1:].expand(13, -1)])
     modulations = network.modulations(network.descriptors(padded))
@@ -117,7 +117,7 @@ def test_the_original_is_the_react_variant_without_its_first_layer(small):
     image, driving = torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(1, 58, 27)
     mapped = torch.nn.functional.conv1d(driving, small["mapping_net.pre.weight"], small["mapping_net.pre.bias"])
     original = {name: value for name, value in small.items() if not name.startswith("mapping_net.pre.")}
-    sizes = Sizes(**(vars(SMALL) | {"coefficients": 73}))
+    sizes = Architecture(**(vars(SMALL) | {"coefficients": 73}))
     assert set(shapes(sizes)) == set(original)
     network, other = Network(small, SMALL), Network(original, sizes)
     pictures = [
@@ -125,7 +125,7 @@ def test_the_original_is_the_react_variant_without_its_first_layer(small):
         for net, rows in ((network, driving), (other, mapped))
     ]
     torch.testing.assert_close(*pictures, atol=1e-6, rtol=0)
-    assert len(shapes(Sizes(coefficients=73))) == 304
+    assert len(shapes(Architecture(coefficients=73))) == 304
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_published_checkpoints_are_read_and_imported(small, wrapped, tmp_path):
     torch.save(wrapped(small), tmp_path / "some.pt")
     weights, sizes = read(tmp_path / "some.pt")
     assert sizes == SMALL
-    assert set(weights) == {name for name in small if not is_dead(name)}
+    assert set(weights) == {name for name in small if not is_unused(name)}
     import_checkpoint(tmp_path / "some.pt", tmp_path / "pirender.safetensors")
     again, sizes = read(tmp_path / "pirender.safetensors")
     assert sizes == SMALL and all(torch.equal(again[name], weights[name]) for name in weights)
@@ -263,7 +263,7 @@ def test_present_weights_are_chosen_and_absent_ones_asked_for(checkpoint, face, 
         portrait_animator(face, kind="pirender", folder=empty)
     with pytest.raises(RenderError, match="oil"):
         portrait_animator(face, kind="oil")
-    assert find(checkpoint.parent) == checkpoint
+    assert find_weights(checkpoint.parent) == checkpoint
     assert isinstance(portrait_animator(face, device="cpu", folder=there), PIRenderAnimator)
     assert isinstance(portrait_animator(face, kind="warp", folder=there), WarpAnimator)
 

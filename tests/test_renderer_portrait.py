@@ -11,9 +11,9 @@ from renderer.mesh import MeshRenderer
 from renderer.portrait import PortraitAnimator, WarpAnimator
 from renderer.portrait import matte as matte_module
 from renderer.portrait.matte import guided_filter, person_matte
-from renderer.portrait.motion import POSE_LIMIT, ease, residual
-from renderer.portrait.mouth import rounded
-from renderer.portrait.plate import with_strands
+from renderer.portrait.motion import POSE_LIMIT, relative_to_photo, soft_clip
+from renderer.portrait.mouth import catmull_rom
+from renderer.portrait.plate import add_hair_strands
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.untangle import signed_areas
 from tests.support.drawn_portrait import drawn_portrait
@@ -205,10 +205,10 @@ def test_a_smile_in_the_photo_is_not_added_again(face, portrait):
 
 
 def test_residual_is_zero_at_the_photos_own_value_and_bounded_below():
-    assert residual(0.6, 0.6, 0.35) == 0
-    assert residual(0.0, 0.6, 0.35) == pytest.approx(-0.21)
-    assert residual(-0.2, -0.1, 0.35) == pytest.approx(-0.1)
-    assert residual(0.2, -0.1, 0.35) == pytest.approx(0.235)
+    assert relative_to_photo(0.6, 0.6, 0.35) == 0
+    assert relative_to_photo(0.0, 0.6, 0.35) == pytest.approx(-0.21)
+    assert relative_to_photo(-0.2, -0.1, 0.35) == pytest.approx(-0.1)
+    assert relative_to_photo(0.2, -0.1, 0.35) == pytest.approx(0.235)
 
 
 def test_wild_values_are_clamped_and_eased(animator):
@@ -218,8 +218,8 @@ def test_wild_values_are_clamped_and_eased(animator):
     wild[55:] = 1e4
     frame = next(animator.animate(wild[None]))
     assert frame.shape == (SIZE, SIZE, 3) and frame.dtype == np.uint8
-    assert np.all(np.abs(ease(np.array([9.0, -9.0, 0.3]), POSE_LIMIT)) <= POSE_LIMIT)
-    assert ease(0.1, 1.0) == pytest.approx(0.1)
+    assert np.all(np.abs(soft_clip(np.array([9.0, -9.0, 0.3]), POSE_LIMIT)) <= POSE_LIMIT)
+    assert soft_clip(0.1, 1.0) == pytest.approx(0.1)
 
 
 def test_the_same_numbers_give_the_same_frames_whatever_came_before(animator, face, portrait):
@@ -314,10 +314,10 @@ def test_single_strands_before_a_calm_wall_move_with_the_head():
     picture[60:140, 60:140], matte[60:140, 60:140] = 40, 1.0
     picture[55:60, 100:103] = 60  # a strand just outside
     picture[20:30, 20:30] = 60  # something else on the wall
-    grown = with_strands(matte, picture, np.full_like(picture, 180))
+    grown = add_hair_strands(matte, picture, np.full_like(picture, 180))
     assert grown[57, 101] > 0.8 and grown[57, 80] < 0.1 and grown[25, 25] == 0
     noisy = np.random.default_rng(0).integers(0, 255, picture.shape).astype(np.uint8)
-    np.testing.assert_allclose(with_strands(matte, picture, noisy), matte, atol=1e-3)
+    np.testing.assert_allclose(add_hair_strands(matte, picture, noisy), matte, atol=1e-3)
 
 
 def test_the_matte_is_the_drawn_persons_outline(face, portrait):
@@ -369,7 +369,7 @@ def test_another_segmenter_than_the_official_one_is_refused(portrait, tmp_path, 
 
 def test_lips_are_bows_through_their_landmarks():
     lip = np.array([[0, 0], [1, 2], [3, 4], [5, 4.2], [8, 0]], float)
-    bow = rounded(lip)
+    bow = catmull_rom(lip)
     np.testing.assert_allclose(bow[::4], lip)
 
     def sharpest(line):

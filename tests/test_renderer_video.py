@@ -9,11 +9,11 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
 from renderer.errors import RenderError
-from renderer.planar import planar
 from renderer.video.alpha import AlphaVideoWriter
-from renderer.video.export import Strip, write_reel
-from renderer.video.layout import LARGEST, Grid, stamp_label
+from renderer.video.export import VideoOptions, VideoTrack, write_videos
+from renderer.video.layout import MAX_CANVAS_SIZE, SideBySideLayout, stamp_label
 from renderer.video.writer import VideoWriter
+from renderer.yuv420 import to_yuv420
 
 
 def picture(width, height, shade=120):
@@ -97,7 +97,7 @@ def test_colours_are_those_of_ffmpegs_own_converter():
         theirs = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        difference = planar(frame).to_ndarray().astype(int) - theirs.to_ndarray()
+        difference = to_yuv420(frame).to_ndarray().astype(int) - theirs.to_ndarray()
         assert np.abs(difference).max() <= 2
 
 
@@ -161,9 +161,9 @@ def test_the_label_is_visible_but_small(size):
 @pytest.mark.parametrize("speaker", [(512, 512), (540, 960), (960, 540), (161, 117), None])
 def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
     """Every face is on the canvas, untouched by its neighbours, at an even size no larger than a screen."""
-    grid = Grid(speaker, [f"Reaction {index + 1}" for index in range(reactions)], pictures, tile=256)
+    grid = SideBySideLayout(speaker, [f"Reaction {index + 1}" for index in range(reactions)], pictures, tile=256)
     width, height = grid.size
-    assert width % 2 == height % 2 == 0 and width <= LARGEST[0] and height <= LARGEST[1]
+    assert width % 2 == height % 2 == 0 and width <= MAX_CANVAS_SIZE[0] and height <= MAX_CANVAS_SIZE[1]
     shades = iter(range(60, 256, 8))
     cards = [[np.full((256, 256, 3), next(shades), np.uint8) for _ in range(pictures)] for _ in range(reactions)]
     face = None if speaker is None else np.full((speaker[1], speaker[0], 3), (250, 20, 20), np.uint8)
@@ -180,13 +180,13 @@ def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
 
 def test_eleven_reactions_are_refused():
     with pytest.raises(RenderError, match="1 to 10 reactions, not for 11"):
-        Grid((64, 64), ["x"] * 11, 1)
+        SideBySideLayout((64, 64), ["x"] * 11, 1)
 
 
 def strips(folder, reactions, looks, frames):
     return [
         [
-            Strip((picture(96, 96, 20 * k + t % 20) for t in islice(count(), frames)), folder / f"{k}_{look}.mp4")
+            VideoTrack((picture(96, 96, 20 * k + t % 20) for t in islice(count(), frames)), folder / f"{k}_{look}.mp4")
             for look in looks
         ]
         for k in range(reactions)
@@ -195,19 +195,15 @@ def strips(folder, reactions, looks, frames):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_pass_writes_all_videos(tmp_path, workers):
-    grid = Grid((64, 80), ["Reaction 1", "Reaction 2"], 2, tile=96)
+    grid = SideBySideLayout((64, 80), ["Reaction 1", "Reaction 2"], 2, tile=96)
     seen = []
-    write_reel(
+    write_videos(
         strips(tmp_path, 2, ("mesh", "photo"), 31),
         (picture(64, 80) for _ in range(20)),  # a speaker's video that is shorter: its last picture is held
         grid,
         tmp_path / "side_by_side.mp4",
-        frames=31,
-        size=96,
-        audio=tone(16_000, 1.0),
-        label="AI-generated",
+        VideoOptions(31, 96, audio=tone(16_000, 1.0), label="AI-generated", workers=workers),
         progress=seen.append,
-        workers=workers,
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "0_mesh.mp4", "0_photo.mp4", "1_mesh.mp4", "1_photo.mp4", "side_by_side.mp4",
@@ -220,10 +216,10 @@ def test_one_pass_writes_all_videos(tmp_path, workers):
 
 
 def test_one_broken_reaction_leaves_no_video_at_all(tmp_path):
-    grid = Grid(None, ["Reaction 1", "Reaction 2"], 1, tile=96)
-    cards = [*strips(tmp_path, 1, ("mesh",), 40), [Strip(iter([picture(96, 96)] * 5), tmp_path / "short.mp4")]]
+    grid = SideBySideLayout(None, ["Reaction 1", "Reaction 2"], 1, tile=96)
+    cards = [*strips(tmp_path, 1, ("mesh",), 40), [VideoTrack(iter([picture(96, 96)] * 5), tmp_path / "short.mp4")]]
     with pytest.raises(RenderError, match=r"short.mp4 ended 7 frames early"):
-        write_reel(cards, None, grid, tmp_path / "side_by_side.mp4", frames=40, size=96)
+        write_videos(cards, None, grid, tmp_path / "side_by_side.mp4", VideoOptions(40, 96))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -248,7 +244,7 @@ def test_a_transparent_video_fails_cleanly(tmp_path):
 
 
 def test_a_caption_of_two_lines_makes_room_for_the_second():
-    one, two = (Grid(None, [text], 1, tile=128) for text in ("Reaction 1", "Reaction 1\ngeneric"))
+    one, two = (SideBySideLayout(None, [text], 1, tile=128) for text in ("Reaction 1", "Reaction 1\ngeneric"))
     assert two.size[1] > one.size[1] and two.size[1] % 2 == 0
     picture = np.zeros((128, 128, 3), np.uint8)
     extra = two.compose(None, [[picture]])[one.size[1] - 30 : one.size[1] - 8]

@@ -35,7 +35,7 @@ from perfrdiff.features.tracking.units import (
 from renderer.face_model import load_face_model, neutral_coefficients
 from tools.drawn_faces import Observed, observe, random_person, rows
 
-PEOPLE = range(1, 11)
+CALIBRATION_SEEDS = range(1, 11)
 TEST_PEOPLE = 2  # the last people, on whom network and fit are weighed; the others make the response
 KINDS = (("pose", 160), ("own", 416), ("natural", 520))
 FLAT = 478 * 3
@@ -117,7 +117,7 @@ def angle_terms(angles: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # the cores that this process may use
-        people = list(pool.map(observe_person, PEOPLE))
+        people = list(pool.map(observe_person, CALIBRATION_SEEDS))
     calibrate(people)
 
 

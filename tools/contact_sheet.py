@@ -19,9 +19,9 @@ from perfrdiff.features.media.images import read_image
 from perfrdiff.features.tracking.face_track import track_image
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
-from renderer.mesh import LOOKS, MeshRenderer
+from renderer.mesh import MESH_STYLES, MeshRenderer
 from renderer.portrait import ANIMATORS, PortraitAnimator, portrait_animator
-from renderer.studio import PEOPLE
+from renderer.studio import MESH_IDENTITIES
 
 MOTIONS: dict[str, dict[str, float]] = {  # units 0…1, rotations in degrees; a stem without side means both sides
     "neutral": {},
@@ -46,7 +46,7 @@ MOTIONS: dict[str, dict[str, float]] = {  # units 0…1, rotations in degrees; a
     "tilt +15": {"rotationZ": 15},
     "smile and nod": {"mouthSmile": 0.8, "cheekSquint": 0.4, "jawOpen": 0.15, "rotationX": 10},
 }
-COLUMNS = 5
+POINT_ATTRIBUTES = 5
 
 
 def coefficients(values: dict[str, float]) -> np.ndarray:
@@ -68,10 +68,10 @@ def portrait_sheet(animator: PortraitAnimator, photo: Path) -> np.ndarray:
     return _laid_out(list(animator.animate(np.stack(rows))), ("photo", *MOTIONS))
 
 
-def mesh_sheet(look: str, size: int) -> np.ndarray:
+def mesh_sheet(mesh_style: str, size: int) -> np.ndarray:
     """All motions of the first of the ready-made people in one look."""
     rows = np.stack([coefficients(values) for values in MOTIONS.values()])
-    renderer = MeshRenderer(load_face_model(), size, look, identity="Alex", backend="cpu")
+    renderer = MeshRenderer(load_face_model(), size, mesh_style, identity="Alex", backend="cpu")
     return _laid_out(list(renderer.render(rows)), tuple(MOTIONS))
 
 
@@ -79,16 +79,16 @@ def people_sheet(size: int) -> np.ndarray:
     """Every ready-made person at rest and laughing."""
     rows = np.stack([coefficients(MOTIONS[name]) for name in ("neutral", "laugh")])
     face = load_face_model()
-    frames = [frame for name in PEOPLE for frame in MeshRenderer(face, size, identity=name).render(rows)]
-    return _laid_out(frames, [f"{name}{laughs}" for name in PEOPLE for laughs in ("", ", laughing")])
+    frames = [frame for name in MESH_IDENTITIES for frame in MeshRenderer(face, size, identity=name).render(rows)]
+    return _laid_out(frames, [f"{name}{laughs}" for name in MESH_IDENTITIES for laughs in ("", ", laughing")])
 
 
 def _laid_out(frames: list[np.ndarray], names: Sequence[str]) -> np.ndarray:
     for frame, name in zip(frames, names, strict=True):
         for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(frame, name, (5, frame.shape[0] - 7), 0, 0.45, colour, width, cv2.LINE_AA)
-    frames += [np.zeros_like(frames[0])] * (-len(frames) % COLUMNS)
-    return np.vstack([np.hstack(frames[k : k + COLUMNS]) for k in range(0, len(frames), COLUMNS)])
+    frames += [np.zeros_like(frames[0])] * (-len(frames) % POINT_ATTRIBUTES)
+    return np.vstack([np.hstack(frames[k : k + POINT_ATTRIBUTES]) for k in range(0, len(frames), POINT_ATTRIBUTES)])
 
 
 def main() -> int:
@@ -105,7 +105,7 @@ def main() -> int:
     except RenderError as error:
         print(error, file=sys.stderr)
         return 2
-    sheets = {f"mesh_{look}": mesh_sheet(look, options.size) for look in LOOKS}
+    sheets = {f"mesh_{mesh_style}": mesh_sheet(mesh_style, options.size) for mesh_style in MESH_STYLES}
     for name, picture in (sheets | {"mesh_people": people_sheet(options.size)}).items():
         cv2.imwrite(str(options.out / f"{name}.png"), picture[..., ::-1])
         print(options.out / f"{name}.png")

@@ -10,9 +10,9 @@ from perfrdiff.coefficients import CHANNEL, EXPRESSION_NAMES, ROTATION, TRANSLAT
 from perfrdiff.features.tracking.landmarker import FaceTracker
 from perfrdiff.features.tracking.pose import euler_angles
 from renderer.face_model import load_face_model
-from renderer.hair import CUTS
+from renderer.hair import HAIRCUTS
 from renderer.mesh import MeshRenderer
-from renderer.studio import Palette, Person
+from renderer.studio import MeshIdentity, Palette
 
 SIZES = (224, 320, 448)  # pixels; the face fills about half of it
 RUN = 40  # frames drawn at one size before the next
@@ -55,7 +55,7 @@ class Observed:
         return self.coefficients[:, ROTATION].astype(np.float64) - [np.pi, 0, 0]
 
 
-def random_person(seed: int) -> Person:
+def random_person(seed: int) -> MeshIdentity:
     """Somebody who is none of the named people: identity, skin, hair and wall drawn at random.
 
     As far from the mean as the named people are, not farther: with every direction at 0.45, noses and lips broke open.
@@ -80,7 +80,7 @@ def random_person(seed: int) -> Person:
         iris=shade((96, 122, 128), rng.uniform(0.5, 1.2)),
         ground=shade((186, 198, 204), rng.uniform(0.4, 1.1)),
     )
-    return Person(identity, palette, bool(rng.random() < 0.85), cut=tuple(CUTS)[rng.integers(len(CUTS))])
+    return MeshIdentity(identity, palette, bool(rng.random() < 0.85), cut=tuple(HAIRCUTS)[rng.integers(len(HAIRCUTS))])
 
 
 def rows(kind: str, count: int, rng: np.random.Generator, widest: float = 30.0) -> np.ndarray:
@@ -119,7 +119,9 @@ def _move(row: np.ndarray, name: str, size: float, rng: np.random.Generator) -> 
         row[CHANNEL["jawOpen"]] = row[CHANNEL["mouthClose"]]
 
 
-def observe(person: str | Person, coefficients: np.ndarray, rng: np.random.Generator, lights: bool = True) -> Observed:
+def observe(
+    person: str | MeshIdentity, coefficients: np.ndarray, rng: np.random.Generator, lights: bool = True
+) -> Observed:
     """Draw (T, 58) coefficients of a person at several sizes and lights, and track each picture on its own."""
     face = load_face_model()
     renderers = [MeshRenderer(face, size=size, identity=person) for size in SIZES]

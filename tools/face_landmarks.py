@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel, neutral_coefficients, project
 from renderer.mesh import STUDIO_ZOOM, MeshRenderer
-from renderer.rasterizer import owners, sample_buffer, screen_points, visible_triangles
+from renderer.rasterizer import owners, project_to_screen, rasterise, sample_buffer
 from renderer.resources import asset
 
 TRACKER = asset("tracker/face_landmarker.task")
@@ -121,10 +121,10 @@ def drop_on_surface(
     fine = 4
     size = SIZE * fine
     points = np.zeros_like(world, dtype=np.float32)
-    screen_points(world, focal * fine, SIZE // 2 * fine, size, 10.0, points)
+    project_to_screen(world, focal * fine, SIZE // 2 * fine, size, 10.0, points)
     samples = sample_buffer(size)
     owner = owners(samples)
-    visible_triangles(points, triangles, np.ones(len(triangles), bool), samples)
+    rasterise(points, triangles, np.ones(len(triangles), bool), samples)
     rows, columns = np.nonzero(owner >= 0)
     seen = cKDTree(np.stack([columns + 0.5, rows + 0.5], axis=1))
     _, hit = seen.query(pixels * fine)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from renderer.rasterizer import nearness, sample_buffer, vertex_normals, visible_triangles
+from renderer.rasterizer import nearness, rasterise, sample_buffer, vertex_normals
 from tools.face_source import EYES, TEETH, TONGUE, Cut, Wheel, sample
 
 PARTS = ("skin", "lips", "mouth", "eyeLeft", "eyeRight", "teethUpper", "teethLower", "tongue", "cloth")
@@ -122,7 +122,7 @@ def occlusion(points: np.ndarray, triangles: np.ndarray, directions: int = 192) 
         up = np.cross(towards, side)
         local = (points - centre) @ np.stack([side, up, towards]).T
         flat = np.stack([local[:, 0] * scale + size / 2, local[:, 1] * scale + size / 2, local[:, 2] + 8], axis=1)
-        visible_triangles(flat.astype(np.float32), solid, np.zeros(len(solid), bool), samples)
+        rasterise(flat.astype(np.float32), solid, np.zeros(len(solid), bool), samples)
         # look a little off the surface, or a vertex hides itself
         probe = local + 0.02 * normals @ np.stack([side, up, towards]).T
         column = np.clip((probe[:, 0] * scale + size / 2).astype(int), 0, size - 1)

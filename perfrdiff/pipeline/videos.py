@@ -20,8 +20,8 @@ from renderer.face_model import FaceModel, load_face_model
 from renderer.faceverse import react_identity
 from renderer.mesh import MeshRenderer
 from renderer.portrait import portrait_animator
-from renderer.video.export import Strip, write_reel
-from renderer.video.layout import AI_LABEL, Grid
+from renderer.video.export import VideoOptions, VideoTrack, write_videos
+from renderer.video.layout import AI_LABEL, SideBySideLayout
 
 TITLE = "AI-generated facial reaction (PerFRDiff demo)"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term
@@ -103,12 +103,12 @@ class ReactionVideos:
         cards, transparent = [], []
         for index, rows in enumerate(reactions.coefficients):
             files = folder.reaction(index + 1, self.views, request.transparent)
-            cards.append([Strip(pictures[view][index], files.videos[view]) for view in self.views])
+            cards.append([VideoTrack(pictures[view][index], files.videos[view]) for view in self.views])
             if files.transparent is not None:
-                transparent.append(Strip(self._mesh.render_transparent(rows), files.transparent))
+                transparent.append(VideoTrack(self._mesh.render_transparent(rows), files.transparent))
         label = AI_LABEL if request.label else ""
         kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
-        grid = Grid(
+        grid = SideBySideLayout(
             _speaker_size(speaker_file),
             [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
             len(self.views),
@@ -117,18 +117,20 @@ class ReactionVideos:
             label=label,
         )
         assert grid.speaker_size is not None, "the speaker is always shown"
-        write_reel(
+        write_videos(
             cards,
             _speaker_pictures(speaker, speaker_file, max(grid.speaker_size)),
             grid,
             folder.side_by_side,
-            frames,
-            request.size,
-            audio=(speaker.waveform.samples, speaker.waveform.rate) if speaker.waveform is not None else None,
-            metadata=_metadata(request, reactions),
-            label=label or None,
-            progress=progress,
-            apart=transparent,
+            VideoOptions(
+                frames,
+                request.size,
+                audio=(speaker.waveform.samples, speaker.waveform.rate) if speaker.waveform is not None else None,
+                metadata=_metadata(request, reactions),
+                label=label or None,
+            ),
+            progress,
+            transparent,
         )
 
 

@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from renderer.errors import RenderError
-from renderer.face_model import EXPRESSION_NAMES, convert_faceverse, load_face_model, project, rotation
-from renderer.faceverse import FaceVerse, default_packed, unpack
+from renderer.face_model import EXPRESSION_NAMES, convert_faceverse, load_face_model, project, rotation_matrix
+from renderer.faceverse import FaceVerse, default_vector, split_vector
 from renderer.portrait.pirender.hash_weights import hash_tensor, hash_weights
 from renderer.portrait.pirender.network import Network
-from renderer.portrait.pirender.plain import PlainPIRender, deformation, enlarged, sample
-from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, WINDOW, Sizes, read_sizes, shapes
+from renderer.portrait.pirender.plain import ReferencePIRender, sampling_grid, upsample_grid, warp_image
+from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, WINDOW, Architecture, read_sizes, shapes
 from renderer.portrait.pirender.windows import window_indices, windows
 
 # Largest absolute differences that still count as the same, in the quantity's own unit: five times or more what two
@@ -45,12 +45,12 @@ class Deviation:
         return self.largest <= self.tolerance
 
 
-def compare(name: str, got: np.ndarray | Tensor, wanted: np.ndarray | Tensor, tolerance: float) -> Deviation:
+def compare(name: str, actual: np.ndarray | Tensor, expected: np.ndarray | Tensor, tolerance: float) -> Deviation:
     """The largest absolute difference of two arrays of one shape."""
-    got, wanted = (np.asarray(value, np.float64) for value in (got, wanted))
-    if got.shape != wanted.shape:
-        return Deviation(f"{name}: shape {got.shape} instead of {wanted.shape}", float("inf"), tolerance)
-    difference = np.abs(got - wanted)
+    actual, expected = (np.asarray(value, np.float64) for value in (actual, expected))
+    if actual.shape != expected.shape:
+        return Deviation(f"{name}: shape {actual.shape} instead of {expected.shape}", float("inf"), tolerance)
+    difference = np.abs(actual - expected)
     difference[np.isnan(difference)] = np.inf
     return Deviation(name, float(difference.max(initial=0.0)), tolerance)
 
@@ -62,83 +62,88 @@ def run_folder(folder: Path, only: str = "") -> Iterator[Deviation]:
     """
     if not folder.is_dir():
         raise RenderError(f"There is no folder {folder}; give the folder with the fixture files.")
-    found = False
+    any_fixture = False
     for path in sorted(folder.iterdir()):
         check = _check_of(path) if only in path.name else None
         if check is not None:
-            found = True
+            any_fixture = True
             with torch.inference_mode():
                 yield from check(path)
-    if not found:
+    if not any_fixture:
         raise RenderError(f"There is no renderer fixture in {folder}{f' with {only!r} in its name' * bool(only)}.")
 
 
 def _check_of(path: Path) -> Callable[[Path], Iterator[Deviation]] | None:
     """What to do with a file; None for one that holds weights, timings, or nothing of ours."""
     if path.suffix == ".safetensors":
-        return _network if "in/driving_source" in _shapes_in(path) else None
+        return _check_network if "in/driving_source" in _shapes_in(path) else None
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
             keys = archive.files
         if any(key.startswith("windows_") for key in keys):
-            return _windows
-        return _faceverse if any(key.endswith("/packed") for key in keys) else None
+            return _check_windows
+        return _check_faceverse if any(key.endswith("/packed") for key in keys) else None
     if path.suffix == ".json":
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(stored, dict) and "sum_and_abssum" in stored:
-            return _hash_rule
-        if isinstance(stored, dict) and "mapping_net.first.0.weight" in stored:
-            return _shape_table
-        return _names if "browDownLeft" in path.read_text(encoding="utf-8") else None
+        fixture = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(fixture, dict) and "sum_and_abssum" in fixture:
+            return _check_synthetic_weights
+        if isinstance(fixture, dict) and "mapping_net.first.0.weight" in fixture:
+            return _check_tensor_shapes
+        return _check_names if "browDownLeft" in path.read_text(encoding="utf-8") else None
     return None
 
 
 # --- PIRender --------------------------------------------------------------------------------------------------------
 
 
-def _network(path: Path) -> Iterator[Deviation]:
+def _check_network(path: Path) -> Iterator[Deviation]:
     """The plain network layer by layer, then the fast one, then the original's form of the same weights."""
-    stored = load_file(path)
-    image, driving = stored["in/input_image"], stored["in/driving_source"]
-    weights, sizes, tolerance = _weights_for(path, stored)
+    fixture = load_file(path)
+    image, driving = fixture["in/input_image"], fixture["in/driving_source"]
+    weights, sizes, tolerance = _weights_for(path, fixture)
     name = path.stem
-    plain = PlainPIRender(weights, sizes)
+    plain = ReferencePIRender(weights, sizes)
     plain.seen = {}
     outputs = plain.outputs(image, driving)
-    for key, got in outputs.items():
-        yield compare(f"{name} {key}", got, stored[f"out/{key}"], tolerance)
-    kept = [key for key in stored if key.startswith("act/")]
-    if kept:
+    for key, actual in outputs.items():
+        yield compare(f"{name} {key}", actual, fixture[f"out/{key}"], tolerance)
+    activation_keys = [key for key in fixture if key.startswith("act/")]
+    if activation_keys:
         worst = max(
-            (compare(key, plain.seen[key.removeprefix("act/")][:1], stored[key], ACTIVATION) for key in kept),
+            (
+                compare(key, plain.seen[key.removeprefix("act/")][:1], fixture[key], ACTIVATION)
+                for key in activation_keys
+            ),
             key=lambda deviation: deviation.largest,
         )
-        yield Deviation(f"{name} {len(kept)} layers, worst {worst.name[4:]}", worst.largest, ACTIVATION)
-    if "out/deformation_lowres" in stored:
-        coarse = deformation(outputs["flow_field"])
-        yield compare(f"{name} deformation_lowres", coarse, stored["out/deformation_lowres"], tolerance)
-        fine = enlarged(coarse, *image.shape[2:])
-        yield compare(f"{name} deformation_fullres", fine, stored["out/deformation_fullres"], tolerance)
-    if "out/zero_flow_warp" in stored:
-        still = sample(image, deformation(torch.zeros_like(outputs["flow_field"])))
-        yield compare(f"{name} zero_flow_warp", still, stored["out/zero_flow_warp"], tolerance)
-    yield from _fast(name, weights, sizes, stored, tolerance)
+        yield Deviation(f"{name} {len(activation_keys)} layers, worst {worst.name[4:]}", worst.largest, ACTIVATION)
+    if "out/deformation_lowres" in fixture:
+        low_resolution = sampling_grid(outputs["flow_field"])
+        yield compare(f"{name} deformation_lowres", low_resolution, fixture["out/deformation_lowres"], tolerance)
+        upsampled = upsample_grid(low_resolution, *image.shape[2:])
+        yield compare(f"{name} deformation_fullres", upsampled, fixture["out/deformation_fullres"], tolerance)
+    if "out/zero_flow_warp" in fixture:
+        identity_warp = warp_image(image, sampling_grid(torch.zeros_like(outputs["flow_field"])))
+        yield compare(f"{name} zero_flow_warp", identity_warp, fixture["out/zero_flow_warp"], tolerance)
+    yield from _check_optimised_network(name, weights, sizes, fixture, tolerance)
     if sizes.react:
         original = {key: value for key, value in weights.items() if not key.startswith("mapping_net.pre.")}
         layer = weights["mapping_net.pre.weight"], weights["mapping_net.pre.bias"]
         mapped = torch.nn.functional.conv1d(driving, *layer)
-        other = PlainPIRender(original, Sizes(**(vars(sizes) | {"coefficients": ORIGINAL_WIDTH})))
+        other = ReferencePIRender(original, Architecture(**(vars(sizes) | {"coefficients": ORIGINAL_WIDTH})))
         yield compare(
-            f"{name} original form, fake_image", other.outputs(image, mapped)["fake_image"], stored["out/fake_image"],
+            f"{name} original form, fake_image", other.outputs(image, mapped)["fake_image"], fixture["out/fake_image"],
             tolerance,
         )  # fmt: skip
 
 
-def _fast(name: str, weights: dict, sizes: Sizes, stored: dict, tolerance: float) -> Iterator[Deviation]:
+def _check_optimised_network(
+    name: str, weights: dict, sizes: Architecture, fixture: dict, tolerance: float
+) -> Iterator[Deviation]:
     network = Network(weights, sizes)
     network.fewer_multiplications()
     parts: dict[str, list[Tensor]] = {"descriptor": [], "flow_field": [], "fake_image": []}
-    for image, driving in zip(stored["in/input_image"], stored["in/driving_source"], strict=True):
+    for image, driving in zip(fixture["in/input_image"], fixture["in/driving_source"], strict=True):
         source = network.source(image[None])
         descriptor = network.descriptors(driving.T)
         modulations = network.modulations(descriptor)
@@ -146,31 +151,31 @@ def _fast(name: str, weights: dict, sizes: Sizes, stored: dict, tolerance: float
         parts["flow_field"].append(network.flow(source, network.styles(modulations)))
         parts["fake_image"].append(network(source, modulations))
     for key, values in parts.items():
-        yield compare(f"{name} fast {key}", torch.cat(values), stored[f"out/{key}"], tolerance)
+        yield compare(f"{name} fast {key}", torch.cat(values), fixture[f"out/{key}"], tolerance)
     pair = network.modulations(descriptor.expand(2, -1))
     yield compare(
-        f"{name} fast, batched, fake_image", network(source, pair)[:1], stored["out/fake_image"][-1:], tolerance
+        f"{name} fast, batched, fake_image", network(source, pair)[:1], fixture["out/fake_image"][-1:], tolerance
     )
 
 
-def _weights_for(path: Path, stored: dict[str, Tensor]) -> tuple[dict[str, Tensor], Sizes, float]:
+def _weights_for(path: Path, fixture: dict[str, Tensor]) -> tuple[dict[str, Tensor], Architecture, float]:
     """The weights of a fixture: a neighbour's of fitting sizes, the one with the likest name; or the hash rule's."""
-    descriptor, width = stored["out/descriptor"].shape[1], stored["in/driving_source"].shape[1]
+    descriptor, width = fixture["out/descriptor"].shape[1], fixture["in/driving_source"].shape[1]
     fitting = []
     for other in path.parent.glob("*.safetensors"):
         sizes = read_sizes(_shapes_in(other))
         if sizes is not None and (sizes.descriptor, sizes.coefficients) == (descriptor, width):
-            fitting.append((_alike(other.name, path.name), other, sizes))
+            fitting.append((_common_prefix_length(other.name, path.name), other, sizes))
     if fitting:
         _, other, sizes = max(fitting, key=lambda each: each[0])
-        return load_file(other), sizes, SMALL_NETWORK if descriptor < Sizes().descriptor else FULL_NETWORK
-    sizes = Sizes(coefficients=width)
+        return load_file(other), sizes, SMALL_NETWORK if descriptor < Architecture().descriptor else FULL_NETWORK
+    sizes = Architecture(coefficients=width)
     if sizes.descriptor != descriptor:
         raise RenderError(f"The weights of {path.name} are not beside it: a descriptor of {descriptor} channels.")
     return hash_weights(sizes), sizes, FULL_NETWORK
 
 
-def _alike(one: str, other: str) -> int:
+def _common_prefix_length(one: str, other: str) -> int:
     """Letters that two names have in common from the beginning."""
     return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
@@ -183,49 +188,49 @@ def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
         raise RenderError(f"{path} cannot be read as safetensors; get the file again.") from error
 
 
-def _shape_table(path: Path) -> Iterator[Deviation]:
+def _check_tensor_shapes(path: Path) -> Iterator[Deviation]:
     """Names and shapes that differ from ours, counted."""
-    stored = {name: tuple(shape) for name, shape in json.loads(path.read_text(encoding="utf-8")).items()}
-    ours = shapes(read_sizes(stored) or Sizes())
-    differing = {name for name in stored.keys() | ours.keys() if stored.get(name) != ours.get(name)}
-    yield Deviation(f"{path.stem}: {len(stored)} names and shapes", float(len(differing)), EXACT)
+    fixture = {name: tuple(shape) for name, shape in json.loads(path.read_text(encoding="utf-8")).items()}
+    ours = shapes(read_sizes(fixture) or Architecture())
+    differing = {name for name in fixture.keys() | ours.keys() if fixture.get(name) != ours.get(name)}
+    yield Deviation(f"{path.stem}: {len(fixture)} names and shapes", float(len(differing)), EXACT)
 
 
-def _hash_rule(path: Path) -> Iterator[Deviation]:
-    stored, table = json.loads(path.read_text(encoding="utf-8")), shapes(Sizes())
-    for name, (total, absolute) in stored["sum_and_abssum"].items():
+def _check_synthetic_weights(path: Path) -> Iterator[Deviation]:
+    fixture, table = json.loads(path.read_text(encoding="utf-8")), shapes(Architecture())
+    for name, (total, absolute) in fixture["sum_and_abssum"].items():
         values = hash_tensor(name, table[name])
         sums = [float(values.double().sum()), float(values.double().abs().sum())]
         yield compare(f"{path.stem} {name} sums", sums, [total, absolute], 1e-6)
-        first = stored["first4"][name]
+        first = fixture["first4"][name]
         yield compare(f"{path.stem} {name} first", values.flatten()[: len(first)], first, 1e-9)
 
 
-def _windows(path: Path) -> Iterator[Deviation]:
-    stored = dict(np.load(path, allow_pickle=False))
-    for key in sorted(key for key in stored if key.startswith("seq_")):
-        sequence, number = stored[key], key.removeprefix("seq_")
-        yield compare(f"{path.stem} index_{number}", window_indices(len(sequence)), stored[f"index_{number}"], EXACT)
-        yield compare(f"{path.stem} windows_{number}", windows(sequence), stored[f"windows_{number}"], EXACT)
-        for name in sorted(name for name in stored if name.startswith(f"descriptor_{number}_")):
-            yield _sequence_descriptors(path, name, sequence, stored[name])
+def _check_windows(path: Path) -> Iterator[Deviation]:
+    fixture = dict(np.load(path, allow_pickle=False))
+    for key in sorted(key for key in fixture if key.startswith("seq_")):
+        sequence, number = fixture[key], key.removeprefix("seq_")
+        yield compare(f"{path.stem} index_{number}", window_indices(len(sequence)), fixture[f"index_{number}"], EXACT)
+        yield compare(f"{path.stem} windows_{number}", windows(sequence), fixture[f"windows_{number}"], EXACT)
+        for name in sorted(name for name in fixture if name.startswith(f"descriptor_{number}_")):
+            yield _sequence_descriptors(path, name, sequence, fixture[name])
 
 
-def _sequence_descriptors(path: Path, name: str, sequence: np.ndarray, wanted: np.ndarray) -> Deviation:
+def _sequence_descriptors(path: Path, name: str, sequence: np.ndarray, expected: np.ndarray) -> Deviation:
     for other in sorted(path.parent.glob("*.safetensors")):
         sizes = read_sizes(_shapes_in(other))
-        if sizes is not None and (sizes.coefficients, sizes.descriptor) == (sequence.shape[1], wanted.shape[1]):
-            reach = WINDOW // 2
-            padded = np.pad(sequence, ((reach, reach), (0, 0)), mode="edge")
-            got = Network(load_file(other), sizes).descriptors(torch.from_numpy(padded))
-            return compare(f"{path.stem} {name}, as one sequence", got, wanted, SMALL_NETWORK)
+        if sizes is not None and (sizes.coefficients, sizes.descriptor) == (sequence.shape[1], expected.shape[1]):
+            half_window = WINDOW // 2
+            padded = np.pad(sequence, ((half_window, half_window), (0, 0)), mode="edge")
+            actual = Network(load_file(other), sizes).descriptors(torch.from_numpy(padded))
+            return compare(f"{path.stem} {name}, as one sequence", actual, expected, SMALL_NETWORK)
     raise RenderError(f"The weights of {name} in {path.name} are not beside it.")
 
 
 # --- FaceVerse -------------------------------------------------------------------------------------------------------
 
 
-def _names(path: Path) -> Iterator[Deviation]:
+def _check_names(path: Path) -> Iterator[Deviation]:
     """The file's 52 names against ours, by index; FaceVerse capitalises MouthLeft and MouthRight."""
     rows = json.loads(path.read_text(encoding="utf-8"))["names"]
     ours = [(EXPRESSION_NAMES[row["index"]], row["faceverse"]) for row in rows]
@@ -233,45 +238,47 @@ def _names(path: Path) -> Iterator[Deviation]:
     yield Deviation(f"{path.stem}: {len(rows)} names", float(differing + abs(len(rows) - len(EXPRESSION_NAMES))), EXACT)
 
 
-def _faceverse(path: Path) -> Iterator[Deviation]:
-    stored = dict(np.load(path, allow_pickle=False))
-    full, reduced = _models_for(path, stored)
-    if "defaults/packed" in stored:
-        yield compare(f"{path.stem} defaults", default_packed(), stored["defaults/packed"], EXACT)
-    for case in sorted({key.split("/")[0] for key in stored if key.endswith("/vertices_object")}):
-        vertices = stored[f"{case}/vertices_object"].shape[1]
+def _check_faceverse(path: Path) -> Iterator[Deviation]:
+    fixture = dict(np.load(path, allow_pickle=False))
+    full, reduced = _models_for(path, fixture)
+    if "defaults/packed" in fixture:
+        yield compare(f"{path.stem} defaults", default_vector(), fixture["defaults/packed"], EXACT)
+    for case in sorted({key.split("/")[0] for key in fixture if key.endswith("/vertices_object")}):
+        vertices = fixture[f"{case}/vertices_object"].shape[1]
         model = full if vertices == len(full.face.mean_shape) else reduced
-        wanted = {key.split("/")[1]: value for key, value in stored.items() if key.startswith(f"{case}/")}
+        expected = {key.split("/")[1]: value for key, value in fixture.items() if key.startswith(f"{case}/")}
         # v runs up in one and down in the other of the two projections: together they are the image's size
-        size = round(float(wanted["projected_raw"][0, 0, 1] + wanted["projected_image"][0, 0, 1]))
-        for name, (got, tolerance) in _quantities(model, wanted["packed"], size).items():
-            if name in wanted:
-                yield compare(f"{path.stem} {case}/{name}", got, wanted[name], tolerance)
-    for key in sorted(key for key in stored if key.endswith("/rendered")):
+        size = round(float(expected["projected_raw"][0, 0, 1] + expected["projected_image"][0, 0, 1]))
+        for name, (actual, tolerance) in _faceverse_outputs(model, expected["packed"], size).items():
+            if name in expected:
+                yield compare(f"{path.stem} {case}/{name}", actual, expected[name], tolerance)
+    for key in sorted(key for key in fixture if key.endswith("/rendered")):
         case = key.split("/")[0]
-        focal, size = stored[f"{case}/focal_size"]
-        yield from _pictures(f"{path.stem} {case}", full, stored, case, float(focal), int(size))
+        focal, size = fixture[f"{case}/focal_size"]
+        yield from _check_images(f"{path.stem} {case}", full, fixture, case, float(focal), int(size))
 
 
-def _pictures(name: str, model: FaceVerse, stored: dict, case: str, focal: float, size: int) -> Iterator[Deviation]:
+def _check_images(
+    name: str, model: FaceVerse, fixture: dict, case: str, focal: float, size: int
+) -> Iterator[Deviation]:
     """A raster image; grey or textured is read off it, since textured pictures have colours."""
-    wanted, packed = stored[f"{case}/rendered"], stored[f"{case}/packed"]
-    yield compare(f"{name}/vertices_world", model.world(packed), stored[f"{case}/vertices_world"], GEOMETRY)
-    textured = bool(np.ptp(wanted[..., :3], axis=-1).max() > 1e-3)
+    expected, packed = fixture[f"{case}/rendered"], fixture[f"{case}/packed"]
+    yield compare(f"{name}/vertices_world", model.world(packed), fixture[f"{case}/vertices_world"], GEOMETRY)
+    textured = bool(np.ptp(expected[..., :3], axis=-1).max() > 1e-3)
     if textured:  # a grey picture was made with all colours at 200
-        yield compare(f"{name}/color_lit", model.colours(packed), stored[f"{case}/color_lit"], COLOURS)
-    got = model.images(packed, size, focal, textured)
-    yield compare(f"{name}/rendered, colours", got[..., :3], wanted[..., :3], COLOURS)
-    yield compare(f"{name}/rendered, coverage", got[..., 3], wanted[..., 3], EXACT)
+        yield compare(f"{name}/color_lit", model.colours(packed), fixture[f"{case}/color_lit"], COLOURS)
+    actual = model.images(packed, size, focal, textured)
+    yield compare(f"{name}/rendered, colours", actual[..., :3], expected[..., :3], COLOURS)
+    yield compare(f"{name}/rendered, coverage", actual[..., 3], expected[..., 3], EXACT)
 
 
-def _quantities(model: FaceVerse, packed: np.ndarray, size: int) -> dict[str, tuple[np.ndarray, float]]:
+def _faceverse_outputs(model: FaceVerse, packed: np.ndarray, size: int) -> dict[str, tuple[np.ndarray, float]]:
     """Everything the fixtures hold of one batch: name -> our value and the tolerance."""
     world = model.world(packed)
     image = project(world, size, FOCAL)
     return {
         "vertices_object": (model.vertices(packed), GEOMETRY),
-        "rotation_row": (rotation(unpack(packed).rotation).transpose(0, 2, 1), GEOMETRY),
+        "rotation_row": (rotation_matrix(split_vector(packed).rotation).transpose(0, 2, 1), GEOMETRY),
         "vertices_rotated_only": (model.rotated(packed), GEOMETRY),
         "vertices_world": (world, GEOMETRY),
         "projected_image": (image, PIXELS),
@@ -287,9 +294,9 @@ def _quantities(model: FaceVerse, packed: np.ndarray, size: int) -> dict[str, tu
     }
 
 
-def _models_for(path: Path, stored: dict[str, np.ndarray]) -> tuple[FaceVerse, FaceVerse]:
+def _models_for(path: Path, fixture: dict[str, np.ndarray]) -> tuple[FaceVerse, FaceVerse]:
     """The full and the reduced model beside a fixture: the first whose vertices are the fixture's."""
-    counts = {value.shape[1] for key, value in stored.items() if key.endswith("/vertices_object")}
+    counts = {value.shape[1] for key, value in fixture.items() if key.endswith("/vertices_object")}
     for other in sorted([*path.parent.glob("*.npz"), *path.parent.glob("*.npy")]):
         if other == path:
             continue

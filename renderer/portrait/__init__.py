@@ -41,9 +41,11 @@ def pirender_weights(folder: Path | None = None) -> Path | None:
 
     folder: where they may lie; None: `renderer.resources.checkpoint_folder`.
     """
-    from renderer.portrait.pirender.weights import find  # torch takes seconds to import: not for those who draw a mesh
+    from renderer.portrait.pirender.weights import (
+        find_weights,  # torch takes seconds to import: not for those who draw a mesh
+    )
 
-    return find(folder or checkpoint_folder())
+    return find_weights(folder or checkpoint_folder())
 
 
 def portrait_animator(

@@ -7,16 +7,16 @@ import numpy as np
 from renderer.portrait.framing import head_axes
 from renderer.portrait.topology import CHIN, EAR_LEFT, EAR_RIGHT, FACE_LANDMARKS, OVAL
 
-_DISTANCES = np.array([0.05, 0.1, 0.16, 0.23, 0.31, 0.40, 0.5, 0.62, 0.76, 0.92, 1.15, 1.45, 1.9])
+_RING_DISTANCES = np.array([0.05, 0.1, 0.16, 0.23, 0.31, 0.40, 0.5, 0.62, 0.76, 0.92, 1.15, 1.45, 1.9])
 """Rings, in face heights from the outline of the face; the last lies beyond the corners of the frame."""
 
-SHOULDERS = 0.10  # of the head's motion is left at the collar
-SHOULDER_ENDS = 0.03  # and beside the neck, where a tilt's lever is long
+COLLAR_HEAD_SHARE = 0.10  # of the head's motion is left at the collar
+SHOULDER_HEAD_SHARE = 0.03  # and beside the neck, where a tilt's lever is long
 NECK = 0.62  # face heights from the chin to where only the shoulders' share is left
-EXPRESSION_REACH = 0.26  # face heights over which the outline's own motion (jaw, temples) dies away
+EXPRESSION_FALLOFF = 0.26  # face heights over which the outline's own motion (jaw, temples) dies away
 
 
-class Body:
+class SurroundingRings:
     """Rings of vertices outside the face's outline and how much of the head's motion each takes.
 
     landmarks (478, 3): the photo's; matte (P, P) float32: the person in the picture. Vertex numbering: 468 landmarks,
@@ -31,8 +31,8 @@ class Body:
         outline[1::2] = 0.5 * (oval + np.roll(oval, -1, axis=0))
         outward = outline[:, :2] - centre
         outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-        rings = outline[None, :, :2] + outward[None] * (_DISTANCES * height)[:, None, None]
-        distance = np.broadcast_to(_DISTANCES[:, None], rings.shape[:2])
+        rings = outline[None, :, :2] + outward[None] * (_RING_DISTANCES * height)[:, None, None]
+        distance = np.broadcast_to(_RING_DISTANCES[:, None], rings.shape[:2])
 
         # Depth: the outline's own, sinking quickly to the middle of the skull. Points there hardly move when the head
         # turns, which is what a head's silhouette does.
@@ -44,21 +44,25 @@ class Body:
         sideways = ((rings - centre) @ right) / height
         below = ((rings - centre) @ down) / height
         chin = float((landmarks[CHIN, :2] - centre) @ down) / height
-        under = distance * (outward @ down).clip(0)[None]  # how far a vertex lies under the outline it hangs on
-        under = np.maximum(under, (below - chin).clip(0))
-        self.head_share = 1 - (1 - SHOULDERS) * _smoothstep(0.02, NECK, under)
+        depth_below_outline = (
+            distance * (outward @ down).clip(0)[None]
+        )  # how far a vertex lies under the outline it hangs on
+        depth_below_outline = np.maximum(depth_below_outline, (below - chin).clip(0))
+        self.head_share = 1 - (1 - COLLAR_HEAD_SHARE) * _smoothstep(0.02, NECK, depth_below_outline)
         # Shoulders are beside the neck and soon below the chin; hair that hangs down on them ends where they are.
-        beside = _smoothstep(0.34, 0.62, np.abs(sideways)) * _smoothstep(-0.08, 0.18, below - chin)
-        self.head_share = self.head_share * (1 - beside) + np.minimum(self.head_share, SHOULDER_ENDS) * beside
+        shoulder_mask = _smoothstep(0.34, 0.62, np.abs(sideways)) * _smoothstep(-0.08, 0.18, below - chin)
+        self.head_share = (
+            self.head_share * (1 - shoulder_mask) + np.minimum(self.head_share, SHOULDER_HEAD_SHARE) * shoulder_mask
+        )
         # Away from the person nothing follows the head; the matte hides it anyway, this keeps its soft edge calm.
-        reach = _person_reach(rings, matte, centre, outward, height)
-        lateral = _smoothstep(reach[None] + 0.12, reach[None] + 0.75, distance)
-        upper = 1 - _smoothstep(0.3, 0.8, below)
-        self.head_share = (self.head_share * (1 - lateral * np.maximum(upper, 0.5))).reshape(-1)
-        self.expression_share = np.exp(-((distance / EXPRESSION_REACH) ** 2) * 2.0).reshape(-1)
-        self.column = np.tile(np.arange(72), len(_DISTANCES))
+        extent = _person_extent(rings, matte, centre, outward, height)
+        outside_weight = _smoothstep(extent[None] + 0.12, extent[None] + 0.75, distance)
+        upper_weight = 1 - _smoothstep(0.3, 0.8, below)
+        self.head_share = (self.head_share * (1 - outside_weight * np.maximum(upper_weight, 0.5))).reshape(-1)
+        self.expression_share = np.exp(-((distance / EXPRESSION_FALLOFF) ** 2) * 2.0).reshape(-1)
+        self.column = np.tile(np.arange(72), len(_RING_DISTANCES))
         self.sideways = sideways.reshape(-1)
-        self.triangles = _ring_triangles(len(_DISTANCES))
+        self.triangles = _ring_triangles(len(_RING_DISTANCES))
 
     def outline(self, face: np.ndarray) -> np.ndarray:
         """(72, D) values on the face's outline from (468, D) values on the landmarks."""
@@ -74,17 +78,17 @@ def _smoothstep(low, high, value):
     return t * t * (3 - 2 * t)
 
 
-def _person_reach(rings, matte, centre, outward, height) -> np.ndarray:
+def _person_extent(rings, matte, centre, outward, height) -> np.ndarray:
     """(72,) face heights from the outline to where the person ends in each direction, smoothed round the head."""
     limit = np.array(matte.shape[::-1]) - 1
     steps = np.linspace(0, 1.0, 41)
-    start = rings[0] - outward * _DISTANCES[0] * height
+    start = rings[0] - outward * _RING_DISTANCES[0] * height
     points = start[None] + outward[None] * (steps * height)[:, None, None]
     index = np.clip(np.round(points), 0, limit).astype(int)
     person = matte[index[..., 1], index[..., 0]] > 0.3
-    reach = np.where(person, steps[:, None], 0).max(axis=0)
+    extent = np.where(person, steps[:, None], 0).max(axis=0)
     kernel = np.array([1, 2, 3, 2, 1]) / 9
-    padded = np.concatenate([reach[-2:], reach, reach[:2]])
+    padded = np.concatenate([extent[-2:], extent, extent[:2]])
     return np.convolve(padded, kernel, mode="valid")
 
 

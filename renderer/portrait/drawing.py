@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from renderer.compiled import compiled
+from renderer.jit import jit
 
 
-@compiled
+@jit
 def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
     """Where every pixel of the frame comes from.
 
@@ -41,37 +41,37 @@ def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
             row_b = wbx * (x0 - ax) + wby * (y - ay)
             row_c = wcx * (x0 - ax) + wcy * (y - ay)
             # Each weight crosses the slack once along the row: what is inside is one run.
-            begin, end = np.float32(0), np.float32(x1 - x0)
-            begin, end = _cut(row_b + slack, wbx, begin, end)
-            begin, end = _cut(row_c + slack, wcx, begin, end)
-            begin, end = _cut(1 + slack - row_b - row_c, -wbx - wcx, begin, end)
-            if begin > end:
+            run_start, run_end = np.float32(0), np.float32(x1 - x0)
+            run_start, run_end = _clip_interval(row_b + slack, wbx, run_start, run_end)
+            run_start, run_end = _clip_interval(row_c + slack, wcx, run_start, run_end)
+            run_start, run_end = _clip_interval(1 + slack - row_b - row_c, -wbx - wcx, run_start, run_end)
+            if run_start > run_end:
                 continue
-            first, last = x0 + int(np.ceil(begin)), x0 + int(end)
-            far = np.float32(first - x0)
+            first_column, last_column = x0 + int(np.ceil(run_start)), x0 + int(run_end)
+            far = np.float32(first_column - x0)
             wb, wc = row_b + wbx * far, row_c + wcx * far
             z, sx, sy = z0 + wb * zb + wc * zc, sx0 + wb * sxb + wc * sxc, sy0 + wb * syb + wc * syc
             z_step, sx_step, sy_step = wbx * zb + wcx * zc, wbx * sxb + wcx * sxc, wbx * syb + wcx * syc
-            for x in range(first, last + 1):
-                step = np.float32(x - first)
+            for x in range(first_column, last_column + 1):
+                step = np.float32(x - first_column)
                 if z + step * z_step <= depth[y, x]:
                     depth[y, x] = z + step * z_step
                     map_x[y, x] = sx + step * sx_step
                     map_y[y, x] = sy + step * sy_step
 
 
-@compiled
-def _cut(value, slope, begin, end):
+@jit
+def _clip_interval(value, slope, run_start, run_end):
     """The part of begin..end in which a line through `value` at 0 is not negative."""
     if slope > np.float32(1e-12):
-        return max(begin, -value / slope), end
+        return max(run_start, -value / slope), run_end
     if slope < np.float32(-1e-12):
-        return begin, min(end, -value / slope)
-    return (begin, end) if value >= 0 else (begin, begin - np.float32(1))
+        return run_start, min(run_end, -value / slope)
+    return (run_start, run_end) if value >= 0 else (run_start, run_start - np.float32(1))
 
 
-@compiled
-def compose(person, plate, photo, map_x, map_y, offset, out):
+@jit
+def composite(person, plate, photo, map_x, map_y, offset, out):
     """The moved person over the still background.
 
     person (S, S, 4) uint8: the warped photo and its matte; plate, photo (S, S, 3) uint8: the frame without and with
@@ -87,12 +87,12 @@ def compose(person, plate, photo, map_x, map_y, offset, out):
                 continue
             moved = abs(map_x[y, x] - np.float32(x + offset)) + abs(map_y[y, x] - np.float32(y + offset))
             # all photo below a quarter pixel, all plate from 1.25 on
-            stay = min(max(np.float32(1.25) - moved, np.float32(0)), np.float32(1))
-            mix = np.float32(alpha) * np.float32(1 / 255)
+            photo_weight = min(max(np.float32(1.25) - moved, np.float32(0)), np.float32(1))
+            blend_weight = np.float32(alpha) * np.float32(1 / 255)
             for k in range(3):
                 behind = np.float32(plate[y, x, k])
-                behind += (np.float32(photo[y, x, k]) - behind) * stay
-                behind += (np.float32(person[y, x, k]) - behind) * mix
+                behind += (np.float32(photo[y, x, k]) - behind) * photo_weight
+                behind += (np.float32(person[y, x, k]) - behind) * blend_weight
                 out[y, x, k] = np.uint8(behind + np.float32(0.5))
 
 
@@ -116,7 +116,7 @@ def stroke(shape: tuple[int, int], line: np.ndarray, corner: np.ndarray, width: 
     return small.astype(np.float32) * np.float32(1 / 255)
 
 
-def window(points: np.ndarray, margin: int, pad: int, size: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+def crop_window(points: np.ndarray, margin: int, pad: int, size: int) -> tuple[np.ndarray, tuple[int, int]] | None:
     """Integer window (corner, (h, w)) of the frame round points (N, 2) in the padded picture; None: out of sight."""
     low = np.maximum(np.floor(points.min(axis=0) - margin).astype(int) - pad, 0)
     high = np.minimum(np.ceil(points.max(axis=0) - margin).astype(int) + pad + 1, size)
@@ -128,6 +128,6 @@ def window(points: np.ndarray, margin: int, pad: int, size: int) -> tuple[np.nda
 def blend(frame: np.ndarray, corner: np.ndarray, colour: np.ndarray, mask: np.ndarray) -> None:
     """Mixes colour (h, w, 3) or (3,) into the frame at the corner by mask (h, w), in place."""
     height, width = mask.shape
-    part = frame[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
-    below = part.astype(np.float32)
-    part[...] = np.clip(below + (colour - below) * mask[..., None] + 0.5, 0, 255).astype(np.uint8)
+    region = frame[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
+    background = region.astype(np.float32)
+    region[...] = np.clip(background + (colour - background) * mask[..., None] + 0.5, 0, 255).astype(np.uint8)

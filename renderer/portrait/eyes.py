@@ -3,30 +3,30 @@
 import cv2
 import numpy as np
 
-from renderer.portrait.drawing import blend, coverage, stroke, window
-from renderer.portrait.framing import Framed
+from renderer.portrait.drawing import blend, coverage, crop_window, stroke
+from renderer.portrait.framing import PortraitCrop
 from renderer.portrait.topology import EyeIndices
 
-LOOK = np.array([0.20, 0.14])  # of the eye's width: iris travel of a full look across and down
-CLOSED_LINE = 0.14  # where the lids meet, from the lower margin towards the upper one
+GAZE_TRAVEL = np.array([0.20, 0.14])  # of the eye's width: iris travel of a full look across and down
+LID_MEETING_HEIGHT = 0.14  # where the lids meet, from the lower margin towards the upper one
 LID_ROWS = 7
 LASH_BAND = 0.06  # of the eye's width: the part of the upper lid at its margin that is never stretched
-FEWEST_OPEN = 0.10  # opening / width below which the photo's eye counts as shut: nothing to show under the lid
+MIN_OPENNESS = 0.10  # opening / width below which the photo's eye counts as shut: nothing to show under the lid
 
 
 class Eye:
     """Prepared once per photo. All points are index coordinates of the padded picture."""
 
-    def __init__(self, framed: Framed, indices: EyeIndices) -> None:
+    def __init__(self, crop: PortraitCrop, indices: EyeIndices) -> None:
         self.indices = indices
-        points = framed.landmarks[:, :2].astype(np.float64)
+        points = crop.landmarks[:, :2].astype(np.float64)
         upper, lower = points[indices.upper], points[indices.lower]
         self.width = float(np.linalg.norm(upper[-1] - upper[0]))
         self.openness = float(np.linalg.norm(upper[3:6] - lower[3:6], axis=1).mean()) / self.width
-        self.margin, self.size = framed.margin, framed.size
+        self.margin, self.size = crop.margin, crop.size
         self.contour = np.concatenate([upper, lower[-2:0:-1]])
         self._lid_sources(points)
-        self._plates(framed.picture, points)
+        self._build_layers(crop.picture, points)
 
     # Lids -------------------------------------------------------------------------------------------------------
 
@@ -36,20 +36,20 @@ class Eye:
         upper, lower = points[n.upper].copy(), points[n.lower].copy()
         closure = closure if closure < 0 else closure * closure * (3 - 2 * closure) * 0.4 + closure * 0.6
         raise_lower = (0.10 * max(closure, 0.0) + 0.16 * squint * (1 - max(closure, 0.0))) * (upper - lower)
-        meet = lower + CLOSED_LINE * (upper - lower)
-        fall = closure * (meet - upper)
-        points[n.upper] = upper + fall
+        meeting_line = lower + LID_MEETING_HEIGHT * (upper - lower)
+        lid_drop = closure * (meeting_line - upper)
+        points[n.upper] = upper + lid_drop
         points[n.lower] = lower + raise_lower
         inner = slice(1, -1)  # the rings' ends lie beyond the corners and stay
-        points[n.crease_upper[inner]] += 0.30 * fall[inner]
-        points[n.socket_upper[inner]] += 0.08 * fall[inner]
+        points[n.crease_upper[inner]] += 0.30 * lid_drop[inner]
+        points[n.socket_upper[inner]] += 0.08 * lid_drop[inner]
         points[n.crease_lower[inner]] += 0.35 * raise_lower[inner]
 
     def _lid_sources(self, points: np.ndarray) -> None:
         n = self.indices
-        self.lid_margin = _twice(points[n.upper])
-        self.lid_crease = _twice(points[n.crease_upper])
-        self.lid_socket = _twice(points[n.socket_upper])
+        self.lid_margin = _with_midpoints(points[n.upper])
+        self.lid_crease = _with_midpoints(points[n.crease_upper])
+        self.lid_socket = _with_midpoints(points[n.socket_upper])
         columns = len(self.lid_margin)
         grid = np.arange(LID_ROWS * columns).reshape(LID_ROWS, columns)
         a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
@@ -64,39 +64,41 @@ class Eye:
         its height, and the skin above it gives the length, taking some from beyond the crease.
         """
         n = self.indices
-        margin, crease = _twice(points[n.upper]), _twice(points[n.crease_upper])
+        margin, crease = _with_midpoints(points[n.upper]), _with_midpoints(points[n.crease_upper])
         t = np.linspace(0, 1, LID_ROWS)[:, None]  # 0 at the crease
         targets = crease[None] + (margin - crease)[None] * t[..., None]
         targets[..., 2] -= 0.02 * self.width  # over the skin of the plain mesh
-        own = np.linalg.norm(self.lid_crease - self.lid_margin, axis=1)[None]
-        above = np.linalg.norm(self.lid_socket - self.lid_crease, axis=1)[None]
-        now = np.linalg.norm((crease - margin)[:, :2], axis=1)[None]
-        plain = (1 - t) * own
-        band = np.minimum(LASH_BAND * self.width, 0.5 * own)
-        mix = np.clip(closure / 0.35, 0, 1)
-        mix = mix * mix * (3 - 2 * mix)
-        most = own + 0.45 * above * mix
-        distance = (1 - t) * now
-        stretched = band + (distance - band) * (most - band) / np.maximum(now - band, 1e-3)
-        uneven = np.where(distance < band, distance, stretched)
-        source = plain + (uneven - plain) * mix
-        source = np.where(now > 1.5 * band, source, plain)
-        low = np.minimum(source / np.maximum(own, 1e-3), 1)[..., None]
-        high = (np.maximum(source - own, 0) / np.maximum(above, 1e-3))[..., None]
-        sources = self.lid_margin + (self.lid_crease - self.lid_margin) * low
-        sources = sources + (self.lid_socket - self.lid_crease) * high
+        rest_length = np.linalg.norm(self.lid_crease - self.lid_margin, axis=1)[None]
+        socket_length = np.linalg.norm(self.lid_socket - self.lid_crease, axis=1)[None]
+        current_length = np.linalg.norm((crease - margin)[:, :2], axis=1)[None]
+        linear = (1 - t) * rest_length
+        band = np.minimum(LASH_BAND * self.width, 0.5 * rest_length)
+        blend_weight = np.clip(closure / 0.35, 0, 1)
+        blend_weight = blend_weight * blend_weight * (3 - 2 * blend_weight)
+        max_length = rest_length + 0.45 * socket_length * blend_weight
+        distance = (1 - t) * current_length
+        stretched = band + (distance - band) * (max_length - band) / np.maximum(current_length - band, 1e-3)
+        non_linear = np.where(distance < band, distance, stretched)
+        source = linear + (non_linear - linear) * blend_weight
+        source = np.where(current_length > 1.5 * band, source, linear)
+        lid_fraction = np.minimum(source / np.maximum(rest_length, 1e-3), 1)[..., None]
+        socket_fraction = (np.maximum(source - rest_length, 0) / np.maximum(socket_length, 1e-3))[..., None]
+        sources = self.lid_margin + (self.lid_crease - self.lid_margin) * lid_fraction
+        sources = sources + (self.lid_socket - self.lid_crease) * socket_fraction
         return targets.reshape(-1, 3), sources.reshape(-1, 2)
 
     # Eyeball ----------------------------------------------------------------------------------------------------
 
-    def _plates(self, picture: np.ndarray, points: np.ndarray) -> None:
+    def _build_layers(self, picture: np.ndarray, points: np.ndarray) -> None:
         """White without iris, iris completed under the lids, and the iris's matte, in a window round the eye."""
         pad = round(0.6 * self.width) + 2
-        low = np.floor(self.contour.min(axis=0)).astype(int) - pad
-        high = np.ceil(self.contour.max(axis=0)).astype(int) + pad + 1
-        self.corner = np.clip(low, 0, picture.shape[0] - 4)
-        high = np.clip(high, self.corner + 4, picture.shape[0])
-        self.photo = picture[self.corner[1] : high[1], self.corner[0] : high[0]].astype(np.float32)
+        window_min = np.floor(self.contour.min(axis=0)).astype(int) - pad
+        window_max = np.ceil(self.contour.max(axis=0)).astype(int) + pad + 1
+        self.corner = np.clip(window_min, 0, picture.shape[0] - 4)
+        window_max = np.clip(window_max, self.corner + 4, picture.shape[0])
+        self.photo = picture[self.corner[1] : window_max[1], self.corner[0] : window_max[0]].astype(
+            np.float32
+        )
         shape = self.photo.shape[:2]
         inside = coverage(shape, self.contour, self.corner)
         iris = points[self.indices.iris]
@@ -106,30 +108,30 @@ class Eye:
 
         edge = max(1.0, 0.03 * self.width)
         # A few pixels of white are all that a small eye has; a larger one can spare those that touch the lashes.
-        clear = cv2.erode(inside, np.ones((3, 3), np.uint8)) if self.width > 28 else inside
-        well_inside = clear > 0.95
-        white = (well_inside & (distance > 1.2)).astype(np.float32)
+        eroded_mask = cv2.erode(inside, np.ones((3, 3), np.uint8)) if self.width > 28 else inside
+        interior = eroded_mask > 0.95
+        white = (interior & (distance > 1.2)).astype(np.float32)
         # The ball is darker towards its rim and under the lid; an evenly white filling looks like a sticker.
         depth = cv2.GaussianBlur(inside, (0, 0), 0.07 * self.width)[..., None]
         rim = 0.72 + 0.28 * ((depth - 0.45) / 0.5).clip(0, 1)
-        self.white = _filled(self.photo, white, 0.12 * self.width) * (rim * (1 - white[..., None]) + white[..., None])
-        seen = well_inside & (distance < 1.25)
+        self.white = _inpaint(self.photo, white, 0.12 * self.width) * (rim * (1 - white[..., None]) + white[..., None])
+        visible_iris = interior & (distance < 1.25)
         bins = np.minimum((distance * 6).astype(int), 7)
         profile = np.zeros((8, 3), np.float32)
         for k in range(8):
-            ring = seen & (bins == k)
+            ring = visible_iris & (bins == k)
             profile[k] = np.median(self.photo[ring], axis=0) if ring.sum() >= 2 else profile[max(k - 1, 0)]
         if not profile[0].any():
             profile[0] = next((row for row in profile if row.any()), np.zeros(3))
             for k in range(1, 8):
                 profile[k] = profile[k] if profile[k].any() else profile[k - 1]
-        around = cv2.GaussianBlur(profile[bins], (0, 0), max(0.6, 0.1 * radius))
-        shown = cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 0.6 * edge)[..., None].clip(0, 1)
-        self.iris = around + (self.photo - around) * (shown * seen[..., None])
+        iris_colours = cv2.GaussianBlur(profile[bins], (0, 0), max(0.6, 0.1 * radius))
+        visible_weight = cv2.GaussianBlur(visible_iris.astype(np.float32), (0, 0), 0.6 * edge)[..., None].clip(0, 1)
+        self.iris = iris_colours + (self.photo - iris_colours) * (visible_weight * visible_iris[..., None])
         soft = ((1.16 - distance) / 0.18).clip(0, 1)
         self.iris_matte = soft * soft * (3 - 2 * soft)
         self.iris_radius = radius
-        self.can_look = self.openness > FEWEST_OPEN and white.sum() > 3
+        self.can_look = self.openness > MIN_OPENNESS and white.sum() > 3
         dark = self.photo[inside > 0.5] if (inside > 0.5).any() else self.photo.reshape(-1, 3)
         brightness = dark.sum(axis=1)
         self.lash_colour = 0.75 * dark[brightness <= np.percentile(brightness, 15)].mean(axis=0)
@@ -143,7 +145,7 @@ class Eye:
         n = self.indices
         upper, lower = points[n.upper, :2], points[n.lower, :2]
         contour = np.concatenate([upper, lower[-2:0:-1]])
-        view = window(contour, self.margin, max(2, round(0.1 * self.width)), self.size)
+        view = crop_window(contour, self.margin, max(2, round(0.1 * self.width)), self.size)
         if view is None:
             return
         corner, shape = view
@@ -156,9 +158,9 @@ class Eye:
                 band = cv2.GaussianBlur(band, (0, 0), 0.05 * self.width)
                 colour *= 1 - (0.45 * min(closure * 2, 1.0)) * band[..., None]
             blend(frame, corner, colour, mask)
-        lash = float(np.clip((closure - 0.2) / 0.5, 0, 1)) * min(1.0, self.openness / FEWEST_OPEN)
+        lash = float(np.clip((closure - 0.2) / 0.5, 0, 1)) * min(1.0, self.openness / MIN_OPENNESS)
         if lash > 0:
-            line = _twice(upper)
+            line = _with_midpoints(upper)
             mask = stroke(shape, line[1:-1], origin, max(0.028 * self.width, 0.5))
             mask = np.maximum(mask, 0.7 * stroke(shape, line[1 : len(line) // 2], origin, max(0.05 * self.width, 0.7)))
             mask = cv2.GaussianBlur(mask, (0, 0), max(0.018 * self.width, 0.4))
@@ -176,18 +178,20 @@ class Eye:
             return cv2.remap(plate, x - np.float32(dx), y - np.float32(dy), cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
 
         photo = sample(self.photo)
-        step = gaze * LOOK * self.width
-        moved = float(np.hypot(*step))
-        if moved < 1e-3 or not self.can_look:
+        iris_offset = gaze * GAZE_TRAVEL * self.width
+        offset_length = float(np.hypot(*iris_offset))
+        if offset_length < 1e-3 or not self.can_look:
             return photo
-        matte = sample(self.iris_matte, *step).clip(0, 1)[..., None]
+        matte = sample(self.iris_matte, *iris_offset).clip(0, 1)[..., None]
         white = sample(self.white)
-        layered = white + (sample(self.iris, *step) - white) * matte
-        trust = np.clip(moved / (0.25 * self.iris_radius), 0, 1)  # the smallest moves fade from the photo to the layers
+        layered = white + (sample(self.iris, *iris_offset) - white) * matte
+        trust = np.clip(
+            offset_length / (0.25 * self.iris_radius), 0, 1
+        )  # the smallest moves fade from the photo to the layers
         return photo + (layered - photo) * trust
 
 
-def _twice(points: np.ndarray) -> np.ndarray:
+def _with_midpoints(points: np.ndarray) -> np.ndarray:
     """(N, D) points with the middles in between: (2N - 1, D)."""
     result = np.empty((2 * len(points) - 1, points.shape[1]))
     result[::2] = points
@@ -195,19 +199,22 @@ def _twice(points: np.ndarray) -> np.ndarray:
     return result
 
 
-def _filled(picture: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
+def _inpaint(picture: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
     """`picture` where known, and a weighted blur of the known pixels elsewhere, at two widths."""
     result = picture * known[..., None]
-    wide = _spread(picture, known, 4 * sigma)
+    wide = _masked_blur(picture, known, 4 * sigma)
     near_weight = cv2.GaussianBlur(known, (0, 0), sigma)
-    near = cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma) / np.maximum(near_weight, 1e-4)[..., None]
-    trust = (near_weight / 0.08).clip(0, 1)[..., None]
-    filled = wide + (near - wide) * trust
+    near = (
+        cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma)
+        / np.maximum(near_weight, 1e-4)[..., None]
+    )
+    blend_weight = (near_weight / 0.08).clip(0, 1)[..., None]
+    filled = wide + (near - wide) * blend_weight
     soft = cv2.GaussianBlur(known, (0, 0), 0.7)[..., None] * known[..., None]
     return (filled + (result - filled) * soft).astype(np.float32)
 
 
-def _spread(picture: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
+def _masked_blur(picture: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
     weight = cv2.GaussianBlur(known, (0, 0), sigma)
     total = cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma)
     mean = (picture * known[..., None]).sum((0, 1)) / max(float(known.sum()), 1.0)

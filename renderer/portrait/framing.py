@@ -16,7 +16,7 @@ SMALLEST_FACE = 40  # pixels from forehead to chin; below that there is nothing 
 
 
 @dataclass(frozen=True)
-class Framed:
+class PortraitCrop:
     """The photo cut for drawing. Pixel i covers index coordinates i ± 0.5 (cv2's convention), in the padded picture."""
 
     picture: np.ndarray  # (P, P, 3) uint8 RGB, P = size + 2 * margin
@@ -26,13 +26,13 @@ class Framed:
     face_height: float  # forehead to chin in pixels of the frame
 
 
-def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Framed:
+def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> PortraitCrop:
     """Square crop that follows the face.
 
     image (H, W, 3) uint8 RGB; landmarks (478, 3) pixels of the image (x, y, and z in the scale of x); size in pixels.
     Raises RenderError on wrong shapes, numbers that are not finite, or a face that is too small or outside the photo.
     """
-    image, landmarks = _checked(image, landmarks)
+    image, landmarks = _validated(image, landmarks)
     points = landmarks[:, :2]
     height = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
     side = height / FACE_HEIGHT
@@ -41,26 +41,26 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Framed:
     corner = middle - side * np.array([0.5, FACE_CENTRE])
     photo = np.array([image.shape[1], image.shape[0]], dtype=np.float64)
     # A tight photo: rather move the frame a little than invent a strip of picture.
-    wanted = np.clip(corner, 0.0, np.maximum(photo - side, 0.0))
-    corner = corner + np.clip(wanted - corner, -LARGEST_SHIFT * side, LARGEST_SHIFT * side)
+    in_photo_corner = np.clip(corner, 0.0, np.maximum(photo - side, 0.0))
+    corner = corner + np.clip(in_photo_corner - corner, -LARGEST_SHIFT * side, LARGEST_SHIFT * side)
 
     scale = size / side
     margin = round(MARGIN * size)
     reach = side * (1 + 2 * MARGIN)
-    low = np.floor(np.maximum(corner - side * MARGIN - 2, 0)).astype(int)
-    high = np.ceil(np.minimum(corner - side * MARGIN + reach + 2, photo)).astype(int)
-    cut = image[low[1] : high[1], low[0] : high[0]]
-    new = np.maximum(np.round((high - low) * scale), 1).astype(int)
+    crop_min = np.floor(np.maximum(corner - side * MARGIN - 2, 0)).astype(int)
+    crop_max = np.ceil(np.minimum(corner - side * MARGIN + reach + 2, photo)).astype(int)
+    cropped = image[crop_min[1] : crop_max[1], crop_min[0] : crop_max[0]]
+    resized_size = np.maximum(np.round((crop_max - crop_min) * scale), 1).astype(int)
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    cut = cv2.resize(cut, (int(new[0]), int(new[1])), interpolation=shrink)
-    ratio = new / (high - low)  # true scale after rounding, x and y
+    cropped = cv2.resize(cropped, (int(resized_size[0]), int(resized_size[1])), interpolation=shrink)
+    ratio = resized_size / (crop_max - crop_min)  # true scale after rounding, x and y
     total = size + 2 * margin
-    offset = np.round((corner - low) * ratio).astype(int) - margin  # padded picture's corner inside `cut`
-    picture = _extended(cut, offset, total)
-    moved = np.empty_like(landmarks)
-    moved[:, :2] = (points - low) * ratio - offset - 0.5
-    moved[:, 2] = landmarks[:, 2] * scale
-    return Framed(picture, moved.astype(np.float32), margin, size, height * scale)
+    offset = np.round((corner - crop_min) * ratio).astype(int) - margin  # padded picture's corner inside `cropped`
+    picture = _pad_with_blur(cropped, offset, total)
+    crop_landmarks = np.empty_like(landmarks)
+    crop_landmarks[:, :2] = (points - crop_min) * ratio - offset - 0.5
+    crop_landmarks[:, 2] = landmarks[:, 2] * scale
+    return PortraitCrop(picture, crop_landmarks.astype(np.float32), margin, size, height * scale)
 
 
 def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -75,7 +75,7 @@ def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return right * middle[0] + down * middle[1], right, down, height
 
 
-def _checked(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _validated(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < 2:
         raise RenderError(
@@ -98,11 +98,11 @@ def _checked(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.n
     return image, landmarks
 
 
-def _extended(cut: np.ndarray, offset: np.ndarray, total: int) -> np.ndarray:
-    """Window [offset, offset + total) of `cut`; what lies outside repeats the edge and blurs away with distance."""
-    height, width = cut.shape[:2]
+def _pad_with_blur(cropped: np.ndarray, offset: np.ndarray, total: int) -> np.ndarray:
+    """Window [offset, offset + total) of `cropped`; what lies outside repeats the edge and blurs away with distance."""
+    height, width = cropped.shape[:2]
     columns, rows = np.arange(total) + offset[0], np.arange(total) + offset[1]
-    picture = cut[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None, :]]
+    picture = cropped[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None, :]]
     out_x = np.maximum(np.maximum(-columns, columns - (width - 1)), 0)
     out_y = np.maximum(np.maximum(-rows, rows - (height - 1)), 0)
     distance = np.hypot(out_x[None, :], out_y[:, None]).astype(np.float32)
@@ -112,8 +112,8 @@ def _extended(cut: np.ndarray, offset: np.ndarray, total: int) -> np.ndarray:
     reach = 0.0
     for sigma in (0.008 * total, 0.025 * total, 0.06 * total):
         blurred = _blurred(picture, sigma)
-        mix = np.clip((distance - reach) / (2 * sigma), 0, 1)[..., None]
-        result += (blurred - result) * mix
+        blend_weight = np.clip((distance - reach) / (2 * sigma), 0, 1)[..., None]
+        result += (blurred - result) * blend_weight
         reach += 2 * sigma
     return result.round().astype(np.uint8)
 

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from renderer.portrait.body import Body
-from renderer.portrait.framing import Framed, head_axes
-from renderer.portrait.motion import Motion, MotionSource
+from renderer.portrait.body import SurroundingRings
+from renderer.portrait.framing import PortraitCrop, head_axes
+from renderer.portrait.motion import BlendshapeMotion, Motion
 from renderer.portrait.topology import (
     CHIN,
     EAR_LEFT,
@@ -22,14 +22,14 @@ from renderer.portrait.untangle import signed_areas, unfold
 CAMERA = 6.5  # face heights from the camera to the head: 1.3 m for a 20 cm face, as FaceVerse's camera stands
 PIVOT_DOWN = 0.30  # of the face's height below its middle, at ear-lobe level, where the skull sits on the neck
 PIVOT_BEHIND = 0.06  # of the face's height behind the ears
-STICK = 0.02  # of the mouth's width: how far shut lips are pulled before they part
-STEEPEST = 1.2  # depth per distance across: at a turn of 24 degrees 2.2 would fold
+LIP_ADHESION = 0.02  # of the mouth's width: how far shut lips are pulled before they part
+MAX_DEPTH_SLOPE = 1.2  # depth per distance across: at a turn of 24 degrees 2.2 would fold
 _UNFOLD_ROUNDS = 30
-_LEAST_LEFT = 0.03  # of a triangle's area in the photo that must be left in every frame
+_MIN_AREA_SHARE = 0.03  # of a triangle's area in the photo that must be left in every frame
 GAIN_RANGE = (0.75, 1.3)  # how much a photo's features may differ in size from the head model's
 
 
-class Spot:
+class LocalAffine:
     """A place of the photo, given by points (N, 3) about it: what the affine fits of every frame have in common."""
 
     def __init__(self, points: np.ndarray) -> None:
@@ -37,22 +37,22 @@ class Spot:
         self.solve = np.linalg.pinv(np.concatenate([points[:, :2], np.ones((len(points), 1))], axis=1))  # (3, N)
 
 
-class Geometry:
-    """Vertices of one photo. Numbering: 468 landmarks, 36 outline midpoints, the rings of `Body`."""
+class PortraitMesh:
+    """Vertices of one photo. Numbering: 468 landmarks, 36 outline midpoints, the rings of `SurroundingRings`."""
 
-    def __init__(self, framed: Framed, landmarks: np.ndarray, matte: np.ndarray, source: MotionSource) -> None:
-        self.body = Body(landmarks, matte)
+    def __init__(self, crop: PortraitCrop, landmarks: np.ndarray, matte: np.ndarray, source: BlendshapeMotion) -> None:
+        self.body = SurroundingRings(landmarks, matte)
         centre, _, down, height = head_axes(landmarks)
         self.height = height
         self.face = landmarks[:FACE_LANDMARKS].astype(np.float64)
         ears = 0.5 * (self.face[EAR_RIGHT, 2] + self.face[EAR_LEFT, 2])
         pivot = centre + down * PIVOT_DOWN * height
         self.pivot = np.array([*pivot, ears + PIVOT_BEHIND * height])
-        self.scale, self.frame_of_head = _fit(source.rest, self.face)
+        self.scale, self.frame_of_head = _fit_head_pose(source.rest, self.face)
         self.triangles = np.concatenate([self.body.triangles, hole_triangles(), face_triangles()]).astype(np.int32)
         upper, lower = self.face[LIPS_UPPER_INNER], self.face[LIPS_LOWER_INNER]
         self.is_shut = bool(np.allclose(upper, lower))
-        self.stick = STICK * float(np.linalg.norm(upper[-1] - upper[0]))
+        self.stick = LIP_ADHESION * float(np.linalg.norm(upper[-1] - upper[0]))
         rest = np.concatenate([self.face, self.body.outline(self.face)[1::2], self.body.rings])
         self.sources = rest[:, :2].astype(np.float32)
         areas = signed_areas(self.sources, self.triangles)
@@ -61,18 +61,18 @@ class Geometry:
         # come first after the rings' and turn clockwise in the picture.
         slit = slice(len(self.body.triangles), len(self.body.triangles) + 2 * len(LIPS_UPPER_INNER) - 4)
         signs[slit] = 1.0
-        self._guarded = self.triangles, signs, _LEAST_LEFT * np.abs(areas)
-        self._limit_slope()
-        self.gain = _feature_gain(source.rest, self.face, self.scale, self.frame_of_head)
+        self._fold_constraints = self.triangles, signs, _MIN_AREA_SHARE * np.abs(areas)
+        self._limit_depth_slope()
+        self.gain = _feature_scale(source.rest, self.face, self.scale, self.frame_of_head)
 
     def expressed(self, motion: Motion) -> np.ndarray:
         """(468, 3) landmarks with the expression, before the head's own motion; lips never cross."""
         offset = (self.scale * motion.displacement) @ self.frame_of_head.T * self.gain[:, None]
         face = self.face + offset
-        self._part_lips(face)
+        self._keep_lips_apart(face)
         return face
 
-    def _part_lips(self, face: np.ndarray) -> None:
+    def _keep_lips_apart(self, face: np.ndarray) -> None:
         """Keeps the upper inner lip of `face` (468, 3) above the lower one, in place."""
         upper, lower = face[LIPS_UPPER_INNER[1:-1]], face[LIPS_LOWER_INNER[1:-1]]
         down = self.face[CHIN, :2] - self.pivot[:2]
@@ -80,19 +80,21 @@ class Geometry:
         gap = ((lower - upper)[:, :2] @ down).clip(0)[:, None]
         if self.is_shut:  # shut lips stick: units that hardly part them must not leave a dotted slit
             gap = gap * gap / (gap + self.stick)
-        across = (lower - upper) - np.append(down, 0.0) * ((lower - upper)[:, :2] @ down)[:, None]
-        apart = across + np.append(down, 0.0) * gap
+        lateral_offset = (lower - upper) - np.append(down, 0.0) * ((lower - upper)[:, :2] @ down)[:, None]
+        lip_gap_vector = lateral_offset + np.append(down, 0.0) * gap
         middle = 0.5 * (upper + lower)
-        face[LIPS_UPPER_INNER[1:-1]] = middle - 0.5 * apart
-        face[LIPS_LOWER_INNER[1:-1]] = middle + 0.5 * apart
+        face[LIPS_UPPER_INNER[1:-1]] = middle - 0.5 * lip_gap_vector
+        face[LIPS_LOWER_INNER[1:-1]] = middle + 0.5 * lip_gap_vector
 
     def posed(self, points: np.ndarray, motion: Motion) -> np.ndarray:
         """(N, 3) points moved with the head: turned about the top of the neck, shifted, seen in perspective."""
-        turned = (points - self.pivot) @ motion.turn.T + self.pivot + self.scale * motion.shift
-        far = CAMERA * self.height
-        near = (far + points[:, 2:] - self.pivot[2]) / (far + turned[:, 2:] - self.pivot[2])
-        turned[:, :2] = self.pivot[:2] + (turned[:, :2] - self.pivot[:2]) * near
-        return turned
+        rotated = (points - self.pivot) @ motion.turn.T + self.pivot + self.scale * motion.shift
+        camera_distance = CAMERA * self.height
+        perspective_scale = (camera_distance + points[:, 2:] - self.pivot[2]) / (
+            camera_distance + rotated[:, 2:] - self.pivot[2]
+        )
+        rotated[:, :2] = self.pivot[:2] + (rotated[:, :2] - self.pivot[:2]) * perspective_scale
+        return rotated
 
     def vertices(self, expressed: np.ndarray, face: np.ndarray, motion: Motion) -> np.ndarray:
         """All targets (N, 3) from the expressed landmarks and the finished (posed, lids moved) landmarks."""
@@ -109,11 +111,11 @@ class Geometry:
         push one row of vertices through the next.
         """
         result = vertices.copy()
-        unfold(result, *self._guarded, _UNFOLD_ROUNDS)
+        unfold(result, *self._fold_constraints, _UNFOLD_ROUNDS)
         result[FACE_LANDMARKS : FACE_LANDMARKS + len(OVAL)] = self.body.outline(result)[1::2]
         return result
 
-    def _limit_slope(self) -> None:
+    def _limit_depth_slope(self) -> None:
         """Flattens the depth where it falls off so steeply that a turn would fold the mesh, as at the far cheek.
 
         One photo cannot show what lies behind the cheek's edge; a flatter cheek compresses there instead of tearing.
@@ -124,44 +126,44 @@ class Geometry:
         above, below = np.empty_like(depth), np.empty_like(depth)
         for start in range(0, len(points), 256):  # blocks keep the distance table small
             part = slice(start, start + 256)
-            reach = STEEPEST * np.linalg.norm(points[part, None, :2] - points[None, :, :2], axis=2)
+            reach = MAX_DEPTH_SLOPE * np.linalg.norm(points[part, None, :2] - points[None, :, :2], axis=2)
             above[part] = (depth + reach).min(axis=1)
             below[part] = (depth - reach).max(axis=1)
         limited = 0.5 * (above + below)
         self.face[:, 2] = limited[:FACE_LANDMARKS]
         self.body.rings[:, 2] = limited[FACE_LANDMARKS:]
 
-    def head_affine(self, spot: Spot, motion: Motion) -> np.ndarray:
+    def head_affine(self, spot: LocalAffine, motion: Motion) -> np.ndarray:
         """(2, 3) affine of the picture that follows the head alone near a spot of the photo."""
         return (spot.solve @ self.posed(spot.points, motion)[:, :2]).T
 
 
-_STILL = np.array(
+_RIGID_LANDMARKS = np.array(
     [10, 67, 297, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 33, 133, 263, 362, 234, 454, 127, 356, 93, 323, 132, 361, 58,
      288, 205, 425, 50, 280, 129, 358]
 )  # fmt: skip
 """Landmarks that expressions move little: the pose is fitted to these."""
 
 
-def _fit(model: np.ndarray, photo: np.ndarray) -> tuple[float, np.ndarray]:
+def _fit_head_pose(model: np.ndarray, photo: np.ndarray) -> tuple[float, np.ndarray]:
     """Scale and rotation that take the head model's landmarks (468, 3) to the photo's."""
-    a = model[_STILL] - model[_STILL].mean(axis=0)
-    b = photo[_STILL] - photo[_STILL].mean(axis=0)
+    a = model[_RIGID_LANDMARKS] - model[_RIGID_LANDMARKS].mean(axis=0)
+    b = photo[_RIGID_LANDMARKS] - photo[_RIGID_LANDMARKS].mean(axis=0)
     turn = Rotation.align_vectors(b, a)[0].as_matrix()
     # The scale from what is seen: MediaPipe's depth is a guess.
-    seen = (a @ turn.T)[:, :2]
-    scale = float((seen * b[:, :2]).sum() / (seen**2).sum())
+    projected = (a @ turn.T)[:, :2]
+    scale = float((projected * b[:, :2]).sum() / (projected**2).sum())
     return scale, turn
 
 
-def _feature_gain(model: np.ndarray, photo: np.ndarray, scale: float, turn: np.ndarray) -> np.ndarray:
+def _feature_scale(model: np.ndarray, photo: np.ndarray, scale: float, turn: np.ndarray) -> np.ndarray:
     """(468,) factor on the model's motion: a wide mouth moves more than a small one, smoothly between features."""
     fitted = scale * model @ turn.T
 
     def ratio(pairs: list[tuple[int, int]]) -> float:
-        ours = sum(np.linalg.norm(photo[i, :2] - photo[j, :2]) for i, j in pairs)
-        theirs = sum(np.linalg.norm(fitted[i, :2] - fitted[j, :2]) for i, j in pairs)
-        return float(np.clip(ours / max(theirs, 1e-6), *GAIN_RANGE))
+        photo_length = sum(np.linalg.norm(photo[i, :2] - photo[j, :2]) for i, j in pairs)
+        model_length = sum(np.linalg.norm(fitted[i, :2] - fitted[j, :2]) for i, j in pairs)
+        return float(np.clip(photo_length / max(model_length, 1e-6), *GAIN_RANGE))
 
     features = (
         (ratio([(61, 291)]), photo[[61, 291, 13, 14, 17, 0]].mean(axis=0)),

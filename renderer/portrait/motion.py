@@ -5,7 +5,7 @@ from math import pi
 
 import numpy as np
 
-from renderer.coefficients import sane_coefficients
+from renderer.coefficients import clamp_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import (
     COEFFICIENT_NAMES,
@@ -13,18 +13,18 @@ from renderer.face_model import (
     REACT_TRANSLATION,
     FaceModel,
     neutral_coefficients,
-    rotation,
+    rotation_matrix,
 )
 from renderer.portrait.topology import FACE_LANDMARKS, LIP_CONTOURS
 
 CHANNEL = {name: index for index, name in enumerate(COEFFICIENT_NAMES)}
 EXPRESSIONS = len(EXPRESSION_NAMES)
 
-RELAX = 0.35
+UNDO_SHARE = 0.35
 """How far the photo's own expression may be undone: a reaction of 0 on a photo that smiles 0.8 takes 0.28 away.
 More would have to invent what the smile hides; nothing would freeze everything below the photo's own smile."""
 
-POSE_RELAX = 0.15
+POSE_UNDO_SHARE = 0.15
 """The same for head pose and gaze: an upright reaction turns a photo only a little towards the camera, because one
 photo cannot show the hidden cheek, and the tracker's idea of upright is off by up to 20 degrees on single photos."""
 
@@ -32,7 +32,7 @@ POSE_LIMIT = np.radians([15.0, 24.0, 20.0])  # pitch, yaw, roll away from the ph
 TRANSLATION_LIMIT = np.array([0.18, 0.18, 0.6])  # model units, eased likewise
 GAZE_LIMIT = 0.9  # of a full eyeLook unit
 
-_EXPLICIT = ("eyeBlink", "eyeLook", "eyeWide")  # lids and irises are moved by eyes.py, not by the head's units
+_EYE_CHANNELS = ("eyeBlink", "eyeLook", "eyeWide")  # lids and irises are moved by eyes.py, not by the head's units
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Motion:
     gaze: np.ndarray  # (2, 2) right and left eye: picture right, picture down; 1 = a full look
 
 
-class MotionSource:
+class BlendshapeMotion:
     """Turns coefficients into motion of MediaPipe's 468 landmarks with the built-in head's expression units."""
 
     def __init__(self, face: FaceModel) -> None:
@@ -58,14 +58,14 @@ class MotionSource:
             raise RenderError("The face model does not carry MediaPipe's 468 landmarks; use the built-in head.")
         points *= [1.0, -1.0, -1.0]  # world (y up, z to the camera) to picture axes
         basis = points[1:] - points[0]
-        basis[[name.startswith(_EXPLICIT) for name in EXPRESSION_NAMES]] = 0.0
+        basis[[name.startswith(_EYE_CHANNELS) for name in EXPRESSION_NAMES]] = 0.0
         self.rest = points[0] - points[0].mean(axis=0)  # (468, 3)
         for contour in LIP_CONTOURS:
-            basis[:, contour] = _rounded(basis[:, contour])
+            basis[:, contour] = _smooth_lip_motion(basis[:, contour])
         self.basis = basis.reshape(EXPRESSIONS, -1)  # (52, 468 * 3)
 
 
-def _rounded(motion: np.ndarray) -> np.ndarray:
+def _smooth_lip_motion(motion: np.ndarray) -> np.ndarray:
     """Motion (52, 11, 3) along one lip contour as a smooth bow over the straight line of its corners.
 
     The mesh's lips have few vertices near the corners, so a jaw that opens would draw a box; lips open to an almond.
@@ -74,42 +74,44 @@ def _rounded(motion: np.ndarray) -> np.ndarray:
     straight = motion[:, :1] + (motion[:, -1:] - motion[:, :1]) * along[None, :, None]
     sine = np.sin(np.pi * along)
     shapes = np.stack([sine.clip(0) ** 0.85, np.sin(2 * np.pi * along), np.sin(3 * np.pi * along) * sine], axis=1)
-    onto = shapes @ np.linalg.pinv(shapes)  # (11, 11) least-squares projection
-    return straight + np.einsum("ij,ejc->eic", onto, motion - straight)
+    projection = shapes @ np.linalg.pinv(shapes)  # (11, 11) least-squares projection
+    return straight + np.einsum("ij,ejc->eic", projection, motion - straight)
 
 
-def ease(value: np.ndarray, limit: np.ndarray | float) -> np.ndarray:
+def soft_clip(value: np.ndarray, limit: np.ndarray | float) -> np.ndarray:
     """The identity up to 0.6 of the limit, then bending smoothly so that the limit is never passed."""
     value = np.asarray(value, dtype=np.float64)
-    knee = 0.6 * np.asarray(limit)
-    room = np.asarray(limit) - knee
-    over = np.abs(value) - knee
-    return np.sign(value) * np.where(over > 0, knee + room * np.tanh(over / room), np.abs(value))
+    threshold = 0.6 * np.asarray(limit)
+    headroom = np.asarray(limit) - threshold
+    excess = np.abs(value) - threshold
+    return np.sign(value) * np.where(excess > 0, threshold + headroom * np.tanh(excess / headroom), np.abs(value))
 
 
-def residual(value: np.ndarray, own: np.ndarray, relax: np.ndarray | float) -> np.ndarray:
+def relative_to_photo(value: np.ndarray, own: np.ndarray, relax: np.ndarray | float) -> np.ndarray:
     """What a value adds to a photo that already shows `own`: 0 at `own`, slope 1 beyond it and `relax` before it.
 
     Works for signed quantities too: between rest (0) and `own` the slope is `relax`, elsewhere 1.
     """
     value, own = np.asarray(value, dtype=np.float64), np.asarray(own, dtype=np.float64)
-    along = value * np.where(own < 0, -1.0, 1.0)
-    own_size = np.abs(own)
-    moved = np.where(along >= own_size, along - own_size, relax * (along.clip(min=0) - own_size) + along.clip(max=0))
-    return moved * np.where(own < 0, -1.0, 1.0)
+    aligned = value * np.where(own < 0, -1.0, 1.0)
+    magnitude = np.abs(own)
+    offset = np.where(
+        aligned >= magnitude, aligned - magnitude, relax * (aligned.clip(min=0) - magnitude) + aligned.clip(max=0)
+    )
+    return offset * np.where(own < 0, -1.0, 1.0)
 
 
-class PhotoMotion:
+class RelativeMotion:
     """The motion source with one photo's own coefficients as its neutral."""
 
-    def __init__(self, source: MotionSource, photo_coefficients: np.ndarray) -> None:
+    def __init__(self, source: BlendshapeMotion, photo_coefficients: np.ndarray) -> None:
         values = np.asarray(photo_coefficients, dtype=np.float32)
         if values.shape != (len(COEFFICIENT_NAMES),):
             raise RenderError(f"The photo's coefficients must be {len(COEFFICIENT_NAMES)} numbers, not {values.shape}.")
         self.source = source
-        self.own = sane_coefficients(values[None])[0].astype(np.float64)
-        self.own_angles = _angles(self.own)
-        self.relax = np.full(EXPRESSIONS, RELAX)
+        self.own = clamp_coefficients(values[None])[0].astype(np.float64)
+        self.own_angles = _angles_from_upright(self.own)
+        self.relax = np.full(EXPRESSIONS, UNDO_SHARE)
         # A mouth that is open in the photo must be able to shut.
         for name in ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight"):
             self.relax[CHANNEL[name]] = 0.8
@@ -121,16 +123,16 @@ class PhotoMotion:
     def __call__(self, row: np.ndarray) -> Motion:
         """One sane row (58,) to its motion."""
         row = row.astype(np.float64)
-        expression = residual(row[:EXPRESSIONS], self.own[:EXPRESSIONS], self.relax)
+        expression = relative_to_photo(row[:EXPRESSIONS], self.own[:EXPRESSIONS], self.relax)
         expression = np.where(expression > 0, np.minimum(expression, 1.0), expression)
-        _tame(expression)
+        _limit_shared_units(expression)
         displacement = (expression @ self.source.basis).reshape(-1, 3)
 
-        angles = ease(residual(_angles(row), self.own_angles, POSE_RELAX), POSE_LIMIT)
+        angles = soft_clip(relative_to_photo(_angles_from_upright(row), self.own_angles, POSE_UNDO_SHARE), POSE_LIMIT)
         axes = np.array([1.0, -1.0, -1.0])
-        turn = axes[:, None] * rotation(angles).astype(np.float64) * axes  # world to picture axes
+        turn = axes[:, None] * rotation_matrix(angles).astype(np.float64) * axes  # world to picture axes
         shift = row[-3:] - self.own[-3:] if np.any(self.own[-3:]) else row[-3:] - np.array(REACT_TRANSLATION)
-        shift = ease(shift, TRANSLATION_LIMIT) * axes
+        shift = soft_clip(shift, TRANSLATION_LIMIT) * axes
 
         def both(stem: str) -> np.ndarray:
             return np.array([row[CHANNEL[stem + side]] for side in ("Right", "Left")])
@@ -138,8 +140,8 @@ class PhotoMotion:
         def own(stem: str) -> np.ndarray:
             return np.array([self.own[CHANNEL[stem + side]] for side in ("Right", "Left")])
 
-        look = residual(self._gaze(row), self._gaze(self.own), POSE_RELAX)
-        gaze = np.stack([ease(look[:, 0], GAZE_LIMIT), ease(look[:, 1], GAZE_LIMIT)], axis=1)
+        look = relative_to_photo(self._gaze(row), self._gaze(self.own), POSE_UNDO_SHARE)
+        gaze = np.stack([soft_clip(look[:, 0], GAZE_LIMIT), soft_clip(look[:, 1], GAZE_LIMIT)], axis=1)
         blink, own_blink = both("eyeBlink"), own("eyeBlink").clip(max=0.7)
         closure = np.where(
             blink > own_blink, (blink - own_blink) / (0.85 - own_blink).clip(min=0.1), 0.1 * (blink - own_blink)
@@ -171,15 +173,15 @@ class PhotoMotion:
         )  # fmt: skip
 
 
-def _angles(row: np.ndarray) -> np.ndarray:
+def _angles_from_upright(row: np.ndarray) -> np.ndarray:
     """Pitch, yaw and roll of a 58-vector away from upright, wrapped to -pi…pi. Rotation X of an upright face is pi."""
     angles = row[EXPRESSIONS : EXPRESSIONS + 3].astype(np.float64) - [pi, 0.0, 0.0]
     return (angles + pi) % (2 * pi) - pi
 
 
-def _tame(expression: np.ndarray) -> None:
+def _limit_shared_units(expression: np.ndarray) -> None:
     """Units that pull the same skin share it, in place: several at once would add up beyond what a mouth can do."""
-    for group, most in _SHARED:
+    for group, most in _SHARED_UNITS:
         total = expression[group].clip(0).sum()
         if total > most:
             positive = group[expression[group] > 0]
@@ -190,7 +192,7 @@ def _group(*names: str) -> np.ndarray:
     return np.array([CHANNEL[name] for name in names])
 
 
-_SHARED = (
+_SHARED_UNITS = (
     (_group("mouthSmileLeft", "mouthDimpleLeft", "mouthStretchLeft"), 1.0),
     (_group("mouthSmileRight", "mouthDimpleRight", "mouthStretchRight"), 1.0),
     (_group("mouthFunnel", "mouthPucker"), 1.0),

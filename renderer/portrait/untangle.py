@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from renderer.compiled import compiled
+from renderer.jit import jit
 from renderer.portrait.topology import FACE_LANDMARKS, OVAL
 
 _ROUNDS = 60
-_LEAST = 0.04  # of the mean triangle's area that every triangle must have
+_MIN_AREA_OF_MEAN = 0.04  # of the mean triangle's area that every triangle must have
 
 
 def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -15,8 +15,8 @@ def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
 
 
-@compiled
-def unfold(points, triangles, signs, least, rounds):
+@jit
+def unfold(points, triangles, signs, min_area, rounds):
     """Moves `points` (N, 2 or more), in place, until every triangle has at least its least area on its own side.
 
     triangles (F, 3) int32, signs (F,) of their areas where nothing is folded, least (F,) twice the areas to keep. Each
@@ -28,15 +28,15 @@ def unfold(points, triangles, signs, least, rounds):
             i, j, k = triangles[f, 0], triangles[f, 1], triangles[f, 2]
             ax, ay, bx, by = points[i, 0], points[i, 1], points[j, 0], points[j, 1]
             cx, cy = points[k, 0], points[k, 1]
-            lacking = least[f] - signs[f] * ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
-            if lacking <= 0:
+            area_deficit = min_area[f] - signs[f] * ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+            if area_deficit <= 0:
                 continue
             folded += 1
             gax, gay = by - cy, cx - bx
             gbx, gby = cy - ay, ax - cx
             gcx, gcy = ay - by, bx - ax
             length = gax * gax + gay * gay + gbx * gbx + gby * gby + gcx * gcx + gcy * gcy
-            step = signs[f] * 1.05 * lacking / max(length, 1e-9)
+            step = signs[f] * 1.05 * area_deficit / max(length, 1e-9)
             points[i, 0] += step * gax
             points[i, 1] += step * gay
             points[j, 0] += step * gbx
@@ -47,7 +47,7 @@ def unfold(points, triangles, signs, least, rounds):
             break
 
 
-def untangled(landmarks: np.ndarray, frontal: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def unfold_landmarks(landmarks: np.ndarray, frontal: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Landmarks (478, 3) whose triangles (F, 3) all lie the way they do on a frontal face (468, 3).
 
     First the outline is pushed out to where the far cheek bulges over it, then the triangles that still overlap are
@@ -56,10 +56,10 @@ def untangled(landmarks: np.ndarray, frontal: np.ndarray, triangles: np.ndarray)
     result = np.array(landmarks, dtype=np.float64)
     points = result[:FACE_LANDMARKS]
     _push_outline(points)
-    wanted = np.sign(signed_areas(frontal, triangles))
-    least = np.full(len(triangles), _LEAST * np.abs(signed_areas(points, triangles)).mean())
+    target_signs = np.sign(signed_areas(frontal, triangles))
+    min_area = np.full(len(triangles), _MIN_AREA_OF_MEAN * np.abs(signed_areas(points, triangles)).mean())
     flat = np.ascontiguousarray(points[:, :2])
-    unfold(flat, triangles, wanted, least, _ROUNDS)
+    unfold(flat, triangles, target_signs, min_area, _ROUNDS)
     points[:, :2] = flat
     return result
 
@@ -76,9 +76,9 @@ def _push_outline(points: np.ndarray) -> None:
         # p = s a + t b within the sector of an outline edge; s + t > 1 lies beyond it.
         s = (p[:, None, 0] * b[None, :, 1] - p[:, None, 1] * b[None, :, 0]) / cross_ab
         t = (a[None, :, 0] * p[:, None, 1] - a[None, :, 1] * p[:, None, 0]) / cross_ab
-        beyond = np.where((s >= 0) & (t >= 0), s + t, 0).max(axis=0)
-        push = np.maximum(beyond + 0.01, 1.0) * (beyond > 0.99) + 1.0 * (beyond <= 0.99)
-        grow = np.maximum(push, np.roll(push, 1))
-        if (grow <= 1.0).all():
+        overshoot = np.where((s >= 0) & (t >= 0), s + t, 0).max(axis=0)
+        edge_scale = np.maximum(overshoot + 0.01, 1.0) * (overshoot > 0.99) + 1.0 * (overshoot <= 0.99)
+        vertex_scale = np.maximum(edge_scale, np.roll(edge_scale, 1))
+        if (vertex_scale <= 1.0).all():
             return
-        points[OVAL, :2] = middle + a * grow[:, None]
+        points[OVAL, :2] = middle + a * vertex_scale[:, None]

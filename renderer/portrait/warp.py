@@ -5,21 +5,21 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from renderer.coefficients import sane_coefficients
+from renderer.coefficients import clamp_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import FaceModel
-from renderer.portrait.drawing import compose, rasterise
+from renderer.portrait.drawing import composite, rasterise
 from renderer.portrait.eyes import Eye
 from renderer.portrait.framing import frame_photo
-from renderer.portrait.geometry import Geometry, Spot
+from renderer.portrait.geometry import LocalAffine, PortraitMesh
 from renderer.portrait.matte import person_matte
-from renderer.portrait.motion import Motion, MotionSource, PhotoMotion
-from renderer.portrait.mouth import Mouth, shut_lips
-from renderer.portrait.plate import clean_plate, with_strands
+from renderer.portrait.motion import BlendshapeMotion, Motion, RelativeMotion
+from renderer.portrait.mouth import Mouth, close_lips
+from renderer.portrait.plate import add_hair_strands, clean_plate
 from renderer.portrait.topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
-from renderer.portrait.untangle import untangled
+from renderer.portrait.untangle import unfold_landmarks
 
-SMALLEST, LARGEST = 64, 1024
+SMALLEST, MAX_CANVAS_SIZE = 64, 1024
 
 
 class WarpAnimator:
@@ -31,11 +31,11 @@ class WarpAnimator:
     kind = "warp"
 
     def __init__(self, face: FaceModel, size: int = 256) -> None:
-        if not SMALLEST <= size <= LARGEST:
-            raise RenderError(f"The portrait's size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
+        if not SMALLEST <= size <= MAX_CANVAS_SIZE:
+            raise RenderError(f"The portrait's size must be {SMALLEST} to {MAX_CANVAS_SIZE} pixels, not {size}.")
         self.size = int(size)
-        self._source = MotionSource(face)
-        self._photo: _Photo | None = None
+        self._source = BlendshapeMotion(face)
+        self._photo: _PreparedPhoto | None = None
 
     def set_portrait(self, image: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray) -> None:
         """Takes the photo to animate.
@@ -44,8 +44,8 @@ class WarpAnimator:
         normalised landmarks times width, height, width); coefficients (58,) of the photo as tracked: they are its
         rest, so a smile that is already there is not added again. Raises RenderError on bad input.
         """
-        motion = PhotoMotion(self._source, coefficients)
-        self._photo = _Photo(image, landmarks, motion, self.size)
+        motion = RelativeMotion(self._source, coefficients)
+        self._photo = _PreparedPhoto(image, landmarks, motion, self.size)
 
     def animate(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         """(T, 58) coefficients to T frames (size, size, 3) uint8 RGB, one by one. Wild values are clamped.
@@ -54,48 +54,48 @@ class WarpAnimator:
         """
         if self._photo is None:
             raise RenderError("No portrait is set; call set_portrait first.")
-        return self._frames(self._photo, sane_coefficients(coefficients))
+        return self._frames(self._photo, clamp_coefficients(coefficients))
 
     def animate_many(self, sequences: list[np.ndarray]) -> list[Iterator[np.ndarray]]:
         """`animate` of each sequence; they may be drawn by different threads."""
         return [self.animate(sequence) for sequence in sequences]
 
     @staticmethod
-    def _frames(photo: "_Photo", rows: np.ndarray) -> Iterator[np.ndarray]:
+    def _frames(photo: "_PreparedPhoto", rows: np.ndarray) -> Iterator[np.ndarray]:
         for row in rows:
             yield photo.draw(photo.motion(row))
 
 
-class _Photo:
+class _PreparedPhoto:
     """Everything that is prepared once for a photo. Drawing does not change it, so threads may share it."""
 
-    def __init__(self, image: np.ndarray, landmarks: np.ndarray, motion: PhotoMotion, size: int) -> None:
+    def __init__(self, image: np.ndarray, landmarks: np.ndarray, motion: RelativeMotion, size: int) -> None:
         self.motion = motion
-        framed = frame_photo(image, landmarks, size)
-        self.size, self.margin = size, framed.margin
-        points = untangled(framed.landmarks, motion.source.rest, face_triangles())
-        points, is_open = shut_lips(points)
-        matte = person_matte(framed.picture, points)
-        plate = clean_plate(framed.picture, matte, points)
-        matte = with_strands(matte, framed.picture, plate)
-        frame = slice(framed.margin, framed.margin + size)
-        self.still = np.ascontiguousarray(framed.picture[frame, frame])
+        crop = frame_photo(image, landmarks, size)
+        self.size, self.margin = size, crop.margin
+        points = unfold_landmarks(crop.landmarks, motion.source.rest, face_triangles())
+        points, is_open = close_lips(points)
+        matte = person_matte(crop.picture, points)
+        plate = clean_plate(crop.picture, matte, points)
+        matte = add_hair_strands(matte, crop.picture, plate)
+        frame = slice(crop.margin, crop.margin + size)
+        self.still = np.ascontiguousarray(crop.picture[frame, frame])
         self.plate = np.ascontiguousarray(plate[frame, frame])
         alpha = (matte * 255).round().astype(np.uint8)
-        self.layer = np.ascontiguousarray(np.dstack([framed.picture, alpha]))
-        self.geometry = Geometry(framed, points, matte, motion.source)
-        self.eyes = [Eye(framed, indices) for indices in EYES]
-        self.mouth = Mouth(framed, points, is_open)
-        self._eye_spots = [Spot(points[np.concatenate([e.upper, e.lower, e.crease_upper])]) for e in EYES]
-        self._mouth_spot = Spot(points[[*LIPS_UPPER_INNER, 2, 164, 94]])
+        self.layer = np.ascontiguousarray(np.dstack([crop.picture, alpha]))
+        self.geometry = PortraitMesh(crop, points, matte, motion.source)
+        self.eyes = [Eye(crop, indices) for indices in EYES]
+        self.mouth = Mouth(crop, points, is_open)
+        self._eye_spots = [LocalAffine(points[np.concatenate([e.upper, e.lower, e.crease_upper])]) for e in EYES]
+        self._mouth_spot = LocalAffine(points[[*LIPS_UPPER_INNER, 2, 164, 94]])
         first = len(self.geometry.sources)
         lids = []
         for eye in self.eyes:
             lids.append(eye.lid_triangles + first)
             first += eye.lid_triangles.max() + 1
         self.triangles = np.concatenate([self.geometry.triangles, *lids]).astype(np.int32)
-        grid = np.arange(size, dtype=np.float32) + framed.margin
-        self._identity = np.tile(grid, (size, 1)), np.tile(grid[:, None], (1, size))
+        pixel_coordinates = np.arange(size, dtype=np.float32) + crop.margin
+        self._identity_map = np.tile(pixel_coordinates, (size, 1)), np.tile(pixel_coordinates[:, None], (1, size))
 
     def targets(self, motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Moved landmarks (468, 3), all targets (N, 3) and all sources (N, 2) of one frame, padded picture."""
@@ -112,14 +112,14 @@ class _Photo:
 
     def draw(self, motion: Motion) -> np.ndarray:
         face, targets, sources = self.targets(motion)
-        map_x, map_y = self._identity[0].copy(), self._identity[1].copy()
+        map_x, map_y = self._identity_map[0].copy(), self._identity_map[1].copy()
         depth = np.full((self.size, self.size), np.inf, dtype=np.float32)
         rasterise(
             targets.astype(np.float32), sources.astype(np.float32), self.triangles, self.margin, map_x, map_y, depth
         )
         person = cv2.remap(self.layer, map_x, map_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
         frame = np.empty((self.size, self.size, 3), dtype=np.uint8)
-        compose(person, self.plate, self.still, map_x, map_y, self.margin, frame)
+        composite(person, self.plate, self.still, map_x, map_y, self.margin, frame)
         geometry = self.geometry
         affine = geometry.head_affine(self._mouth_spot, motion)
         self.mouth.draw(frame, face, affine, self._jaw(motion))

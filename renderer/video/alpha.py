@@ -40,6 +40,6 @@ class AlphaVideoWriter(FrameFile):
         stream.codec_context.thread_count = 1
         stream.codec_context.colorspace = Colorspace.ITU709
 
-    def _picture(self, frame: np.ndarray) -> av.VideoFrame:
+    def _to_video_frame(self, frame: np.ndarray) -> av.VideoFrame:
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgba")
         return picture.reformat(format="yuva420p", dst_colorspace=Colorspace.ITU709)

@@ -19,16 +19,16 @@ import numpy as np
 from renderer.errors import RenderError
 from renderer.video.alpha import AlphaVideoWriter
 from renderer.video.frame_file import FPS
-from renderer.video.layout import Grid, stamp_label
+from renderer.video.layout import SideBySideLayout, stamp_label
 from renderer.video.writer import VideoWriter
 
-PIECE = 12
+CHUNK_FRAMES = 12
 """Frames of one piece of work: long enough to keep threads busy, short enough for 20 videos of 512² in 200 MB."""
 
 
 @dataclass(frozen=True)
-class Strip:
-    """One video to be: the pictures of one reaction in one look.
+class VideoTrack:
+    """One video to be: the pictures of one reaction in one view.
 
     frames: squares (size, size, 3) uint8 RGB in time order; drawn when asked for, one thread at a time.
     path: the file they go to. To a .webm go squares (size, size, 4) with opacity.
@@ -38,81 +38,88 @@ class Strip:
     path: Path
 
 
-def write_reel(
-    reactions: Sequence[Sequence[Strip]],
-    speaker: Iterator[np.ndarray] | None,
-    grid: Grid,
-    side_by_side: Path,
-    frames: int,
-    size: int,
-    audio: tuple[np.ndarray, int] | None = None,
-    metadata: dict[str, str] | None = None,
-    label: str | None = None,
-    progress: Callable[[float], None] | None = None,
-    workers: int | None = None,
-    apart: Sequence[Strip] = (),
-) -> None:
-    """Draw and write every strip and the side-by-side video; all of them last exactly frames / 25 seconds.
+@dataclass(frozen=True)
+class VideoOptions:
+    """What all videos of one run have in common."""
 
-    reactions: for each reaction its strips, in the order of the grid's cards.
-    speaker: the speaker's pictures at 25 fps, (H, W, 3) uint8 RGB; where they end before `frames`, the last is held.
-    frames: length of every video; each strip must yield this many.
-    size: edge in pixels of the strips' squares.
-    audio: sound of all videos, (samples (N,) float32 mono, Hz).
-    label: text stamped on the single videos; None leaves them bare (the side-by-side video has its own line of text).
+    frames: int  # length of every video at 25 per second; each track must yield this many
+    size: int  # edge in pixels of the tracks' squares
+    audio: tuple[np.ndarray, int] | None = None  # samples (N,) float32 mono, Hz
+    metadata: dict[str, str] | None = None  # of the containers
+    label: str | None = None  # stamped on the single videos; None leaves them bare
+    workers: int | None = None  # threads; None takes the machine's cores
+
+
+def write_videos(
+    reactions: Sequence[Sequence[VideoTrack]],
+    speaker: Iterator[np.ndarray] | None,
+    grid: SideBySideLayout,
+    side_by_side: Path,
+    options: VideoOptions,
+    progress: Callable[[float], None] | None = None,
+    standalone: Sequence[VideoTrack] = (),
+) -> None:
+    """Draw and write every track and the side-by-side video; all of them last exactly frames / 25 seconds.
+
+    reactions: for each reaction its tracks, in the order of the grid's cards.
+    speaker: the speaker's pictures at 25 fps, (H, W, 3) uint8 RGB; where they end early, the last is repeated.
+    side_by_side: the file of all of them together; it has a line of text of its own in place of the label.
     progress: called with the fraction done, from the calling thread.
-    workers: threads; None takes the machine's cores.
-    apart: further strips that get a file of their own but no place in the grid.
-    Raises RenderError if a strip ends early. On any error none of the videos is left behind.
+    standalone: further tracks that get a file of their own but no place in the grid.
+    Raises RenderError if a track ends early. On any error none of the videos is left behind.
     """
-    workers = workers or len(os.sched_getaffinity(0))
-    strips = [*(strip for card in reactions for strip in card), *apart]
-    held = _hold_last(speaker) if speaker is not None else None
+    frames, size, label = options.frames, options.size, options.label
+    audio, metadata = options.audio, options.metadata
+    workers = options.workers or len(os.sched_getaffinity(0))
+    tracks = [*(track for card in reactions for track in card), *standalone]
+    speaker_frames = _repeat_last_frame(speaker) if speaker is not None else None
     with ExitStack() as stack:
         # Leaving the stack normally closes the writers one after the other; by an exception it discards them all.
-        writers = [stack.enter_context(_writer(strip, size, audio, metadata)) for strip in strips]
-        whole = stack.enter_context(VideoWriter(side_by_side, grid.size, FPS, audio, metadata, threads=workers))
+        writers = [stack.enter_context(_writer(track, size, audio, metadata)) for track in tracks]
+        grid_writer = stack.enter_context(VideoWriter(side_by_side, grid.size, FPS, audio, metadata, threads=workers))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
 
-        def draw(strip: Strip, writer: VideoWriter | AlphaVideoWriter, count: int) -> list[np.ndarray]:
-            pictures = list(islice(strip.frames, count))
+        def draw(track: VideoTrack, writer: VideoWriter | AlphaVideoWriter, count: int) -> list[np.ndarray]:
+            pictures = list(islice(track.frames, count))
             if len(pictures) < count:
-                raise RenderError(f"{strip.path.name} ended {count - len(pictures)} frames early.")
+                raise RenderError(f"{track.path.name} ended {count - len(pictures)} frames early.")
             for picture in pictures:
                 writer.write(stamp_label(picture, label) if label else picture)
             return pictures
 
-        def lay(pieces: list[list[np.ndarray]], faces: list[np.ndarray] | None, count: int) -> None:
+        def compose_chunk(chunks: list[list[np.ndarray]], speaker_chunk: list[np.ndarray] | None, count: int) -> None:
             for index in range(count):
-                pictures = iter([piece[index] for piece in pieces])  # those apart come last: nobody asks for them
+                pictures = iter([chunk[index] for chunk in chunks])  # those apart come last: nobody asks for them
                 cards = [[next(pictures) for _ in card] for card in reactions]
-                whole.write(grid.compose(None if faces is None else faces[index], cards))
+                grid_writer.write(grid.compose(None if speaker_chunk is None else speaker_chunk[index], cards))
 
-        laying = None
-        for start in range(0, frames, PIECE):
-            count = min(PIECE, frames - start)
-            seen = pool.submit(lambda n: list(islice(held, n)), count) if held is not None else None
-            drawing = [pool.submit(draw, strip, writer, count) for strip, writer in zip(strips, writers, strict=True)]
-            pieces = [job.result() for job in drawing]
-            faces = seen.result() if seen is not None else None
-            if laying is not None:
-                laying.result()  # one piece at most waits to be laid out: memory does not grow with the clip
-            laying = pool.submit(lay, pieces, faces, count)
+        pending_compose = None
+        for start in range(0, frames, CHUNK_FRAMES):
+            count = min(CHUNK_FRAMES, frames - start)
+            speaker_job = (
+                pool.submit(lambda n: list(islice(speaker_frames, n)), count) if speaker_frames is not None else None
+            )
+            draw_jobs = [pool.submit(draw, track, writer, count) for track, writer in zip(tracks, writers, strict=True)]
+            chunks = [job.result() for job in draw_jobs]
+            speaker_chunk = speaker_job.result() if speaker_job is not None else None
+            if pending_compose is not None:
+                pending_compose.result()  # one piece at most waits to be laid out: memory does not grow with the clip
+            pending_compose = pool.submit(compose_chunk, chunks, speaker_chunk, count)
             if progress is not None:
                 progress((start + count) / frames)
-        if laying is not None:
-            laying.result()
+        if pending_compose is not None:
+            pending_compose.result()
 
 
 def _writer(
-    strip: Strip, size: int, audio: tuple[np.ndarray, int] | None, metadata: dict[str, str] | None
+    track: VideoTrack, size: int, audio: tuple[np.ndarray, int] | None, metadata: dict[str, str] | None
 ) -> VideoWriter | AlphaVideoWriter:
-    if strip.path.suffix == ".webm":
-        return AlphaVideoWriter(strip.path, (size, size), FPS, metadata)
-    return VideoWriter(strip.path, (size, size), FPS, audio, metadata)
+    if track.path.suffix == ".webm":
+        return AlphaVideoWriter(track.path, (size, size), FPS, metadata)
+    return VideoWriter(track.path, (size, size), FPS, audio, metadata)
 
 
-def _hold_last(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def _repeat_last_frame(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """The frames, then the last of them for ever."""
     last = None
     for last in frames:

@@ -31,10 +31,12 @@ class FrameFile(ABC):
 
     def __init__(self, path: Path | str, size: tuple[int, int], fps: int, metadata: dict[str, str] | None) -> None:
         self.path, self.size, self.frames, self._fps = Path(path), size, 0, fps
-        self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        self._temporary_path = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         try:
-            self._partial.touch()  # PyAV itself opens the file only at the first picture
-            self._container = av.open(str(self._partial), "w", format=self.format, options=self.container_options)
+            self._temporary_path.touch()  # PyAV itself opens the file only at the first picture
+            self._container = av.open(
+                str(self._temporary_path), "w", format=self.format, options=self.container_options
+            )
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise RenderError(
@@ -44,7 +46,7 @@ class FrameFile(ABC):
             self._container.metadata.update(metadata or {})
             self._add_streams()
         except BaseException:
-            self._discard()
+            self._abort()
             raise
 
     @abstractmethod
@@ -52,7 +54,7 @@ class FrameFile(ABC):
         """Set up the container's streams, the pictures' first."""
 
     @abstractmethod
-    def _picture(self, frame: np.ndarray) -> av.VideoFrame:
+    def _to_video_frame(self, frame: np.ndarray) -> av.VideoFrame:
         """The frame as the encoder wants it."""
 
     def write(self, frame: np.ndarray) -> None:
@@ -63,7 +65,7 @@ class FrameFile(ABC):
                 f"A frame for {self.path.name} must be uint8 ({height}, {width}, {self.channels}); "
                 f"frame {self.frames} is {frame.dtype} {frame.shape}."
             )
-        picture = self._picture(frame)
+        picture = self._to_video_frame(frame)
         picture.pts, picture.time_base = self.frames, Fraction(1, self._fps)
         self._container.mux(self._container.streams.video[0].encode(picture))
         self.frames += 1
@@ -71,24 +73,24 @@ class FrameFile(ABC):
     def close(self) -> None:
         """Finish the file and give it its name."""
         if not self.frames:
-            self._discard()
+            self._abort()
             raise RenderError(f"No frame was drawn for {self.path.name}: the reaction is empty.")
         try:
             for stream in self._container.streams:
                 self._container.mux(stream.encode(None))
             self._container.close()
-            self._partial.replace(self.path)
+            self._temporary_path.replace(self.path)
         except BaseException:
-            self._discard()
+            self._abort()
             raise
 
-    def _discard(self) -> None:
+    def _abort(self) -> None:
         try:
             self._container.close()
         except Exception:  # the encoder may object to being closed half way; the file goes in any case
             pass
         finally:
-            self._partial.unlink(missing_ok=True)
+            self._temporary_path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -97,4 +99,4 @@ class FrameFile(ABC):
         if kind is None:
             self.close()
         else:
-            self._discard()
+            self._abort()

@@ -15,14 +15,14 @@ from renderer.errors import RenderError
 
 AI_LABEL = "AI-generated"
 MAX_REACTIONS = 10
-LARGEST = (1920, 1200)
+MAX_CANVAS_SIZE = (1920, 1200)
 """The side-by-side video never exceeds this: larger H.264 stutters on phones and laptops."""
 
-GROUND = (22, 24, 29)
-INK = (236, 236, 232)
-FAINT_INK = (156, 160, 168)
-LINE = 1.3  # from one line of text to the next, in letter heights
-ROWS_FROM = 6  # this many reactions stand in two rows: five beside a speaker still fit a laptop's screen
+BACKGROUND_COLOUR = (22, 24, 29)
+TEXT_COLOUR = (236, 236, 232)
+SECONDARY_TEXT_COLOUR = (156, 160, 168)
+LINE_SPACING = 1.3  # from one line of text to the next, in letter heights
+TWO_ROWS_FROM = 6  # this many reactions stand in two rows: five beside a speaker still fit a laptop's screen
 SPEAKER_ASPECT = (9 / 16, 16 / 9)  # narrower or wider speaker videos are cropped to this, the rest is shown whole
 
 
@@ -72,7 +72,7 @@ def stamp_label(frame: np.ndarray, text: str = AI_LABEL) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Tile:
+class _Rectangle:
     """A rectangle of the canvas in pixels."""
 
     x: int
@@ -81,7 +81,7 @@ class _Tile:
     height: int
 
 
-class Grid:
+class SideBySideLayout:
     """The speaker on the left and a card for each reaction on the right; in a card, one picture below the other.
 
     The speaker's tile takes the shape of the speaker's own video, so nothing is letterboxed; all reaction tiles are
@@ -116,69 +116,84 @@ class Grid:
         if speaker_size is not None:
             self._aspect = float(np.clip(speaker_size[0] / speaker_size[1], *SPEAKER_ASPECT))
         self._texts = (speaker_caption, note, label)
-        for edge in range(tile, 63, -8):
-            self._arrange(edge)
-            if self.size[0] <= LARGEST[0] and self.size[1] <= LARGEST[1]:
+        for tile_size in range(tile, 63, -8):
+            self._arrange(tile_size)
+            if self.size[0] <= MAX_CANVAS_SIZE[0] and self.size[1] <= MAX_CANVAS_SIZE[1]:
                 break
         self._canvas = self._background()
         self._corners = _corner_mask(self._radius)
 
-    def _arrange(self, edge: int) -> None:
-        """Place every tile for reaction squares of `edge` pixels."""
+    def _arrange(self, tile_size: int) -> None:
+        """Place every tile for reaction squares of `tile_size` pixels."""
         count = len(self._captions)
-        rows = 1 if count < ROWS_FROM else 2
+        rows = 1 if count < TWO_ROWS_FROM else 2
         columns = ceil(count / rows)
-        gap = max(6, edge // 24)
-        self.tile, self._margin, self._radius = edge, max(12, edge // 12), max(4, edge // 24)
-        self._text_size = max(13, round(edge / 17))
+        gap = max(6, tile_size // 24)
+        self.tile, self._margin, self._radius = tile_size, max(12, tile_size // 12), max(4, tile_size // 24)
+        self._text_size = max(13, round(tile_size / 17))
         caption = round(self._text_size * 1.9)
         lines = max(text.count("\n") for text in self._captions)
-        card = self._pictures * edge + (self._pictures - 1) * gap + caption + lines * round(self._text_size * LINE)
+        card = (
+            self._pictures * tile_size
+            + (self._pictures - 1) * gap
+            + caption
+            + lines * round(self._text_size * LINE_SPACING)
+        )
         body = rows * card + (rows - 1) * gap
         left, top = self._margin, self._margin
         self._speaker = None
         if self._aspect is not None:
-            longest = 2 * edge + gap
+            longest = 2 * tile_size + gap
             height = min(body - caption, longest, round(longest / self._aspect))
             width = round(height * self._aspect)
-            self._speaker = _Tile(left, top + (body - caption - height) // 2, width, height)
+            self._speaker = _Rectangle(left, top + (body - caption - height) // 2, width, height)
             left += width + 2 * gap
         self._cards = [
             [
-                _Tile(
-                    left + index % columns * (edge + gap),
-                    top + index // columns * (card + gap) + picture * (edge + gap),
-                    edge,
-                    edge,
+                _Rectangle(
+                    left + index % columns * (tile_size + gap),
+                    top + index // columns * (card + gap) + picture * (tile_size + gap),
+                    tile_size,
+                    tile_size,
                 )
                 for picture in range(self._pictures)
             ]
             for index in range(count)
         ]
-        width = left + columns * edge + (columns - 1) * gap + self._margin
-        self._foot = top + body
-        height = self._foot + caption + self._margin // 2
+        width = left + columns * tile_size + (columns - 1) * gap + self._margin
+        self._footer_top = top + body
+        height = self._footer_top + caption + self._margin // 2
         self.size = (width + width % 2, height + height % 2)
 
     def _background(self) -> np.ndarray:
-        canvas = Image.new("RGB", self.size, GROUND)
+        canvas = Image.new("RGB", self.size, BACKGROUND_COLOUR)
         draw = ImageDraw.Draw(canvas)
         font = _font(self._text_size)
         below = round(self._text_size * 0.45)
         speaker, note, label = self._texts
         if self._speaker is not None:
             place = self._speaker
-            draw.text((place.x, place.y + place.height + below), speaker, font=font, fill=INK)
+            draw.text((place.x, place.y + place.height + below), speaker, font=font, fill=TEXT_COLOUR)
         for card, caption in zip(self._cards, self._captions, strict=True):
             place = card[-1]
             for number, line in enumerate(caption.split("\n")):
-                at = (place.x, place.y + place.height + below + number * round(self._text_size * LINE))
-                draw.text(at, _fit(line, font, place.width), font=font, fill=FAINT_INK if number else INK)
+                position = (place.x, place.y + place.height + below + number * round(self._text_size * LINE_SPACING))
+                draw.text(
+                    position,
+                    _truncate_to_width(line, font, place.width),
+                    font=font,
+                    fill=SECONDARY_TEXT_COLOUR if number else TEXT_COLOUR,
+                )
         width = self.size[0]
         label_width = draw.textlength(label, font=font)
-        draw.text((width - self._margin - label_width, self._foot + below), label, font=font, fill=INK)
+        draw.text((width - self._margin - label_width, self._footer_top + below), label, font=font, fill=TEXT_COLOUR)
         room = width - 3 * self._margin - round(label_width)
-        draw.text((self._margin, self._foot + below), _fit(note, font, room), font=font, fill=FAINT_INK)
+        draw.text(
+            (self._margin, self._footer_top + below),
+            _truncate_to_width(note, font, room),
+            font=font,
+            fill=SECONDARY_TEXT_COLOUR,
+        )
         return np.asarray(canvas)
 
     @property
@@ -200,8 +215,8 @@ class Grid:
                 self._paste(canvas, picture, place)
         return canvas
 
-    def _paste(self, canvas: np.ndarray, picture: np.ndarray, place: _Tile) -> None:
-        picture = _cover(picture, place.width, place.height)
+    def _paste(self, canvas: np.ndarray, picture: np.ndarray, place: _Rectangle) -> None:
+        picture = _scale_to_fill(picture, place.width, place.height)
         target = canvas[place.y : place.y + place.height, place.x : place.x + place.width]
         target[:] = picture
         r, mask = self._radius, self._corners
@@ -211,8 +226,8 @@ class Grid:
             (slice(-r, None), slice(0, r), mask[::-1]),
             (slice(-r, None), slice(-r, None), mask[::-1, ::-1]),
         ):
-            part = target[rows, columns]
-            part[:] = part * corner + np.array(GROUND, np.float32) * (1 - corner)
+            corner_pixels = target[rows, columns]
+            corner_pixels[:] = corner_pixels * corner + np.array(BACKGROUND_COLOUR, np.float32) * (1 - corner)
 
 
 def _corner_mask(radius: int) -> np.ndarray:
@@ -222,22 +237,22 @@ def _corner_mask(radius: int) -> np.ndarray:
     return inside.reshape(radius, 4, radius, 4).mean((1, 3))[..., None]
 
 
-def _cover(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+def _scale_to_fill(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """The picture scaled to fill width x height; what juts out is cut off evenly on both sides."""
-    have_height, have_width = picture.shape[:2]
-    if (have_width, have_height) == (width, height):
+    source_height, source_width = picture.shape[:2]
+    if (source_width, source_height) == (width, height):
         return picture
-    scale = max(width / have_width, height / have_height)
-    cut_width, cut_height = min(have_width, round(width / scale)), min(have_height, round(height / scale))
-    x, y = (have_width - cut_width) // 2, (have_height - cut_height) // 2
-    cut = picture[y : y + cut_height, x : x + cut_width]
+    scale = max(width / source_width, height / source_height)
+    cut_width, cut_height = min(source_width, round(width / scale)), min(source_height, round(height / scale))
+    x, y = (source_width - cut_width) // 2, (source_height - cut_height) // 2
+    cropped = picture[y : y + cut_height, x : x + cut_width]
     if (whole := int(1 / scale)) > 1:  # OpenCV averages whole blocks ten times faster than broken ones
-        cut = cv2.resize(cut, (cut_width // whole, cut_height // whole), interpolation=cv2.INTER_AREA)
+        cropped = cv2.resize(cropped, (cut_width // whole, cut_height // whole), interpolation=cv2.INTER_AREA)
         scale *= whole
-    return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
-def _fit(text: str, font: ImageFont.FreeTypeFont, room: int) -> str:
+def _truncate_to_width(text: str, font: ImageFont.FreeTypeFont, room: int) -> str:
     """The text, shortened with an ellipsis if it is wider than `room` pixels."""
     if font.getlength(text) <= room:
         return text

@@ -17,14 +17,14 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from scipy.signal import resample_poly
 
 from renderer.errors import RenderError
-from renderer.planar import planar
 from renderer.video.frame_file import FPS, FrameFile
+from renderer.yuv420 import to_yuv420
 
 ENCODER = {"preset": "veryfast", "crf": "20", "x264-params": "subme=1"}
 """libx264 settings: 256² talking heads at about 0.1 Mbit/s, without visible blocks. Finer search of motion than
 `subme` 1 took a third more time for files 7 % smaller at the same distance from the picture."""
 
-SOUND_BIT_RATE = 96_000
+AUDIO_BIT_RATE = 96_000
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
 """Sampling rates (Hz) that AAC knows; sound at any other rate is resampled to 48 kHz."""
 
@@ -60,17 +60,17 @@ class VideoWriter(FrameFile):
             raise RenderError(
                 f"A video of {width}x{height} pixels cannot be written to {path}: give a size of at least 1."
             )
-        self._sound: np.ndarray | None = None
+        self._samples: np.ndarray | None = None
         self._rate = 0
         if audio is not None:
-            self._sound, self._rate = _playable(*audio)
-        self._sound_written, self._threads = 0, threads
+            self._samples, self._rate = _aac_compatible(*audio)
+        self._samples_written, self._threads = 0, threads
         super().__init__(path, (width, height), fps, metadata)
 
     def _add_streams(self) -> None:
         width, height = self.size
         self._video_stream(width + width % 2, height + height % 2, self._threads)
-        self._audio = self._audio_stream() if self._sound is not None else None
+        self._audio = self._audio_stream() if self._samples is not None else None
 
     def _video_stream(self, width: int, height: int, threads: int) -> None:
         stream = self._container.add_stream("libx264", rate=self._fps, options=ENCODER)
@@ -84,43 +84,46 @@ class VideoWriter(FrameFile):
 
     def _audio_stream(self) -> av.AudioStream:
         stream = self._container.add_stream("aac", rate=self._rate, layout="mono")
-        stream.bit_rate = min(SOUND_BIT_RATE, 5 * self._rate)  # at 8 kHz the encoder refuses more than 6 bits a sample
+        stream.bit_rate = min(AUDIO_BIT_RATE, 5 * self._rate)  # at 8 kHz the encoder refuses more than 6 bits a sample
         return stream
 
-    def _picture(self, frame: np.ndarray) -> av.VideoFrame:
+    def _to_video_frame(self, frame: np.ndarray) -> av.VideoFrame:
         height, width = frame.shape[:2]
         if width % 2 or height % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        return planar(np.ascontiguousarray(frame))
+        return to_yuv420(np.ascontiguousarray(frame))
 
     def write(self, frame: np.ndarray) -> None:
         super().write(frame)
-        self._write_sound()
+        self._write_audio()
 
-    def _write_sound(self) -> None:
+    def _write_audio(self) -> None:
         """Sound up to the end of the last picture, so that the muxer never has to hold one stream for the other."""
-        if self._sound is None or self._audio is None:
+        if self._samples is None or self._audio is None:
             return
         end = round(self.frames * self._rate / self._fps)
-        piece = np.zeros((1, end - self._sound_written), np.float32)
-        part = self._sound[self._sound_written : end]
-        piece[0, : len(part)] = np.nan_to_num(part, posinf=1, neginf=-1).clip(-1, 1)
-        samples = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
-        samples.sample_rate, samples.pts = self._rate, self._sound_written
+        audio_block = np.zeros((1, end - self._samples_written), np.float32)
+        available = self._samples[self._samples_written : end]
+        audio_block[0, : len(available)] = np.nan_to_num(available, posinf=1, neginf=-1).clip(-1, 1)
+        samples = av.AudioFrame.from_ndarray(audio_block, format="fltp", layout="mono")
+        samples.sample_rate, samples.pts = self._rate, self._samples_written
         samples.time_base = Fraction(1, self._rate)
         self._container.mux(self._audio.encode(samples))
-        self._sound_written = end
+        self._samples_written = end
 
 
-def _playable(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+def _aac_compatible(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
     """Mono sound at a rate that AAC knows; the samples themselves where it does, for many writers share them."""
     samples = np.asarray(samples, np.float32)
     if samples.ndim != 1 or rate < 1:
         raise RenderError(f"Sound must be mono, (N,) at a rate above 0 Hz; this is {samples.shape} at {rate} Hz.")
     if rate not in AAC_RATES and len(samples):
-        shared = gcd(48_000, rate)
+        common_divisor = gcd(48_000, rate)
         finite = np.nan_to_num(samples, posinf=1, neginf=-1)
-        samples, rate = resample_poly(finite, 48_000 // shared, rate // shared).astype(np.float32), 48_000
+        samples, rate = (
+            resample_poly(finite, 48_000 // common_divisor, rate // common_divisor).astype(np.float32),
+            48_000,
+        )
     elif rate not in AAC_RATES:
         rate = 48_000
     return samples, rate

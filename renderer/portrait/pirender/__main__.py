@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from renderer.errors import RenderError
-from renderer.portrait.pirender.weights import IMPORTED, import_checkpoint
+from renderer.portrait.pirender.weights import IMPORTED_FILE, import_checkpoint
 from renderer.resources import checkpoint_folder
 
 
@@ -18,9 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
         "the file is run. REACT's cur_model_fold.pth is then used for photos without being asked for.",
     )
     parser.add_argument("checkpoint", type=Path, help="cur_model_fold.pth, or epoch_…_checkpoint.pt of the original")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"default: {IMPORTED} in {checkpoint_folder()}")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"default: {IMPORTED_FILE} in {checkpoint_folder()}")
     options = parser.parse_args(arguments)
-    out = options.out or checkpoint_folder() / IMPORTED
+    out = options.out or checkpoint_folder() / IMPORTED_FILE
     try:
         sizes = import_checkpoint(options.checkpoint, out)
     except RenderError as error:

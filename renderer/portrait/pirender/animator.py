@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from renderer.coefficients import sane_coefficients
+from renderer.coefficients import clamp_coefficients
 from renderer.errors import RenderError
 from renderer.portrait.framing import frame_photo
-from renderer.portrait.pirender.network import BEFORE, Network, Source
+from renderer.portrait.pirender.network import HALF_WINDOW, Network, SourceFeatures
 from renderer.portrait.pirender.weights import read
 
 REACT_PICTURE, ORIGINAL_PICTURE = 224, 256  # pixels the weights were trained on
@@ -61,7 +61,7 @@ class PIRenderAnimator:
             raise RenderError("This processor has no AVX-512: bfloat16 would be some 50 times slower; use float32.")
         self.size = int(size)
         network = Network(*read(weights))
-        self._picture = REACT_PICTURE if network.sizes.react else ORIGINAL_PICTURE
+        self._network_size = REACT_PICTURE if network.sizes.react else ORIGINAL_PICTURE
         network.editing_precision = getattr(torch, precision)
         network.to(self._device)
         if gpu:
@@ -72,7 +72,7 @@ class PIRenderAnimator:
         self._draw = torch.compile(network, dynamic=False) if compiled else network
         self._batch = GPU_BATCH if gpu else 1
         self._lock = Lock()  # one run at a time: each takes all cores, or the whole GPU
-        self._source: Source | None = None
+        self._source: SourceFeatures | None = None
 
     @property
     def width(self) -> int:
@@ -85,8 +85,8 @@ class PIRenderAnimator:
 
         The photo's own coefficients are not used: the network reads the photo's expression off the picture.
         """
-        photo = frame_photo(image, landmarks, self._picture)
-        inner = slice(photo.margin, photo.margin + self._picture)
+        photo = frame_photo(image, landmarks, self._network_size)
+        inner = slice(photo.margin, photo.margin + self._network_size)
         picture = torch.from_numpy(np.ascontiguousarray(photo.picture[inner, inner])).to(self._device)
         picture = picture.permute(2, 0, 1)[None].float() / 127.5 - 1
         with self._lock:
@@ -107,14 +107,18 @@ class PIRenderAnimator:
         """
         if self._source is None:
             raise RenderError("No portrait is set; call set_portrait first.")
-        rows = [self._checked(sequence) for sequence in sequences]
+        rows = [self._validated(sequence) for sequence in sequences]
         if len({len(each) for each in rows}) > 1:
             raise RenderError("Sequences that are animated together must have the same number of frames.")
-        return _Ensemble(self, self._source, rows).strips() if self._batch > 1 else [self._single(row) for row in rows]
+        return (
+            _BatchedSequences(self, self._source, rows).frame_iterators()
+            if self._batch > 1
+            else [self._single(row) for row in rows]
+        )
 
-    def _checked(self, coefficients: np.ndarray) -> np.ndarray:
+    def _validated(self, coefficients: np.ndarray) -> np.ndarray:
         if self._network.sizes.react:
-            return sane_coefficients(coefficients)
+            return clamp_coefficients(coefficients)
         values = np.array(coefficients, np.float32)
         if values.ndim != 2 or values.shape[1] != self.width or not np.isfinite(values).all():
             raise RenderError(
@@ -124,20 +128,20 @@ class PIRenderAnimator:
         return values
 
     def _single(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        ensemble = _Ensemble(self, self._source, [rows])
-        return ensemble.strips()[0]
+        ensemble = _BatchedSequences(self, self._source, [rows])
+        return ensemble.frame_iterators()[0]
 
     @torch.inference_mode()
     def _descriptors(self, rows: np.ndarray) -> Tensor:
         """(T, coefficients) -> (T, D), each from the 27 frames about it; the ends are repeated."""
         if not len(rows):
             return torch.empty(0, self._network.sizes.descriptor)
-        padded = torch.from_numpy(np.pad(rows, ((BEFORE, BEFORE), (0, 0)), mode="edge")).to(self._device)
+        padded = torch.from_numpy(np.pad(rows, ((HALF_WINDOW, HALF_WINDOW), (0, 0)), mode="edge")).to(self._device)
         with self._lock:
             return self._network.descriptors(padded)
 
     @torch.inference_mode()
-    def _frames(self, source: Source, descriptors: Tensor) -> list[np.ndarray]:
+    def _frames(self, source: SourceFeatures, descriptors: Tensor) -> list[np.ndarray]:
         """Pictures (size, size, 3) of descriptors (N, D), in runs of the batch size."""
         with self._lock:
             drawn = []
@@ -148,46 +152,46 @@ class PIRenderAnimator:
                 drawn.append(self._draw(source, self._network.modulations(part))[:count])
             values = (torch.cat(drawn).clamp(-1, 1) + 1) * 127.5
             pictures = values.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()  # truncated, as REACT does
-        if self.size == self._picture:
+        if self.size == self._network_size:
             return list(pictures)
-        shrink = cv2.INTER_AREA if self.size < self._picture else cv2.INTER_CUBIC
+        shrink = cv2.INTER_AREA if self.size < self._network_size else cv2.INTER_CUBIC
         return [cv2.resize(picture, (self.size, self.size), interpolation=shrink) for picture in pictures]
 
 
-class _Ensemble:
+class _BatchedSequences:
     """Draws the next frames of all sequences when the first of their iterators runs dry."""
 
-    def __init__(self, animator: PIRenderAnimator, source: Source, rows: list[np.ndarray]) -> None:
+    def __init__(self, animator: PIRenderAnimator, source: SourceFeatures, rows: list[np.ndarray]) -> None:
         self._animator, self._source = animator, source
         self._rows, self._length, self._next = rows, len(rows[0]), 0
         self._descriptors: list[Tensor] | None = None
-        self._waiting: list[deque[np.ndarray] | None] = [deque() for _ in rows]  # None: nobody reads it any more
+        self._queues: list[deque[np.ndarray] | None] = [deque() for _ in rows]  # None: nobody reads it any more
         self._lock = Lock()
 
-    def strips(self) -> list[Iterator[np.ndarray]]:
+    def frame_iterators(self) -> list[Iterator[np.ndarray]]:
         return [self._strip(number) for number in range(len(self._rows))]
 
     def _strip(self, number: int) -> Iterator[np.ndarray]:
         try:
             for _ in range(self._length):
                 with self._lock:
-                    if not self._waiting[number]:
+                    if not self._queues[number]:
                         self._draw()
-                    frame = self._waiting[number].popleft()
+                    frame = self._queues[number].popleft()
                 yield frame
         finally:
-            self._waiting[number] = None
+            self._queues[number] = None
 
     def _draw(self) -> None:
         if self._descriptors is None:
             self._descriptors = [self._animator._descriptors(rows) for rows in self._rows]
-        read = [number for number, queue in enumerate(self._waiting) if queue is not None]
-        count = max(1, self._animator._batch // len(read))
+        active = [number for number, queue in enumerate(self._queues) if queue is not None]
+        count = max(1, self._animator._batch // len(active))
         part = slice(self._next, self._next + count)
-        wanted = [self._descriptors[number][part] for number in read]
-        frames = iter(self._animator._frames(self._source, torch.cat(wanted)))
-        for number, descriptors in zip(read, wanted, strict=True):
-            queue = self._waiting[number]
+        batch_descriptors = [self._descriptors[number][part] for number in active]
+        frames = iter(self._animator._frames(self._source, torch.cat(batch_descriptors)))
+        for number, descriptors in zip(active, batch_descriptors, strict=True):
+            queue = self._queues[number]
             drawn = [next(frames) for _ in range(len(descriptors))]
             if queue is not None:
                 queue.extend(drawn)

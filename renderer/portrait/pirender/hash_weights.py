@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from renderer.portrait.pirender.sizes import Sizes, shapes
+from renderer.portrait.pirender.sizes import Architecture, shapes
 
-LOUDER = {"mlp_gamma.weight": 1.5, "mlp_beta.weight": 1.5, "warpping_net.flow_out.2.weight": 2.0}
+SCALE_BY_ENDING = {"mlp_gamma.weight": 1.5, "mlp_beta.weight": 1.5, "warpping_net.flow_out.2.weight": 2.0}
 
 
-def hash_weights(sizes: Sizes) -> dict[str, Tensor]:
+def hash_weights(sizes: Architecture) -> dict[str, Tensor]:
     """Every tensor of a checkpoint of these sizes, float32: bit for bit the same on every machine."""
     return {name: hash_tensor(name, shape) for name, shape in shapes(sizes).items()}
 
@@ -34,5 +34,5 @@ def hash_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
         values = 1 + 0.2 * u
     else:
         values = u * np.sqrt(3 * shape[0] / prod(shape))
-        values *= next((factor for ending, factor in LOUDER.items() if name.endswith(ending)), 1.0)
+        values *= next((factor for ending, factor in SCALE_BY_ENDING.items() if name.endswith(ending)), 1.0)
     return torch.from_numpy(values.astype(np.float32).reshape(shape))

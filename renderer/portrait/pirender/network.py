@@ -20,16 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderer.portrait.pirender.plain import EPSILON, SLOPE, deformation, sample
-from renderer.portrait.pirender.sizes import DILATION, MAPPING_STEPS, WINDOW, Sizes, climb_stages
-from renderer.portrait.pirender.winograd import convolved, fits, transformed_filter
+from renderer.portrait.pirender.plain import LEAKY_SLOPE, NORM_EPSILON, sampling_grid, warp_image
+from renderer.portrait.pirender.sizes import DILATION, MAPPING_STEPS, WINDOW, Architecture, decoder_stages
+from renderer.portrait.pirender.winograd import convolve_3x3, supports, transform_filter
 
-BEFORE = WINDOW // 2  # frames that a window reaches to either side
+HALF_WINDOW = WINDOW // 2  # frames that a window reaches to either side
 KERNEL = 7
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFeatures:
     """What one source picture decides alone, batch 1."""
 
     image: Tensor  # (1, 3, H, W) in -1..1
@@ -42,96 +42,100 @@ class Network(nn.Module):
 
     editing_precision = torch.float32  # or torch.bfloat16: then the editing network runs under autocast
 
-    def __init__(self, weights: Mapping[str, Tensor], sizes: Sizes) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], sizes: Architecture) -> None:
         super().__init__()
         self.sizes = sizes
-        self._slots: list[int] = []  # channels of every AdaIN, in the order in which they are asked for
-        self._modulators: list[str] = []
+        self._adain_channels: list[int] = []  # channels of every AdaIN, in the order in which they are asked for
+        self._adain_names: list[str] = []
         self._filters: dict[str, Tensor] = {}  # of 3x3 layers, for Winograd's way
-        self._learnt = weights
+        self._checkpoint = weights
         if sizes.react:
-            self._take("pre", "mapping_net.pre")
-        self._take("first", "mapping_net.first.0")
+            self._load_layer("pre", "mapping_net.pre")
+        self._load_layer("first", "mapping_net.first.0")
         for step in range(MAPPING_STEPS):
-            self._take(f"map{step}", f"mapping_net.encoder{step}.1")
+            self._load_layer(f"map{step}", f"mapping_net.encoder{step}.1")
         self._take_warping()
         self._take_editing()
         self._take_modulations()
-        del self._learnt
+        del self._checkpoint
 
     # --- weights, rearranged ---------------------------------------------------------------------------------------
 
-    def _keep(self, name: str, weight: Tensor, bias: Tensor | None = None) -> None:
+    def _register(self, name: str, weight: Tensor, bias: Tensor | None = None) -> None:
         self.register_buffer(f"{name}_w", weight.detach().float().contiguous(), persistent=False)
         if bias is not None:
             self.register_buffer(f"{name}_b", bias.detach().float().flatten(), persistent=False)
 
-    def _take(self, name: str, source: str) -> None:
-        self._keep(name, self._learnt[f"{source}.weight"], self._learnt[f"{source}.bias"])
+    def _load_layer(self, name: str, source: str) -> None:
+        self._register(name, self._checkpoint[f"{source}.weight"], self._checkpoint[f"{source}.bias"])
 
     def _take_norm(self, name: str, source: str) -> None:
-        self._keep(name, self._learnt[f"{source}.weight"].flatten(), self._learnt[f"{source}.bias"])
+        self._register(name, self._checkpoint[f"{source}.weight"].flatten(), self._checkpoint[f"{source}.bias"])
 
-    def _take_rows(self, name: str, source: str) -> None:
-        weight = self._learnt[f"{source}.weight"]  # (out, in, 7, 7) -> (7 * out, in, 1, 7)
-        self._keep(name, weight.permute(2, 0, 1, 3).flatten(0, 1)[:, :, None], self._learnt[f"{source}.bias"])
+    def _load_row_kernels(self, name: str, source: str) -> None:
+        weight = self._checkpoint[f"{source}.weight"]  # (out, in, 7, 7) -> (7 * out, in, 1, 7)
+        self._register(name, weight.permute(2, 0, 1, 3).flatten(0, 1)[:, :, None], self._checkpoint[f"{source}.bias"])
 
     def _take_warping(self) -> None:
         net = "warpping_net.hourglass"
-        self._take("input", f"{net}.encoder.input_layer")
+        self._load_layer("input", f"{net}.encoder.input_layer")
         for stage in range(len(self.sizes.warp) - 1):
             name = f"{net}.encoder.encoder{stage}"
-            self._take(f"down{stage}_0", f"{name}.conv_0")
-            self._take(f"down{stage}_1", f"{name}.conv_1")
-            self._modulators += [f"{name}.norm_0", f"{name}.norm_1"]
-        for stage, _, _ in climb_stages(self.sizes):
+            self._load_layer(f"down{stage}_0", f"{name}.conv_0")
+            self._load_layer(f"down{stage}_1", f"{name}.conv_1")
+            self._adain_names += [f"{name}.norm_0", f"{name}.norm_1"]
+        for stage, _, _ in decoder_stages(self.sizes):
             name = f"{net}.decoder.decoder{stage}"
-            self._take(f"climb{stage}_0", f"{name}.conv_0")
-            both = [self._learnt[f"{name}.{conv}.weight"] for conv in ("conv_s", "conv_1")]
-            bias = self._learnt[f"{name}.conv_s.bias"] + self._learnt[f"{name}.conv_1.bias"]
-            self._keep(f"climb{stage}_1", torch.cat(both), bias)
-            self._modulators += [f"{name}.norm_s", f"{name}.norm_0", f"{name}.norm_1"]
+            self._load_layer(f"climb{stage}_0", f"{name}.conv_0")
+            paired_input = [self._checkpoint[f"{name}.{conv}.weight"] for conv in ("conv_s", "conv_1")]
+            bias = self._checkpoint[f"{name}.conv_s.bias"] + self._checkpoint[f"{name}.conv_1.bias"]
+            self._register(f"climb{stage}_1", torch.cat(paired_input), bias)
+            self._adain_names += [f"{name}.norm_s", f"{name}.norm_0", f"{name}.norm_1"]
         self._take_norm("flow_norm", "warpping_net.flow_out.0")
-        self._take_rows("flow", "warpping_net.flow_out.2")
+        self._load_row_kernels("flow", "warpping_net.flow_out.2")
 
     def _take_editing(self) -> None:
         net = "editing_net"
-        first = self._learnt[f"{net}.encoder.first.model.0.weight"]
-        self._keep("edit_source", first[:, :3], self._learnt[f"{net}.encoder.first.model.0.bias"])
-        self._keep("edit_warped", first[:, 3:])
+        first = self._checkpoint[f"{net}.encoder.first.model.0.weight"]
+        self._register("edit_source", first[:, :3], self._checkpoint[f"{net}.encoder.first.model.0.bias"])
+        self._register("edit_warped", first[:, 3:])
         self._take_norm("edit_norm", f"{net}.encoder.first.model.1")
         levels = range(len(self.sizes.edit) - 1)
         for level in levels:
-            self._take(f"sink{level}", f"{net}.encoder.down{level}.model.0")
+            self._load_layer(f"sink{level}", f"{net}.encoder.down{level}.model.0")
             self._take_norm(f"sink{level}_norm", f"{net}.encoder.down{level}.model.1")
         for level in reversed(levels):
             for block in range(self.sizes.residuals):
                 name = f"{net}.decoder.res{level}.res{block}"
-                self._take(f"res{level}_{block}", f"{name}.conv2")
-                self._modulators.append(f"{name}.norm2")
+                self._load_layer(f"res{level}_{block}", f"{name}.conv2")
+                self._adain_names.append(f"{name}.norm2")
             name = f"{net}.decoder.up{level}.model"
-            self._keep(f"up{level}", _doubling(self._learnt[f"{name}.0.weight"]), self._learnt[f"{name}.0.bias"])
+            self._register(
+                f"up{level}",
+                _upsample_then_conv_kernel(self._checkpoint[f"{name}.0.weight"]),
+                self._checkpoint[f"{name}.0.bias"],
+            )
             self._take_norm(f"up{level}_norm", f"{name}.1")
-            self._take(f"jump{level}", f"{net}.decoder.jump{level}.model.0")
+            self._load_layer(f"jump{level}", f"{net}.decoder.jump{level}.model.0")
             self._take_norm(f"jump{level}_norm", f"{net}.decoder.jump{level}.model.1")
-        self._take_rows("final", f"{net}.decoder.final.model.0")
+        self._load_row_kernels("final", f"{net}.decoder.final.model.0")
 
     def _take_modulations(self) -> None:
         """Every AdaIN's first layer in one matrix; the second layers as (gamma + 1, beta), padded to one width."""
-        names, learnt = self._modulators, self._learnt
-        self._slots = [learnt[f"{name}.mlp_gamma.bias"].numel() for name in names]
-        widest, hidden = max(self._slots), self.sizes.modulation
-        self._keep(
+        names, learnt = self._adain_names, self._checkpoint
+        self._adain_channels = [learnt[f"{name}.mlp_gamma.bias"].numel() for name in names]
+        widest, hidden = max(self._adain_channels), self.sizes.modulation
+        self._register(
             "shared",
             torch.cat([learnt[f"{name}.mlp_shared.0.weight"] for name in names]),
             torch.cat([learnt[f"{name}.mlp_shared.0.bias"] for name in names]),
         )
         weight = torch.zeros(len(names), 2, widest, hidden)
         bias = torch.zeros(len(names), 2, widest)
-        for slot, (name, channels) in enumerate(zip(names, self._slots, strict=True)):
+        for adain_index, (name, channels) in enumerate(zip(names, self._adain_channels, strict=True)):
             for side, kind in enumerate(("gamma", "beta")):
-                weight[slot, side, :channels] = learnt[f"{name}.mlp_{kind}.weight"]
-                bias[slot, side, :channels] = learnt[f"{name}.mlp_{kind}.bias"] + (1 if kind == "gamma" else 0)
+                weight[adain_index, side, :channels] = learnt[f"{name}.mlp_{kind}.weight"]
+                bias[adain_index, side, :channels] = learnt[f"{name}.mlp_{kind}.bias"] + (1 if kind == "gamma" else 0)
         self.register_buffer("style_w", weight.flatten(1, 2), persistent=False)
         self.register_buffer("style_b", bias.flatten(1, 2)[:, None], persistent=False)
 
@@ -141,12 +145,12 @@ class Network(nn.Module):
             if weight.dim() == 4:
                 setattr(self, name, weight.contiguous(memory_format=torch.channels_last))
 
-    def fewer_multiplications(self) -> None:
+    def use_winograd(self) -> None:
         """Let the CPU convolve by Winograd's transform (float32 only): twice as fast, equal within 2e-5."""
         for name, weight in self.named_buffers():
             transposed = name.startswith("climb") and name.endswith("_1_w")
             if weight.shape[2:] == (3, 3) and not transposed:
-                self._filters[name.removesuffix("_w")] = transformed_filter(weight)
+                self._filters[name.removesuffix("_w")] = transform_filter(weight)
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -161,36 +165,36 @@ class Network(nn.Module):
         x = F.conv1d(x, self.first_w, self.first_b)
         for step in range(MAPPING_STEPS):
             weight, bias = getattr(self, f"map{step}_w"), getattr(self, f"map{step}_b")
-            y = F.conv1d(F.leaky_relu(x, SLOPE), weight, bias, dilation=DILATION)
+            y = F.conv1d(F.leaky_relu(x, LEAKY_SLOPE), weight, bias, dilation=DILATION)
             x = y + x[:, :, DILATION:-DILATION]
         return F.avg_pool1d(x, x.shape[2] - len(rows) + WINDOW, stride=1)[0].T
 
     def modulations(self, descriptors: Tensor) -> Tensor:
         """(B, D) -> (B, slots, 2, C): what multiplies and what is added in every AdaIN, padded to the widest."""
         hidden = F.relu(F.linear(descriptors, self.shared_w, self.shared_b))
-        hidden = hidden.unflatten(1, (len(self._slots), -1)).transpose(0, 1)  # (slots, B, modulation)
+        hidden = hidden.unflatten(1, (len(self._adain_channels), -1)).transpose(0, 1)  # (slots, B, modulation)
         style = torch.baddbmm(self.style_b, hidden, self.style_w.transpose(1, 2))
         return style.transpose(0, 1).unflatten(2, (2, -1))
 
-    def source(self, image: Tensor) -> Source:
+    def source(self, image: Tensor) -> SourceFeatures:
         """The part of the work that one picture (1, 3, H, W), -1..1, decides."""
         first = F.conv2d(image, self.input_w, self.input_b, padding=3)
         edit = F.conv2d(image, self.edit_source_w, self.edit_source_b, padding=3)
-        return Source(image, F.instance_norm(first, eps=EPSILON), edit)
+        return SourceFeatures(image, F.instance_norm(first, eps=NORM_EPSILON), edit)
 
-    def forward(self, source: Source, modulations: Tensor) -> Tensor:
+    def forward(self, source: SourceFeatures, modulations: Tensor) -> Tensor:
         """Frames (B, 3, H, W) in -1..1 of the modulations (B, slots, 2, C)."""
         styles = self.styles(modulations)
-        warped = sample(source.image.expand(len(modulations), -1, -1, -1), deformation(self.flow(source, styles)))
-        low = self.editing_precision
-        with torch.autocast(warped.device.type, dtype=torch.bfloat16, enabled=low == torch.bfloat16):
+        warped = warp_image(source.image.expand(len(modulations), -1, -1, -1), sampling_grid(self.flow(source, styles)))
+        editing_dtype = self.editing_precision
+        with torch.autocast(warped.device.type, dtype=torch.bfloat16, enabled=editing_dtype == torch.bfloat16):
             return self.edit(source, warped, styles)
 
-    def styles(self, modulations: Tensor) -> Styles:
+    def styles(self, modulations: Tensor) -> AdaINParameters:
         """The modulations (B, slots, 2, C) for one pass, in which `flow` comes before `edit`."""
-        return Styles(modulations, self._slots)
+        return AdaINParameters(modulations, self._adain_channels)
 
-    def flow(self, source: Source, styles: Styles) -> Tensor:
+    def flow(self, source: SourceFeatures, styles: AdaINParameters) -> Tensor:
         """(B, 2, H/4, W/4) float32: x, y displacement in cells."""
         x, skips = source.warp, []
         for stage in range(len(self.sizes.warp) - 1):
@@ -200,19 +204,20 @@ class Network(nn.Module):
             x = self._convolved(f"down{stage}_1", x)
             skips.append(x)
         x = skips.pop()
-        for stage, _, _ in climb_stages(self.sizes):
-            short = styles.normed(x)
+        for stage, _, _ in decoder_stages(self.sizes):
+            shortcut = styles.normed(x)
             y = self._convolved(f"climb{stage}_0", styles.normed(x))
-            both = torch.cat([short, styles.normed(y)], dim=1)
+            paired_input = torch.cat([shortcut, styles.normed(y)], dim=1)
             x = F.conv_transpose2d(
-                both, getattr(self, f"climb{stage}_1_w"), getattr(self, f"climb{stage}_1_b"), stride=2, padding=1,
+                paired_input, getattr(self, f"climb{stage}_1_w"), getattr(self, f"climb{stage}_1_b"),
+                stride=2, padding=1,
                 output_padding=1,
             )  # fmt: skip
             x = torch.cat([x, skips.pop()], dim=1)
         x = self._layer_norm("flow_norm", x)
-        return self._rows("flow", x, 2).float()
+        return self._row_convolution("flow", x, 2).float()
 
-    def edit(self, source: Source, warped: Tensor, styles: Styles) -> Tensor:
+    def edit(self, source: SourceFeatures, warped: Tensor, styles: AdaINParameters) -> Tensor:
         """(B, 3, H, W) float32 in -1..1: the warped pictures, repaired."""
         x = F.conv2d(warped, self.edit_warped_w, padding=3)
         x = x + source.edit.to(x.dtype)
@@ -233,21 +238,21 @@ class Network(nn.Module):
             )
             jump = self._convolved(f"jump{level}", skips.pop())
             x = self._layer_norm(f"up{level}_norm", up).add_(self._layer_norm(f"jump{level}_norm", jump))
-        return torch.tanh(self._rows("final", x, 3).float())
+        return torch.tanh(self._row_convolution("final", x, 3).float())
 
     def _convolved(self, name: str, x: Tensor) -> Tensor:
         """A 3x3 convolution, padded by 1."""
         bias = getattr(self, f"{name}_b")
-        if name in self._filters and fits(x):
-            return convolved(x, self._filters[name], bias)
+        if name in self._filters and supports(x):
+            return convolve_3x3(x, self._filters[name], bias)
         return F.conv2d(x, getattr(self, f"{name}_w"), bias, padding=1)
 
     def _layer_norm(self, name: str, x: Tensor) -> Tensor:
         """LayerNorm2d and leaky ReLU."""
         weight, bias = getattr(self, f"{name}_w"), getattr(self, f"{name}_b")
-        return F.leaky_relu_(F.group_norm(x, 1, weight, bias, EPSILON), SLOPE)
+        return F.leaky_relu_(F.group_norm(x, 1, weight, bias, NORM_EPSILON), LEAKY_SLOPE)
 
-    def _rows(self, name: str, x: Tensor, channels: int) -> Tensor:
+    def _row_convolution(self, name: str, x: Tensor, channels: int) -> Tensor:
         """A 7x7 convolution as 7 row kernels, padded by 3."""
         height = x.shape[2]
         parts = F.conv2d(x, getattr(self, f"{name}_w"), padding=(0, KERNEL // 2)).unflatten(1, (KERNEL, channels))
@@ -259,35 +264,35 @@ class Network(nn.Module):
         return total
 
 
-class Styles:
+class AdaINParameters:
     """Hands out the AdaINs' factors in the order in which `Network` listed them."""
 
     def __init__(self, modulations: Tensor, slots: list[int]) -> None:
-        self._modulations, self._slots, self._next = modulations, slots, 0
+        self._modulations, self._adain_channels, self._next = modulations, slots, 0
 
-    def _take(self) -> tuple[Tensor, Tensor]:
-        slot, self._next = self._next, self._next + 1
-        both = self._modulations[:, slot, :, : self._slots[slot]]
-        return both[:, 0], both[:, 1]
+    def _load_layer(self) -> tuple[Tensor, Tensor]:
+        adain_index, self._next = self._next, self._next + 1
+        factor_and_offset = self._modulations[:, adain_index, :, : self._adain_channels[adain_index]]
+        return factor_and_offset[:, 0], factor_and_offset[:, 1]
 
     def normed(self, x: Tensor, activate: bool = True) -> Tensor:
         """AdaIN and leaky ReLU of x (B, C, H, W)."""
-        factor, offset = (part.to(x.dtype) for part in self._take())
+        factor, offset = (part.to(x.dtype) for part in self._load_layer())
         if len(x) == 1:  # one kernel: the factors of one frame are an ordinary affine
-            y = F.group_norm(x, x.shape[1], factor[0].contiguous(), offset[0].contiguous(), EPSILON)
+            y = F.group_norm(x, x.shape[1], factor[0].contiguous(), offset[0].contiguous(), NORM_EPSILON)
         else:
             variance, mean = torch.var_mean(x.float(), dim=(2, 3), keepdim=True, unbiased=False)
-            factor = factor[:, :, None, None] * torch.rsqrt(variance + EPSILON)
+            factor = factor[:, :, None, None] * torch.rsqrt(variance + NORM_EPSILON)
             y = torch.addcmul(offset[:, :, None, None] - mean * factor, x, factor).to(x.dtype)
-        return F.leaky_relu_(y, SLOPE) if activate else y
+        return F.leaky_relu_(y, LEAKY_SLOPE) if activate else y
 
     def scaled(self, x: Tensor) -> Tensor:
         """The same of an x (1, C, H, W) that is normalised already."""
-        factor, offset = self._take()
-        return F.leaky_relu_(torch.addcmul(offset[:, :, None, None], x, factor[:, :, None, None]), SLOPE)
+        factor, offset = self._load_layer()
+        return F.leaky_relu_(torch.addcmul(offset[:, :, None, None], x, factor[:, :, None, None]), LEAKY_SLOPE)
 
 
-def _doubling(weight: Tensor) -> Tensor:
+def _upsample_then_conv_kernel(weight: Tensor) -> Tensor:
     """A 3x3 convolution (out, in, 3, 3) after nearest-neighbour doubling, as a transposed 4x4 one (in, out, 4, 4).
 
     Of the three taps of a doubled picture two fall on the same pixel. Output o of a transposed convolution of stride 2

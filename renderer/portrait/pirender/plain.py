@@ -12,19 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from renderer.portrait.pirender.sizes import MAPPING_STEPS, Sizes, climb_stages
+from renderer.portrait.pirender.sizes import MAPPING_STEPS, Architecture, decoder_stages
 
-SLOPE = 0.1  # of every leaky ReLU
-EPSILON = 1e-5  # of every normalisation
+LEAKY_SLOPE = 0.1  # of every leaky ReLU
+NORM_EPSILON = 1e-5  # of every normalisation
 
 
-class PlainPIRender:
+class ReferencePIRender:
     """The network of a checkpoint's tensors, under their own names.
 
     `outputs(image, driving)`: image (B, 3, H, W) in -1..1 RGB; driving (B, coefficients, L >= 25) raw coefficients.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], sizes: Sizes) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], sizes: Architecture) -> None:
         self._w, self._sizes = weights, sizes
         self.seen: dict[str, Tensor] | None = None  # set to {} to keep what every module gave
 
@@ -33,7 +33,7 @@ class PlainPIRender:
         """descriptor (B, D, 1), flow_field (B, 2, H/4, W/4), warp_image and fake_image (B, 3, H, W)."""
         descriptor = self.descriptor(driving)
         flow = self.flow(image, descriptor)
-        warped = sample(image, deformation(flow))
+        warped = warp_image(image, sampling_grid(flow))
         return {
             "descriptor": descriptor,
             "flow_field": flow,
@@ -67,7 +67,7 @@ class PlainPIRender:
             y = _leaky(self._adain(f"{name}.norm_1", y, descriptor))
             skips.append(self._keep(name, F.conv2d(y, *self._layer(f"{name}.conv_1"), padding=1)))
         x = skips.pop()
-        for stage, _, _ in climb_stages(self._sizes):
+        for stage, _, _ in decoder_stages(self._sizes):
             name = f"{net}.decoder.decoder{stage}"
             s = _leaky(self._adain(f"{name}.norm_s", x, descriptor))
             s = F.conv_transpose2d(s, *self._layer(f"{name}.conv_s"), stride=2, padding=1, output_padding=1)
@@ -112,11 +112,11 @@ class PlainPIRender:
         a = F.relu(F.linear(descriptor.flatten(1), *self._layer(f"{name}.mlp_shared.0")))
         gamma = F.linear(a, *self._layer(f"{name}.mlp_gamma"))[:, :, None, None]
         beta = F.linear(a, *self._layer(f"{name}.mlp_beta"))[:, :, None, None]
-        return self._keep(name, F.instance_norm(x, eps=EPSILON) * (1 + gamma) + beta)
+        return self._keep(name, F.instance_norm(x, eps=NORM_EPSILON) * (1 + gamma) + beta)
 
     def _layer_norm(self, name: str, x: Tensor) -> Tensor:
         scale, shift = self._layer(name)
-        return self._keep(name, F.layer_norm(x, x.shape[1:], eps=EPSILON) * scale + shift)
+        return self._keep(name, F.layer_norm(x, x.shape[1:], eps=NORM_EPSILON) * scale + shift)
 
     def _block(self, name: str, x: Tensor, padding: int = 1, keep: bool = True) -> Tensor:
         x = F.conv2d(x, *self._layer(f"{name}.model.0"), padding=padding)
@@ -129,7 +129,7 @@ class PlainPIRender:
         return value
 
 
-def deformation(flow: Tensor) -> Tensor:
+def sampling_grid(flow: Tensor) -> Tensor:
     """Flow (B, 2, h, w) in cells -> sampling positions (B, h, w, 2), x and y, -1..1 between the first and last cell."""
     height, width = flow.shape[2:]
     reach = torch.tensor([width - 1, height - 1], dtype=flow.dtype, device=flow.device)
@@ -139,7 +139,7 @@ def deformation(flow: Tensor) -> Tensor:
     return 2 * (cells + flow.permute(0, 2, 3, 1)) / reach - 1
 
 
-def enlarged(positions: Tensor, height: int, width: int) -> Tensor:
+def upsample_grid(positions: Tensor, height: int, width: int) -> Tensor:
     """Sampling positions (B, h, w, 2) for the full picture, (B, height, width, 2).
 
     They were made for corner-aligned sampling and are used for edge-aligned: a zero flow shrinks the picture by 1.8 %
@@ -149,11 +149,11 @@ def enlarged(positions: Tensor, height: int, width: int) -> Tensor:
     return fine.permute(0, 2, 3, 1)
 
 
-def sample(image: Tensor, positions: Tensor) -> Tensor:
+def warp_image(image: Tensor, positions: Tensor) -> Tensor:
     """The image (B, 3, H, W) read at sampling positions (B, h, w, 2) of any resolution; 0 outside of it."""
-    fine = enlarged(positions, *image.shape[2:])
+    fine = upsample_grid(positions, *image.shape[2:])
     return F.grid_sample(image, fine, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _leaky(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, SLOPE)
+    return F.leaky_relu(x, LEAKY_SLOPE)

@@ -16,7 +16,7 @@ MAPPING_KERNEL, MAPPING_STEPS, DILATION = 7, 3, 3
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Architecture:
     """Channel counts of one network; the defaults are those of all published weights."""
 
     coefficients: int = REACT_WIDTH  # 58: the REACT variant, with one more layer in front; 73: the original
@@ -39,12 +39,12 @@ class Sizes:
         return 2 ** (len(self.warp) - 1)
 
 
-def shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
+def shapes(sizes: Architecture) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor, in the published order."""
     return dict(_tensors(sizes))
 
 
-def _tensors(s: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _tensors(s: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
     if s.react:
         yield from _layer("mapping_net.pre", (s.hidden, s.coefficients, 1))
     yield from _layer("mapping_net.first.0", (s.descriptor, s.hidden, MAPPING_KERNEL))
@@ -53,76 +53,76 @@ def _tensors(s: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
 
     net = "warpping_net.hourglass"
     yield from _layer(f"{net}.encoder.input_layer", (s.warp[0], 3, 7, 7))
-    for stage, (into, out) in enumerate(pairwise(s.warp)):
+    for stage, (in_channels, out_channels) in enumerate(pairwise(s.warp)):
         name = f"{net}.encoder.encoder{stage}"
-        yield from _layer(f"{name}.conv_0", (out, into, 4, 4))
-        yield from _layer(f"{name}.conv_1", (out, out, 3, 3))
-        yield from _adain(s, f"{name}.norm_0", into)
-        yield from _adain(s, f"{name}.norm_1", out)
-    for stage, into, out in climb_stages(s):
+        yield from _layer(f"{name}.conv_0", (out_channels, in_channels, 4, 4))
+        yield from _layer(f"{name}.conv_1", (out_channels, out_channels, 3, 3))
+        yield from _adain(s, f"{name}.norm_0", in_channels)
+        yield from _adain(s, f"{name}.norm_1", out_channels)
+    for stage, in_channels, out_channels in decoder_stages(s):
         name = f"{net}.decoder.decoder{stage}"
-        yield from _layer(f"{name}.conv_0", (out, into, 3, 3))
-        yield from _layer(f"{name}.conv_1", (out, out, 3, 3))  # transposed: (in, out, 3, 3)
-        yield from _layer(f"{name}.conv_s", (into, out, 3, 3), out)  # transposed
-        yield from _adain(s, f"{name}.norm_0", into)
-        yield from _adain(s, f"{name}.norm_1", out)
-        yield from _adain(s, f"{name}.norm_s", into)
+        yield from _layer(f"{name}.conv_0", (out_channels, in_channels, 3, 3))
+        yield from _layer(f"{name}.conv_1", (out_channels, out_channels, 3, 3))  # transposed: (in, out, 3, 3)
+        yield from _layer(f"{name}.conv_s", (in_channels, out_channels, 3, 3), out_channels)  # transposed
+        yield from _adain(s, f"{name}.norm_0", in_channels)
+        yield from _adain(s, f"{name}.norm_1", out_channels)
+        yield from _adain(s, f"{name}.norm_s", in_channels)
     top = s.climb[-1] + s.warp[-1 - len(s.climb)]
     yield from _norm("warpping_net.flow_out.0", top)
     yield from _layer("warpping_net.flow_out.2", (2, top, 7, 7))
 
     net = "editing_net"
     yield from _block(f"{net}.encoder.first.model", (s.edit[0], 6, 7, 7))
-    for level, (into, out) in enumerate(pairwise(s.edit)):
-        yield from _block(f"{net}.encoder.down{level}.model", (out, into, 3, 3))
+    for level, (in_channels, out_channels) in enumerate(pairwise(s.edit)):
+        yield from _block(f"{net}.encoder.down{level}.model", (out_channels, in_channels, 3, 3))
     for level in reversed(range(len(s.edit) - 1)):
-        width, out = s.edit[level + 1], s.edit[level]
+        width, out_channels = s.edit[level + 1], s.edit[level]
         for block in range(s.residuals):
             name = f"{net}.decoder.res{level}.res{block}"
             yield from _layer(f"{name}.conv1", (width, width, 3, 3))  # dead: computed and overwritten, see network.py
             yield from _layer(f"{name}.conv2", (width, width, 3, 3))
             yield from _adain(s, f"{name}.norm1", width)  # dead likewise
             yield from _adain(s, f"{name}.norm2", width)
-        yield from _block(f"{net}.decoder.up{level}.model", (out, width, 3, 3))
-        yield from _block(f"{net}.decoder.jump{level}.model", (out, out, 3, 3))
+        yield from _block(f"{net}.decoder.up{level}.model", (out_channels, width, 3, 3))
+        yield from _block(f"{net}.decoder.jump{level}.model", (out_channels, out_channels, 3, 3))
     yield from _layer(f"{net}.decoder.final.model.0", (3, s.edit[0], 7, 7))
 
 
-def climb_stages(s: Sizes) -> list[tuple[int, int, int]]:
+def decoder_stages(s: Architecture) -> list[tuple[int, int, int]]:
     """(number, input channels, output channels) of the warping decoder's blocks, in the order they run."""
     deepest = len(s.warp) - 2
-    into, stages = s.warp[-1], []
-    for step, out in enumerate(s.climb):
-        stages.append((deepest - step, into, out))
-        into = out + s.warp[deepest - step]
+    in_channels, stages = s.warp[-1], []
+    for step, out_channels in enumerate(s.climb):
+        stages.append((deepest - step, in_channels, out_channels))
+        in_channels = out_channels + s.warp[deepest - step]
     return stages
 
 
-def is_dead(name: str) -> bool:
+def is_unused(name: str) -> bool:
     """Whether a tensor exists in every checkpoint but never reaches the picture (docs/method.md 13.9)."""
     return ".decoder.res" in name and (".conv1." in name or ".norm1." in name)
 
 
-def read_sizes(found: Mapping[str, tuple[int, ...]]) -> Sizes | None:
+def read_sizes(tensor_shapes: Mapping[str, tuple[int, ...]]) -> Architecture | None:
     """The sizes of a checkpoint with these tensors; None where the tensors that tell them are missing."""
     try:
-        first = found["mapping_net.first.0.weight"]
+        first = tensor_shapes["mapping_net.first.0.weight"]
         hourglass = "warpping_net.hourglass"
-        warp = [found[f"{hourglass}.encoder.input_layer.weight"][0]]
-        while (name := f"{hourglass}.encoder.encoder{len(warp) - 1}.conv_0.weight") in found:
-            warp.append(found[name][0])
+        warp = [tensor_shapes[f"{hourglass}.encoder.input_layer.weight"][0]]
+        while (name := f"{hourglass}.encoder.encoder{len(warp) - 1}.conv_0.weight") in tensor_shapes:
+            warp.append(tensor_shapes[name][0])
         climb: list[int] = []
-        while (name := f"{hourglass}.decoder.decoder{len(warp) - 2 - len(climb)}.conv_0.weight") in found:
-            climb.append(found[name][0])
-        edit = [found["editing_net.encoder.first.model.0.weight"][0]]
-        while (name := f"editing_net.encoder.down{len(edit) - 1}.model.0.weight") in found:
-            edit.append(found[name][0])
+        while (name := f"{hourglass}.decoder.decoder{len(warp) - 2 - len(climb)}.conv_0.weight") in tensor_shapes:
+            climb.append(tensor_shapes[name][0])
+        edit = [tensor_shapes["editing_net.encoder.first.model.0.weight"][0]]
+        while (name := f"editing_net.encoder.down{len(edit) - 1}.model.0.weight") in tensor_shapes:
+            edit.append(tensor_shapes[name][0])
         residuals = 0
-        while f"editing_net.decoder.res0.res{residuals}.conv2.weight" in found:
+        while f"editing_net.decoder.res0.res{residuals}.conv2.weight" in tensor_shapes:
             residuals += 1
-        pre = found.get("mapping_net.pre.weight")
-        modulation = found[f"{hourglass}.encoder.encoder0.norm_0.mlp_shared.0.weight"][0]
-        return Sizes(
+        pre = tensor_shapes.get("mapping_net.pre.weight")
+        modulation = tensor_shapes[f"{hourglass}.encoder.encoder0.norm_0.mlp_shared.0.weight"][0]
+        return Architecture(
             coefficients=pre[1] if pre else first[1],
             hidden=first[1],
             descriptor=first[0],
@@ -136,12 +136,14 @@ def read_sizes(found: Mapping[str, tuple[int, ...]]) -> Sizes | None:
         return None
 
 
-def _layer(name: str, weight: tuple[int, ...], out: int | None = None) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _layer(
+    name: str, weight: tuple[int, ...], out_channels: int | None = None
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{name}.weight", weight
-    yield f"{name}.bias", (weight[0] if out is None else out,)
+    yield f"{name}.bias", (weight[0] if out_channels is None else out_channels,)
 
 
-def _adain(s: Sizes, name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _adain(s: Architecture, name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield from _layer(f"{name}.mlp_shared.0", (s.modulation, s.descriptor))
     yield from _layer(f"{name}.mlp_gamma", (channels, s.modulation))
     yield from _layer(f"{name}.mlp_beta", (channels, s.modulation))

@@ -8,6 +8,7 @@ Formats (docs/method.md 13.10): REACT's `cur_model_fold.pth` with the weights un
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,60 +19,63 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from renderer.errors import RenderError
-from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, REACT_WIDTH, Sizes, is_dead, read_sizes, shapes
+from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, REACT_WIDTH, Architecture, is_unused, read_sizes, shapes
 
-TABLES = ("state_dict", "net_G_ema", "net_G")  # where a checkpoint keeps the weights, best first
+WEIGHT_KEYS = ("state_dict", "net_G_ema", "net_G")  # where a checkpoint keeps the weights, best first
 PREFIX = "module."  # of a network that was saved out of its data-parallel wrapper
 NAMES_SHOWN = 6
-IMPORTED = "pirender.safetensors"
-CHOSEN = (IMPORTED, "cur_model_fold.pth")
-"""Files that `find` takes, in this order."""
+IMPORTED_FILE = "pirender.safetensors"
+WEIGHT_FILES = (IMPORTED_FILE, "cur_model_fold.pth")
+"""Files that `find_weights` takes, in this order."""
 
 
-def find(folder: Path) -> Path | None:
+def find_weights(folder: Path) -> Path | None:
     """The weights of the 58-coefficient variant in a folder, or in its folder `pirender`; None if there are none."""
-    for place in (folder, folder / "pirender"):
-        for name in CHOSEN:
-            if (place / name).is_file():
-                return place / name
+    for candidate_folder in (folder, folder / "pirender"):
+        for name in WEIGHT_FILES:
+            if (candidate_folder / name).is_file():
+                return candidate_folder / name
     return None
 
 
-def read(path: str | Path) -> tuple[dict[str, Tensor], Sizes]:
+def read(path: str | Path) -> tuple[dict[str, Tensor], Architecture]:
     """Every tensor that reaches the picture, float32, under its published name, and the network's sizes.
 
     Raises RenderError, in one sentence, for a file that is missing, is no checkpoint, holds more than tensors and plain
     values, or whose tensors are missing, unexpected, of another shape, or not finite.
     """
     path = Path(path)
-    table = _table(path)
-    found = {name: tuple(value.shape) for name, value in table.items()}
-    sizes = read_sizes(found)
-    expected = shapes(sizes or Sizes())
-    _compare(path, found, expected, known=sizes is not None)
+    table = _load_tensors(path)
+    tensor_shapes = {name: tuple(value.shape) for name, value in table.items()}
+    sizes = read_sizes(tensor_shapes)
+    expected = shapes(sizes or Architecture())
+    _compare(path, tensor_shapes, expected, known=sizes is not None)
     if sizes.coefficients not in (REACT_WIDTH, ORIGINAL_WIDTH):
         raise RenderError(
             f"{path} reads {sizes.coefficients} coefficients; PIRender has {REACT_WIDTH} or {ORIGINAL_WIDTH}."
         )
-    weights = {name: table[name].float() for name in expected if not is_dead(name)}
-    broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
-    if broken:
-        raise RenderError(f"{path} holds NaN or infinity in {_listed(broken)}; get the file again.")
+    weights = {name: table[name].float() for name in expected if not is_unused(name)}
+    non_finite = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if non_finite:
+        raise RenderError(f"{path} holds NaN or infinity in {_join_names(non_finite)}; get the file again.")
     return weights, sizes
 
 
-def import_checkpoint(path: str | Path, out: str | Path) -> Sizes:
+def import_checkpoint(path: str | Path, out: str | Path) -> Architecture:
     """Rewrite a published checkpoint as a .safetensors without the dead tensors; the sizes it has."""
     path, out = Path(path), Path(out)
     weights, sizes = read(path)
-    about = {
+    file_metadata = {
         "format": "PIRender",
         "variant": "react58" if sizes.react else "original73",
         "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     partial = out.with_name(f".{out.name}.part")
     try:
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial, metadata=about)
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial, metadata=file_metadata)
+        mask = os.umask(0o022)  # safetensors writes for the owner alone; a file gets what the umask leaves
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)
         partial.replace(out)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
@@ -79,7 +83,7 @@ def import_checkpoint(path: str | Path, out: str | Path) -> Sizes:
     return sizes
 
 
-def _table(path: Path) -> dict[str, Tensor]:
+def _load_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RenderError(f"There are no PIRender weights at {path}.")
     try:
@@ -88,12 +92,12 @@ def _table(path: Path) -> dict[str, Tensor]:
         raise
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
         raise RenderError(f"{path} is not a checkpoint that can be read; get the file again.") from error
-    for key in TABLES:
+    for key in WEIGHT_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise RenderError(f"{path} holds no table of tensors, neither itself nor under {', '.join(TABLES)}.")
+        raise RenderError(f"{path} holds no table of tensors, neither itself nor under {', '.join(WEIGHT_KEYS)}.")
     return {str(name).removeprefix(PREFIX): value for name, value in content.items()}
 
 
@@ -107,21 +111,25 @@ def _unpickled(path: Path) -> object:
         ) from error
 
 
-def _compare(path: Path, found: Mapping, expected: Mapping, known: bool) -> None:
-    missing = [name for name in expected if name not in found and not is_dead(name)]
-    unexpected = [name for name in found if name not in expected]
-    other = [f"{n} {found[n]} instead of {expected[n]}" for n in expected if n in found and found[n] != expected[n]]
-    complaints = []
+def _compare(path: Path, tensor_shapes: Mapping, expected: Mapping, known: bool) -> None:
+    missing = [name for name in expected if name not in tensor_shapes and not is_unused(name)]
+    unexpected = [name for name in tensor_shapes if name not in expected]
+    other = [
+        f"{n} {tensor_shapes[n]} instead of {expected[n]}"
+        for n in expected
+        if n in tensor_shapes and tensor_shapes[n] != expected[n]
+    ]
+    problems = []
     if missing:
-        complaints.append(f"lacks {_listed(missing)}")
+        problems.append(f"lacks {_join_names(missing)}")
     if unexpected:
-        complaints.append(f"has the unexpected {_listed(unexpected)}")
+        problems.append(f"has the unexpected {_join_names(unexpected)}")
     if other and known:
-        complaints.append(f"has other shapes: {_listed(other)}")
-    if complaints:
-        raise RenderError(f"{path} does not fit PIRender: it {'; it '.join(complaints)}.")
+        problems.append(f"has other shapes: {_join_names(other)}")
+    if problems:
+        raise RenderError(f"{path} does not fit PIRender: it {'; it '.join(problems)}.")
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more
