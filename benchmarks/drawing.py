@@ -34,7 +34,7 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
     from renderer.mesh import MeshRenderer
     from renderer.portrait import WarpAnimator
     from renderer.resources import asset
-    from renderer.video.export import VideoOptions, VideoTrack, write_videos
+    from renderer.video.export import VideoOptions, VideoTrack, export_videos
     from renderer.video.layout import AI_LABEL, SideBySideLayout
 
     frames = round(25 * seconds)
@@ -62,7 +62,7 @@ def measured(seconds: float, samples: int, size: int) -> dict[str, float]:
             for k, rows in enumerate(reactions)
         ]
         wall, cpu = time.perf_counter(), time.process_time()
-        write_videos(
+        export_videos(
             cards,
             media.frames(max(grid.speaker_size)),
             grid,

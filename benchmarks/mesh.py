@@ -1,4 +1,4 @@
-"""Frames per second of the mesh renderer on one core, for every ready-made person, and OpenGL's in the same run.
+"""Frames per second of the mesh renderer on one core, for every mesh identity, and OpenGL's in the same run.
 
     python -m benchmarks.mesh [--frames 100] [--size 256] [--person NAME]
 
@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 from renderer.backends import SOFTWARE_RENDERERS, GLBackend  # noqa: E402
 from renderer.face_model import EXPRESSIONS, load_face_model, neutral_coefficients  # noqa: E402
 from renderer.mesh import MeshRenderer  # noqa: E402
-from renderer.studio import MESH_IDENTITIES  # noqa: E402
+from renderer.mesh_identities import MESH_IDENTITIES  # noqa: E402
 
 ROUNDS = 5  # each way is timed this often, interleaved; the best round counts
 
@@ -63,10 +63,10 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # without EGL the CPU draws: left out
             other = MeshRenderer(face, options.size, mesh_style, name, backend="gl")
-        driver = other._backend.renderer if isinstance(other._backend, GLBackend) else None
+        driver = other._backend.renderer_name if isinstance(other._backend, GLBackend) else None
         if not number:
             print(f"OpenGL: {driver or 'no EGL here'}")
-            print(f"{'mesh_style':8}{'person':8}{'triangles':>10}{'frames/s':>10}{'OpenGL':>10}{'ratio':>8}")
+            print(f"{'style':8}{'person':8}{'triangles':>10}{'frames/s':>10}{'OpenGL':>10}{'ratio':>8}")
         ways = {"cpu": ours} | ({"gl": other} if driver else {})
         best = dict.fromkeys(ways, 0.0)
         for renderer in ways.values():  # compile

@@ -15,27 +15,27 @@ from collections.abc import Callable
 
 import torch
 
-from renderer.portrait.pirender.hash_weights import hash_weights
+from renderer.portrait.pirender.architecture import WINDOW, Architecture
 from renderer.portrait.pirender.network import Network
-from renderer.portrait.pirender.plain import ReferencePIRender
-from renderer.portrait.pirender.sizes import WINDOW, Architecture
+from renderer.portrait.pirender.reference import ReferencePIRender
+from renderer.portrait.pirender.synthetic_weights import synthetic_weights
 
 
 def cpu_ways(size: int) -> dict[str, Callable[[], torch.Tensor]]:
     """Name -> one frame."""
-    weights, sizes = hash_weights(Architecture()), Architecture()
+    weights, architecture = synthetic_weights(Architecture()), Architecture()
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, size, size, generator=generator) * 2 - 1
-    driving = torch.randn(1, sizes.coefficients, WINDOW, generator=generator)
-    plain = ReferencePIRender(weights, sizes)
+    driving = torch.randn(1, architecture.coefficients, WINDOW, generator=generator)
+    plain = ReferencePIRender(weights, architecture)
     ways: dict[str, Callable[[], torch.Tensor]] = {"plain": lambda: plain.outputs(image, driving)["fake_image"]}
     kinds = ["arranged", "and Winograd's convolutions"]
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
         kinds.append("arranged, editing in bfloat16")
     for kind in kinds:
-        network = Network(weights, sizes)
+        network = Network(weights, architecture)
         if kind.startswith("and"):
-            network.fewer_multiplications()
+            network.use_winograd()
         elif kind.endswith("bfloat16"):
             network.editing_precision = torch.bfloat16
         source, modulations = network.source(image), network.modulations(network.descriptors(driving[0].T))
@@ -45,14 +45,14 @@ def cpu_ways(size: int) -> dict[str, Callable[[], torch.Tensor]]:
 
 def gpu_ways(size: int, batch: int = 16) -> dict[str, Callable[[], torch.Tensor]]:
     """Name -> a batch of frames."""
-    weights, sizes = hash_weights(Architecture()), Architecture()
+    weights, architecture = synthetic_weights(Architecture()), Architecture()
     image = torch.rand(1, 3, size, size, device="cuda") * 2 - 1
-    driving = torch.randn(batch, sizes.coefficients, WINDOW, device="cuda")
-    plain = ReferencePIRender({name: value.cuda() for name, value in weights.items()}, sizes)
+    driving = torch.randn(batch, architecture.coefficients, WINDOW, device="cuda")
+    plain = ReferencePIRender({name: value.cuda() for name, value in weights.items()}, architecture)
     many = image.expand(batch, -1, -1, -1)
     ways: dict[str, Callable[[], torch.Tensor]] = {"plain": lambda: plain.outputs(many, driving)["fake_image"]}
     for kind in ("float32", "bfloat16", "bfloat16, compiled"):
-        network = Network(weights, sizes).cuda()
+        network = Network(weights, architecture).cuda()
         network.channels_last()
         network.editing_precision = getattr(torch, kind.split(",")[0])
         modulations = network.modulations(torch.cat([network.descriptors(each.T) for each in driving]))

@@ -41,7 +41,7 @@ def plain_warp(photo, picture, motion) -> np.ndarray:
     _, targets, sources = photo.targets(motion)
     targets = (targets[:, :2] - photo.margin).astype(np.float32)
     sources = sources.astype(np.float32)
-    frame = photo.still.copy()
+    frame = photo.photo_frame.copy()
     for triangle in photo.triangles:
         here, there = targets[triangle], sources[triangle]
         low = np.maximum(np.floor(here.min(axis=0)).astype(int), 0)
@@ -75,7 +75,7 @@ def main() -> None:
         ours = FRAMES / (time.process_time() - start)
         photo = animator._photo
         motions = [photo.motion(row) for row in rows[:5]]
-        picture_only = np.ascontiguousarray(photo.layer[..., :3])
+        picture_only = np.ascontiguousarray(photo.rgba_layer[..., :3])
         start = time.process_time()
         for motion in motions:
             plain_warp(photo, picture_only, motion)

@@ -18,7 +18,7 @@ from perfrdiff.coefficients import EXPRESSION_NAMES, react_mean, trusted_channel
 from perfrdiff.features.tracking.pose import CAMERA_DISTANCE, model_origins, tracked_angles, translations
 from perfrdiff.features.tracking.signals import neutral_offset, without_offset
 from perfrdiff.features.tracking.units import face_shape, read_units, response
-from renderer.studio import MESH_IDENTITIES
+from renderer.mesh_identities import MESH_IDENTITIES
 from tools.drawn_faces import Observed, observe, rows
 
 INVERSE_DEPTH = np.radians(15)

@@ -33,7 +33,7 @@ def film(path: Path, rows: np.ndarray, identity: str, seed: int = 0) -> Path:
         stream.width = stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "23", "preset": "veryfast"}
-        for picture in MeshRenderer(load_face_model(), SIZE, identity=identity).render(rows):
+        for picture in MeshRenderer(load_face_model(), SIZE, mesh_identity=identity).render(rows):
             noisy = np.clip(picture + rng.normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy, format="rgb24")))
         container.mux(stream.encode(None))
@@ -54,7 +54,7 @@ def measure(identity: str, folder: Path) -> dict[str, float]:
     """The numbers of one named person's row in the table."""
     frames = SECONDS * FPS
     time = np.arange(frames) / FPS
-    rest = np.tile(neutral(), (frames, 1))
+    rest = np.tile_size(neutral(), (frames, 1))
     still = film(folder / "still.mp4", rest, identity)
     raw, smooth = unsmoothed(still), track_video(still).coefficients
     out = {}

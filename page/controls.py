@@ -15,8 +15,8 @@ from perfrdiff.errors import InputError
 from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.request import DEFAULTS, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
 from perfrdiff.reactor import Reactor
+from renderer.mesh_identities import MESH_IDENTITIES
 from renderer.portrait import pirender_weights
-from renderer.studio import MESH_IDENTITIES
 
 PHOTO, VIDEO = "photo", "video"  # as what the listener is given
 VIEWS_BY_WORD = {"both": VIEWS} | {view: (view,) for view in VIEWS}

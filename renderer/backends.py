@@ -20,15 +20,15 @@ from renderer.materials import TOOTH_SPACING
 from renderer.rasterizer import (
     CENTRE_SAMPLE,
     SAMPLE_PATTERN,
+    new_visibility_buffer,
     project_to_screen,
     rasterise,
     resolve_grey,
-    sample_buffer,
     vertex_normals,
 )
-from renderer.shaders import FULLSCREEN_VERTEX, GREY, MESH_VERTEX, RESOLVE_FRAGMENT, STUDIO_FRAGMENT
+from renderer.shaders import FULLSCREEN_VERTEX, GREY_FRAGMENT, MESH_VERTEX, RESOLVE_FRAGMENT, STUDIO_FRAGMENT
 from renderer.shading import LIGHTS, MAX_LINEAR, shade, surface_ids
-from renderer.studio import StudioSurface
+from renderer.studio_surface import StudioSurface
 
 BACKENDS = ("auto", "cpu", "gl")
 GPU_DEVICES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*")
@@ -49,9 +49,10 @@ class Backend(Protocol):
 
 
 class StaticScene:
-    """What stays the same from frame to frame. `surface`, `wall` (S, S, 3) linear and `table` are the studio's.
+    """What stays the same from frame to frame.
 
-    smooth: whether the grey style is antialiased.
+    surface, background (S, S, 3) linear, tone_curve: of the studio style only.
+    antialias_grey: whether the grey style is antialiased.
     """
 
     def __init__(
@@ -60,13 +61,18 @@ class StaticScene:
         size: int,
         focal: float,
         surface: StudioSurface | None = None,
-        wall: np.ndarray | None = None,
-        table: np.ndarray | None = None,
-        smooth: bool = False,
+        background: np.ndarray | None = None,
+        tone_curve: np.ndarray | None = None,
+        antialias_grey: bool = False,
     ) -> None:
         self.triangles = triangles.astype(np.uint32)  # unsigned: no check for negative indices in the loops
         self.size, self.focal = size, focal
-        self.surface, self.wall, self.table, self.smooth = surface, wall, table, smooth
+        self.surface, self.background, self.tone_curve, self.antialias_grey = (
+            surface,
+            background,
+            tone_curve,
+            antialias_grey,
+        )
 
 
 def choose_backend(kind: str, scene: StaticScene) -> Backend:
@@ -82,7 +88,7 @@ def choose_backend(kind: str, scene: StaticScene) -> Backend:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 warnings.warn(f"OpenGL cannot be used ({reason}); the CPU draws instead.", stacklevel=3)
         else:
-            if kind == "gl" or not backend.renderer.lower().startswith(SOFTWARE_RENDERERS):
+            if kind == "gl" or not backend.renderer_name.lower().startswith(SOFTWARE_RENDERERS):
                 return backend
     return CPUBackend(scene)
 
@@ -99,35 +105,29 @@ class CPUBackend:
         self._scene = scene
 
     def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
-        scene, surface, visibility_buffer = (
-            self._scene,
-            self._scene.surface,
-            sample_buffer(self._scene.size, SAMPLE_PATTERN),
-        )
-        cull, ids = np.ones(len(scene.triangles), bool), surface_ids(surface.surface)
-        points, normals = np.empty_like(surface.shape), np.empty_like(surface.shape)
-        for world, mouth in frames:
+        scene, surface = self._scene, self._scene.surface
+        visibility_buffer = new_visibility_buffer(scene.size, SAMPLE_PATTERN)
+        cull, triangle_surfaces = np.ones(len(scene.triangles), bool), surface_ids(surface.triangle_materials)
+        screen_vertices, normals = np.empty_like(surface.shape), np.empty_like(surface.shape)
+        for world, mouth_brightness in frames:
             vertex_normals(world, scene.triangles, normals)
-            project_to_screen(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
-            rasterise(points, scene.triangles, cull, visibility_buffer, SAMPLE_PATTERN, ids)
+            project_to_screen(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, screen_vertices)
+            rasterise(screen_vertices, scene.triangles, cull, visibility_buffer, SAMPLE_PATTERN, triangle_surfaces)
             image = np.empty((scene.size, scene.size, channels), np.uint8)
-            shade(
-                visibility_buffer, points, normals, scene.triangles, surface.surface, surface.lasting, surface.colours,
-                LIGHTS, np.float32(scene.focal), np.float32(mouth), scene.wall, scene.table, image,
-            )  # fmt: skip
+            shade(visibility_buffer, screen_vertices, normals, scene, mouth_brightness, image)
             yield image
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        scene, sample_offsets = self._scene, SAMPLE_PATTERN if self._scene.smooth else CENTRE_SAMPLE
-        visibility_buffer = sample_buffer(scene.size, sample_offsets)
+        scene, sample_offsets = self._scene, SAMPLE_PATTERN if self._scene.antialias_grey else CENTRE_SAMPLE
+        visibility_buffer = new_visibility_buffer(scene.size, sample_offsets)
         cull = np.zeros(len(scene.triangles), bool)
-        for world, shades in frames:
+        for world, triangle_greys in frames:
             world = np.ascontiguousarray(world, np.float32)
-            points = np.empty_like(world)
-            project_to_screen(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, points)
-            rasterise(points, scene.triangles, cull, visibility_buffer, sample_offsets)
+            screen_vertices = np.empty_like(world)
+            project_to_screen(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, screen_vertices)
+            rasterise(screen_vertices, scene.triangles, cull, visibility_buffer, sample_offsets)
             image = np.empty((scene.size,) * 2, np.float32)
-            resolve_grey(visibility_buffer, shades, image)
+            resolve_grey(visibility_buffer, triangle_greys, image)
             yield image
 
 
@@ -149,102 +149,114 @@ class GLBackend:
 
     def __init__(self, scene: StaticScene) -> None:
         self._scene = scene
-        self.renderer: str = self._run(self._prepare)  # what the driver calls itself
+        self.renderer_name: str = self._run(self._create_resources)  # what the driver calls itself
 
     @staticmethod
-    def _run(work: Callable, *arguments):
-        return _gl_thread().submit(work, *arguments).result()
+    def _run(function: Callable, *arguments):
+        return _gl_thread().submit(function, *arguments).result()
 
-    def _prepare(self) -> str:
+    def _create_resources(self) -> str:
         gl, scene, surface = _context(), self._scene, self._scene.surface
-        samples = scene.size * (2 if surface is not None or scene.smooth else 1)  # a square of four, see shaders.py
+        antialiased = surface is not None or scene.antialias_grey
+        samples = scene.size * (2 if antialiased else 1)  # a square of four, see shaders.py
         rows = -(-len(scene.triangles) // TEXTURE_WIDTH)
         self._per_triangle = gl.texture((TEXTURE_WIDTH, rows), 1, dtype="f4")
         fragment = (
-            (GREY if surface is None else STUDIO_FRAGMENT)
-            .replace("WIDTH", str(TEXTURE_WIDTH))
-            .replace("TOOTH", f"{TOOTH_SPACING:.6f}")
+            (GREY_FRAGMENT if surface is None else STUDIO_FRAGMENT)
+            .replace("TEXTURE_WIDTH", str(TEXTURE_WIDTH))
+            .replace("TOOTH_SPACING", f"{TOOTH_SPACING:.6f}")
         )
         self._program = gl.program(MESH_VERTEX, fragment)
-        self._set(reach=2 * scene.focal / scene.size, shift=2 * (scene.size // 2) / scene.size - 1)
-        self._moving = gl.buffer(reserve=int(scene.triangles.max() + 1) * 24, dynamic=True)
-        content = [(self._moving, "3f 3f" if surface is not None else "3f 3x4", "position", *self._if_used("normal"))]
-        if surface is not None:
-            columns = np.ascontiguousarray(surface.lasting[:, :13])
-            names = ("albedo_occlusion", "lips_brow_hair", "lash_cloth_along", "place")
-            content.append((gl.buffer(columns), "4f 3f 3f 3f", *names))
-            self._fill(surface.surface)
-            self._set(lights=LIGHTS, colours=surface.colours, focal=scene.focal)
-            self._resolve = gl.program(FULLSCREEN_VERTEX, RESOLVE_FRAGMENT.replace("BRIGHTEST", f"{MAX_LINEAR:.3f}"))
-            corners = gl.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32))
-            self._screen = gl.vertex_array(self._resolve, [(corners, "2f", "corner")])
-            self._wall = gl.texture(
-                (scene.size,) * 2, 3, np.ascontiguousarray(scene.wall[::-1], np.float32), dtype="f4"
+        self._set_uniforms(
+            focal_scale=2 * scene.focal / scene.size, principal_offset=2 * (scene.size // 2) / scene.size - 1
+        )
+        self._vertex_buffer = gl.buffer(reserve=int(scene.triangles.max() + 1) * 24, dynamic=True)
+        vertex_buffers = [
+            (
+                self._vertex_buffer,
+                "3f 3f" if surface is not None else "3f 3x4",
+                "position",
+                *self._studio_attributes("normal"),
             )
-            self._final = gl.framebuffer([gl.renderbuffer((scene.size,) * 2, 4)])
-        self._mesh = gl.vertex_array(self._program, content, gl.buffer(scene.triangles))
-        self._drawn = gl.texture((samples,) * 2, 4, dtype="f4")
-        self._target = gl.framebuffer([self._drawn], gl.depth_renderbuffer((samples,) * 2))
+        ]
+        if surface is not None:
+            columns = np.ascontiguousarray(surface.vertex_attributes[:, :13])
+            names = ("albedo_occlusion", "lips_brow_hair", "lash_cloth_along", "local_position")
+            vertex_buffers.append((gl.buffer(columns), "4f 3f 3f 3f", *names))
+            self._upload_triangle_values(surface.triangle_materials)
+            self._set_uniforms(lights=LIGHTS, colours=surface.colours, focal=scene.focal)
+            self._resolve = gl.program(FULLSCREEN_VERTEX, RESOLVE_FRAGMENT.replace("MAX_LINEAR", f"{MAX_LINEAR:.3f}"))
+            corners = gl.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32))
+            self._fullscreen_triangle = gl.vertex_array(self._resolve, [(corners, "2f", "corner")])
+            self._background_texture = gl.texture(
+                (scene.size,) * 2, 3, np.ascontiguousarray(scene.background[::-1], np.float32), dtype="f4"
+            )
+            self._output_framebuffer = gl.framebuffer([gl.renderbuffer((scene.size,) * 2, 4)])
+        self._mesh_array = gl.vertex_array(self._program, vertex_buffers, gl.buffer(scene.triangles))
+        self._sample_texture = gl.texture((samples,) * 2, 4, dtype="f4")
+        self._sample_framebuffer = gl.framebuffer([self._sample_texture], gl.depth_renderbuffer((samples,) * 2))
         return gl.info["GL_RENDERER"]
 
-    def _if_used(self, name: str) -> tuple[str, ...]:
+    def _studio_attributes(self, name: str) -> tuple[str, ...]:
         return (name,) if self._scene.surface is not None else ()
 
-    def _set(self, **values) -> None:
+    def _set_uniforms(self, **values) -> None:
         for name, value in values.items():
             if name in self._program:
-                member = self._program[name]
+                uniform = self._program[name]
                 if isinstance(value, np.ndarray):
-                    member.write(np.ascontiguousarray(value, np.float32).tobytes())
+                    uniform.write(np.ascontiguousarray(value, np.float32).tobytes())
                 else:
-                    member.value = value
+                    uniform.value = value
 
-    def _fill(self, values: np.ndarray) -> None:
+    def _upload_triangle_values(self, values: np.ndarray) -> None:
         padded = np.zeros(self._per_triangle.width * self._per_triangle.height, np.float32)
         padded[: len(values)] = values
         self._per_triangle.write(padded)
 
     def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
-        for world, mouth in frames:
+        for world, mouth_brightness in frames:
             normals = np.empty_like(world)
             vertex_normals(world, self._scene.triangles, normals)
-            yield self._run(self._draw_studio, np.hstack([world, normals]), float(mouth), channels)
+            yield self._run(self._draw_studio, np.hstack([world, normals]), float(mouth_brightness), channels)
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        for world, shades in frames:
-            yield self._run(self._draw_grey, np.hstack([world, np.zeros_like(world)]), shades)
+        for world, triangle_greys in frames:
+            yield self._run(self._draw_grey, np.hstack([world, np.zeros_like(world)]), triangle_greys)
 
-    def _draw(self, vertices: np.ndarray, culled: bool) -> None:
+    def _draw(self, vertices: np.ndarray, cull_backfaces: bool) -> None:
         import moderngl
 
         gl = _context()
-        self._moving.write(np.ascontiguousarray(vertices, np.float32))
-        self._target.use()
-        self._target.clear()
-        gl.enable_only(moderngl.DEPTH_TEST | (moderngl.CULL_FACE if culled else 0))
+        self._vertex_buffer.write(np.ascontiguousarray(vertices, np.float32))
+        self._sample_framebuffer.use()
+        self._sample_framebuffer.clear()
+        gl.enable_only(moderngl.DEPTH_TEST | (moderngl.CULL_FACE if cull_backfaces else 0))
         self._per_triangle.use(0)
-        self._mesh.render()
+        self._mesh_array.render()
 
-    def _draw_grey(self, vertices: np.ndarray, shades: np.ndarray) -> np.ndarray:
-        self._fill(shades)
-        self._draw(vertices, culled=False)
-        size, apart = self._scene.size, self._drawn.width // self._scene.size
-        drawn = np.frombuffer(self._drawn.read(), np.float32).reshape(size, apart, size, apart, 4)
-        return drawn[::-1, :, :, :, 0].mean(axis=(1, 3))
+    def _draw_grey(self, vertices: np.ndarray, triangle_greys: np.ndarray) -> np.ndarray:
+        self._upload_triangle_values(triangle_greys)
+        self._draw(vertices, cull_backfaces=False)
+        size, samples_per_axis = self._scene.size, self._sample_texture.width // self._scene.size
+        samples = np.frombuffer(self._sample_texture.read(), np.float32).reshape(
+            size, samples_per_axis, size, samples_per_axis, 4
+        )
+        return samples[::-1, :, :, :, 0].mean(axis=(1, 3))
 
-    def _draw_studio(self, vertices: np.ndarray, mouth: float, channels: int) -> np.ndarray:
+    def _draw_studio(self, vertices: np.ndarray, mouth_brightness: float, channels: int) -> np.ndarray:
         import moderngl
 
-        self._set(mouth=mouth)
-        self._draw(vertices, culled=True)
-        self._final.use()
+        self._set_uniforms(mouth_brightness=mouth_brightness)
+        self._draw(vertices, cull_backfaces=True)
+        self._output_framebuffer.use()
         _context().enable_only(moderngl.NOTHING)
-        self._drawn.use(0)
-        self._wall.use(1)
+        self._sample_texture.use(0)
+        self._background_texture.use(1)
         self._resolve["samples"].value = 0
-        self._resolve["wall"].value = 1
-        self._resolve["apart"].value = channels == 4
-        self._screen.render()
+        self._resolve["background"].value = 1
+        self._resolve["has_alpha"].value = channels == 4
+        self._fullscreen_triangle.render()
         size = self._scene.size
-        pixels = np.frombuffer(self._final.read(components=channels, alignment=1), np.uint8)
+        pixels = np.frombuffer(self._output_framebuffer.read(components=channels, alignment=1), np.uint8)
         return pixels.reshape(size, size, channels)[::-1].copy()

@@ -15,7 +15,7 @@ EXPRESSION_TOLERANCE = 0.5
 NAMES_SHOWN = 3
 
 
-def clamp_coefficients(coefficients: np.ndarray) -> np.ndarray:
+def plausible_coefficients(coefficients: np.ndarray) -> np.ndarray:
     """A float32 copy of (T, 58) coefficients, clamped to what a face can do and a camera hold.
 
     Expressions to 0..1, turns to 75° from upright. Raises RenderError for a wrong shape, NaN or infinity.
@@ -28,8 +28,8 @@ def clamp_coefficients(coefficients: np.ndarray) -> np.ndarray:
     return values
 
 
-def out_of_range_warning(coefficients: np.ndarray) -> str | None:
-    """One sentence for a person on (T, 58) coefficients that drawing clamps by a good deal; None if all are sane."""
+def implausibility_note(coefficients: np.ndarray) -> str | None:
+    """One sentence on (T, 58) coefficients that drawing clamps by a good deal; None if all are plausible."""
     values = _validated(coefficients)
     excess = np.zeros_like(values)
     expressions = values[:, :EXPRESSIONS]

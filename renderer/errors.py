@@ -2,4 +2,4 @@
 
 
 class RenderError(ValueError):
-    """Bad input to a renderer, told in one clear sentence: what was wrong, with which file, what to do."""
+    """Bad input to a renderer, in one sentence: what was wrong, with which file, what to do."""

@@ -60,18 +60,18 @@ class FaceModel:
     mean_texture: np.ndarray  # (V, 3) float32, RGB 0..255
     texture_basis: np.ndarray  # (V, 3, X) float32
     triangles: np.ndarray  # (F, 3) int32, wound outward
-    point_buffer: np.ndarray  # (V, 8) int32, up to 8 faces around each vertex, repeats fill the rest
-    keypoints: np.ndarray  # (K,) int32 vertices, iBUG order for the first 48
+    vertex_faces: np.ndarray  # (V, 8) int32, up to 8 faces around each vertex, repeats fill the rest
+    ibug_keypoints: np.ndarray  # (K,) int32 vertices, iBUG order for the first 48
     parts: np.ndarray | None = None  # (F,) uint8, index into part_names
     part_names: tuple[str, ...] = ()
-    paint: np.ndarray | None = None  # (V, P) float32, see tools/build_face.py
-    paint_names: tuple[str, ...] = ()
+    vertex_masks: np.ndarray | None = None  # (V, P) float32, see tools/build_face.py
+    vertex_mask_names: tuple[str, ...] = ()
     head_weight: np.ndarray | None = None  # (V,) 1 where the vertex turns with the head, 0 on the shoulders
     identity_names: tuple[str, ...] = ()
     landmark_vertices: np.ndarray | None = None  # (468, 3) int32, MediaPipe's landmarks on this mesh
     landmark_weights: np.ndarray | None = None  # (468, 3) float32, barycentric, rows sum to 1
 
-    def shape(self, identity: np.ndarray | None = None) -> np.ndarray:
+    def neutral_vertices(self, identity: np.ndarray | None = None) -> np.ndarray:
         """The expressionless face (V, 3) in object space of `identity` (up to I values, missing ones are 0)."""
         if identity is None:
             return self.mean_shape
@@ -85,9 +85,9 @@ class FaceModel:
         """(T, 52) expressions, 0 rest and 1 full -> (T, V, 3) float32 vertices in object space."""
         expression = _validated_rows(expression, EXPRESSIONS, "expression")
         flat = expression @ self.expression_basis.reshape(-1, EXPRESSIONS).T  # (T, 3V)
-        return self.shape(identity) + flat.reshape(len(expression), -1, 3)
+        return self.neutral_vertices(identity) + flat.reshape(len(expression), -1, 3)
 
-    def world(self, coefficients: np.ndarray, identity: np.ndarray | None = None) -> np.ndarray:
+    def world_vertices(self, coefficients: np.ndarray, identity: np.ndarray | None = None) -> np.ndarray:
         """(T, 58) coefficients -> (T, V, 3) vertices in world space, R v + t (docs/method.md 13.3)."""
         coefficients = _validated_rows(coefficients, COEFFICIENTS, "coefficient")
         return pose_vertices(self.vertices(coefficients[:, :EXPRESSIONS], identity), coefficients)
@@ -223,12 +223,12 @@ def _from_arrays(arrays: dict[str, np.ndarray], reduced: bool) -> FaceModel:
         mean_texture=vertex_array("meantex"),
         texture_basis=vertex_array("texBase"),
         triangles=np.ascontiguousarray(arrays["tri" + suffix], dtype=np.int32).reshape(-1, 3),
-        point_buffer=np.ascontiguousarray(arrays["point_buf" + suffix], dtype=np.int32),
-        keypoints=arrays["keypoints" + suffix].reshape(-1).astype(np.int32),
+        vertex_faces=np.ascontiguousarray(arrays["point_buf" + suffix], dtype=np.int32),
+        ibug_keypoints=arrays["keypoints" + suffix].reshape(-1).astype(np.int32),
         parts=optional_array("part", np.uint8),
         part_names=names("part_names"),
-        paint=optional_array("paint", np.float32),
-        paint_names=names("paint_names"),
+        vertex_masks=optional_array("paint", np.float32),
+        vertex_mask_names=names("paint_names"),
         head_weight=optional_array("head_weight", np.float32),
         identity_names=names("identity_names"),
         landmark_vertices=optional_array("landmark_vertices", np.int32),

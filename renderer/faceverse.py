@@ -19,7 +19,7 @@ from renderer.errors import RenderError
 from renderer.face_model import CAMERA_Z, EXPRESSIONS, FaceModel, convert_faceverse, project, rotation_matrix
 from renderer.jit import jit
 from renderer.mesh import grey_image
-from renderer.rasterizer import owners, project_to_screen, rasterise, sample_buffer
+from renderer.rasterizer import new_visibility_buffer, project_to_screen, rasterise, visible_triangle_ids
 from renderer.resources import asset
 
 FIELD_SIZES = {
@@ -90,13 +90,13 @@ class FaceVerse:
         rows = zip(parts.expression, parts.identity, strict=True)
         return np.concatenate([self.face.vertices(expression[None], identity) for expression, identity in rows])
 
-    def rotated(self, vector: np.ndarray) -> np.ndarray:
+    def rotated_vertices(self, vector: np.ndarray) -> np.ndarray:
         """(B, V, 3): R v, without the translation."""
         return self.vertices(vector) @ rotation_matrix(split_vector(vector).rotation).transpose(0, 2, 1)
 
-    def world(self, vector: np.ndarray) -> np.ndarray:
+    def world_vertices(self, vector: np.ndarray) -> np.ndarray:
         """(B, V, 3): R v + t."""
-        return self.rotated(vector) + split_vector(vector).translation[:, None]
+        return self.rotated_vertices(vector) + split_vector(vector).translation[:, None]
 
     def normals(self, vector: np.ndarray, as_published: bool = False) -> np.ndarray:
         """(B, V, 3) unit normals in object space, by the model's stored list of faces.
@@ -108,14 +108,12 @@ class FaceVerse:
         a, b, c = np.moveaxis(self.vertices(vector)[:, face.triangles], 2, 0)
         axis = 0 if as_published and len(a) == 3 else -1
         face_normals = np.cross(b - a, c - a, axisa=axis, axisb=axis, axisc=axis)  # area weighted
-        normal_sums = face_normals[:, face.point_buffer].sum(axis=2)  # repeated entries count
+        normal_sums = face_normals[:, face.vertex_faces].sum(axis=2)  # repeated entries count
         return normal_sums / (np.linalg.norm(normal_sums, axis=2, keepdims=True) + np.float32(1e-9))
 
     def normals_rotated(self, vector: np.ndarray, as_published: bool = False) -> np.ndarray:
         """The normals in world space."""
-        return self.normals(vector, as_published) @ rotation_matrix(split_vector(vector).rotation).transpose(
-            0, 2, 1
-        )
+        return self.normals(vector, as_published) @ rotation_matrix(split_vector(vector).rotation).transpose(0, 2, 1)
 
     def albedo(self, vector: np.ndarray) -> np.ndarray:
         """(B, V, 3) RGB 0..255, unclamped: the colours before lighting."""
@@ -137,13 +135,13 @@ class FaceVerse:
         if fitting:
             expressions = slice(FIELD_SIZES["identity"], FIELD_SIZES["identity"] + EXPRESSIONS)
             vector[:, expressions] = np.abs(vector[:, expressions])
-        return project(self.world(vector)[:, self.face.keypoints], size, focal)
+        return project(self.world_vertices(vector)[:, self.face.ibug_keypoints], size, focal)
 
     def images(self, vector: np.ndarray, size: int, focal: float = 1315.0, textured: bool = True) -> np.ndarray:
         """(B, size, size, 4) float32: RGB 0..255, unclamped, and coverage 0 or 1; grey as in REACT, or textured."""
         triangles = self.face.triangles.astype(np.uint32)
         images = []
-        for world, colours in zip(self.world(vector), self.colours(vector), strict=True):
+        for world, colours in zip(self.world_vertices(vector), self.colours(vector), strict=True):
             rgb, coverage = textured_image(world, triangles, colours, size, focal)
             if not textured:
                 rgb[:] = grey_image(world, triangles, size, focal)[..., None]
@@ -171,10 +169,10 @@ def textured_image(
     """
     world = np.ascontiguousarray(world, np.float32)
     points = np.empty_like(world)
-    visibility_buffer = sample_buffer(size)
+    visibility_buffer = new_visibility_buffer(size)
     project_to_screen(world, focal, size // 2, size, CAMERA_Z, points)
     rasterise(points, triangles, np.zeros(len(triangles), bool), visibility_buffer)
-    triangle_ids = owners(visibility_buffer)
+    triangle_ids = visible_triangle_ids(visibility_buffer)
     image = np.zeros((size, size, 3), np.float32)
     _rasterise_vertex_colours(points, triangles, np.ascontiguousarray(colours, np.float32), triangle_ids, image)
     return image, (triangle_ids >= 0).astype(np.float32)

@@ -14,18 +14,19 @@ SKIN, EYE, TEETH, TONGUE, MOUTH = range(5)  # materials; skin includes lips, sca
 VERTEX_MASKS = ("occlusion", "lips", "browAcross", "hair", "lash", "cloth", "browAlong")
 TOOTH_SPACING = np.float32(0.052)  # model units from one gap between teeth to the next
 
-# columns of StudioSurface.lasting behind the colour 0..2, its bits above the material's three, and rows of its colours
+# of StudioSurface: columns of vertex_attributes behind the colour 0..2, bits of triangle_materials above the material's
+# three, rows of colours
 OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z = range(3, 13)
-ON_LIPS, ON_BROW, ON_HAIR, ON_LASH, ON_CLOTH = 1, 2, 4, 8, 16
+HAS_LIPS, HAS_BROW, HAS_HAIR, HAS_LASH, HAS_CLOTH = 1, 2, 4, 8, 16
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR = range(4)
 
-# columns of the points of a row, each BATCH long: where in the picture, 1 / distance, the share of the pixel that sees
-# the point, and what is there. After `_apply_lights` red, green and blue are light times that share
+# attributes of the points that are shaded together, each SHADING_BATCH long: where in the picture, 1 / distance, the
+# share of the pixel that sees the point, and what is there. `_apply_lights` makes the colours light times that share
 (
     SCREEN_X,
     SCREEN_Y,
     INVERSE_DEPTH,
-    WEIGHT,
+    COVERAGE,
     RED,
     GREEN,
     BLUE,
@@ -33,9 +34,9 @@ LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR = range(4)
     NORMAL_Y,
     NORMAL_Z,
     AMBIENT_OCCLUSION,
-    SHINE,
-    WRAP,
-    GLOSS,
+    SPECULAR,
+    WRAP_LIGHTING,
+    SHININESS,
     POINT_ATTRIBUTES,
 ) = range(15)
 SHADING_BATCH = 512
@@ -49,19 +50,19 @@ def _smoothstep(distance, width):
 
 
 @jit
-def _interpolate(lasting, a, b, c, column, wa, wb, wc):
+def _interpolate(vertex_attributes, a, b, c, column, wa, wb, wc):
     """One column of the vertices' rows, interpolated."""
-    return wa * lasting[a, column] + wb * lasting[b, column] + wc * lasting[c, column]
+    return wa * vertex_attributes[a, column] + wb * vertex_attributes[b, column] + wc * vertex_attributes[c, column]
 
 
 @jit
-def _mask_coverage(lasting, a, b, c, column, wa, wb, wc, ux, uy, vx, vy, inverse, soft):
-    """How far inside a painted field the point lies, 0..1: antialiased over `soft` units or a good pixel.
+def _mask_coverage(vertex_attributes, a, b, c, column, wa, wb, wc, ux, uy, vx, vy, inverse, soft):
+    """How far inside a vertex mask the point lies, 0..1: antialiased over `soft` units or a good pixel.
 
-    u, v: the triangle's edges from its first corner, in pixels; from them the field's slope on the screen, which is
+    u, v: the triangle's edges from its first corner, in pixels; from them the mask's slope on the screen, which is
     steep where the surface turns away.
     """
-    fa, fb, fc = lasting[a, column], lasting[b, column], lasting[c, column]
+    fa, fb, fc = vertex_attributes[a, column], vertex_attributes[b, column], vertex_attributes[c, column]
     if fa == fb and fb == fc:  # locks and lashes, which are nothing else
         return _smoothstep(fa, soft)
     slope_x = ((fb - fa) * vy - (fc - fa) * uy) * inverse
@@ -77,21 +78,33 @@ def _triangle_wave(t):
 
 
 @jit_inline
-def evaluate_material(row, at, face, points, normals, triangles, surface, lasting, colours, focal, mouth):
-    """What triangle `face` is like at the noted point `at` of `row`, written beside it.
+def evaluate_material(
+    shading_points,
+    index,
+    face,
+    screen_vertices,
+    normals,
+    triangles,
+    triangle_materials,
+    vertex_attributes,
+    colours,
+    focal,
+    mouth_brightness,
+):
+    """What triangle `face` is like at the point `index` of `shading_points`, written beside it.
 
     Weights are linear on the screen: within one of these small triangles perspective changes them by under 1 %.
     """
-    x, y, near = (
-        row[SCREEN_X * SHADING_BATCH + at],
-        row[SCREEN_Y * SHADING_BATCH + at],
-        row[INVERSE_DEPTH * SHADING_BATCH + at],
+    x, y, inverse_depth = (
+        shading_points[SCREEN_X * SHADING_BATCH + index],
+        shading_points[SCREEN_Y * SHADING_BATCH + index],
+        shading_points[INVERSE_DEPTH * SHADING_BATCH + index],
     )
-    material, mask = surface[face] & 7, surface[face] >> 3
+    material, mask = triangle_materials[face] & 7, triangle_materials[face] >> 3
     a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
-    ax, ay = points[a, 0], points[a, 1]
-    ux, uy = points[b, 0] - ax, points[b, 1] - ay
-    vx, vy = points[c, 0] - ax, points[c, 1] - ay
+    ax, ay = screen_vertices[a, 0], screen_vertices[a, 1]
+    ux, uy = screen_vertices[b, 0] - ax, screen_vertices[b, 1] - ay
+    vx, vy = screen_vertices[c, 0] - ax, screen_vertices[c, 1] - ay
     inverse = np.float32(1.0) / (ux * vy - uy * vx)
     wb = ((x - ax) * vy - (y - ay) * vx) * inverse
     wc = ((y - ay) * ux - (x - ax) * uy) * inverse
@@ -101,32 +114,34 @@ def evaluate_material(row, at, face, points, normals, triangles, surface, lastin
     nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
     scale = np.float32(1.0) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
     nx, ny, nz = nx * scale, ny * scale, nz * scale
-    sky = _interpolate(lasting, a, b, c, OCCLUSION, wa, wb, wc)
-    pixel = np.float32(1.0) / (near * focal)  # model units per pixel
+    sky = _interpolate(vertex_attributes, a, b, c, OCCLUSION, wa, wb, wc)
+    pixel = np.float32(1.0) / (inverse_depth * focal)  # model units per pixel
 
-    red = _interpolate(lasting, a, b, c, 0, wa, wb, wc)
-    green = _interpolate(lasting, a, b, c, 1, wa, wb, wc)
-    blue = _interpolate(lasting, a, b, c, 2, wa, wb, wc)
+    red = _interpolate(vertex_attributes, a, b, c, 0, wa, wb, wc)
+    green = _interpolate(vertex_attributes, a, b, c, 1, wa, wb, wc)
+    blue = _interpolate(vertex_attributes, a, b, c, 2, wa, wb, wc)
     shine, gloss, wrap = np.float32(0.10), np.float32(0.0), np.float32(1.0)
     shadow = np.float32(1.0)
     if material == SKIN:
-        if mask & ON_CLOTH:
-            t = _mask_coverage(lasting, a, b, c, CLOTH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.006))
+        if mask & HAS_CLOTH:
+            t = _mask_coverage(
+                vertex_attributes, a, b, c, CLOTH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.006)
+            )
             red += t * (colours[CLOTH_COLOUR, 0] - red)
             green += t * (colours[CLOTH_COLOUR, 1] - green)
             blue += t * (colours[CLOTH_COLOUR, 2] - blue)
             shine *= np.float32(1.0) - t
             wrap *= np.float32(1.0) - t
-        if mask & ON_LIPS:
-            t = _mask_coverage(lasting, a, b, c, LIPS, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
+        if mask & HAS_LIPS:
+            t = _mask_coverage(vertex_attributes, a, b, c, LIPS, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
             red += t * (colours[LIP_COLOUR, 0] - red)
             green += t * (colours[LIP_COLOUR, 1] - green)
             blue += t * (colours[LIP_COLOUR, 2] - blue)
             shine += t * np.float32(0.10)
             gloss = np.float32(1.0) if t > 0.5 else gloss
-        if mask & ON_BROW:
-            along = _interpolate(lasting, a, b, c, BROW_ALONG, wa, wb, wc)
-            across = _interpolate(lasting, a, b, c, BROW_ACROSS, wa, wb, wc)
+        if mask & HAS_BROW:
+            along = _interpolate(vertex_attributes, a, b, c, BROW_ALONG, wa, wb, wc)
+            across = _interpolate(vertex_attributes, a, b, c, BROW_ACROSS, wa, wb, wc)
             if -0.1 < along < 1.1 and abs(across) < 0.1:
                 # a stroke that is full at the nose and thins out to the temple
                 brow_thickness = (
@@ -139,12 +154,12 @@ def evaluate_material(row, at, face, points, normals, triangles, surface, lastin
                 green += t * (colours[HAIR_COLOUR, 1] * np.float32(0.8) - green)
                 blue += t * (colours[HAIR_COLOUR, 2] * np.float32(0.8) - blue)
                 shine *= np.float32(1.0) - t
-        if mask & ON_HAIR:
-            t = _mask_coverage(lasting, a, b, c, HAIR, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.05))
+        if mask & HAS_HAIR:
+            t = _mask_coverage(vertex_attributes, a, b, c, HAIR, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.05))
             # strands combed back: two waves across them that do not keep step
             lx, lz = (
-                _interpolate(lasting, a, b, c, LOCAL_X, wa, wb, wc),
-                _interpolate(lasting, a, b, c, LOCAL_Z, wa, wb, wc),
+                _interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc),
+                _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc),
             )
             fine = _triangle_wave(lx * np.float32(19.0) + lz * np.float32(2.5))
             fine += _triangle_wave(lx * np.float32(33.0) - lz * np.float32(3.5))
@@ -154,17 +169,17 @@ def evaluate_material(row, at, face, points, normals, triangles, surface, lastin
             blue += t * (colours[HAIR_COLOUR, 2] * strand - blue)
             wrap *= np.float32(1.0) - t
             shine *= np.float32(1.0) - np.float32(0.7) * t
-        if mask & ON_LASH:
-            t = _mask_coverage(lasting, a, b, c, LASH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
+        if mask & HAS_LASH:
+            t = _mask_coverage(vertex_attributes, a, b, c, LASH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
             t *= np.float32(0.85)
             red *= np.float32(1.0) - t
             green *= np.float32(1.0) - t
             blue *= np.float32(1.0) - t
             shine *= np.float32(1.0) - t
     elif material == EYE:
-        lx = _interpolate(lasting, a, b, c, LOCAL_X, wa, wb, wc)
-        ly = _interpolate(lasting, a, b, c, LOCAL_Y, wa, wb, wc)
-        lz = _interpolate(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
+        lx = _interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc)
+        ly = _interpolate(vertex_attributes, a, b, c, LOCAL_Y, wa, wb, wc)
+        lz = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.80), np.float32(0.77), np.float32(0.75)
         shine, gloss, wrap = np.float32(0.9), np.float32(2.0), np.float32(0.0)
         sky = np.float32(0.75)
@@ -189,36 +204,37 @@ def evaluate_material(row, at, face, points, normals, triangles, surface, lastin
         shadow = np.float32(1.0) - np.float32(0.65) * _smoothstep(ny - np.float32(0.30), np.float32(0.5))
     elif material == TEETH:
         nx, ny, nz = np.float32(0.4) * nx, np.float32(0.15), np.float32(0.9)  # the strip is too coarse for normals
-        back = _interpolate(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
+        back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
         gap = _smoothstep(
-            _triangle_wave(_interpolate(lasting, a, b, c, LOCAL_X, wa, wb, wc) / TOOTH_SPACING) - np.float32(0.85),
+            _triangle_wave(_interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc) / TOOTH_SPACING)
+            - np.float32(0.85),
             np.float32(0.4),
         )
         red, green, blue = np.float32(0.80), np.float32(0.74), np.float32(0.64)
         shadow = (np.float32(0.88) - np.float32(0.80) * back) * (np.float32(1.0) - np.float32(0.25) * gap)
         sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), np.float32(1.0), np.float32(0.0)
     elif material == TONGUE:
-        back = _interpolate(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
+        back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.60), np.float32(0.20), np.float32(0.19)
-        across = _interpolate(lasting, a, b, c, LOCAL_X, wa, wb, wc)
+        across = _interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc)
         groove = np.float32(0.22) * _smoothstep(np.float32(0.012) - abs(across), np.float32(0.03))
         shadow = (np.float32(0.95) - np.float32(0.90) * back) * (np.float32(1.0) - groove)
         sky, shine, gloss = np.float32(0.6), np.float32(0.22) * shadow, np.float32(1.0)
     elif material == MOUTH:
-        back = _interpolate(lasting, a, b, c, LOCAL_Z, wa, wb, wc)
+        back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.22), np.float32(0.045), np.float32(0.04)
         shadow = max(np.float32(0.06), np.float32(0.6) - np.float32(1.6) * back)
         sky, shine = np.float32(0.4), np.float32(0.0)
 
     if material >= TEETH:
-        shadow *= mouth
-    row[RED * SHADING_BATCH + at] = shadow * red
-    row[GREEN * SHADING_BATCH + at] = shadow * green
-    row[BLUE * SHADING_BATCH + at] = shadow * blue
-    row[NORMAL_X * SHADING_BATCH + at] = nx
-    row[NORMAL_Y * SHADING_BATCH + at] = ny
-    row[NORMAL_Z * SHADING_BATCH + at] = nz
-    row[AMBIENT_OCCLUSION * SHADING_BATCH + at] = min(max(sky, np.float32(0.0)), np.float32(1.0))
-    row[SHINE * SHADING_BATCH + at] = shine
-    row[WRAP * SHADING_BATCH + at] = wrap
-    row[GLOSS * SHADING_BATCH + at] = gloss
+        shadow *= mouth_brightness
+    shading_points[RED * SHADING_BATCH + index] = shadow * red
+    shading_points[GREEN * SHADING_BATCH + index] = shadow * green
+    shading_points[BLUE * SHADING_BATCH + index] = shadow * blue
+    shading_points[NORMAL_X * SHADING_BATCH + index] = nx
+    shading_points[NORMAL_Y * SHADING_BATCH + index] = ny
+    shading_points[NORMAL_Z * SHADING_BATCH + index] = nz
+    shading_points[AMBIENT_OCCLUSION * SHADING_BATCH + index] = min(max(sky, np.float32(0.0)), np.float32(1.0))
+    shading_points[SPECULAR * SHADING_BATCH + index] = shine
+    shading_points[WRAP_LIGHTING * SHADING_BATCH + index] = wrap
+    shading_points[SHININESS * SHADING_BATCH + index] = gloss

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from renderer.backends import BACKENDS, CPUBackend, StaticScene, choose_backend
-from renderer.coefficients import UPRIGHT, clamp_coefficients
+from renderer.coefficients import UPRIGHT, plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import (
     EXPRESSIONS,
@@ -17,16 +17,17 @@ from renderer.face_model import (
     rotation_matrix,
 )
 from renderer.jit import jit
-from renderer.studio import MESH_IDENTITIES, MeshIdentity, StudioSurface, ground, tone_curve
+from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity
+from renderer.studio_surface import StudioSurface, studio_background, tone_curve
 
 MESH_STYLES = ("studio", "grey")
 
 STUDIO_ZOOM = 0.67
-"""FaceVerse's camera frames a face without skull and neck; the studio look steps back by this factor of its focal."""
+"""FaceVerse's camera frames a face without skull and neck; the studio style steps back by this factor of its focal."""
 
 FRAMES_PER_BATCH = 32  # frames whose vertices are computed in one matrix product
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
-NECK = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
+NECK_JOINT = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
 SHOULDER_SHARE = 0.5  # share of the neck joint's travel that the shoulders take up
 
 
@@ -35,8 +36,8 @@ class MeshRenderer:
 
     mesh_style: "studio" (lit, antialiased, shoulders that stay while the head turns) or "grey" (as the REACT data's
     videos have it: flat grey on black, FaceVerse's own framing; docs/method.md 13.5).
-    identity: a name in renderer.studio.MESH_IDENTITIES, a MeshIdentity, up to I identity coefficients, or None for the
-    mean face.
+    mesh_identity: a name in renderer.mesh_identities.MESH_IDENTITIES, a MeshIdentity, up to I identity coefficients, or
+    None for the mean face.
     backend: "cpu" (compiled loops), "gl" (OpenGL on EGL; where that is missing the CPU draws, with a warning), or
     "auto": OpenGL where there is a GPU.
     focal: pixels; None takes FaceVerse's, 1315 at 224, times STUDIO_ZOOM in the studio style.
@@ -47,7 +48,7 @@ class MeshRenderer:
         face: FaceModel,
         size: int = 256,
         mesh_style: str = "studio",
-        identity: str | MeshIdentity | np.ndarray | None = None,
+        mesh_identity: str | MeshIdentity | np.ndarray | None = None,
         focal: float | None = None,
         backend: str = "auto",
     ):
@@ -58,28 +59,27 @@ class MeshRenderer:
         if backend not in BACKENDS:
             raise RenderError(f"There is no back end named {backend!r}; choose one of {', '.join(BACKENDS)}.")
         self.face, self.size, self.mesh_style = face, int(size), mesh_style
-        person, vector = _resolve_identity(face, identity)
+        mesh_identity, identity_coefficients = _resolve_identity(face, mesh_identity)
         zoom = STUDIO_ZOOM if mesh_style == "studio" else 1.0
         self.focal = FOCAL_AT_224 * self.size / 224 * zoom if focal is None else float(focal)
-        self._shape = np.ascontiguousarray(face.shape(vector), np.float32)
+        self._shape = np.ascontiguousarray(face.neutral_vertices(identity_coefficients), np.float32)
         self._basis = face.expression_basis.reshape(-1, EXPRESSIONS)
         self._partly_rigid_vertices: np.ndarray | None = None
-        self._inner_lip_vertices = (
-            None if face.landmark_vertices is None else face.landmark_vertices[[13, 14], 0]
-        )  # inner rims
+        landmarks = face.landmark_vertices
+        self._inner_lip_vertices = None if landmarks is None else landmarks[[13, 14], 0]
         if mesh_style == "studio":
-            surface = StudioSurface(face, person, self._shape)
+            surface = StudioSurface(face, mesh_identity, self._shape)
             self._shape = surface.shape
             self._basis = surface.basis.reshape(-1, EXPRESSIONS)
             if surface.head_weight is not None:  # neck, shoulders and long hair do not turn fully with the head
                 self._partly_rigid_vertices = np.flatnonzero(surface.head_weight < 1)
                 self._head_weight = surface.head_weight[self._partly_rigid_vertices, None]
-            wall = ground(self.size, person.palette)
-            scene = StaticScene(surface.triangles, self.size, self.focal, surface, wall, tone_curve())
+            background = studio_background(self.size, mesh_identity.palette)
+            scene = StaticScene(surface.triangles, self.size, self.focal, surface, background, tone_curve())
         else:
             # FaceVerse's own pictures are reproduced, jags and all; on the built-in head the rims of its lids and lips,
             # thinner than a pixel, would break up into dashes
-            scene = StaticScene(face.triangles, self.size, self.focal, smooth=face.parts is not None)
+            scene = StaticScene(face.triangles, self.size, self.focal, antialias_grey=face.parts is not None)
         self._triangles = scene.triangles
         self._backend = choose_backend(backend, scene)
 
@@ -90,14 +90,14 @@ class MeshRenderer:
         what the camera can hold. Raises RenderError at once for a wrong shape, NaN or infinity. Threads may share one
         renderer.
         """
-        coefficients = clamp_coefficients(coefficients)
-        return self._studio(coefficients) if self.mesh_style == "studio" else self._grey(coefficients)
+        coefficients = plausible_coefficients(coefficients)
+        return self._render_studio(coefficients) if self.mesh_style == "studio" else self._render_grey(coefficients)
 
     def render_transparent(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
-        """The same without a ground: pictures (size, size, 4) uint8, RGB and opacity 0..255."""
-        coefficients = clamp_coefficients(coefficients)
+        """The same without a background: pictures (size, size, 4) uint8, RGB and opacity 0..255."""
+        coefficients = plausible_coefficients(coefficients)
         if self.mesh_style == "studio":
-            return self._studio(coefficients, channels=4)
+            return self._render_studio(coefficients, channels=4)
         return self._grey_with_alpha(coefficients)
 
     def _object_vertices(self, coefficients: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -106,7 +106,7 @@ class MeshRenderer:
             moved = rows[:, :EXPRESSIONS] @ self._basis.T
             yield rows, self._shape + moved.reshape(len(rows), -1, 3)
 
-    def _studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:
+    def _render_studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:
         frames = (
             (world, self._mouth_brightness(world))
             for rows, vertices in self._object_vertices(coefficients)
@@ -130,7 +130,7 @@ class MeshRenderer:
         if self._partly_rigid_vertices is None:
             return world
         upright = np.tile(np.append(UPRIGHT, (0, 0, 0)), (len(rows), 1)).astype(np.float32)
-        neck_displacement = (rotation_matrix(rows[:, -6:-3]) - rotation_matrix(upright[:, :3])) @ NECK
+        neck_displacement = (rotation_matrix(rows[:, -6:-3]) - rotation_matrix(upright[:, :3])) @ NECK_JOINT
         upright[:, 3:] = rows[:, -3:] + SHOULDER_SHARE * neck_displacement
         unrotated = pose_vertices(vertices[:, self._partly_rigid_vertices], upright)
         world[:, self._partly_rigid_vertices] = unrotated + self._head_weight * (
@@ -138,8 +138,8 @@ class MeshRenderer:
         )
         return world
 
-    def _grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
-        frames = ((world, flat_shading(world, self._triangles)) for world in self._worlds(coefficients))
+    def _render_grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        frames = ((world, flat_shading(world, self._triangles)) for world in self._posed_vertices(coefficients))
         for grey in self._backend.grey(frames):
             yield np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)  # truncated, as REACT does
 
@@ -148,7 +148,7 @@ class MeshRenderer:
         white = np.full(len(self._triangles), 255, np.float32)
         frames = (
             (world, triangle_greys)
-            for world in self._worlds(coefficients)
+            for world in self._posed_vertices(coefficients)
             for triangle_greys in (flat_shading(world, self._triangles), white)
         )
         drawn = self._backend.grey(frames)
@@ -158,13 +158,13 @@ class MeshRenderer:
                 [unpremultiplied, unpremultiplied, unpremultiplied, coverage[:, :, None]], axis=2
             ).astype(np.uint8)
 
-    def _worlds(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+    def _posed_vertices(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         for rows, vertices in self._object_vertices(coefficients):
             yield from pose_vertices(vertices, rows)
 
 
 def grey_image(world: np.ndarray, triangles: np.ndarray, size: int, focal: float) -> np.ndarray:
-    """(size, size) float32, 0..210 on ground 0: flat-shaded grey as in REACT's videos (docs/method.md 13.5)."""
+    """(size, size) float32, 0..210 on background 0: flat-shaded grey as in REACT's videos (docs/method.md 13.5)."""
     scene = StaticScene(triangles, size, focal)
     return next(CPUBackend(scene).grey([(world, flat_shading(world, scene.triangles))]))
 
@@ -201,5 +201,5 @@ def _resolve_identity(
             raise RenderError(f"There is no listener named {identity!r}; choose one of {', '.join(MESH_IDENTITIES)}.")
         identity = MESH_IDENTITIES[identity]
     if isinstance(identity, MeshIdentity):
-        return identity, identity.vector(face)
+        return identity, identity.identity_coefficients(face)
     return MeshIdentity(), np.asarray(identity, np.float32)

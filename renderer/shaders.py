@@ -7,138 +7,143 @@ other places, so that edges differ by their shades between.
 
 MESH_VERTEX = """
 #version 330
-uniform float reach;   // 2 focal / size
-uniform float shift;   // of the principal point, which is a whole pixel
+uniform float focal_scale;       // 2 focal / size
+uniform float principal_offset;  // of the principal point, which is a whole pixel
 in vec3 position;
 in vec3 normal;
 in vec4 albedo_occlusion;
 in vec3 lips_brow_hair;
 in vec3 lash_cloth_along;
-in vec3 place;
-out vec3 n;
-out vec4 base;
-out vec3 paint;
-out vec3 more;
+in vec3 local_position;
+out vec3 world_normal;
+out vec4 albedo_and_sky;
+out vec3 masks_a;
+out vec3 masks_b;
 out vec3 local;
-out float near;
+out float inverse_depth;
 void main() {
-    float away = 10.0 - position.z;
-    // depth: 1 / distance, linear on the screen, 0.01 to 1 onto -1 to 1, the nearer the smaller
-    float depth = 1.0 - 2.0 * clamp((1.0 / away - 0.01) / 0.99, 0.0, 1.0);
-    gl_Position = vec4(position.x * reach + shift * away, position.y * reach + shift * away, depth * away, away);
-    n = normal; base = albedo_occlusion; paint = lips_brow_hair; more = lash_cloth_along; local = place;
-    near = 1.0 / away;
+    float distance = 10.0 - position.z;
+    // 1 / distance, linear on the screen, 0.01 to 1 onto -1 to 1, the nearer the smaller
+    float clip_depth = 1.0 - 2.0 * clamp((1.0 / distance - 0.01) / 0.99, 0.0, 1.0);
+    gl_Position = vec4(position.x * focal_scale + principal_offset * distance,
+                       position.y * focal_scale + principal_offset * distance, clip_depth * distance, distance);
+    world_normal = normal; albedo_and_sky = albedo_occlusion; local = local_position;
+    masks_a = lips_brow_hair; masks_b = lash_cloth_along;
+    inverse_depth = 1.0 / distance;
 }
 """
 
-GREY = """
+GREY_FRAGMENT = """
 #version 330
-uniform sampler2D shades;  // of every triangle, one row of WIDTH after the other
+uniform sampler2D triangle_greys;  // of every triangle, one row of TEXTURE_WIDTH after the other
 out vec4 colour;
 void main() {
-    int at = gl_PrimitiveID;
-    float shade = texelFetch(shades, ivec2(at % WIDTH, at / WIDTH), 0).r;
-    colour = vec4(shade, shade, shade, 1.0);
+    int triangle = gl_PrimitiveID;
+    float grey = texelFetch(triangle_greys, ivec2(triangle % TEXTURE_WIDTH, triangle / TEXTURE_WIDTH), 0).r;
+    colour = vec4(grey, grey, grey, 1.0);
 }
 """
 
 STUDIO_FRAGMENT = """
 #version 330
-uniform sampler2D kinds;     // StudioSurface.surface of every triangle, one row of WIDTH after the other
+uniform sampler2D triangle_materials;  // of StudioSurface, one row of TEXTURE_WIDTH after the other
 uniform vec3 lights[9];
 uniform vec3 colours[4];     // lips, hair, iris, cloth
 uniform float focal;         // pixels of the finished picture
-uniform float mouth;
-in vec3 n;
-in vec4 base;
-in vec3 paint;
-in vec3 more;
+uniform float mouth_brightness;
+in vec3 world_normal;
+in vec4 albedo_and_sky;
+in vec3 masks_a;
+in vec3 masks_b;
 in vec3 local;
-in float near;
+in float inverse_depth;
 out vec4 colour;
 
-float ramp(float distance, float width) {
+float smooth_ramp(float distance, float width) {
     float t = clamp(distance / width + 0.5, 0.0, 1.0);
     return t * t * (3.0 - 2.0 * t);
 }
-float cover(float field, float soft) {  // the derivatives are per sample, the finished picture has half as many
-    return ramp(field, max(soft, 2.6 * length(vec2(dFdx(field), dFdy(field)))));
+float mask_coverage(float mask, float soft) {  // the derivatives are per sample, the finished picture has half as many
+    return smooth_ramp(mask, max(soft, 2.6 * length(vec2(dFdx(mask), dFdy(mask)))));
 }
-float zigzag(float t) { return 4.0 * abs(t - floor(t) - 0.5) - 1.0; }
+float triangle_wave(float t) { return 4.0 * abs(t - floor(t) - 0.5) - 1.0; }
 
 void main() {
-    int at = gl_PrimitiveID;
-    int bits = int(texelFetch(kinds, ivec2(at % WIDTH, at / WIDTH), 0).r + 0.5);
-    int kind = bits & 7, mask = bits >> 3;  // what is painted near this triangle: elsewhere nothing may show
-    vec3 normal = n * inversesqrt(dot(n, n) + 1e-12);
-    float sky = clamp(base.a, 0.0, 1.0);
-    float pixel = 1.0 / (near * focal);
-    vec3 rgb = base.rgb;
-    float shine = 0.10, wrap = 1.0, glint = 0.0, dim = 1.0;
+    int triangle = gl_PrimitiveID;
+    ivec2 texel = ivec2(triangle % TEXTURE_WIDTH, triangle / TEXTURE_WIDTH);
+    int bits = int(texelFetch(triangle_materials, texel, 0).r + 0.5);
+    int material = bits & 7, layers = bits >> 3;  // masks near this triangle: no other may show
+    vec3 normal = world_normal * inversesqrt(dot(world_normal, world_normal) + 1e-12);
+    float sky = clamp(albedo_and_sky.a, 0.0, 1.0);
+    float pixel = 1.0 / (inverse_depth * focal);
+    vec3 rgb = albedo_and_sky.rgb;
+    float shine = 0.10, wrap = 1.0, eye_highlight = 0.0, shadow = 1.0;
     int gloss = 0;
     // outside of any branch: derivatives are undefined where neighbours go other ways
-    float cloth = cover(more.y, 0.006), lips = cover(paint.x, 0.010), hair = cover(paint.z, 0.05);
-    float lash = 0.85 * cover(more.x, 0.010);
-    lips *= float(mask & 1); hair *= float(mask >> 2 & 1); lash *= float(mask >> 3 & 1); cloth *= float(mask >> 4 & 1);
-    if (kind == 0) {  // skin
+    float cloth = mask_coverage(masks_b.y, 0.006), lips = mask_coverage(masks_a.x, 0.010);
+    float hair = mask_coverage(masks_a.z, 0.05);
+    float lash = 0.85 * mask_coverage(masks_b.x, 0.010);
+    lips *= float(layers & 1); hair *= float(layers >> 2 & 1);
+    lash *= float(layers >> 3 & 1); cloth *= float(layers >> 4 & 1);
+    if (material == 0) {  // skin
         rgb = mix(rgb, colours[3], cloth);
         shine *= 1.0 - cloth; wrap *= 1.0 - cloth;
         rgb = mix(rgb, colours[0], lips);
         shine += lips * 0.10;
         if (lips > 0.5) gloss = 1;
-        float along = more.z, across = paint.y;
-        if ((mask & 2) != 0 && along > -0.1 && along < 1.1 && abs(across) < 0.1) {
-            float thick = 0.024 * (1.05 - along) * (0.62 + 0.9 * along);
-            float t = ramp(thick - abs(across), max(0.018, 1.3 * pixel));
-            t *= 0.88 * ramp(along - 0.04, 0.16) * ramp(0.93 - along, 0.12);
+        float along = masks_b.z, across = masks_a.y;
+        if ((layers & 2) != 0 && along > -0.1 && along < 1.1 && abs(across) < 0.1) {
+            float brow_thickness = 0.024 * (1.05 - along) * (0.62 + 0.9 * along);
+            float t = smooth_ramp(brow_thickness - abs(across), max(0.018, 1.3 * pixel));
+            t *= 0.88 * smooth_ramp(along - 0.04, 0.16) * smooth_ramp(0.93 - along, 0.12);
             rgb = mix(rgb, colours[1] * 0.8, t);
             shine *= 1.0 - t;
         }
-        float fine = zigzag(local.x * 19.0 + local.z * 2.5) + zigzag(local.x * 33.0 - local.z * 3.5);
+        float fine = triangle_wave(local.x * 19.0 + local.z * 2.5) + triangle_wave(local.x * 33.0 - local.z * 3.5);
         rgb = mix(rgb, colours[1] * (1.0 + 0.08 * fine), hair);
         wrap *= 1.0 - hair; shine *= 1.0 - 0.7 * hair;
         rgb *= 1.0 - lash; shine *= 1.0 - lash;
-    } else if (kind == 1) {  // eye
+    } else if (material == 1) {  // eye
         rgb = vec3(0.80, 0.77, 0.75);
         shine = 0.9; gloss = 2; wrap = 0.0; sky = 0.75;
         if (local.z > 0.0) {
             float ring = length(local.xy) / length(local);
             float blur = pixel / 0.25;
-            float iris = ramp(0.40 - ring, max(blur, 0.05)), pupil = ramp(0.18 - ring, max(blur, 0.04));
-            float tone = max(0.45 + 1.3 * max(0.0, 0.36 - ring) - local.y * 0.6, 0.25);
-            rgb = mix(rgb, colours[2] * tone * 1.3, iris);
+            float iris = smooth_ramp(0.40 - ring, max(blur, 0.05)), pupil = smooth_ramp(0.18 - ring, max(blur, 0.04));
+            float iris_shade = max(0.45 + 1.3 * max(0.0, 0.36 - ring) - local.y * 0.6, 0.25);
+            rgb = mix(rgb, colours[2] * iris_shade * 1.3, iris);
             rgb = mix(rgb, vec3(0.012, 0.010, 0.010), pupil);
         }
-        dim = 1.0 - 0.65 * ramp(normal.y - 0.30, 0.5);
-    } else if (kind == 2) {  // teeth
+        shadow = 1.0 - 0.65 * smooth_ramp(normal.y - 0.30, 0.5);
+    } else if (material == 2) {  // teeth
         normal = vec3(0.4 * normal.x, 0.15, 0.9);
-        float gap = ramp(zigzag(local.x / TOOTH) - 0.85, 0.4);
+        float gap = smooth_ramp(triangle_wave(local.x / TOOTH_SPACING) - 0.85, 0.4);
         rgb = vec3(0.80, 0.74, 0.64);
-        dim = (0.88 - 0.80 * local.z) * (1.0 - 0.25 * gap);
+        shadow = (0.88 - 0.80 * local.z) * (1.0 - 0.25 * gap);
         sky = 0.6; shine = 0.2; gloss = 1; wrap = 0.0;
-    } else if (kind == 3) {  // tongue
+    } else if (material == 3) {  // tongue
         rgb = vec3(0.60, 0.20, 0.19);
-        dim = (0.95 - 0.90 * local.z) * (1.0 - 0.22 * ramp(0.012 - abs(local.x), 0.03));
-        sky = 0.6; shine = 0.22 * dim; gloss = 1;
+        shadow = (0.95 - 0.90 * local.z) * (1.0 - 0.22 * smooth_ramp(0.012 - abs(local.x), 0.03));
+        sky = 0.6; shine = 0.22 * shadow; gloss = 1;
     } else {  // mouth
         rgb = vec3(0.22, 0.045, 0.04);
-        dim = max(0.06, 0.6 - 1.6 * local.z);
+        shadow = max(0.06, 0.6 - 1.6 * local.z);
         sky = 0.4; shine = 0.0;
     }
-    if (kind >= 2) dim *= mouth;
+    if (material >= 2) shadow *= mouth_brightness;
     float key = dot(normal, lights[0]), fill = max(0.0, dot(normal, lights[1])), rim = max(0.0, dot(normal, lights[2]));
-    float up = 0.5 + 0.5 * normal.y;
-    vec3 through = wrap * vec3(0.40, 0.20, 0.12);
-    vec3 lit = max(vec3(0.0), (key + through) / (1.0 + through));
-    float open_sky = 0.25 + 0.75 * sky;
-    float spot = pow(max(0.0, dot(normal, lights[8])), gloss == 0 ? 16.0 : gloss == 1 ? 32.0 : 128.0);
-    if (gloss == 2) { glint = min(1.0, spot * 1.6); spot = 0.0; }
-    spot *= shine * open_sky;
+    float sky_facing = 0.5 + 0.5 * normal.y;
+    vec3 wrap_amount = wrap * vec3(0.40, 0.20, 0.12);
+    vec3 diffuse = max(vec3(0.0), (key + wrap_amount) / (1.0 + wrap_amount));
+    float light_visibility = 0.25 + 0.75 * sky;
+    float specular = pow(max(0.0, dot(normal, lights[8])), gloss == 0 ? 16.0 : gloss == 1 ? 32.0 : 128.0);
+    if (gloss == 2) { eye_highlight = min(1.0, specular * 1.6); specular = 0.0; }
+    specular *= shine * light_visibility;
     rim *= sky * (1.0 - max(0.0, normal.z));
-    glint *= shine;
-    vec3 light = open_sky * (lit * lights[3] + fill * lights[4]) + rim * lights[5];
-    light += sky * ((1.0 - up) * lights[7] + up * lights[6]);
-    colour = vec4(dim * rgb * light + spot * lights[3] + glint, 1.0);
+    eye_highlight *= shine;
+    vec3 light = light_visibility * (diffuse * lights[3] + fill * lights[4]) + rim * lights[5];
+    light += sky * ((1.0 - sky_facing) * lights[7] + sky_facing * lights[6]);
+    colour = vec4(shadow * rgb * light + specular * lights[3] + eye_highlight, 1.0);
 }
 """
 
@@ -151,19 +156,20 @@ void main() { gl_Position = vec4(corner, 0.0, 1.0); }
 RESOLVE_FRAGMENT = """
 #version 330
 uniform sampler2D samples;
-uniform sampler2D wall;
-uniform bool apart;
+uniform sampler2D background;
+uniform bool has_alpha;
 out vec4 colour;
 float display(float c) {
-    c = clamp(c, 0.0, BRIGHTEST);
+    c = clamp(c, 0.0, MAX_LINEAR);
     c = c < 0.6 ? c : 0.6 + 0.4 * (1.0 - exp(-(c - 0.6) / 0.4));
     return c <= 0.0031308 ? c * 12.92 : 1.055 * pow(c, 1.0 / 2.4) - 0.055;
 }
 void main() {
-    ivec2 at = ivec2(gl_FragCoord.xy);
+    ivec2 pixel = ivec2(gl_FragCoord.xy);
     vec4 sum = vec4(0.0);
-    for (int k = 0; k < 4; k++) sum += texelFetch(samples, 2 * at + ivec2(k & 1, k >> 1), 0);
-    vec3 rgb = apart ? sum.rgb / max(sum.a, 1.0) : (sum.rgb + (4.0 - sum.a) * texelFetch(wall, at, 0).rgb) * 0.25;
+    for (int k = 0; k < 4; k++) sum += texelFetch(samples, 2 * pixel + ivec2(k & 1, k >> 1), 0);
+    vec3 opaque = (sum.rgb + (4.0 - sum.a) * texelFetch(background, pixel, 0).rgb) * 0.25;
+    vec3 rgb = has_alpha ? sum.rgb / max(sum.a, 1.0) : opaque;
     colour = vec4(display(rgb.r), display(rgb.g), display(rgb.b), sum.a * 0.25);
 }
 """

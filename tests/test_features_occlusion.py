@@ -48,7 +48,7 @@ def film(turn: float) -> list[np.ndarray]:
     for name, begin in (("mouthSmile", 0.5), ("browOuterUp", 2.2), ("eyeBlink", 3.0), ("browDown", 3.2)):
         for side in ("Left", "Right"):
             rows[:, CHANNEL[name + side]] = 0.9 * np.clip(1 - np.abs(time - begin - 0.4) / 0.4, 0, 1)
-    return list(MeshRenderer(load_face_model(), size=256, identity="Mara").render(rows))
+    return list(MeshRenderer(load_face_model(), size=256, mesh_identity="Mara").render(rows))
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_faceverse_geometry_is_the_published_one(case, faceverse_arrays, tmp_pat
     for row, identity in enumerate(GOLDEN[f"{case}/identity"]):
         coefficients = GOLDEN[f"{case}/coefficients"][row : row + 1]
         vertices = model.vertices(coefficients[:, :52], identity)[0]
-        world = model.world(coefficients, identity)[0]
+        world = model.world_vertices(coefficients, identity)[0]
         np.testing.assert_allclose(vertices, GOLDEN[f"{case}/vertices_object"][row], atol=3e-7)
         np.testing.assert_allclose(world, GOLDEN[f"{case}/vertices_world"][row], atol=5e-7)
         np.testing.assert_allclose(project(world, 224), GOLDEN[f"{case}/projected_image"][row], atol=1e-4)
@@ -81,9 +81,9 @@ def test_bad_models_and_coefficients_are_told_in_one_sentence(faceverse_arrays, 
     with pytest.raises(RenderError, match="lacks tri"):
         load_face_model(tmp_path / "model.npz")
     with pytest.raises(RenderError, match="58"):
-        head.world(np.zeros((3, 57)))
+        head.world_vertices(np.zeros((3, 57)))
     with pytest.raises(RenderError, match="identity"):
-        head.shape(np.zeros(1000))
+        head.neutral_vertices(np.zeros(1000))
 
 
 def test_the_built_in_head_stands_in_faceverses_frame(head):
@@ -136,7 +136,7 @@ def test_landmarks_move_with_the_units(head):
 
 def test_landmarks_are_points_of_the_whole_mesh(head):
     values = posed(jawOpen=0.5, mouthSmileLeft=0.7, rotationY=0.3)
-    whole = head.world(values)[0]
+    whole = head.world_vertices(values)[0]
     expected = (whole[head.landmark_vertices] * head.landmark_weights[..., None]).sum(axis=1)
     np.testing.assert_allclose(head.landmarks(values)[0], expected, atol=1e-5)
 
@@ -170,5 +170,5 @@ def test_the_reduced_head_is_a_smaller_mesh_of_the_same_face(head):
     reduced = load_face_model(reduced=True)
     assert len(reduced.mean_shape) < len(head.mean_shape)
     assert reduced.triangles.max() < len(reduced.mean_shape)
-    np.testing.assert_array_equal(reduced.mean_shape[reduced.keypoints], head.mean_shape[head.keypoints])
-    assert len(reduced.keypoints) == 66
+    np.testing.assert_array_equal(reduced.mean_shape[reduced.ibug_keypoints], head.mean_shape[head.ibug_keypoints])
+    assert len(reduced.ibug_keypoints) == 66

@@ -32,7 +32,7 @@ class Still(FaceVerse):
         self.case = case
         head = load_face_model()
         self.face = replace(
-            head, triangles=GOLDEN["tri"].astype(np.int32), point_buffer=GOLDEN["point_buf"].astype(np.int32)
+            head, triangles=GOLDEN["tri"].astype(np.int32), vertex_faces=GOLDEN["point_buf"].astype(np.int32)
         )
 
     def vertices(self, packed):
@@ -45,7 +45,7 @@ class Still(FaceVerse):
 @pytest.mark.parametrize("case", ["b1", "b4neg", "b3"])
 def test_normals_and_light_are_the_published_ones(case):
     model, packed = Still(case), GOLDEN[f"{case}/packed"]
-    np.testing.assert_allclose(model.world(packed), GOLDEN[f"{case}/vertices_world"], atol=2e-6)
+    np.testing.assert_allclose(model.world_vertices(packed), GOLDEN[f"{case}/vertices_world"], atol=2e-6)
     published = model.normals(packed, as_published=True)
     np.testing.assert_allclose(published, GOLDEN[f"{case}/normals_object"], atol=4e-5)
     turned = model.normals_rotated(packed, as_published=True)
@@ -64,12 +64,12 @@ def test_a_batch_of_three_is_lit_as_its_rows_alone():
 def test_the_textured_picture_is_the_published_one():
     focal, size = GOLDEN["img_tex/focal_size"]
     triangles = GOLDEN["tri"].astype(np.uint32)
-    wanted = GOLDEN["img_tex/rendered"][0]
-    image, covered = textured_image(
+    expected = GOLDEN["img_tex/rendered"][0]
+    image, coverage = textured_image(
         GOLDEN["img_tex/vertices_world"][0], triangles, GOLDEN["img_tex/color_lit"][0], int(size), float(focal)
     )
-    np.testing.assert_array_equal(covered, wanted[..., 3])
-    np.testing.assert_allclose(image, wanted[..., :3], atol=5e-3)
+    np.testing.assert_array_equal(coverage, expected[..., 3])
+    np.testing.assert_allclose(image, expected[..., :3], atol=5e-3)
 
 
 def test_albedo_and_both_kinds_of_landmarks(tmp_path):
@@ -95,7 +95,7 @@ def test_albedo_and_both_kinds_of_landmarks(tmp_path):
     assert split_vector(packed).expression.min() < 0 and np.abs(given - fitted).max() > 0.01
     positive = packed.copy()
     positive[:, 150:202] = np.abs(positive[:, 150:202])
-    np.testing.assert_array_equal(fitted, project(model.world(positive), 256, 1315.0))
+    np.testing.assert_array_equal(fitted, project(model.world_vertices(positive), 256, 1315.0))
 
 
 def test_resting_light_and_vector():
@@ -113,7 +113,7 @@ def test_resting_light_and_vector():
 def test_the_reference_person_is_drawn_from_150_numbers(tmp_path):
     assert react_identity().shape == (150,) and np.abs(react_identity()).max() > 1
     with pytest.raises(RenderError, match="150"):
-        MeshRenderer(load_face_model(), 64, "grey", identity=react_identity())  # the built-in head is another's
+        MeshRenderer(load_face_model(), 64, "grey", mesh_identity=react_identity())  # the built-in head is another's
 
 
 @pytest.mark.slow

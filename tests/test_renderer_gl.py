@@ -31,24 +31,24 @@ def rows():
 
 
 def on_gl(face, size, mesh_style):
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         renderer = MeshRenderer(face, size, mesh_style, backend="gl")
-    if told:
-        pytest.skip(str(told[0].message))
+    if warned:
+        pytest.skip(str(warned[0].message))
     return renderer
 
 
 @pytest.mark.parametrize("mesh_style", MESH_STYLES)
 def test_both_back_ends_draw_one_picture(face, rows, mesh_style):
     """They take other samples at an edge, so there the shades between differ; everywhere else they agree."""
-    other = on_gl(face, 224, mesh_style)
-    for ours, theirs in zip(
-        MeshRenderer(face, 224, mesh_style, backend="cpu").render(rows), other.render(rows), strict=True
+    gl_renderer = on_gl(face, 224, mesh_style)
+    for cpu_frame, gl_frame in zip(
+        MeshRenderer(face, 224, mesh_style, backend="cpu").render(rows), gl_renderer.render(rows), strict=True
     ):
-        difference = np.abs(ours.astype(int) - theirs).max(axis=2)
+        difference = np.abs(cpu_frame.astype(int) - gl_frame).max(axis=2)
         around = np.ones((3, 3), np.uint8)
-        contrast = (cv2.dilate(theirs, around).astype(int) - cv2.erode(theirs, around)).max(axis=2)
+        contrast = (cv2.dilate(gl_frame, around).astype(int) - cv2.erode(gl_frame, around)).max(axis=2)
         flat = contrast < 24
         assert flat.mean() > 0.6
         assert difference[flat].mean() < 0.4 and (difference[flat] > 12).mean() < 5e-4
@@ -85,9 +85,9 @@ def test_without_gl_the_cpu_draws_and_says_so_once(face, rows, monkeypatch):
         raise OSError("libEGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr(backends, "_context", missing)
-    with pytest.warns(UserWarning, match=r"libEGL.*CPU draws") as told:
+    with pytest.warns(UserWarning, match=r"libEGL.*CPU draws") as warned:
         renderer = MeshRenderer(face, 64, backend="gl")
-    assert len(told) == 1 and len(list(renderer.render(rows))) == 3
+    assert len(warned) == 1 and len(list(renderer.render(rows))) == 3
     monkeypatch.setattr(backends, "has_gpu", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nobody asked for GL: no word about it

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderer.coefficients import clamp_coefficients, out_of_range_warning
+from renderer.coefficients import implausibility_note, plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients, project
 from renderer.hair import LASHES
 from renderer.mesh import MeshRenderer, grey_image
-from renderer.studio import MESH_IDENTITIES, MeshIdentity
+from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = np.load(Path(__file__).parent / "data" / "faceverse_golden_small.npz")
@@ -51,7 +51,7 @@ def around(renderer, image, values, landmarks, margin=2):
     return image[max(top, 0) : int(v.max()) + margin + 1, max(left, 0) : int(u.max()) + margin + 1]
 
 
-def test_grey_look_reproduces_the_published_picture():
+def test_grey_style_reproduces_the_published_picture():
     focal, size = GOLDEN["grey/focal_size"]
     triangles = GOLDEN["grey/tri"].astype(np.int32)
     for world, expected, covered in zip(
@@ -62,7 +62,7 @@ def test_grey_look_reproduces_the_published_picture():
         np.testing.assert_allclose(image, expected, atol=2e-3)
 
 
-def test_grey_look_is_grey_on_black_in_faceverses_framing(head):
+def test_grey_style_is_grey_on_black_in_faceverses_framing(head):
     image = picture(MeshRenderer(head, 224, "grey"), posed())
     assert image.shape == (224, 224, 3) and image.dtype == np.uint8
     assert (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all()
@@ -75,7 +75,7 @@ def test_studio_frames_the_whole_head_at_any_size(head):
         renderer = MeshRenderer(head, size)
         image = picture(renderer, posed())
         assert image.shape == (size, size, 3)
-        world = renderer._with_shoulders(renderer._shape[None], posed())[0][: len(head.mean_shape)]
+        world = renderer._blend_neck(renderer._shape[None], posed())[0][: len(head.mean_shape)]
         world = world[head.head_weight == 1]
         u, v = project(world, size, renderer.focal).T
         assert 0 < v.min() < 0.1 * size
@@ -83,11 +83,11 @@ def test_studio_frames_the_whole_head_at_any_size(head):
         assert v.max() - v.min() > 0.65 * size
 
 
-def test_antialiased_and_quiet_ground(studio):
+def test_antialiased_before_a_quiet_background(studio):
     image = picture(studio, posed()).astype(int)
     silhouette = np.abs(np.diff(image[: studio.size // 8, 100:156, 1], axis=0)).max(axis=0)
     contrast = image[0, 128, 1] - image[studio.size // 8, 100:156, 1].mean()
-    assert np.median(silhouette) < 0.85 * contrast  # most columns step from ground to hair over two pixels
+    assert np.median(silhouette) < 0.85 * contrast  # most columns step from background to hair over two pixels
     assert np.abs(np.diff(image[:40, :20].mean(axis=2), axis=1)).max() < 4
 
 
@@ -113,7 +113,7 @@ def test_each_face_part_answers_its_unit(studio):
     assert pale.sum() > 20 + ((rest_lips.min(axis=2) > 150) & (np.ptp(rest_lips, axis=2) < 60)).sum()
 
     raised = posed(browInnerUp=1.0, browOuterUpLeft=1.0, browOuterUpRight=1.0)
-    dark_row, bald = [], MeshRenderer(studio.face, identity=MeshIdentity(hair=False))
+    dark_row, bald = [], MeshRenderer(studio.face, mesh_identity=MeshIdentity(hair=False))
     for values in (posed(), raised):
         part = around(bald, picture(bald, values).astype(float), posed(), brow, 6).mean(axis=2)
         dark_row.append((part.min(axis=1)).argmin())
@@ -151,13 +151,13 @@ def test_turning_the_head_leaves_the_shoulders(studio):
     assert moved > 5 * still
 
 
-def test_people_look_different_and_names_are_checked(head):
-    images = [picture(MeshRenderer(head, 96, identity=name), posed()).astype(int) for name in MESH_IDENTITIES]
+def test_identities_differ_and_names_are_checked(head):
+    images = [picture(MeshRenderer(head, 96, mesh_identity=name), posed()).astype(int) for name in MESH_IDENTITIES]
     for i, one in enumerate(images):
         for other in images[:i]:
             assert np.abs(one - other).mean() > 5
     with pytest.raises(RenderError, match="Alex"):
-        MeshRenderer(head, identity="Nobody")
+        MeshRenderer(head, mesh_identity="Nobody")
     with pytest.raises(RenderError, match="studio"):
         MeshRenderer(head, mesh_style="oil")
     with pytest.raises(RenderError, match="size"):
@@ -189,7 +189,7 @@ def test_two_threads_share_a_renderer(studio):
     assert len(results) == 3
 
 
-def test_bad_numbers_are_refused_and_wild_ones_tamed(studio):
+def test_bad_numbers_are_refused_and_implausible_ones_clamped(studio):
     for bad in (np.nan, np.inf):
         values = neutral_coefficients(3)
         values[1, 7] = bad
@@ -206,7 +206,7 @@ def test_bad_numbers_are_refused_and_wild_ones_tamed(studio):
 def test_angles_a_whole_turn_apart_are_the_same_pose():
     """rotationX rests at pi: a tracker may as well report -pi."""
     values = posed(rotationX=-np.pi + 0.1)
-    np.testing.assert_allclose(clamp_coefficients(values)[0, 52], np.pi + 0.1, atol=1e-5)
+    np.testing.assert_allclose(plausible_coefficients(values)[0, 52], np.pi + 0.1, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -214,7 +214,7 @@ def test_a_read_only_installation_draws(tmp_path):
     """Neither beside the code nor in the home folder can numba keep its compiled code there."""
     package = tmp_path / "renderer"
     package.mkdir()
-    for name in ("__init__.py", "errors.py", "compiled.py", "rasterizer.py"):
+    for name in ("__init__.py", "errors.py", "jit.py", "rasterizer.py"):
         (package / name).write_bytes((ROOT / "renderer" / name).read_bytes())
     for folder in (package, tmp_path):
         folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
@@ -222,9 +222,9 @@ def test_a_read_only_installation_draws(tmp_path):
         "import numba.core.caching as c\n"
         "c._CacheLocator.ensure_cache_path = lambda self: (_ for _ in ()).throw(OSError('read-only'))\n"
         "import numpy as np\n"
-        "from renderer.rasterizer import screen_points\n"
+        "from renderer.rasterizer import project_to_screen\n"
         "out = np.zeros((1, 3), np.float32)\n"
-        "screen_points(np.zeros((1, 3), np.float32), 100.0, 32, 64, 10.0, out)\n"
+        "project_to_screen(np.zeros((1, 3), np.float32), 100.0, 32, 64, 10.0, out)\n"
         "print(out[0])\n"
     )
     environment = {**os.environ, "HOME": "/nonexistent", "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -249,7 +249,7 @@ def test_a_transparent_head_over_its_wall_is_the_opaque_picture(studio):
     assert rim.sum() > 200  # antialiased
 
 
-def test_the_grey_look_is_antialiased_and_can_stand_apart(head):
+def test_the_grey_style_is_antialiased_and_can_be_transparent(head):
     """The rims of lids and lips are thinner than a pixel: drawn with one sample they were dashes of black."""
     renderer = MeshRenderer(head, 256, "grey")
     whole, cut = picture(renderer, posed()), next(renderer.render_transparent(posed()))
@@ -261,35 +261,35 @@ def test_the_grey_look_is_antialiased_and_can_stand_apart(head):
     assert np.abs(cut[..., 0] * (opacity / 255) - whole[..., 0]).max() < 2
 
 
-def test_wild_coefficients_are_named_once():
+def test_implausible_coefficients_are_named_once():
     rows = np.repeat(neutral_coefficients(), 4, axis=0)
     rows[:, 3] = 1.2  # trackers overstep a little all the time
-    assert out_of_range_warning(rows) is None
+    assert implausibility_note(rows) is None
     rows[2, COEFFICIENT_NAMES.index("jawOpen")] = 7.0
     rows[3, COEFFICIENT_NAMES.index("rotationY")] = 2.0
-    sentence = out_of_range_warning(rows)
+    sentence = implausibility_note(rows)
     assert "2 of 4 frames" in sentence and "jawOpen" in sentence and "rotationY" in sentence and "\n" not in sentence
 
 
-def test_beard_brows_and_lips_are_a_persons_own(head, studio):
+def test_beard_brows_and_lips_belong_to_the_identity(head, studio):
     plain = picture(studio, posed()).astype(float)
     sharp = {"chin": [199, 200], "cheek": [205, 425], "mouth": [14, 17]}
 
     def tone(person, part):
-        renderer = MeshRenderer(head, identity=person)
+        renderer = MeshRenderer(head, mesh_identity=person)
         image = picture(renderer, posed()).astype(float)
         return around(renderer, image, posed(), sharp[part], 1).mean()
 
-    bearded = MeshIdentity(beard=0.8)
+    bearded = MeshIdentity(beard_density=0.8)
     assert tone(bearded, "chin") < 0.75 * tone(MeshIdentity(), "chin")
     assert abs(tone(bearded, "cheek") - tone(MeshIdentity(), "cheek")) < 12  # it ends below the cheekbones
     brows = []
     for brow in (1.0, 1.8):
-        renderer = MeshRenderer(head, identity=MeshIdentity(brow=brow, hair=False))
+        renderer = MeshRenderer(head, mesh_identity=MeshIdentity(brow_thickness=brow, hair=False))
         part = around(renderer, picture(renderer, posed()).astype(float), posed(), [70, 63, 105, 66, 107], 5)
         brows.append((part.mean(axis=2) < 0.75 * np.median(part)).sum())
     assert brows[1] > 1.3 * brows[0] > 20
-    paler = picture(MeshRenderer(head, identity=MeshIdentity(lips=0.02)), posed()).astype(float)
+    paler = picture(MeshRenderer(head, mesh_identity=MeshIdentity(lip_inset=0.02)), posed()).astype(float)
     mouth = [around(studio, image, posed(), [0, 17, 61, 291], 1) for image in (plain, paler)]
     reds = [(part[..., 0] - part[..., 1] > 60).sum() for part in mouth]
     assert reds[1] < 0.85 * reds[0]
@@ -300,13 +300,13 @@ def test_hair_frames_the_face_and_never_hides_it(head):
     poses = np.concatenate([posed(), posed(rotationY=0.35), posed(rotationY=-0.35), posed(rotationX=np.pi + 0.2)])
     outlines = []
     for person in MESH_IDENTITIES.values():
-        renderer, bare = (MeshRenderer(head, 128, identity=who) for who in (person, replace(person, hair=False)))
+        renderer, bare = (MeshRenderer(head, 128, mesh_identity=who) for who in (person, replace(person, hair=False)))
         for values, seen, free in zip(poses, renderer.render(poses), bare.render(poses), strict=True):
             for part in ([133, 159, 145], [362, 386, 374], [61, 291, 13, 14]):
                 here = [around(renderer, image.astype(int), values[None], part, 0) for image in (seen, free)]
-                assert np.abs(here[0] - here[1]).mean() < 6, person.cut
+                assert np.abs(here[0] - here[1]).mean() < 6, person.haircut
         outlines.append(next(renderer.render_transparent(poses[:1]))[..., 3] > 127)
-    cut = [person.cut for person in MESH_IDENTITIES.values()]
+    cut = [person.haircut for person in MESH_IDENTITIES.values()]
     long, cropped = outlines[cut.index("long")], outlines[cut.index("cropped")]
     assert long[70:100].sum() > 1.3 * cropped[70:100].sum()  # beside cheeks and neck
 

@@ -8,22 +8,24 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from renderer import conformance
+from renderer.conformance.__main__ import main as conformance_command
 from renderer.errors import RenderError
 from renderer.face_model import load_face_model, neutral_coefficients
 from renderer.portrait import PortraitAnimator, WarpAnimator, portrait_animator
 from renderer.portrait.pirender.__main__ import main as pirender_command
 from renderer.portrait.pirender.animator import PIRenderAnimator
-from renderer.portrait.pirender.hash_weights import hash_weights
+from renderer.portrait.pirender.architecture import Architecture, expected_shapes, is_unused
 from renderer.portrait.pirender.network import Network
-from renderer.portrait.pirender.plain import ReferencePIRender
-from renderer.portrait.pirender.sizes import Architecture, is_unused, shapes
-from renderer.portrait.pirender.weights import find_weights, import_checkpoint, read
+from renderer.portrait.pirender.reference import ReferencePIRender
+from renderer.portrait.pirender.synthetic_weights import synthetic_weights
+from renderer.portrait.pirender.weights import find_weights, import_checkpoint, load_weights
 from renderer.portrait.pirender.windows import windows
 from tests.support.drawn_portrait import drawn_portrait
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Architecture(descriptor=16, warp=(4, 8, 8, 8, 8, 8), climb=(8, 8, 8), edit=(4, 8, 8, 8))
+SMALL = Architecture(
+    descriptor=16, warping_channels=(4, 8, 8, 8, 8, 8), decoder_channels=(8, 8, 8), editing_channels=(4, 8, 8, 8)
+)
 GOLDEN = ROOT.parent / "shared" / "golden" / "renderers"
 
 
@@ -38,7 +40,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def small():
-    return hash_weights(SMALL)
+    return synthetic_weights(SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +71,13 @@ def moving(frames, seed=3):
 def test_the_full_size_network_gives_the_published_picture():
     """Weights by the hash rule; stored are the published code's numbers, of the pictures every 8th pixel."""
     stored = {name: torch.from_numpy(value) for name, value in np.load(ROOT / "tests/data/pirender_full.npz").items()}
-    weights = hash_weights(Architecture())
+    weights = synthetic_weights(Architecture())
     assert sum(value.numel() for value in weights.values()) == 22_523_416
     image, driving = stored["in/input_image"], stored["in/driving_source"]
 
     outputs = ReferencePIRender(weights, Architecture()).outputs(image, driving)
     network = Network(weights, Architecture())
-    network.fewer_multiplications()
+    network.use_winograd()
     modulations = network.modulations(network.descriptors(driving[0].T))
     source = network.source(image)
     fast = {
@@ -83,11 +85,11 @@ def test_the_full_size_network_gives_the_published_picture():
         "fake_image": network(source, modulations),
     }
     for name in ("descriptor", "flow_field", "warp_image", "fake_image"):
-        wanted = stored[f"out/{name}"]
+        expected = stored[f"out/{name}"]
         for values in (outputs, fast):
             if name in values:
-                got = values[name][:, :, ::8, ::8] if name.endswith("image") else values[name]
-                torch.testing.assert_close(got, wanted, atol=2e-4, rtol=0)
+                actual = values[name][:, :, ::8, ::8] if name.endswith("image") else values[name]
+                torch.testing.assert_close(actual, expected, atol=2e-4, rtol=0)
 
 
 @pytest.mark.slow
@@ -98,18 +100,18 @@ def test_the_fast_network_is_the_plain_one_on_pictures_that_are_not_square(small
     image = torch.rand(1, 3, *shape, generator=generator) * 2 - 1
     rows = torch.from_numpy(moving(4))
     windowed = torch.from_numpy(windows(moving(4)))
-    wanted = ReferencePIRender(small, SMALL).outputs(image.expand(4, -1, -1, -1), windowed)["fake_image"]
+    expected = ReferencePIRender(small, SMALL).outputs(image.expand(4, -1, -1, -1), windowed)["fake_image"]
     network = Network(small, SMALL)
     padded = torch.cat([rows[:1].expand(13, -1), rows, rows[-1:].expand(13, -1)])
     modulations = network.modulations(network.descriptors(padded))
     source = network.source(image)
     one_by_one = torch.cat([network(source, each[None]) for each in modulations])
-    for got in (network(source, modulations), one_by_one):
-        torch.testing.assert_close(got, wanted, atol=2e-4, rtol=0)
+    for actual in (network(source, modulations), one_by_one):
+        torch.testing.assert_close(actual, expected, atol=2e-4, rtol=0)
     network.channels_last()
-    torch.testing.assert_close(network(source, modulations), wanted, atol=2e-4, rtol=0)
-    network.fewer_multiplications()
-    torch.testing.assert_close(network(source, modulations), wanted, atol=2e-4, rtol=0)
+    torch.testing.assert_close(network(source, modulations), expected, atol=2e-4, rtol=0)
+    network.use_winograd()
+    torch.testing.assert_close(network(source, modulations), expected, atol=2e-4, rtol=0)
 
 
 @torch.inference_mode()
@@ -117,15 +119,15 @@ def test_the_original_is_the_react_variant_without_its_first_layer(small):
     image, driving = torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(1, 58, 27)
     mapped = torch.nn.functional.conv1d(driving, small["mapping_net.pre.weight"], small["mapping_net.pre.bias"])
     original = {name: value for name, value in small.items() if not name.startswith("mapping_net.pre.")}
-    sizes = Architecture(**(vars(SMALL) | {"coefficients": 73}))
-    assert set(shapes(sizes)) == set(original)
-    network, other = Network(small, SMALL), Network(original, sizes)
+    architecture = Architecture(**(vars(SMALL) | {"coefficients": 73}))
+    assert set(expected_shapes(architecture)) == set(original)
+    network, other = Network(small, SMALL), Network(original, architecture)
     pictures = [
         net(net.source(image), net.modulations(net.descriptors(rows[0].T)))
         for net, rows in ((network, driving), (other, mapped))
     ]
     torch.testing.assert_close(*pictures, atol=1e-6, rtol=0)
-    assert len(shapes(Architecture(coefficients=73))) == 304
+    assert len(expected_shapes(Architecture(coefficients=73))) == 304
 
 
 @pytest.mark.parametrize(
@@ -139,12 +141,12 @@ def test_the_original_is_the_react_variant_without_its_first_layer(small):
 )
 def test_published_checkpoints_are_read_and_imported(small, wrapped, tmp_path):
     torch.save(wrapped(small), tmp_path / "some.pt")
-    weights, sizes = read(tmp_path / "some.pt")
-    assert sizes == SMALL
+    weights, architecture = load_weights(tmp_path / "some.pt")
+    assert architecture == SMALL
     assert set(weights) == {name for name in small if not is_unused(name)}
     import_checkpoint(tmp_path / "some.pt", tmp_path / "pirender.safetensors")
-    again, sizes = read(tmp_path / "pirender.safetensors")
-    assert sizes == SMALL and all(torch.equal(again[name], weights[name]) for name in weights)
+    again, architecture = load_weights(tmp_path / "pirender.safetensors")
+    assert architecture == SMALL and all(torch.equal(again[name], weights[name]) for name in weights)
 
 
 def test_a_checkpoint_that_does_not_fit_says_what_is_wrong_by_name(small, checkpoint, tmp_path):
@@ -165,13 +167,13 @@ def test_a_checkpoint_that_does_not_fit_says_what_is_wrong_by_name(small, checkp
     for words, content in cases.items():
         torch.save(content, tmp_path / "bad.pth")
         with pytest.raises(RenderError, match=words) as caught:
-            read(tmp_path / "bad.pth")
+            load_weights(tmp_path / "bad.pth")
         assert "\n" not in str(caught.value)
     (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")
     (tmp_path / "bad.safetensors").write_bytes(b"neither")
     for file in ("bad.pth", "bad.safetensors", "absent.pth"):
         with pytest.raises(RenderError):
-            read(tmp_path / file)
+            load_weights(tmp_path / file)
 
 
 @pytest.mark.slow
@@ -201,12 +203,12 @@ def test_sequences_drawn_together_are_those_drawn_alone(checkpoint, person):
     sequences = [moving(7, seed) for seed in (1, 2, 3)]
     alone = [list(animator.animate(sequence)) for sequence in sequences]
     animator._batch = 6
-    strips = animator.animate_many(sequences)
-    first = [next(strip) for strip in strips]
-    strips[1].close()
-    together = [[first[k], *strips[k]] for k in (0, 2)]
-    for got, wanted in zip(together, (alone[0], alone[2]), strict=True):
-        assert np.abs(np.stack(got).astype(int) - np.stack(wanted)).max() <= 1
+    iterators = animator.animate_many(sequences)
+    first = [next(iterator) for iterator in iterators]
+    iterators[1].close()
+    together = [[first[k], *iterators[k]] for k in (0, 2)]
+    for actual, expected in zip(together, (alone[0], alone[2]), strict=True):
+        assert np.abs(np.stack(actual).astype(int) - np.stack(expected)).max() <= 1
     with pytest.raises(RenderError, match="same number"):
         animator.animate_many([sequences[0], sequences[1][:3]])
 
@@ -221,7 +223,7 @@ def test_settings_that_do_not_exist_are_refused(checkpoint, small, tmp_path):
     wide = {name: value for name, value in small.items() if not name.startswith("mapping_net.pre.")}
     save_file(wide, tmp_path / "original.safetensors")
     original = PIRenderAnimator(tmp_path / "original.safetensors", device="cpu")
-    assert original.width == 73
+    assert original.coefficient_count == 73
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX512", reason="bfloat16 needs AVX-512 on a CPU")
@@ -241,7 +243,8 @@ def test_the_gpus_arrangement_draws_the_same_on_a_cpu(checkpoint, person, traced
     sequences = [moving(7, seed) for seed in (1, 2, 3)]
     plain = PIRenderAnimator(checkpoint, 64, device="cpu")
     arranged = PIRenderAnimator(checkpoint, 64, device="cpu")
-    network = arranged._network = arranged._draw = Network(*read(checkpoint))  # without the CPU's own convolutions
+    network = Network(*load_weights(checkpoint))  # without the CPU's own convolutions
+    arranged._network = arranged._draw = network
     network.channels_last()
     network.editing_precision = torch.bfloat16
     arranged._batch = 8  # does not divide the 21 frames: the last run is filled up
@@ -250,8 +253,8 @@ def test_the_gpus_arrangement_draws_the_same_on_a_cpu(checkpoint, person, traced
     drawn = []
     for animator in (plain, arranged):
         animator.set_portrait(*person)
-        strips = animator.animate_many(sequences)
-        drawn.append(np.stack([np.stack(frames) for frames in zip(*strips, strict=True)]).astype(int))
+        iterators = animator.animate_many(sequences)
+        drawn.append(np.stack([np.stack(frames) for frames in zip(*iterators, strict=True)]).astype(int))
     assert drawn[0].shape == drawn[1].shape == (7, 3, 64, 64, 3)
     assert np.abs(drawn[0] - drawn[1]).mean() < 3
 
@@ -260,12 +263,12 @@ def test_present_weights_are_chosen_and_absent_ones_asked_for(checkpoint, face, 
     empty, there = tmp_path_factory.mktemp("none"), checkpoint.parent
     assert isinstance(portrait_animator(face, folder=empty), WarpAnimator)
     with pytest.raises(RenderError, match=r"cur_model_fold\.pth"):
-        portrait_animator(face, kind="pirender", folder=empty)
+        portrait_animator(face, name="pirender", folder=empty)
     with pytest.raises(RenderError, match="oil"):
-        portrait_animator(face, kind="oil")
+        portrait_animator(face, name="oil")
     assert find_weights(checkpoint.parent) == checkpoint
     assert isinstance(portrait_animator(face, device="cpu", folder=there), PIRenderAnimator)
-    assert isinstance(portrait_animator(face, kind="warp", folder=there), WarpAnimator)
+    assert isinstance(portrait_animator(face, name="warp", folder=there), WarpAnimator)
 
 
 def test_the_import_command_tells_what_it_made(checkpoint, tmp_path, capsys):
@@ -286,20 +289,20 @@ def test_the_gpu_draws_what_the_cpu_draws(checkpoint, person, compiled):
         fast = compiled and device == "cuda"
         animator = PIRenderAnimator(checkpoint, 64, device=device, compiled=fast)
         animator.set_portrait(*person)
-        strips = animator.animate_many(sequences)
-        pictures.append(np.stack([np.stack(frames) for frames in zip(*strips, strict=True)]).astype(int))
+        iterators = animator.animate_many(sequences)
+        pictures.append(np.stack([np.stack(frames) for frames in zip(*iterators, strict=True)]).astype(int))
     assert np.abs(pictures[0] - pictures[1]).mean() < 3
 
 
 @pytest.mark.media
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden is not here")
 def test_every_published_fixture_passes_and_a_changed_one_fails(tmp_path, capsys):
-    assert conformance.main([str(GOLDEN)]) == 0
+    assert conformance_command([str(GOLDEN)]) == 0
     assert "FAIL" not in capsys.readouterr().out
     changed = dict(np.load(GOLDEN / "semantic_windows.npz"))
     changed["windows_5"][2, 3, 4] += 1
     del changed["descriptor_40_small"]
     np.savez(tmp_path / "windows.npz", **changed)
-    assert conformance.main([str(tmp_path)]) == 1
+    assert conformance_command([str(tmp_path)]) == 1
     assert capsys.readouterr().out.count("FAIL") == 1
-    assert conformance.main([str(tmp_path / "absent")]) == 2
+    assert conformance_command([str(tmp_path / "absent")]) == 2

@@ -10,12 +10,12 @@ from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coef
 from renderer.mesh import MeshRenderer
 from renderer.portrait import PortraitAnimator, WarpAnimator
 from renderer.portrait import matte as matte_module
+from renderer.portrait.background import add_hair_strands
 from renderer.portrait.matte import guided_filter, person_matte
 from renderer.portrait.motion import POSE_LIMIT, relative_to_photo, soft_clip
 from renderer.portrait.mouth import catmull_rom
-from renderer.portrait.plate import add_hair_strands
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
-from renderer.portrait.untangle import signed_areas
+from renderer.portrait.unfold import signed_areas
 from tests.support.drawn_portrait import drawn_portrait
 
 SIZE = 192
@@ -59,7 +59,7 @@ def framed_points(animator: WarpAnimator, indices) -> np.ndarray:
 
 def test_nothing_moves_when_nothing_is_asked(animator):
     """A listener at rest is the photo itself, not a resampled one."""
-    assert np.array_equal(draw(animator), animator._photo.still)
+    assert np.array_equal(draw(animator), animator._photo.photo_frame)
 
 
 def test_the_crop_shows_the_face_at_half_the_frames_height(animator):
@@ -70,7 +70,7 @@ def test_the_crop_shows_the_face_at_half_the_frames_height(animator):
 
 @pytest.mark.parametrize("motion", [{"mouthSmile": 1.0}, {"eyeBlink": 1.0}, {"rotationY": 20}, {"rotationZ": -15}])
 def test_the_background_stays_calm(animator, motion):
-    moved, still = draw(animator, **motion), animator._photo.still.astype(int)
+    moved, still = draw(animator, **motion), animator._photo.photo_frame.astype(int)
     edge = SIZE // 12
     assert np.array_equal(moved[:edge, :edge], still[:edge, :edge])
     assert np.array_equal(moved[: SIZE // 3, -edge:], still[: SIZE // 3, -edge:])
@@ -78,7 +78,7 @@ def test_the_background_stays_calm(animator, motion):
 
 def test_lids_close_with_skin_and_a_lash_line(animator):
     """The eyeball disappears: the opening becomes as bright as the lid's skin, above a darker line."""
-    shut, still = draw(animator, eyeBlink=1.0), animator._photo.still.astype(int)
+    shut, still = draw(animator, eyeBlink=1.0), animator._photo.photo_frame.astype(int)
     for eye in EYES:
         upper, lower = framed_points(animator, eye.upper[3:6]), framed_points(animator, eye.lower[3:6])
         height = float((lower - upper)[:, 1].mean())
@@ -193,7 +193,7 @@ def test_a_smile_in_the_photo_is_not_added_again(face, portrait):
     smiling[smile] = 0.8
     animator = WarpAnimator(face, SIZE)
     animator.set_portrait(picture, landmarks, smiling)
-    assert np.array_equal(draw(animator, mouthSmile=0.8), animator._photo.still)
+    assert np.array_equal(draw(animator, mouthSmile=0.8), animator._photo.photo_frame)
     photo = animator._photo
     corner = lambda value: photo.targets(photo.motion(row(mouthSmile=value)))[0][61, 1]  # noqa: E731
     heights = [corner(value) for value in np.linspace(0, 1, 6)]

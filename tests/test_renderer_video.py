@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from renderer.errors import RenderError
 from renderer.video.alpha import AlphaVideoWriter
-from renderer.video.export import VideoOptions, VideoTrack, write_videos
+from renderer.video.export import VideoOptions, VideoTrack, export_videos
 from renderer.video.layout import MAX_CANVAS_SIZE, SideBySideLayout, stamp_label
 from renderer.video.writer import VideoWriter
 from renderer.yuv420 import to_yuv420
@@ -161,7 +161,7 @@ def test_the_label_is_visible_but_small(size):
 @pytest.mark.parametrize("speaker", [(512, 512), (540, 960), (960, 540), (161, 117), None])
 def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
     """Every face is on the canvas, untouched by its neighbours, at an even size no larger than a screen."""
-    grid = SideBySideLayout(speaker, [f"Reaction {index + 1}" for index in range(reactions)], pictures, tile=256)
+    grid = SideBySideLayout(speaker, [f"Reaction {index + 1}" for index in range(reactions)], pictures, tile_size=256)
     width, height = grid.size
     assert width % 2 == height % 2 == 0 and width <= MAX_CANVAS_SIZE[0] and height <= MAX_CANVAS_SIZE[1]
     shades = iter(range(60, 256, 8))
@@ -171,7 +171,7 @@ def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
     assert canvas.shape == (height, width, 3) and canvas.dtype == np.uint8
     for shade in (card[0, 0, 0] for row in cards for card in row):
         area = (canvas[..., 1] == shade).sum()
-        assert area == pytest.approx(grid.tile**2, rel=0.02)
+        assert area == pytest.approx(grid.tile_size**2, rel=0.02)
     if speaker is not None:
         rows, columns = np.nonzero((canvas == (250, 20, 20)).all(-1))
         shape = (np.ptp(columns) + 1) / (np.ptp(rows) + 1)
@@ -183,11 +183,11 @@ def test_eleven_reactions_are_refused():
         SideBySideLayout((64, 64), ["x"] * 11, 1)
 
 
-def strips(folder, reactions, looks, frames):
+def tracks(folder, reactions, views, frames):
     return [
         [
-            VideoTrack((picture(96, 96, 20 * k + t % 20) for t in islice(count(), frames)), folder / f"{k}_{look}.mp4")
-            for look in looks
+            VideoTrack((picture(96, 96, 20 * k + t % 20) for t in islice(count(), frames)), folder / f"{k}_{view}.mp4")
+            for view in views
         ]
         for k in range(reactions)
     ]
@@ -195,11 +195,11 @@ def strips(folder, reactions, looks, frames):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_pass_writes_all_videos(tmp_path, workers):
-    grid = SideBySideLayout((64, 80), ["Reaction 1", "Reaction 2"], 2, tile=96)
+    grid = SideBySideLayout((64, 80), ["Reaction 1", "Reaction 2"], 2, tile_size=96)
     seen = []
-    write_videos(
-        strips(tmp_path, 2, ("mesh", "photo"), 31),
-        (picture(64, 80) for _ in range(20)),  # a speaker's video that is shorter: its last picture is held
+    export_videos(
+        tracks(tmp_path, 2, ("mesh", "photo"), 31),
+        (picture(64, 80) for _ in range(20)),  # a speaker's video that is shorter: its last picture is repeated
         grid,
         tmp_path / "side_by_side.mp4",
         VideoOptions(31, 96, audio=tone(16_000, 1.0), label="AI-generated", workers=workers),
@@ -216,10 +216,10 @@ def test_one_pass_writes_all_videos(tmp_path, workers):
 
 
 def test_one_broken_reaction_leaves_no_video_at_all(tmp_path):
-    grid = SideBySideLayout(None, ["Reaction 1", "Reaction 2"], 1, tile=96)
-    cards = [*strips(tmp_path, 1, ("mesh",), 40), [VideoTrack(iter([picture(96, 96)] * 5), tmp_path / "short.mp4")]]
+    grid = SideBySideLayout(None, ["Reaction 1", "Reaction 2"], 1, tile_size=96)
+    cards = [*tracks(tmp_path, 1, ("mesh",), 40), [VideoTrack(iter([picture(96, 96)] * 5), tmp_path / "short.mp4")]]
     with pytest.raises(RenderError, match=r"short.mp4 ended 7 frames early"):
-        write_videos(cards, None, grid, tmp_path / "side_by_side.mp4", VideoOptions(40, 96))
+        export_videos(cards, None, grid, tmp_path / "side_by_side.mp4", VideoOptions(40, 96))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -244,7 +244,7 @@ def test_a_transparent_video_fails_cleanly(tmp_path):
 
 
 def test_a_caption_of_two_lines_makes_room_for_the_second():
-    one, two = (SideBySideLayout(None, [text], 1, tile=128) for text in ("Reaction 1", "Reaction 1\ngeneric"))
+    one, two = (SideBySideLayout(None, [text], 1, tile_size=128) for text in ("Reaction 1", "Reaction 1\ngeneric"))
     assert two.size[1] > one.size[1] and two.size[1] % 2 == 0
     picture = np.zeros((128, 128, 3), np.uint8)
     extra = two.compose(None, [[picture]])[one.size[1] - 30 : one.size[1] - 8]

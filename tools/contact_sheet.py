@@ -1,4 +1,4 @@
-"""Contact sheets of every motion, to be looked at: on every portrait, and on the mesh in both looks.
+"""Contact sheets of every motion, to be looked at: on every portrait, and on the mesh in both styles.
 
     python -m tools.contact_sheet [PHOTO …] --out DIR [--size 256]
 
@@ -20,8 +20,8 @@ from perfrdiff.features.tracking.face_track import track_image
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
 from renderer.mesh import MESH_STYLES, MeshRenderer
+from renderer.mesh_identities import MESH_IDENTITIES
 from renderer.portrait import ANIMATORS, PortraitAnimator, portrait_animator
-from renderer.studio import MESH_IDENTITIES
 
 MOTIONS: dict[str, dict[str, float]] = {  # units 0…1, rotations in degrees; a stem without side means both sides
     "neutral": {},
@@ -69,17 +69,17 @@ def portrait_sheet(animator: PortraitAnimator, photo: Path) -> np.ndarray:
 
 
 def mesh_sheet(mesh_style: str, size: int) -> np.ndarray:
-    """All motions of the first of the ready-made people in one look."""
+    """All motions of the first mesh identity in one style."""
     rows = np.stack([coefficients(values) for values in MOTIONS.values()])
-    renderer = MeshRenderer(load_face_model(), size, mesh_style, identity="Alex", backend="cpu")
+    renderer = MeshRenderer(load_face_model(), size, mesh_style, mesh_identity="Alex", backend="cpu")
     return _laid_out(list(renderer.render(rows)), tuple(MOTIONS))
 
 
-def people_sheet(size: int) -> np.ndarray:
-    """Every ready-made person at rest and laughing."""
+def identity_sheet(size: int) -> np.ndarray:
+    """Every mesh identity at rest and laughing."""
     rows = np.stack([coefficients(MOTIONS[name]) for name in ("neutral", "laugh")])
     face = load_face_model()
-    frames = [frame for name in MESH_IDENTITIES for frame in MeshRenderer(face, size, identity=name).render(rows)]
+    frames = [frame for name in MESH_IDENTITIES for frame in MeshRenderer(face, size, mesh_identity=name).render(rows)]
     return _laid_out(frames, [f"{name}{laughs}" for name in MESH_IDENTITIES for laughs in ("", ", laughing")])
 
 
@@ -106,7 +106,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     sheets = {f"mesh_{mesh_style}": mesh_sheet(mesh_style, options.size) for mesh_style in MESH_STYLES}
-    for name, picture in (sheets | {"mesh_people": people_sheet(options.size)}).items():
+    for name, picture in (sheets | {"mesh_people": identity_sheet(options.size)}).items():
         cv2.imwrite(str(options.out / f"{name}.png"), picture[..., ::-1])
         print(options.out / f"{name}.png")
     for photo in options.photos:

@@ -12,7 +12,7 @@ from perfrdiff.features.tracking.pose import euler_angles
 from renderer.face_model import load_face_model
 from renderer.hair import HAIRCUTS
 from renderer.mesh import MeshRenderer
-from renderer.studio import MeshIdentity, Palette
+from renderer.mesh_identities import MeshIdentity, Palette
 
 SIZES = (224, 320, 448)  # pixels; the face fills about half of it
 RUN = 40  # frames drawn at one size before the next
@@ -74,13 +74,15 @@ def random_person(seed: int) -> MeshIdentity:
     skin = rng.uniform(0.5, 1.05)
     palette = Palette(
         skin=shade((226, 176, 148), skin),
-        flush=shade((214, 128, 108), skin),
+        blush=shade((214, 128, 108), skin),
         lips=shade((190, 110, 102), skin),
         hair=shade((72, 50, 38), rng.uniform(0.3, 2.5)),
         iris=shade((96, 122, 128), rng.uniform(0.5, 1.2)),
-        ground=shade((186, 198, 204), rng.uniform(0.4, 1.1)),
+        background=shade((186, 198, 204), rng.uniform(0.4, 1.1)),
     )
-    return MeshIdentity(identity, palette, bool(rng.random() < 0.85), cut=tuple(HAIRCUTS)[rng.integers(len(HAIRCUTS))])
+    return MeshIdentity(
+        identity, palette, bool(rng.random() < 0.85), haircut=tuple(HAIRCUTS)[rng.integers(len(HAIRCUTS))]
+    )
 
 
 def rows(kind: str, count: int, rng: np.random.Generator, widest: float = 30.0) -> np.ndarray:
@@ -124,7 +126,7 @@ def observe(
 ) -> Observed:
     """Draw (T, 58) coefficients of a person at several sizes and lights, and track each picture on its own."""
     face = load_face_model()
-    renderers = [MeshRenderer(face, size=size, identity=person) for size in SIZES]
+    renderers = [MeshRenderer(face, size=size, mesh_identity=person) for size in SIZES]
     found, kept = [], []
     with FaceTracker(streaming=False, faces=1) as tracker:
         for start in range(0, len(coefficients), RUN):

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel, neutral_coefficients, project
 from renderer.mesh import STUDIO_ZOOM, MeshRenderer
-from renderer.rasterizer import owners, project_to_screen, rasterise, sample_buffer
+from renderer.rasterizer import new_visibility_buffer, project_to_screen, rasterise, visible_triangle_ids
 from renderer.resources import asset
 
 TRACKER = asset("tracker/face_landmarker.task")
@@ -74,7 +74,7 @@ def find_landmarks(face: FaceModel, lids: dict[str, np.ndarray]) -> tuple[np.nda
     rest = neutral_coefficients()
     picture = next(iter(MeshRenderer(face, size=SIZE).render(rest)))
     pixels = detect(picture)
-    world = face.world(rest)[0]
+    world = face.world_vertices(rest)[0]
     focal = STUDIO_ZOOM * 1315 * SIZE / 224
     flat = project(world, SIZE, focal)
 
@@ -122,8 +122,8 @@ def drop_on_surface(
     size = SIZE * fine
     points = np.zeros_like(world, dtype=np.float32)
     project_to_screen(world, focal * fine, SIZE // 2 * fine, size, 10.0, points)
-    samples = sample_buffer(size)
-    owner = owners(samples)
+    samples = new_visibility_buffer(size)
+    owner = visible_triangle_ids(samples)
     rasterise(points, triangles, np.ones(len(triangles), bool), samples)
     rows, columns = np.nonzero(owner >= 0)
     seen = cKDTree(np.stack([columns + 0.5, rows + 0.5], axis=1))

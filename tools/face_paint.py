@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from renderer.rasterizer import nearness, rasterise, sample_buffer, vertex_normals
+from renderer.rasterizer import inverse_depths, new_visibility_buffer, rasterise, vertex_normals
 from tools.face_source import EYES, TEETH, TONGUE, Cut, Wheel, sample
 
 PARTS = ("skin", "lips", "mouth", "eyeLeft", "eyeRight", "teethUpper", "teethLower", "tongue", "cloth")
@@ -111,8 +111,8 @@ def occlusion(points: np.ndarray, triangles: np.ndarray, directions: int = 192) 
     normals = np.zeros((len(points), 3), np.float32)
     vertex_normals(points.astype(np.float32), triangles, normals)
     seen, total = np.zeros(len(points)), np.zeros(len(points))
-    samples = sample_buffer(size)
-    depth = nearness(samples)
+    samples = new_visibility_buffer(size)
+    depth = inverse_depths(samples)
     for k in range(directions):  # a Fibonacci sphere
         height = 1 - 2 * (k + 0.5) / directions
         turn = k * np.pi * (3 - np.sqrt(5))

@@ -167,17 +167,17 @@ def main() -> None:
     samples, rate = speech()
     talking = speaker(samples, rate)
     with VideoWriter(FOLDER / "speaker.mp4", (SIZE, SIZE), audio=(samples, rate), metadata=METADATA) as video:
-        for frame in MeshRenderer(face, SIZE, identity="Kofi").render(talking):
+        for frame in MeshRenderer(face, SIZE, mesh_identity="Kofi").render(talking):
             video.write(frame)
 
     listening = listener(8 * FPS)
     with VideoWriter(FOLDER / "listener.mp4", (SIZE, SIZE), metadata=METADATA) as video:
-        for frame in MeshRenderer(face, SIZE, identity="Omar").render(listening):
+        for frame in MeshRenderer(face, SIZE, mesh_identity="Omar").render(listening):
             video.write(frame)
 
     still = Take(1)
     still.add("mouthSmile", np.array([0.12]))
-    (portrait,) = MeshRenderer(face, SIZE, identity="Mara").render(still.done())
+    (portrait,) = MeshRenderer(face, SIZE, mesh_identity="Mara").render(still.done())
     Image.fromarray(portrait).save(FOLDER / "portrait.jpg", quality=92)
 
     for file in sorted(FOLDER.iterdir()):

@@ -25,7 +25,7 @@ from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_version
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
-from renderer.coefficients import out_of_range_warning
+from renderer.coefficients import implausibility_note
 
 Progress = Callable[[str, float], None]
 """Called with what is being done, in words a person reads, and the fraction of the whole that is done, 0 … 1."""
@@ -166,7 +166,7 @@ def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reaction
         for path, words in ((request.speaker, "the speaker's video"), (request.listener, "the listener's picture")):
             note = note.replace(display_name(path), words)
         notes.append(note[:1].upper() + note[1:])
-    implausible = out_of_range_warning(reactions.coefficients.reshape(-1, WIDTH))
+    implausible = implausibility_note(reactions.coefficients.reshape(-1, WIDTH))
     if implausible is not None:
         notes.append(implausible)
     return list(dict.fromkeys(notes))

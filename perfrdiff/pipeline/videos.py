@@ -20,7 +20,7 @@ from renderer.face_model import FaceModel, load_face_model
 from renderer.faceverse import react_identity
 from renderer.mesh import MeshRenderer
 from renderer.portrait import portrait_animator
-from renderer.video.export import VideoOptions, VideoTrack, write_videos
+from renderer.video.export import VideoOptions, VideoTrack, export_videos
 from renderer.video.layout import AI_LABEL, SideBySideLayout
 
 TITLE = "AI-generated facial reaction (PerFRDiff demo)"
@@ -78,7 +78,7 @@ class ReactionVideos:
     @property
     def animator(self) -> str | None:
         """What moves the photo, "warp" or "pirender"; None where no photo is drawn."""
-        return self._animator.kind if "photo" in self.views else None
+        return self._animator.name if "photo" in self.views else None
 
     def write(
         self,
@@ -117,7 +117,7 @@ class ReactionVideos:
             label=label,
         )
         assert grid.speaker_size is not None, "the speaker is always shown"
-        write_videos(
+        export_videos(
             cards,
             _speaker_pictures(speaker, speaker_file, max(grid.speaker_size)),
             grid,

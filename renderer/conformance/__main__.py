@@ -1,7 +1,7 @@
 """Is this PIRender and FaceVerse, number for number? The command `python -m renderer.conformance FOLDER`.
 
 Fixtures are recognised by what they hold, not by their names, so that others of the same layout work, too. The checks
-themselves are in `conformance_checks.py`.
+themselves are in `checks.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         for deviation in run_folder(options.folder, options.only):
             passed, failed = passed + deviation.passed, failed + (not deviation.passed)
             result = "pass" if deviation.passed else "FAIL"
-            print(f"{deviation.name:74} {deviation.largest:10.2e} {deviation.tolerance:10.2e}  {result}", flush=True)
+            print(
+                f"{deviation.name:74} {deviation.max_abs_error:10.2e} {deviation.tolerance:10.2e}  {result}", flush=True
+            )
     except RenderError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2

@@ -18,10 +18,16 @@ from torch import Tensor
 from renderer.errors import RenderError
 from renderer.face_model import EXPRESSION_NAMES, convert_faceverse, load_face_model, project, rotation_matrix
 from renderer.faceverse import FaceVerse, default_vector, split_vector
-from renderer.portrait.pirender.hash_weights import hash_tensor, hash_weights
+from renderer.portrait.pirender.architecture import (
+    ORIGINAL_WIDTH,
+    WINDOW,
+    Architecture,
+    expected_shapes,
+    read_architecture,
+)
 from renderer.portrait.pirender.network import Network
-from renderer.portrait.pirender.plain import ReferencePIRender, sampling_grid, upsample_grid, warp_image
-from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, WINDOW, Architecture, read_sizes, shapes
+from renderer.portrait.pirender.reference import ReferencePIRender, sampling_grid, upsample_grid, warp_image
+from renderer.portrait.pirender.synthetic_weights import synthetic_tensor, synthetic_weights
 from renderer.portrait.pirender.windows import window_indices, windows
 
 # Largest absolute differences that still count as the same, in the quantity's own unit: five times or more what two
@@ -37,12 +43,12 @@ class Deviation:
     """One comparison with stored numbers."""
 
     name: str
-    largest: float  # largest absolute difference; infinite for another shape or a NaN on one side
+    max_abs_error: float  # largest absolute difference; infinite for another shape or a NaN on one side
     tolerance: float
 
     @property
     def passed(self) -> bool:
-        return self.largest <= self.tolerance
+        return self.max_abs_error <= self.tolerance
 
 
 def compare(name: str, actual: np.ndarray | Tensor, expected: np.ndarray | Tensor, tolerance: float) -> Deviation:
@@ -97,26 +103,28 @@ def _check_of(path: Path) -> Callable[[Path], Iterator[Deviation]] | None:
 
 
 def _check_network(path: Path) -> Iterator[Deviation]:
-    """The plain network layer by layer, then the fast one, then the original's form of the same weights."""
+    """The reference network layer by layer, then the fast one, then the original's form of the same weights."""
     fixture = load_file(path)
     image, driving = fixture["in/input_image"], fixture["in/driving_source"]
-    weights, sizes, tolerance = _weights_for(path, fixture)
+    weights, architecture, tolerance = _weights_for(path, fixture)
     name = path.stem
-    plain = ReferencePIRender(weights, sizes)
-    plain.seen = {}
-    outputs = plain.outputs(image, driving)
+    reference = ReferencePIRender(weights, architecture)
+    reference.activations = {}
+    outputs = reference.outputs(image, driving)
     for key, actual in outputs.items():
         yield compare(f"{name} {key}", actual, fixture[f"out/{key}"], tolerance)
     activation_keys = [key for key in fixture if key.startswith("act/")]
     if activation_keys:
-        worst = max(
+        worst_layer = max(
             (
-                compare(key, plain.seen[key.removeprefix("act/")][:1], fixture[key], ACTIVATION)
+                compare(key, reference.activations[key.removeprefix("act/")][:1], fixture[key], ACTIVATION)
                 for key in activation_keys
             ),
-            key=lambda deviation: deviation.largest,
+            key=lambda deviation: deviation.max_abs_error,
         )
-        yield Deviation(f"{name} {len(activation_keys)} layers, worst {worst.name[4:]}", worst.largest, ACTIVATION)
+        yield Deviation(
+            f"{name} {len(activation_keys)} layers, worst {worst_layer.name[4:]}", worst_layer.max_abs_error, ACTIVATION
+        )
     if "out/deformation_lowres" in fixture:
         low_resolution = sampling_grid(outputs["flow_field"])
         yield compare(f"{name} deformation_lowres", low_resolution, fixture["out/deformation_lowres"], tolerance)
@@ -125,23 +133,25 @@ def _check_network(path: Path) -> Iterator[Deviation]:
     if "out/zero_flow_warp" in fixture:
         identity_warp = warp_image(image, sampling_grid(torch.zeros_like(outputs["flow_field"])))
         yield compare(f"{name} zero_flow_warp", identity_warp, fixture["out/zero_flow_warp"], tolerance)
-    yield from _check_optimised_network(name, weights, sizes, fixture, tolerance)
-    if sizes.react:
+    yield from _check_optimised_network(name, weights, architecture, fixture, tolerance)
+    if architecture.is_react:
         original = {key: value for key, value in weights.items() if not key.startswith("mapping_net.pre.")}
         layer = weights["mapping_net.pre.weight"], weights["mapping_net.pre.bias"]
         mapped = torch.nn.functional.conv1d(driving, *layer)
-        other = ReferencePIRender(original, Architecture(**(vars(sizes) | {"coefficients": ORIGINAL_WIDTH})))
+        original_form = ReferencePIRender(
+            original, Architecture(**(vars(architecture) | {"coefficients": ORIGINAL_WIDTH}))
+        )
         yield compare(
-            f"{name} original form, fake_image", other.outputs(image, mapped)["fake_image"], fixture["out/fake_image"],
-            tolerance,
+            f"{name} original form, fake_image", original_form.outputs(image, mapped)["fake_image"],
+            fixture["out/fake_image"], tolerance,
         )  # fmt: skip
 
 
 def _check_optimised_network(
-    name: str, weights: dict, sizes: Architecture, fixture: dict, tolerance: float
+    name: str, weights: dict, architecture: Architecture, fixture: dict, tolerance: float
 ) -> Iterator[Deviation]:
-    network = Network(weights, sizes)
-    network.fewer_multiplications()
+    network = Network(weights, architecture)
+    network.use_winograd()
     parts: dict[str, list[Tensor]] = {"descriptor": [], "flow_field": [], "fake_image": []}
     for image, driving in zip(fixture["in/input_image"], fixture["in/driving_source"], strict=True):
         source = network.source(image[None])
@@ -159,20 +169,24 @@ def _check_optimised_network(
 
 
 def _weights_for(path: Path, fixture: dict[str, Tensor]) -> tuple[dict[str, Tensor], Architecture, float]:
-    """The weights of a fixture: a neighbour's of fitting sizes, the one with the likest name; or the hash rule's."""
+    """The weights of a fixture: the file beside it with fitting sizes and the likest name, or synthetic ones."""
     descriptor, width = fixture["out/descriptor"].shape[1], fixture["in/driving_source"].shape[1]
     fitting = []
-    for other in path.parent.glob("*.safetensors"):
-        sizes = read_sizes(_shapes_in(other))
-        if sizes is not None and (sizes.descriptor, sizes.coefficients) == (descriptor, width):
-            fitting.append((_common_prefix_length(other.name, path.name), other, sizes))
+    for sibling in path.parent.glob("*.safetensors"):
+        architecture = read_architecture(_shapes_in(sibling))
+        if architecture is not None and (architecture.descriptor, architecture.coefficients) == (descriptor, width):
+            fitting.append((_common_prefix_length(sibling.name, path.name), sibling, architecture))
     if fitting:
-        _, other, sizes = max(fitting, key=lambda each: each[0])
-        return load_file(other), sizes, SMALL_NETWORK if descriptor < Architecture().descriptor else FULL_NETWORK
-    sizes = Architecture(coefficients=width)
-    if sizes.descriptor != descriptor:
+        _, sibling, architecture = max(fitting, key=lambda each: each[0])
+        return (
+            load_file(sibling),
+            architecture,
+            SMALL_NETWORK if descriptor < Architecture().descriptor else FULL_NETWORK,
+        )
+    architecture = Architecture(coefficients=width)
+    if architecture.descriptor != descriptor:
         raise RenderError(f"The weights of {path.name} are not beside it: a descriptor of {descriptor} channels.")
-    return hash_weights(sizes), sizes, FULL_NETWORK
+    return synthetic_weights(architecture), architecture, FULL_NETWORK
 
 
 def _common_prefix_length(one: str, other: str) -> int:
@@ -191,15 +205,15 @@ def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
 def _check_tensor_shapes(path: Path) -> Iterator[Deviation]:
     """Names and shapes that differ from ours, counted."""
     fixture = {name: tuple(shape) for name, shape in json.loads(path.read_text(encoding="utf-8")).items()}
-    ours = shapes(read_sizes(fixture) or Architecture())
-    differing = {name for name in fixture.keys() | ours.keys() if fixture.get(name) != ours.get(name)}
+    expected = expected_shapes(read_architecture(fixture) or Architecture())
+    differing = {name for name in fixture.keys() | expected.keys() if fixture.get(name) != expected.get(name)}
     yield Deviation(f"{path.stem}: {len(fixture)} names and shapes", float(len(differing)), EXACT)
 
 
 def _check_synthetic_weights(path: Path) -> Iterator[Deviation]:
-    fixture, table = json.loads(path.read_text(encoding="utf-8")), shapes(Architecture())
+    fixture, table = json.loads(path.read_text(encoding="utf-8")), expected_shapes(Architecture())
     for name, (total, absolute) in fixture["sum_and_abssum"].items():
-        values = hash_tensor(name, table[name])
+        values = synthetic_tensor(name, table[name])
         sums = [float(values.double().sum()), float(values.double().abs().sum())]
         yield compare(f"{path.stem} {name} sums", sums, [total, absolute], 1e-6)
         first = fixture["first4"][name]
@@ -217,12 +231,15 @@ def _check_windows(path: Path) -> Iterator[Deviation]:
 
 
 def _sequence_descriptors(path: Path, name: str, sequence: np.ndarray, expected: np.ndarray) -> Deviation:
-    for other in sorted(path.parent.glob("*.safetensors")):
-        sizes = read_sizes(_shapes_in(other))
-        if sizes is not None and (sizes.coefficients, sizes.descriptor) == (sequence.shape[1], expected.shape[1]):
+    for sibling in sorted(path.parent.glob("*.safetensors")):
+        architecture = read_architecture(_shapes_in(sibling))
+        if architecture is not None and (architecture.coefficients, architecture.descriptor) == (
+            sequence.shape[1],
+            expected.shape[1],
+        ):
             half_window = WINDOW // 2
             padded = np.pad(sequence, ((half_window, half_window), (0, 0)), mode="edge")
-            actual = Network(load_file(other), sizes).descriptors(torch.from_numpy(padded))
+            actual = Network(load_file(sibling), architecture).descriptors(torch.from_numpy(padded))
             return compare(f"{path.stem} {name}, as one sequence", actual, expected, SMALL_NETWORK)
     raise RenderError(f"The weights of {name} in {path.name} are not beside it.")
 
@@ -233,8 +250,10 @@ def _sequence_descriptors(path: Path, name: str, sequence: np.ndarray, expected:
 def _check_names(path: Path) -> Iterator[Deviation]:
     """The file's 52 names against ours, by index; FaceVerse capitalises MouthLeft and MouthRight."""
     rows = json.loads(path.read_text(encoding="utf-8"))["names"]
-    ours = [(EXPRESSION_NAMES[row["index"]], row["faceverse"]) for row in rows]
-    differing = sum(own != theirs[:1].lower() + theirs[1:] for own, theirs in ours)
+    pairs = [(EXPRESSION_NAMES[row["index"]], row["faceverse"]) for row in rows]
+    differing = sum(
+        local_name != published_name[:1].lower() + published_name[1:] for local_name, published_name in pairs
+    )
     yield Deviation(f"{path.stem}: {len(rows)} names", float(differing + abs(len(rows) - len(EXPRESSION_NAMES))), EXACT)
 
 
@@ -263,7 +282,7 @@ def _check_images(
 ) -> Iterator[Deviation]:
     """A raster image; grey or textured is read off it, since textured pictures have colours."""
     expected, packed = fixture[f"{case}/rendered"], fixture[f"{case}/packed"]
-    yield compare(f"{name}/vertices_world", model.world(packed), fixture[f"{case}/vertices_world"], GEOMETRY)
+    yield compare(f"{name}/vertices_world", model.world_vertices(packed), fixture[f"{case}/vertices_world"], GEOMETRY)
     textured = bool(np.ptp(expected[..., :3], axis=-1).max() > 1e-3)
     if textured:  # a grey picture was made with all colours at 200
         yield compare(f"{name}/color_lit", model.colours(packed), fixture[f"{case}/color_lit"], COLOURS)
@@ -274,12 +293,12 @@ def _check_images(
 
 def _faceverse_outputs(model: FaceVerse, packed: np.ndarray, size: int) -> dict[str, tuple[np.ndarray, float]]:
     """Everything the fixtures hold of one batch: name -> our value and the tolerance."""
-    world = model.world(packed)
+    world = model.world_vertices(packed)
     image = project(world, size, FOCAL)
     return {
         "vertices_object": (model.vertices(packed), GEOMETRY),
         "rotation_row": (rotation_matrix(split_vector(packed).rotation).transpose(0, 2, 1), GEOMETRY),
-        "vertices_rotated_only": (model.rotated(packed), GEOMETRY),
+        "vertices_rotated_only": (model.rotated_vertices(packed), GEOMETRY),
         "vertices_world": (world, GEOMETRY),
         "projected_image": (image, PIXELS),
         "projected_raw": (np.stack([image[..., 0], size - image[..., 1]], axis=-1), PIXELS),
@@ -297,17 +316,17 @@ def _faceverse_outputs(model: FaceVerse, packed: np.ndarray, size: int) -> dict[
 def _models_for(path: Path, fixture: dict[str, np.ndarray]) -> tuple[FaceVerse, FaceVerse]:
     """The full and the reduced model beside a fixture: the first whose vertices are the fixture's."""
     counts = {value.shape[1] for key, value in fixture.items() if key.endswith("/vertices_object")}
-    for other in sorted([*path.parent.glob("*.npz"), *path.parent.glob("*.npy")]):
-        if other == path:
+    for sibling in sorted([*path.parent.glob("*.npz"), *path.parent.glob("*.npy")]):
+        if sibling == path:
             continue
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the command's help says that a pickle is read
-            plain = other
+            npz_path = sibling
             try:
-                if other.suffix == ".npy":
-                    plain = Path(folder) / "model.npz"
-                    convert_faceverse(other, plain)
-                full, reduced = FaceVerse(load_face_model(plain)), FaceVerse(load_face_model(plain, reduced=True))
+                if sibling.suffix == ".npy":
+                    npz_path = Path(folder) / "model.npz"
+                    convert_faceverse(sibling, npz_path)
+                full, reduced = FaceVerse(load_face_model(npz_path)), FaceVerse(load_face_model(npz_path, reduced=True))
             except (RenderError, KeyError, AttributeError, ValueError):
                 continue  # another array of the folder
         if counts <= {len(full.face.mean_shape), len(reduced.face.mean_shape)}:

@@ -20,7 +20,7 @@ ANIMATORS = ("auto", "warp", "pirender")
 class PortraitAnimator(Protocol):
     """What every way of animating a photo offers: a photo is set once, then any number of sequences are animated."""
 
-    kind: str  # "warp" or "pirender", as in ANIMATORS
+    name: str  # "warp" or "pirender", as in ANIMATORS
     size: int  # side of the frames in pixels
 
     def set_portrait(self, image: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray) -> None:
@@ -49,7 +49,7 @@ def pirender_weights(folder: Path | None = None) -> Path | None:
 
 
 def portrait_animator(
-    face: FaceModel, size: int = 256, kind: str = "auto", folder: Path | None = None, device: str | None = None
+    face: FaceModel, size: int = 256, name: str = "auto", folder: Path | None = None, device: str | None = None
 ) -> PortraitAnimator:
     """The animator to draw with.
 
@@ -58,11 +58,11 @@ def portrait_animator(
     device: torch device for PIRender.
     Raises RenderError for a kind that does not exist and for PIRender without weights.
     """
-    if kind not in ANIMATORS:
-        raise RenderError(f"There is no animator named {kind!r}; choose one of {', '.join(ANIMATORS)}.")
-    weights = None if kind == "warp" else pirender_weights(folder)
+    if name not in ANIMATORS:
+        raise RenderError(f"There is no animator named {name!r}; choose one of {', '.join(ANIMATORS)}.")
+    weights = None if name == "warp" else pirender_weights(folder)
     if weights is None:
-        if kind == "pirender":
+        if name == "pirender":
             raise RenderError(
                 f"PIRender's weights are not in {folder or checkpoint_folder()}; `python -m renderer.portrait.pirender "
                 "cur_model_fold.pth` puts the published ones there."

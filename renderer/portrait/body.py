@@ -12,7 +12,7 @@ _RING_DISTANCES = np.array([0.05, 0.1, 0.16, 0.23, 0.31, 0.40, 0.5, 0.62, 0.76, 
 
 COLLAR_HEAD_SHARE = 0.10  # of the head's motion is left at the collar
 SHOULDER_HEAD_SHARE = 0.03  # and beside the neck, where a tilt's lever is long
-NECK = 0.62  # face heights from the chin to where only the shoulders' share is left
+NECK_LENGTH = 0.62  # face heights from the chin to where only the shoulders' share is left
 EXPRESSION_FALLOFF = 0.26  # face heights over which the outline's own motion (jaw, temples) dies away
 
 
@@ -44,22 +44,21 @@ class SurroundingRings:
         sideways = ((rings - centre) @ right) / height
         below = ((rings - centre) @ down) / height
         chin = float((landmarks[CHIN, :2] - centre) @ down) / height
-        depth_below_outline = (
-            distance * (outward @ down).clip(0)[None]
-        )  # how far a vertex lies under the outline it hangs on
+        # how far a vertex lies under the outline it hangs on
+        depth_below_outline = distance * (outward @ down).clip(0)[None]
         depth_below_outline = np.maximum(depth_below_outline, (below - chin).clip(0))
-        self.head_share = 1 - (1 - COLLAR_HEAD_SHARE) * _smoothstep(0.02, NECK, depth_below_outline)
+        self.head_weight = 1 - (1 - COLLAR_HEAD_SHARE) * _smoothstep(0.02, NECK_LENGTH, depth_below_outline)
         # Shoulders are beside the neck and soon below the chin; hair that hangs down on them ends where they are.
         shoulder_mask = _smoothstep(0.34, 0.62, np.abs(sideways)) * _smoothstep(-0.08, 0.18, below - chin)
-        self.head_share = (
-            self.head_share * (1 - shoulder_mask) + np.minimum(self.head_share, SHOULDER_HEAD_SHARE) * shoulder_mask
+        self.head_weight = (
+            self.head_weight * (1 - shoulder_mask) + np.minimum(self.head_weight, SHOULDER_HEAD_SHARE) * shoulder_mask
         )
         # Away from the person nothing follows the head; the matte hides it anyway, this keeps its soft edge calm.
         extent = _person_extent(rings, matte, centre, outward, height)
         outside_weight = _smoothstep(extent[None] + 0.12, extent[None] + 0.75, distance)
         upper_weight = 1 - _smoothstep(0.3, 0.8, below)
-        self.head_share = (self.head_share * (1 - outside_weight * np.maximum(upper_weight, 0.5))).reshape(-1)
-        self.expression_share = np.exp(-((distance / EXPRESSION_FALLOFF) ** 2) * 2.0).reshape(-1)
+        self.head_weight = (self.head_weight * (1 - outside_weight * np.maximum(upper_weight, 0.5))).reshape(-1)
+        self.expression_weight = np.exp(-((distance / EXPRESSION_FALLOFF) ** 2) * 2.0).reshape(-1)
         self.column = np.tile(np.arange(72), len(_RING_DISTANCES))
         self.sideways = sideways.reshape(-1)
         self.triangles = _ring_triangles(len(_RING_DISTANCES))

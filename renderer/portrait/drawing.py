@@ -48,8 +48,8 @@ def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
             if run_start > run_end:
                 continue
             first_column, last_column = x0 + int(np.ceil(run_start)), x0 + int(run_end)
-            far = np.float32(first_column - x0)
-            wb, wc = row_b + wbx * far, row_c + wcx * far
+            column_offset = np.float32(first_column - x0)
+            wb, wc = row_b + wbx * column_offset, row_c + wcx * column_offset
             z, sx, sy = z0 + wb * zb + wc * zc, sx0 + wb * sxb + wc * sxc, sy0 + wb * syb + wc * syc
             z_step, sx_step, sy_step = wbx * zb + wcx * zc, wbx * sxb + wcx * sxc, wbx * syb + wcx * syc
             for x in range(first_column, last_column + 1):
@@ -71,11 +71,11 @@ def _clip_interval(value, slope, run_start, run_end):
 
 
 @jit
-def composite(person, plate, photo, map_x, map_y, offset, out):
+def composite(person, background, photo, map_x, map_y, offset, out):
     """The moved person over the still background.
 
-    person (S, S, 4) uint8: the warped photo and its matte; plate, photo (S, S, 3) uint8: the frame without and with
-    the person. Where nothing moved the photo itself is behind the person, so a still frame is the photo to the bit.
+    person (S, S, 4) uint8: the warped photo and its matte; background, photo (S, S, 3) uint8: the frame without and
+    with the person. Where nothing moved the photo itself is behind the person: a still frame is the photo to the bit.
     """
     height, width = out.shape[:2]
     for y in range(height):
@@ -86,14 +86,14 @@ def composite(person, plate, photo, map_x, map_y, offset, out):
                     out[y, x, k] = person[y, x, k]
                 continue
             moved = abs(map_x[y, x] - np.float32(x + offset)) + abs(map_y[y, x] - np.float32(y + offset))
-            # all photo below a quarter pixel, all plate from 1.25 on
+            # all photo below a quarter pixel, all background from 1.25 on
             photo_weight = min(max(np.float32(1.25) - moved, np.float32(0)), np.float32(1))
             blend_weight = np.float32(alpha) * np.float32(1 / 255)
             for k in range(3):
-                behind = np.float32(plate[y, x, k])
-                behind += (np.float32(photo[y, x, k]) - behind) * photo_weight
-                behind += (np.float32(person[y, x, k]) - behind) * blend_weight
-                out[y, x, k] = np.uint8(behind + np.float32(0.5))
+                mixed = np.float32(background[y, x, k])
+                mixed += (np.float32(photo[y, x, k]) - mixed) * photo_weight
+                mixed += (np.float32(person[y, x, k]) - mixed) * blend_weight
+                out[y, x, k] = np.uint8(mixed + np.float32(0.5))
 
 
 def coverage(shape: tuple[int, int], polygon: np.ndarray, corner: np.ndarray, factor: int = 4) -> np.ndarray:

@@ -32,24 +32,24 @@ class Eye:
 
     def move_lids(self, points: np.ndarray, closure: float, squint: float) -> None:
         """Moves the rings round the eye in `points` (468, 3), in place: closure 1 shut, below 0 wider; squint 0…1."""
-        n = self.indices
-        upper, lower = points[n.upper].copy(), points[n.lower].copy()
+        indices = self.indices
+        upper, lower = points[indices.upper].copy(), points[indices.lower].copy()
         closure = closure if closure < 0 else closure * closure * (3 - 2 * closure) * 0.4 + closure * 0.6
         raise_lower = (0.10 * max(closure, 0.0) + 0.16 * squint * (1 - max(closure, 0.0))) * (upper - lower)
         meeting_line = lower + LID_MEETING_HEIGHT * (upper - lower)
         lid_drop = closure * (meeting_line - upper)
-        points[n.upper] = upper + lid_drop
-        points[n.lower] = lower + raise_lower
+        points[indices.upper] = upper + lid_drop
+        points[indices.lower] = lower + raise_lower
         inner = slice(1, -1)  # the rings' ends lie beyond the corners and stay
-        points[n.crease_upper[inner]] += 0.30 * lid_drop[inner]
-        points[n.socket_upper[inner]] += 0.08 * lid_drop[inner]
-        points[n.crease_lower[inner]] += 0.35 * raise_lower[inner]
+        points[indices.crease_upper[inner]] += 0.30 * lid_drop[inner]
+        points[indices.socket_upper[inner]] += 0.08 * lid_drop[inner]
+        points[indices.crease_lower[inner]] += 0.35 * raise_lower[inner]
 
     def _lid_sources(self, points: np.ndarray) -> None:
-        n = self.indices
-        self.lid_margin = _with_midpoints(points[n.upper])
-        self.lid_crease = _with_midpoints(points[n.crease_upper])
-        self.lid_socket = _with_midpoints(points[n.socket_upper])
+        indices = self.indices
+        self.lid_margin = _with_midpoints(points[indices.upper])
+        self.lid_crease = _with_midpoints(points[indices.crease_upper])
+        self.lid_socket = _with_midpoints(points[indices.socket_upper])
         columns = len(self.lid_margin)
         grid = np.arange(LID_ROWS * columns).reshape(LID_ROWS, columns)
         a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
@@ -63,8 +63,8 @@ class Eye:
         Plain triangles would stretch the lashes with the skin into a dark shutter. Here the band at the margin keeps
         its height, and the skin above it gives the length, taking some from beyond the crease.
         """
-        n = self.indices
-        margin, crease = _with_midpoints(points[n.upper]), _with_midpoints(points[n.crease_upper])
+        indices = self.indices
+        margin, crease = _with_midpoints(points[indices.upper]), _with_midpoints(points[indices.crease_upper])
         t = np.linspace(0, 1, LID_ROWS)[:, None]  # 0 at the crease
         targets = crease[None] + (margin - crease)[None] * t[..., None]
         targets[..., 2] -= 0.02 * self.width  # over the skin of the plain mesh
@@ -96,9 +96,7 @@ class Eye:
         window_max = np.ceil(self.contour.max(axis=0)).astype(int) + pad + 1
         self.corner = np.clip(window_min, 0, picture.shape[0] - 4)
         window_max = np.clip(window_max, self.corner + 4, picture.shape[0])
-        self.photo = picture[self.corner[1] : window_max[1], self.corner[0] : window_max[0]].astype(
-            np.float32
-        )
+        self.photo = picture[self.corner[1] : window_max[1], self.corner[0] : window_max[0]].astype(np.float32)
         shape = self.photo.shape[:2]
         inside = coverage(shape, self.contour, self.corner)
         iris = points[self.indices.iris]
@@ -131,7 +129,7 @@ class Eye:
         soft = ((1.16 - distance) / 0.18).clip(0, 1)
         self.iris_matte = soft * soft * (3 - 2 * soft)
         self.iris_radius = radius
-        self.can_look = self.openness > MIN_OPENNESS and white.sum() > 3
+        self.gaze_enabled = self.openness > MIN_OPENNESS and white.sum() > 3
         dark = self.photo[inside > 0.5] if (inside > 0.5).any() else self.photo.reshape(-1, 3)
         brightness = dark.sum(axis=1)
         self.lash_colour = 0.75 * dark[brightness <= np.percentile(brightness, 15)].mean(axis=0)
@@ -142,13 +140,13 @@ class Eye:
         points (468, 3) moved landmarks; affine (2, 3) takes the picture to the frame's padded coordinates where the
         eye would be if only the head moved; gaze (2,) of a full look; closure as in `move_lids`.
         """
-        n = self.indices
-        upper, lower = points[n.upper, :2], points[n.lower, :2]
+        indices = self.indices
+        upper, lower = points[indices.upper, :2], points[indices.lower, :2]
         contour = np.concatenate([upper, lower[-2:0:-1]])
-        view = crop_window(contour, self.margin, max(2, round(0.1 * self.width)), self.size)
-        if view is None:
+        crop = crop_window(contour, self.margin, max(2, round(0.1 * self.width)), self.size)
+        if crop is None:
             return
-        corner, shape = view
+        corner, shape = crop
         origin = corner + self.margin
         mask = coverage(shape, contour, origin)
         if closure < 0.97 and self.openness > 0.03:
@@ -174,21 +172,20 @@ class Eye:
         x = (inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2] - self.corner[0]).astype(np.float32)
         y = (inverse[1, 0] * columns + inverse[1, 1] * rows + inverse[1, 2] - self.corner[1]).astype(np.float32)
 
-        def sample(plate, dx=0.0, dy=0.0):
-            return cv2.remap(plate, x - np.float32(dx), y - np.float32(dy), cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
+        def sample(layer, dx=0.0, dy=0.0):
+            return cv2.remap(layer, x - np.float32(dx), y - np.float32(dy), cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
 
         photo = sample(self.photo)
         iris_offset = gaze * GAZE_TRAVEL * self.width
         offset_length = float(np.hypot(*iris_offset))
-        if offset_length < 1e-3 or not self.can_look:
+        if offset_length < 1e-3 or not self.gaze_enabled:
             return photo
         matte = sample(self.iris_matte, *iris_offset).clip(0, 1)[..., None]
         white = sample(self.white)
         layered = white + (sample(self.iris, *iris_offset) - white) * matte
-        trust = np.clip(
-            offset_length / (0.25 * self.iris_radius), 0, 1
-        )  # the smallest moves fade from the photo to the layers
-        return photo + (layered - photo) * trust
+        # the smallest moves fade from the photo to the layers
+        layer_weight = np.clip(offset_length / (0.25 * self.iris_radius), 0, 1)
+        return photo + (layered - photo) * layer_weight
 
 
 def _with_midpoints(points: np.ndarray) -> np.ndarray:
@@ -204,10 +201,7 @@ def _inpaint(picture: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray
     result = picture * known[..., None]
     wide = _masked_blur(picture, known, 4 * sigma)
     near_weight = cv2.GaussianBlur(known, (0, 0), sigma)
-    near = (
-        cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma)
-        / np.maximum(near_weight, 1e-4)[..., None]
-    )
+    near = cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma) / np.maximum(near_weight, 1e-4)[..., None]
     blend_weight = (near_weight / 0.08).clip(0, 1)[..., None]
     filled = wide + (near - wide) * blend_weight
     soft = cv2.GaussianBlur(known, (0, 0), 0.7)[..., None] * known[..., None]

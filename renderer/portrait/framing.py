@@ -37,8 +37,8 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Portrait
     height = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
     side = height / FACE_HEIGHT
     oval = points[OVAL]
-    middle = 0.5 * (oval.min(axis=0) + oval.max(axis=0))
-    corner = middle - side * np.array([0.5, FACE_CENTRE])
+    face_centre = 0.5 * (oval.min(axis=0) + oval.max(axis=0))
+    corner = face_centre - side * np.array([0.5, FACE_CENTRE])
     photo = np.array([image.shape[1], image.shape[0]], dtype=np.float64)
     # A tight photo: rather move the frame a little than invent a strip of picture.
     in_photo_corner = np.clip(corner, 0.0, np.maximum(photo - side, 0.0))
@@ -46,9 +46,9 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Portrait
 
     scale = size / side
     margin = round(MARGIN * size)
-    reach = side * (1 + 2 * MARGIN)
+    padded_side = side * (1 + 2 * MARGIN)
     crop_min = np.floor(np.maximum(corner - side * MARGIN - 2, 0)).astype(int)
-    crop_max = np.ceil(np.minimum(corner - side * MARGIN + reach + 2, photo)).astype(int)
+    crop_max = np.ceil(np.minimum(corner - side * MARGIN + padded_side + 2, photo)).astype(int)
     cropped = image[crop_min[1] : crop_max[1], crop_min[0] : crop_max[0]]
     resized_size = np.maximum(np.round((crop_max - crop_min) * scale), 1).astype(int)
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -109,12 +109,12 @@ def _pad_with_blur(cropped: np.ndarray, offset: np.ndarray, total: int) -> np.nd
     if not distance.any():
         return np.ascontiguousarray(picture)
     result = picture.astype(np.float32)
-    reach = 0.0
+    blur_start = 0.0
     for sigma in (0.008 * total, 0.025 * total, 0.06 * total):
         blurred = _blurred(picture, sigma)
-        blend_weight = np.clip((distance - reach) / (2 * sigma), 0, 1)[..., None]
+        blend_weight = np.clip((distance - blur_start) / (2 * sigma), 0, 1)[..., None]
         result += (blurred - result) * blend_weight
-        reach += 2 * sigma
+        blur_start += 2 * sigma
     return result.round().astype(np.uint8)
 
 

@@ -17,9 +17,9 @@ from renderer.portrait.topology import (
     face_triangles,
     hole_triangles,
 )
-from renderer.portrait.untangle import signed_areas, unfold
+from renderer.portrait.unfold import signed_areas, unfold
 
-CAMERA = 6.5  # face heights from the camera to the head: 1.3 m for a 20 cm face, as FaceVerse's camera stands
+CAMERA_DISTANCE = 6.5  # face heights from the camera to the head: 1.3 m for a 20 cm face, as FaceVerse's camera stands
 PIVOT_DOWN = 0.30  # of the face's height below its middle, at ear-lobe level, where the skull sits on the neck
 PIVOT_BEHIND = 0.06  # of the face's height behind the ears
 LIP_ADHESION = 0.02  # of the mouth's width: how far shut lips are pulled before they part
@@ -30,44 +30,47 @@ GAIN_RANGE = (0.75, 1.3)  # how much a photo's features may differ in size from 
 
 
 class LocalAffine:
-    """A place of the photo, given by points (N, 3) about it: what the affine fits of every frame have in common."""
+    """Points (N, 3) about one place of the photo, to which an affine map is fitted in every frame."""
 
     def __init__(self, points: np.ndarray) -> None:
         self.points = points
-        self.solve = np.linalg.pinv(np.concatenate([points[:, :2], np.ones((len(points), 1))], axis=1))  # (3, N)
+        homogeneous = np.concatenate([points[:, :2], np.ones((len(points), 1))], axis=1)
+        self.pseudo_inverse = np.linalg.pinv(homogeneous)  # (3, N)
 
 
 class PortraitMesh:
     """Vertices of one photo. Numbering: 468 landmarks, 36 outline midpoints, the rings of `SurroundingRings`."""
 
     def __init__(self, crop: PortraitCrop, landmarks: np.ndarray, matte: np.ndarray, source: BlendshapeMotion) -> None:
-        self.body = SurroundingRings(landmarks, matte)
+        self.surroundings = SurroundingRings(landmarks, matte)
         centre, _, down, height = head_axes(landmarks)
         self.height = height
         self.face = landmarks[:FACE_LANDMARKS].astype(np.float64)
         ears = 0.5 * (self.face[EAR_RIGHT, 2] + self.face[EAR_LEFT, 2])
         pivot = centre + down * PIVOT_DOWN * height
         self.pivot = np.array([*pivot, ears + PIVOT_BEHIND * height])
-        self.scale, self.frame_of_head = _fit_head_pose(source.rest, self.face)
-        self.triangles = np.concatenate([self.body.triangles, hole_triangles(), face_triangles()]).astype(np.int32)
+        self.scale, self.head_rotation = _fit_head_pose(source.rest, self.face)
+        self.triangles = np.concatenate([self.surroundings.triangles, hole_triangles(), face_triangles()]).astype(
+            np.int32
+        )
         upper, lower = self.face[LIPS_UPPER_INNER], self.face[LIPS_LOWER_INNER]
         self.is_shut = bool(np.allclose(upper, lower))
-        self.stick = LIP_ADHESION * float(np.linalg.norm(upper[-1] - upper[0]))
-        rest = np.concatenate([self.face, self.body.outline(self.face)[1::2], self.body.rings])
+        self.lip_adhesion = LIP_ADHESION * float(np.linalg.norm(upper[-1] - upper[0]))
+        rest = np.concatenate([self.face, self.surroundings.outline(self.face)[1::2], self.surroundings.rings])
         self.sources = rest[:, :2].astype(np.float32)
         areas = signed_areas(self.sources, self.triangles)
         signs = np.sign(areas)
         # Shut lips have no area in the photo, but they too must not pass through each other. The mouth's triangles
         # come first after the rings' and turn clockwise in the picture.
-        slit = slice(len(self.body.triangles), len(self.body.triangles) + 2 * len(LIPS_UPPER_INNER) - 4)
+        slit = slice(len(self.surroundings.triangles), len(self.surroundings.triangles) + 2 * len(LIPS_UPPER_INNER) - 4)
         signs[slit] = 1.0
         self._fold_constraints = self.triangles, signs, _MIN_AREA_SHARE * np.abs(areas)
         self._limit_depth_slope()
-        self.gain = _feature_scale(source.rest, self.face, self.scale, self.frame_of_head)
+        self.feature_scale = _feature_scale(source.rest, self.face, self.scale, self.head_rotation)
 
-    def expressed(self, motion: Motion) -> np.ndarray:
+    def apply_expression(self, motion: Motion) -> np.ndarray:
         """(468, 3) landmarks with the expression, before the head's own motion; lips never cross."""
-        offset = (self.scale * motion.displacement) @ self.frame_of_head.T * self.gain[:, None]
+        offset = (self.scale * motion.displacement) @ self.head_rotation.T * self.feature_scale[:, None]
         face = self.face + offset
         self._keep_lips_apart(face)
         return face
@@ -79,32 +82,32 @@ class PortraitMesh:
         down = down / max(float(np.linalg.norm(down)), 1e-6)
         gap = ((lower - upper)[:, :2] @ down).clip(0)[:, None]
         if self.is_shut:  # shut lips stick: units that hardly part them must not leave a dotted slit
-            gap = gap * gap / (gap + self.stick)
+            gap = gap * gap / (gap + self.lip_adhesion)
         lateral_offset = (lower - upper) - np.append(down, 0.0) * ((lower - upper)[:, :2] @ down)[:, None]
         lip_gap_vector = lateral_offset + np.append(down, 0.0) * gap
         middle = 0.5 * (upper + lower)
         face[LIPS_UPPER_INNER[1:-1]] = middle - 0.5 * lip_gap_vector
         face[LIPS_LOWER_INNER[1:-1]] = middle + 0.5 * lip_gap_vector
 
-    def posed(self, points: np.ndarray, motion: Motion) -> np.ndarray:
+    def apply_pose(self, points: np.ndarray, motion: Motion) -> np.ndarray:
         """(N, 3) points moved with the head: turned about the top of the neck, shifted, seen in perspective."""
-        rotated = (points - self.pivot) @ motion.turn.T + self.pivot + self.scale * motion.shift
-        camera_distance = CAMERA * self.height
+        rotated = (points - self.pivot) @ motion.rotation.T + self.pivot + self.scale * motion.translation
+        camera_distance = CAMERA_DISTANCE * self.height
         perspective_scale = (camera_distance + points[:, 2:] - self.pivot[2]) / (
             camera_distance + rotated[:, 2:] - self.pivot[2]
         )
         rotated[:, :2] = self.pivot[:2] + (rotated[:, :2] - self.pivot[:2]) * perspective_scale
         return rotated
 
-    def vertices(self, expressed: np.ndarray, face: np.ndarray, motion: Motion) -> np.ndarray:
-        """All targets (N, 3) from the expressed landmarks and the finished (posed, lids moved) landmarks."""
-        body = self.body
-        stretch = body.outline(expressed - self.face)[body.column]
-        rings = body.rings + stretch * body.expression_share[:, None]
-        rings = rings + (self.posed(rings, motion) - rings) * body.head_share[:, None]
-        return np.concatenate([face, body.outline(face)[1::2], rings])
+    def all_vertices(self, expressed: np.ndarray, face: np.ndarray, motion: Motion) -> np.ndarray:
+        """All targets (N, 3) from the landmarks with expression and the finished ones (posed, lids moved)."""
+        surroundings = self.surroundings
+        stretch = surroundings.outline(expressed - self.face)[surroundings.column]
+        rings = surroundings.rings + stretch * surroundings.expression_weight[:, None]
+        rings = rings + (self.apply_pose(rings, motion) - rings) * surroundings.head_weight[:, None]
+        return np.concatenate([face, surroundings.outline(face)[1::2], rings])
 
-    def unfolded(self, vertices: np.ndarray) -> np.ndarray:
+    def without_folds(self, vertices: np.ndarray) -> np.ndarray:
         """Vertices (N, 3) without folded triangles.
 
         Units add up linearly, skin does not; several strong ones at once (or a shut mouth pulled further shut) would
@@ -112,7 +115,7 @@ class PortraitMesh:
         """
         result = vertices.copy()
         unfold(result, *self._fold_constraints, _UNFOLD_ROUNDS)
-        result[FACE_LANDMARKS : FACE_LANDMARKS + len(OVAL)] = self.body.outline(result)[1::2]
+        result[FACE_LANDMARKS : FACE_LANDMARKS + len(OVAL)] = self.surroundings.outline(result)[1::2]
         return result
 
     def _limit_depth_slope(self) -> None:
@@ -121,21 +124,21 @@ class PortraitMesh:
         One photo cannot show what lies behind the cheek's edge; a flatter cheek compresses there instead of tearing.
         The depth becomes the middle of its two closest envelopes of bounded slope (McShane's extension).
         """
-        points = np.concatenate([self.face, self.body.rings])
+        points = np.concatenate([self.face, self.surroundings.rings])
         depth = points[:, 2]
         above, below = np.empty_like(depth), np.empty_like(depth)
         for start in range(0, len(points), 256):  # blocks keep the distance table small
-            part = slice(start, start + 256)
-            reach = MAX_DEPTH_SLOPE * np.linalg.norm(points[part, None, :2] - points[None, :, :2], axis=2)
-            above[part] = (depth + reach).min(axis=1)
-            below[part] = (depth - reach).max(axis=1)
+            block = slice(start, start + 256)
+            max_difference = MAX_DEPTH_SLOPE * np.linalg.norm(points[block, None, :2] - points[None, :, :2], axis=2)
+            above[block] = (depth + max_difference).min(axis=1)
+            below[block] = (depth - max_difference).max(axis=1)
         limited = 0.5 * (above + below)
         self.face[:, 2] = limited[:FACE_LANDMARKS]
-        self.body.rings[:, 2] = limited[FACE_LANDMARKS:]
+        self.surroundings.rings[:, 2] = limited[FACE_LANDMARKS:]
 
-    def head_affine(self, spot: LocalAffine, motion: Motion) -> np.ndarray:
-        """(2, 3) affine of the picture that follows the head alone near a spot of the photo."""
-        return (spot.solve @ self.posed(spot.points, motion)[:, :2]).T
+    def head_affine(self, local: LocalAffine, motion: Motion) -> np.ndarray:
+        """(2, 3) affine map by which only the head's motion moves the pixels about `local.points`."""
+        return (local.pseudo_inverse @ self.apply_pose(local.points, motion)[:, :2]).T
 
 
 _RIGID_LANDMARKS = np.array(
@@ -149,16 +152,16 @@ def _fit_head_pose(model: np.ndarray, photo: np.ndarray) -> tuple[float, np.ndar
     """Scale and rotation that take the head model's landmarks (468, 3) to the photo's."""
     a = model[_RIGID_LANDMARKS] - model[_RIGID_LANDMARKS].mean(axis=0)
     b = photo[_RIGID_LANDMARKS] - photo[_RIGID_LANDMARKS].mean(axis=0)
-    turn = Rotation.align_vectors(b, a)[0].as_matrix()
+    rotation = Rotation.align_vectors(b, a)[0].as_matrix()
     # The scale from what is seen: MediaPipe's depth is a guess.
-    projected = (a @ turn.T)[:, :2]
+    projected = (a @ rotation.T)[:, :2]
     scale = float((projected * b[:, :2]).sum() / (projected**2).sum())
-    return scale, turn
+    return scale, rotation
 
 
-def _feature_scale(model: np.ndarray, photo: np.ndarray, scale: float, turn: np.ndarray) -> np.ndarray:
+def _feature_scale(model: np.ndarray, photo: np.ndarray, scale: float, rotation: np.ndarray) -> np.ndarray:
     """(468,) factor on the model's motion: a wide mouth moves more than a small one, smoothly between features."""
-    fitted = scale * model @ turn.T
+    fitted = scale * model @ rotation.T
 
     def ratio(pairs: list[tuple[int, int]]) -> float:
         photo_length = sum(np.linalg.norm(photo[i, :2] - photo[j, :2]) for i, j in pairs)

@@ -5,7 +5,7 @@ from math import pi
 
 import numpy as np
 
-from renderer.coefficients import clamp_coefficients
+from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import (
     COEFFICIENT_NAMES,
@@ -40,9 +40,9 @@ class Motion:
     """One frame, relative to the photo."""
 
     displacement: np.ndarray  # (468, 3) float32, the head's own frame (x picture right, y down, z away), model units
-    turn: np.ndarray  # (3, 3) float64 rotation of the head in picture axes
-    shift: np.ndarray  # (3,) model units in picture axes
-    lids: np.ndarray  # (2,) closure of the right and left upper lid: 1 closed, below 0 wider than in the photo
+    rotation: np.ndarray  # (3, 3) float64 rotation of the head in picture axes
+    translation: np.ndarray  # (3,) model units in picture axes
+    lid_closure: np.ndarray  # (2,) closure of the right and left upper lid: 1 closed, below 0 wider than in the photo
     squint: np.ndarray  # (2,) raised lower lid, 0…1
     gaze: np.ndarray  # (2, 2) right and left eye: picture right, picture down; 1 = a full look
 
@@ -87,18 +87,18 @@ def soft_clip(value: np.ndarray, limit: np.ndarray | float) -> np.ndarray:
     return np.sign(value) * np.where(excess > 0, threshold + headroom * np.tanh(excess / headroom), np.abs(value))
 
 
-def relative_to_photo(value: np.ndarray, own: np.ndarray, relax: np.ndarray | float) -> np.ndarray:
-    """What a value adds to a photo that already shows `own`: 0 at `own`, slope 1 beyond it and `relax` before it.
+def relative_to_photo(value: np.ndarray, photo_value: np.ndarray, undo_share: np.ndarray | float) -> np.ndarray:
+    """What a value adds to a photo that already shows `photo_value`: 0 there, slope 1 beyond, `undo_share` before.
 
-    Works for signed quantities too: between rest (0) and `own` the slope is `relax`, elsewhere 1.
+    Works for signed quantities too: between rest (0) and `photo_value` the slope is `undo_share`, elsewhere 1.
     """
-    value, own = np.asarray(value, dtype=np.float64), np.asarray(own, dtype=np.float64)
-    aligned = value * np.where(own < 0, -1.0, 1.0)
-    magnitude = np.abs(own)
+    value, photo_value = np.asarray(value, dtype=np.float64), np.asarray(photo_value, dtype=np.float64)
+    aligned = value * np.where(photo_value < 0, -1.0, 1.0)
+    magnitude = np.abs(photo_value)
     offset = np.where(
-        aligned >= magnitude, aligned - magnitude, relax * (aligned.clip(min=0) - magnitude) + aligned.clip(max=0)
+        aligned >= magnitude, aligned - magnitude, undo_share * (aligned.clip(min=0) - magnitude) + aligned.clip(max=0)
     )
-    return offset * np.where(own < 0, -1.0, 1.0)
+    return offset * np.where(photo_value < 0, -1.0, 1.0)
 
 
 class RelativeMotion:
@@ -109,58 +109,62 @@ class RelativeMotion:
         if values.shape != (len(COEFFICIENT_NAMES),):
             raise RenderError(f"The photo's coefficients must be {len(COEFFICIENT_NAMES)} numbers, not {values.shape}.")
         self.source = source
-        self.own = clamp_coefficients(values[None])[0].astype(np.float64)
-        self.own_angles = _angles_from_upright(self.own)
-        self.relax = np.full(EXPRESSIONS, UNDO_SHARE)
+        self.photo_coefficients = plausible_coefficients(values[None])[0].astype(np.float64)
+        self.photo_angles = _angles_from_upright(self.photo_coefficients)
+        self.undo_share = np.full(EXPRESSIONS, UNDO_SHARE)
         # A mouth that is open in the photo must be able to shut.
         for name in ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight"):
-            self.relax[CHANNEL[name]] = 0.8
+            self.undo_share[CHANNEL[name]] = 0.8
         # Undoing pressed or rolled lips would part them and show a slit that the photo has not.
         for name, index in CHANNEL.items():
             if name.startswith(("mouthPress", "mouthRoll", "mouthShrug", "mouthClose")):
-                self.relax[index : index + 1] = 0.0
+                self.undo_share[index : index + 1] = 0.0
 
     def __call__(self, row: np.ndarray) -> Motion:
-        """One sane row (58,) to its motion."""
+        """One row (58,) of `plausible_coefficients` to its motion."""
         row = row.astype(np.float64)
-        expression = relative_to_photo(row[:EXPRESSIONS], self.own[:EXPRESSIONS], self.relax)
+        expression = relative_to_photo(row[:EXPRESSIONS], self.photo_coefficients[:EXPRESSIONS], self.undo_share)
         expression = np.where(expression > 0, np.minimum(expression, 1.0), expression)
         _limit_shared_units(expression)
         displacement = (expression @ self.source.basis).reshape(-1, 3)
 
-        angles = soft_clip(relative_to_photo(_angles_from_upright(row), self.own_angles, POSE_UNDO_SHARE), POSE_LIMIT)
+        angles = soft_clip(relative_to_photo(_angles_from_upright(row), self.photo_angles, POSE_UNDO_SHARE), POSE_LIMIT)
         axes = np.array([1.0, -1.0, -1.0])
-        turn = axes[:, None] * rotation_matrix(angles).astype(np.float64) * axes  # world to picture axes
-        shift = row[-3:] - self.own[-3:] if np.any(self.own[-3:]) else row[-3:] - np.array(REACT_TRANSLATION)
-        shift = soft_clip(shift, TRANSLATION_LIMIT) * axes
+        rotation = axes[:, None] * rotation_matrix(angles).astype(np.float64) * axes  # world to picture axes
+        translation = (
+            row[-3:] - self.photo_coefficients[-3:]
+            if np.any(self.photo_coefficients[-3:])
+            else row[-3:] - np.array(REACT_TRANSLATION)
+        )
+        translation = soft_clip(translation, TRANSLATION_LIMIT) * axes
 
         def both(stem: str) -> np.ndarray:
             return np.array([row[CHANNEL[stem + side]] for side in ("Right", "Left")])
 
-        def own(stem: str) -> np.ndarray:
-            return np.array([self.own[CHANNEL[stem + side]] for side in ("Right", "Left")])
+        def photo_value(stem: str) -> np.ndarray:
+            return np.array([self.photo_coefficients[CHANNEL[stem + side]] for side in ("Right", "Left")])
 
-        look = relative_to_photo(self._gaze(row), self._gaze(self.own), POSE_UNDO_SHARE)
+        look = relative_to_photo(self._gaze(row), self._gaze(self.photo_coefficients), POSE_UNDO_SHARE)
         gaze = np.stack([soft_clip(look[:, 0], GAZE_LIMIT), soft_clip(look[:, 1], GAZE_LIMIT)], axis=1)
-        blink, own_blink = both("eyeBlink"), own("eyeBlink").clip(max=0.7)
-        closure = np.where(
-            blink > own_blink, (blink - own_blink) / (0.85 - own_blink).clip(min=0.1), 0.1 * (blink - own_blink)
+        blink, photo_blink = both("eyeBlink"), photo_value("eyeBlink").clip(max=0.7)
+        lid_closure = np.where(
+            blink > photo_blink, (blink - photo_blink) / (0.85 - photo_blink).clip(min=0.1), 0.1 * (blink - photo_blink)
         )
-        closure += 0.28 * gaze[:, 1].clip(0) - 0.12 * (-gaze[:, 1]).clip(0)  # the upper lid follows the gaze
-        closure -= 0.22 * (both("eyeWide") - own("eyeWide")).clip(0)
-        squint = (both("eyeSquint") - own("eyeSquint")).clip(0, 1)
+        lid_closure += 0.28 * gaze[:, 1].clip(0) - 0.12 * (-gaze[:, 1]).clip(0)  # the upper lid follows the gaze
+        lid_closure -= 0.22 * (both("eyeWide") - photo_value("eyeWide")).clip(0)
+        squint = (both("eyeSquint") - photo_value("eyeSquint")).clip(0, 1)
         return Motion(
             displacement=displacement,
-            turn=turn,
-            shift=shift,
-            lids=closure.clip(-0.25, 1.0),
+            rotation=rotation,
+            translation=translation,
+            lid_closure=lid_closure.clip(-0.25, 1.0),
             squint=squint,
             gaze=gaze,
         )
 
     @staticmethod
     def _gaze(row: np.ndarray) -> np.ndarray:
-        """(2, 2) look of the right and left eye: picture right, picture down. The right eye looks out to the left."""
+        """(2, 2) gaze of the right and left eye: picture right, picture down. The right eye looks out to the left."""
         right = row[CHANNEL["eyeLookInRight"]] - row[CHANNEL["eyeLookOutRight"]]
         left = row[CHANNEL["eyeLookOutLeft"]] - row[CHANNEL["eyeLookInLeft"]]
         down_right = row[CHANNEL["eyeLookDownRight"]] - row[CHANNEL["eyeLookUpRight"]]
@@ -181,11 +185,11 @@ def _angles_from_upright(row: np.ndarray) -> np.ndarray:
 
 def _limit_shared_units(expression: np.ndarray) -> None:
     """Units that pull the same skin share it, in place: several at once would add up beyond what a mouth can do."""
-    for group, most in _SHARED_UNITS:
+    for group, limit in _SHARED_UNITS:
         total = expression[group].clip(0).sum()
-        if total > most:
+        if total > limit:
             positive = group[expression[group] > 0]
-            expression[positive] *= most / total
+            expression[positive] *= limit / total
 
 
 def _group(*names: str) -> np.ndarray:

@@ -12,7 +12,7 @@ CLOSED_GAP = 0.045  # gap / mouth width below which the photo's mouth counts as 
 
 LIP_FOLLOW_LIMIT = 0.07  # of the mouth's width: how far the photo's own teeth stretch with the lower lip
 
-GREY = 0.12  # saturation of the skin below which a photo is taken for less and less coloured
+GREY_SATURATION = 0.12  # saturation of the skin below which a photo is taken for less and less coloured
 
 _TOOTH_EDGES = np.array([0.0, 0.165, 0.295, 0.40, 0.485], dtype=np.float32)  # of the mouth's width, from the middle
 
@@ -51,17 +51,24 @@ class Mouth:
         self.gap = float((lower_lip - self.origin) @ self.down) / self.width
         self.lower_teeth = np.array([0.0, self.gap - 0.025])
         skin = _skin(crop.picture, landmarks)
-        self.tone = np.clip(skin.mean() / 165.0, 0.35, 1.15)
+        self.exposure = np.clip(skin.mean() / 165.0, 0.35, 1.15)
         colour_cast = skin / max(skin.mean(), 1.0)
-        self.tooth = np.clip(np.array([228.0, 214.0, 194.0]) * self.tone * (0.6 + 0.4 * colour_cast), 0, 245)
-        saturation_scale = np.clip(np.ptp(skin) / max(skin.max(), 1.0) / GREY, 0, 1)  # a grey photo has a grey mouth
-        base_colours = self.tooth, np.array([150.0, 66.0, 62.0]) * self.tone, np.array([44.0, 17.0, 16.0]) * self.tone
-        self.tooth, self.flesh, self.deep = (c.mean() + (c - c.mean()) * saturation_scale for c in base_colours)
-        self.shown = None
+        self.tooth_colour = np.clip(np.array([228.0, 214.0, 194.0]) * self.exposure * (0.6 + 0.4 * colour_cast), 0, 245)
+        saturation = np.ptp(skin) / max(skin.max(), 1.0)
+        saturation_scale = np.clip(saturation / GREY_SATURATION, 0, 1)  # a grey photo has a grey mouth
+        base_colours = (
+            self.tooth_colour,
+            np.array([150.0, 66.0, 62.0]) * self.exposure,
+            np.array([44.0, 17.0, 16.0]) * self.exposure,
+        )
+        self.tooth_colour, self.tongue_colour, self.cavity_colour = (
+            c.mean() + (c - c.mean()) * saturation_scale for c in base_colours
+        )
+        self.photo_mask = None
         if is_open:
             contour = np.concatenate([upper, lower[-2:0:-1]])
             mouth_mask = coverage(crop.picture.shape[:2], contour, np.zeros(2), factor=2)
-            self.shown = cv2.GaussianBlur(mouth_mask, (0, 0), max(0.6, 0.012 * self.width))
+            self.photo_mask = cv2.GaussianBlur(mouth_mask, (0, 0), max(0.6, 0.012 * self.width))
 
     def draw(self, frame: np.ndarray, points: np.ndarray, affine: np.ndarray, jaw: np.ndarray) -> None:
         """Draws the interior between the moved inner lips.
@@ -74,10 +81,10 @@ class Mouth:
         if gap < 0.15:
             return
         contour = np.concatenate([catmull_rom(upper), catmull_rom(lower)[-2:0:-1]])
-        view = crop_window(contour, self.margin, 2, self.size)
-        if view is None:
+        crop = crop_window(contour, self.margin, 2, self.size)
+        if crop is None:
             return
-        corner, shape = view
+        corner, shape = crop
         origin = corner + self.margin
         mask = coverage(shape, contour, origin)
         inverse = cv2.invertAffineTransform(affine)
@@ -85,23 +92,39 @@ class Mouth:
         source_map = np.empty((2, *shape), dtype=np.float32)
         _interior(
             colour, source_map, inverse, origin.astype(np.float64), self.origin, self.right, self.down, self.width,
-            jaw + self.lower_teeth, self.tooth, self.flesh, self.deep, _TOOTH_EDGES,
+            jaw + self.lower_teeth, self.tooth_colour, self.tongue_colour, self.cavity_colour, _TOOTH_EDGES,
             self.gap, float(np.clip(jaw[1], -self.gap, LIP_FOLLOW_LIMIT)),
         )  # fmt: skip
         # Lips shade what lies behind them: dark at the rim, more so under the upper lip.
         padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         depth = cv2.GaussianBlur(padded, (0, 0), 0.05 * self.width)[1:-1, 1:-1]
         colour *= (0.30 + 0.70 * (1.35 * depth - 0.25).clip(0, 1))[..., None]
-        if self.shown is not None:
+        if self.photo_mask is not None:
             photo = cv2.remap(self.picture, source_map[0], source_map[1], cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
-            shown = cv2.remap(self.shown, source_map[0], source_map[1], cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT)
+            shown = cv2.remap(
+                self.photo_mask, source_map[0], source_map[1], cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT
+            )
             colour += (photo - colour) * shown[..., None]
         blend(frame, corner, colour, mask)
 
 
 @jit
 def _interior(
-    colour, source_map, inverse, corner, origin, right, down, width, jaw, tooth, flesh, deep, edges, gap, follow
+    colour,
+    source_map,
+    inverse,
+    corner,
+    origin,
+    right,
+    down,
+    width,
+    jaw,
+    tooth_colour,
+    tongue_colour,
+    cavity_colour,
+    edges,
+    gap,
+    follow,
 ):
     """Paints the interior procedurally, pixel by pixel; `source_map` receives the picture coordinates of the skull."""
     for i in range(colour.shape[0]):
@@ -117,16 +140,16 @@ def _interior(
             lx, ly = x - jaw[0], y - jaw[1]
             lateral = min(abs(x) / 0.5, 1.0)
             light = 1.0 - 0.5 * lateral * lateral
-            r, g, b = deep[0], deep[1], deep[2]
+            r, g, b = cavity_colour[0], cavity_colour[1], cavity_colour[2]
             # Tongue: lies in the lower jaw, its back a little higher; lit from the front.
             tx, ty = lx / 0.35, (ly + 0.06) / 0.21
             tongue = 1.0 - (tx * tx + ty * ty)
             if tongue > 0:
                 blend_weight = min(tongue * 2.5, 1.0) * 0.85
                 shade = (0.55 + 0.45 * tongue) * light * (1.0 - 0.3 * min(max(-ly / 0.25, 0.0), 1.0))
-                r += (flesh[0] * shade - r) * blend_weight
-                g += (flesh[1] * shade - g) * blend_weight
-                b += (flesh[2] * shade - b) * blend_weight
+                r += (tongue_colour[0] * shade - r) * blend_weight
+                g += (tongue_colour[1] * shade - g) * blend_weight
+                b += (tongue_colour[2] * shade - b) * blend_weight
             for row in range(2):
                 if row == 0:  # lower teeth, in the jaw
                     u = abs(lx) * 1.25
@@ -146,9 +169,9 @@ def _interior(
                     gap_distance = min(gap_distance, abs(u - edges[k]))
                 gap_shade = 1.0 - (0.05 + 0.20 * row) * max(0.0, 1.0 - gap_distance / 0.016)
                 shade = brightness * light * gap_shade
-                r += (tooth[0] * shade - r) * blend_weight
-                g += (tooth[1] * shade * warmth - g) * blend_weight
-                b += (tooth[2] * shade * warmth * warmth - b) * blend_weight
+                r += (tooth_colour[0] * shade - r) * blend_weight
+                g += (tooth_colour[1] * shade * warmth - g) * blend_weight
+                b += (tooth_colour[2] * shade * warmth * warmth - b) * blend_weight
             colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = r, g, b
 
 

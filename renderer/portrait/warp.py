@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from renderer.coefficients import clamp_coefficients
+from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import FaceModel
+from renderer.portrait.background import add_hair_strands, fill_background
 from renderer.portrait.drawing import composite, rasterise
 from renderer.portrait.eyes import Eye
 from renderer.portrait.framing import frame_photo
@@ -15,11 +16,10 @@ from renderer.portrait.geometry import LocalAffine, PortraitMesh
 from renderer.portrait.matte import person_matte
 from renderer.portrait.motion import BlendshapeMotion, Motion, RelativeMotion
 from renderer.portrait.mouth import Mouth, close_lips
-from renderer.portrait.plate import add_hair_strands, clean_plate
 from renderer.portrait.topology import EYES, FACE_LANDMARKS, LIPS_LOWER_INNER, LIPS_UPPER_INNER, face_triangles
-from renderer.portrait.untangle import unfold_landmarks
+from renderer.portrait.unfold import unfold_landmarks
 
-SMALLEST, MAX_CANVAS_SIZE = 64, 1024
+MIN_SIZE, MAX_CANVAS_SIZE = 64, 1024
 
 
 class WarpAnimator:
@@ -28,11 +28,11 @@ class WarpAnimator:
     `face` brings the expression units at MediaPipe's landmarks; `size` is the side of the frames in pixels.
     """
 
-    kind = "warp"
+    name = "warp"
 
     def __init__(self, face: FaceModel, size: int = 256) -> None:
-        if not SMALLEST <= size <= MAX_CANVAS_SIZE:
-            raise RenderError(f"The portrait's size must be {SMALLEST} to {MAX_CANVAS_SIZE} pixels, not {size}.")
+        if not MIN_SIZE <= size <= MAX_CANVAS_SIZE:
+            raise RenderError(f"The portrait's size must be {MIN_SIZE} to {MAX_CANVAS_SIZE} pixels, not {size}.")
         self.size = int(size)
         self._source = BlendshapeMotion(face)
         self._photo: _PreparedPhoto | None = None
@@ -54,7 +54,7 @@ class WarpAnimator:
         """
         if self._photo is None:
             raise RenderError("No portrait is set; call set_portrait first.")
-        return self._frames(self._photo, clamp_coefficients(coefficients))
+        return self._frames(self._photo, plausible_coefficients(coefficients))
 
     def animate_many(self, sequences: list[np.ndarray]) -> list[Iterator[np.ndarray]]:
         """`animate` of each sequence; they may be drawn by different threads."""
@@ -76,18 +76,18 @@ class _PreparedPhoto:
         points = unfold_landmarks(crop.landmarks, motion.source.rest, face_triangles())
         points, is_open = close_lips(points)
         matte = person_matte(crop.picture, points)
-        plate = clean_plate(crop.picture, matte, points)
-        matte = add_hair_strands(matte, crop.picture, plate)
+        background = fill_background(crop.picture, matte, points)
+        matte = add_hair_strands(matte, crop.picture, background)
         frame = slice(crop.margin, crop.margin + size)
-        self.still = np.ascontiguousarray(crop.picture[frame, frame])
-        self.plate = np.ascontiguousarray(plate[frame, frame])
+        self.photo_frame = np.ascontiguousarray(crop.picture[frame, frame])
+        self.background = np.ascontiguousarray(background[frame, frame])
         alpha = (matte * 255).round().astype(np.uint8)
-        self.layer = np.ascontiguousarray(np.dstack([crop.picture, alpha]))
+        self.rgba_layer = np.ascontiguousarray(np.dstack([crop.picture, alpha]))
         self.geometry = PortraitMesh(crop, points, matte, motion.source)
         self.eyes = [Eye(crop, indices) for indices in EYES]
         self.mouth = Mouth(crop, points, is_open)
-        self._eye_spots = [LocalAffine(points[np.concatenate([e.upper, e.lower, e.crease_upper])]) for e in EYES]
-        self._mouth_spot = LocalAffine(points[[*LIPS_UPPER_INNER, 2, 164, 94]])
+        self._eye_affines = [LocalAffine(points[np.concatenate([e.upper, e.lower, e.crease_upper])]) for e in EYES]
+        self._mouth_affine = LocalAffine(points[[*LIPS_UPPER_INNER, 2, 164, 94]])
         first = len(self.geometry.sources)
         lids = []
         for eye in self.eyes:
@@ -99,13 +99,13 @@ class _PreparedPhoto:
 
     def targets(self, motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Moved landmarks (468, 3), all targets (N, 3) and all sources (N, 2) of one frame, padded picture."""
-        expressed = self.geometry.expressed(motion)
-        face = self.geometry.posed(expressed, motion)
-        vertices = self.geometry.unfolded(self.geometry.vertices(expressed, face, motion))
+        expressed = self.geometry.apply_expression(motion)
+        face = self.geometry.apply_pose(expressed, motion)
+        vertices = self.geometry.without_folds(self.geometry.all_vertices(expressed, face, motion))
         face = vertices[:FACE_LANDMARKS]  # a view: the lids move in both
-        for eye, closure, squint in zip(self.eyes, motion.lids, motion.squint, strict=True):
+        for eye, closure, squint in zip(self.eyes, motion.lid_closure, motion.squint, strict=True):
             eye.move_lids(face, float(closure), float(squint))
-        patches = [eye.lid_patch(face, float(c)) for eye, c in zip(self.eyes, motion.lids, strict=True)]
+        patches = [eye.lid_patch(face, float(c)) for eye, c in zip(self.eyes, motion.lid_closure, strict=True)]
         targets = np.concatenate([vertices, *(patch[0] for patch in patches)])
         sources = np.concatenate([self.geometry.sources, *(patch[1] for patch in patches)])
         return face, targets, sources
@@ -117,19 +117,21 @@ class _PreparedPhoto:
         rasterise(
             targets.astype(np.float32), sources.astype(np.float32), self.triangles, self.margin, map_x, map_y, depth
         )
-        person = cv2.remap(self.layer, map_x, map_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
+        person = cv2.remap(self.rgba_layer, map_x, map_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
         frame = np.empty((self.size, self.size, 3), dtype=np.uint8)
-        composite(person, self.plate, self.still, map_x, map_y, self.margin, frame)
+        composite(person, self.background, self.photo_frame, map_x, map_y, self.margin, frame)
         geometry = self.geometry
-        affine = geometry.head_affine(self._mouth_spot, motion)
+        affine = geometry.head_affine(self._mouth_affine, motion)
         self.mouth.draw(frame, face, affine, self._jaw(motion))
-        for eye, spot, closure, gaze in zip(self.eyes, self._eye_spots, motion.lids, motion.gaze, strict=True):
-            eye.draw(frame, face, geometry.head_affine(spot, motion), gaze, float(closure))
+        for eye, local, lid_closure, gaze in zip(
+            self.eyes, self._eye_affines, motion.lid_closure, motion.gaze, strict=True
+        ):
+            eye.draw(frame, face, geometry.head_affine(local, motion), gaze, float(lid_closure))
         return frame
 
     def _jaw(self, motion: Motion) -> np.ndarray:
         """(2,) motion of the lower teeth against the skull in mouth widths: they stay behind the lower lip."""
         geometry = self.geometry
         lip = motion.displacement[LIPS_LOWER_INNER[4:7]].mean(axis=0)
-        moved = geometry.scale * (lip @ geometry.frame_of_head.T)[:2] / self.mouth.width
+        moved = geometry.scale * (lip @ geometry.head_rotation.T)[:2] / self.mouth.width
         return np.array([moved @ self.mouth.right, moved @ self.mouth.down])

@@ -50,10 +50,10 @@ class VideoOptions:
     workers: int | None = None  # threads; None takes the machine's cores
 
 
-def write_videos(
+def export_videos(
     reactions: Sequence[Sequence[VideoTrack]],
     speaker: Iterator[np.ndarray] | None,
-    grid: SideBySideLayout,
+    layout: SideBySideLayout,
     side_by_side: Path,
     options: VideoOptions,
     progress: Callable[[float], None] | None = None,
@@ -61,11 +61,11 @@ def write_videos(
 ) -> None:
     """Draw and write every track and the side-by-side video; all of them last exactly frames / 25 seconds.
 
-    reactions: for each reaction its tracks, in the order of the grid's cards.
+    reactions: for each reaction its tracks, in the order of the layout's captions.
     speaker: the speaker's pictures at 25 fps, (H, W, 3) uint8 RGB; where they end early, the last is repeated.
     side_by_side: the file of all of them together; it has a line of text of its own in place of the label.
     progress: called with the fraction done, from the calling thread.
-    standalone: further tracks that get a file of their own but no place in the grid.
+    standalone: further tracks that get a file of their own but no place in the layout.
     Raises RenderError if a track ends early. On any error none of the videos is left behind.
     """
     frames, size, label = options.frames, options.size, options.label
@@ -76,7 +76,9 @@ def write_videos(
     with ExitStack() as stack:
         # Leaving the stack normally closes the writers one after the other; by an exception it discards them all.
         writers = [stack.enter_context(_writer(track, size, audio, metadata)) for track in tracks]
-        grid_writer = stack.enter_context(VideoWriter(side_by_side, grid.size, FPS, audio, metadata, threads=workers))
+        layout_writer = stack.enter_context(
+            VideoWriter(side_by_side, layout.size, FPS, audio, metadata, threads=workers)
+        )
         pool = stack.enter_context(ThreadPoolExecutor(workers))
 
         def draw(track: VideoTrack, writer: VideoWriter | AlphaVideoWriter, count: int) -> list[np.ndarray]:
@@ -89,9 +91,9 @@ def write_videos(
 
         def compose_chunk(chunks: list[list[np.ndarray]], speaker_chunk: list[np.ndarray] | None, count: int) -> None:
             for index in range(count):
-                pictures = iter([chunk[index] for chunk in chunks])  # those apart come last: nobody asks for them
+                pictures = iter([chunk[index] for chunk in chunks])  # standalone tracks come last: nobody asks for them
                 cards = [[next(pictures) for _ in card] for card in reactions]
-                grid_writer.write(grid.compose(None if speaker_chunk is None else speaker_chunk[index], cards))
+                layout_writer.write(layout.compose(None if speaker_chunk is None else speaker_chunk[index], cards))
 
         pending_compose = None
         for start in range(0, frames, CHUNK_FRAMES):
@@ -103,7 +105,7 @@ def write_videos(
             chunks = [job.result() for job in draw_jobs]
             speaker_chunk = speaker_job.result() if speaker_job is not None else None
             if pending_compose is not None:
-                pending_compose.result()  # one piece at most waits to be laid out: memory does not grow with the clip
+                pending_compose.result()  # one chunk at most waits to be composed: memory does not grow with the clip
             pending_compose = pool.submit(compose_chunk, chunks, speaker_chunk, count)
             if progress is not None:
                 progress((start + count) / frames)

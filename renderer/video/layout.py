@@ -59,15 +59,15 @@ def stamp_label(frame: np.ndarray, text: str = AI_LABEL) -> np.ndarray:
     out = frame.copy()
     if patch_width + 2 * margin > width or patch_height + 2 * margin > height:
         return out
-    place = out[height - margin - patch_height : height - margin, margin : margin + patch_width]
+    region = out[height - margin - patch_height : height - margin, margin : margin + patch_width]
     alpha = patch[..., 3:].astype(np.uint32)
     if frame.shape[2] == 3:
-        place[:] = (place * (255 - alpha) + patch[..., :3] * alpha + 127) // 255
+        region[:] = (region * (255 - alpha) + patch[..., :3] * alpha + 127) // 255
         return out
-    below = place[..., 3:] * (255 - alpha) // 255  # what still shows of the picture
-    whole = np.maximum(alpha + below, 1)
-    place[..., :3] = (place[..., :3] * below + patch[..., :3] * alpha) // whole
-    place[..., 3:] = alpha + below
+    background_alpha = region[..., 3:] * (255 - alpha) // 255  # what still shows of the picture
+    combined_alpha = np.maximum(alpha + background_alpha, 1)
+    region[..., :3] = (region[..., :3] * background_alpha + patch[..., :3] * alpha) // combined_alpha
+    region[..., 3:] = alpha + background_alpha
     return out
 
 
@@ -98,8 +98,8 @@ class SideBySideLayout:
         self,
         speaker_size: tuple[int, int] | None,
         captions: Sequence[str],
-        pictures: int,
-        tile: int = 256,
+        views_per_reaction: int,
+        tile_size: int = 256,
         speaker_caption: str = "Speaker",
         note: str = "",
         label: str = AI_LABEL,
@@ -108,16 +108,16 @@ class SideBySideLayout:
             raise RenderError(
                 f"Side by side there is room for 1 to {MAX_REACTIONS} reactions, not for {len(captions)}."
             )
-        if pictures not in (1, 2):
-            raise RenderError(f"A reaction is shown by 1 or 2 pictures (mesh, photo), not by {pictures}.")
+        if views_per_reaction not in (1, 2):
+            raise RenderError(f"A reaction is shown by 1 or 2 pictures (mesh, photo), not by {views_per_reaction}.")
         self._captions = tuple(captions)
-        self._pictures = pictures
+        self._views_per_reaction = views_per_reaction
         self._aspect = None
         if speaker_size is not None:
             self._aspect = float(np.clip(speaker_size[0] / speaker_size[1], *SPEAKER_ASPECT))
         self._texts = (speaker_caption, note, label)
-        for tile_size in range(tile, 63, -8):
-            self._arrange(tile_size)
+        for size in range(tile_size, 63, -8):
+            self._arrange(size)
             if self.size[0] <= MAX_CANVAS_SIZE[0] and self.size[1] <= MAX_CANVAS_SIZE[1]:
                 break
         self._canvas = self._background()
@@ -129,26 +129,26 @@ class SideBySideLayout:
         rows = 1 if count < TWO_ROWS_FROM else 2
         columns = ceil(count / rows)
         gap = max(6, tile_size // 24)
-        self.tile, self._margin, self._radius = tile_size, max(12, tile_size // 12), max(4, tile_size // 24)
+        self.tile_size, self._margin, self._radius = tile_size, max(12, tile_size // 12), max(4, tile_size // 24)
         self._text_size = max(13, round(tile_size / 17))
         caption = round(self._text_size * 1.9)
         lines = max(text.count("\n") for text in self._captions)
         card = (
-            self._pictures * tile_size
-            + (self._pictures - 1) * gap
+            self._views_per_reaction * tile_size
+            + (self._views_per_reaction - 1) * gap
             + caption
             + lines * round(self._text_size * LINE_SPACING)
         )
         body = rows * card + (rows - 1) * gap
         left, top = self._margin, self._margin
-        self._speaker = None
+        self._speaker_tile = None
         if self._aspect is not None:
             longest = 2 * tile_size + gap
             height = min(body - caption, longest, round(longest / self._aspect))
             width = round(height * self._aspect)
-            self._speaker = _Rectangle(left, top + (body - caption - height) // 2, width, height)
+            self._speaker_tile = _Rectangle(left, top + (body - caption - height) // 2, width, height)
             left += width + 2 * gap
-        self._cards = [
+        self._reaction_tiles = [
             [
                 _Rectangle(
                     left + index % columns * (tile_size + gap),
@@ -156,7 +156,7 @@ class SideBySideLayout:
                     tile_size,
                     tile_size,
                 )
-                for picture in range(self._pictures)
+                for picture in range(self._views_per_reaction)
             ]
             for index in range(count)
         ]
@@ -169,27 +169,32 @@ class SideBySideLayout:
         canvas = Image.new("RGB", self.size, BACKGROUND_COLOUR)
         draw = ImageDraw.Draw(canvas)
         font = _font(self._text_size)
-        below = round(self._text_size * 0.45)
+        caption_offset = round(self._text_size * 0.45)
         speaker, note, label = self._texts
-        if self._speaker is not None:
-            place = self._speaker
-            draw.text((place.x, place.y + place.height + below), speaker, font=font, fill=TEXT_COLOUR)
-        for card, caption in zip(self._cards, self._captions, strict=True):
-            place = card[-1]
+        if self._speaker_tile is not None:
+            tile = self._speaker_tile
+            draw.text((tile.x, tile.y + tile.height + caption_offset), speaker, font=font, fill=TEXT_COLOUR)
+        for card, caption in zip(self._reaction_tiles, self._captions, strict=True):
+            tile = card[-1]
             for number, line in enumerate(caption.split("\n")):
-                position = (place.x, place.y + place.height + below + number * round(self._text_size * LINE_SPACING))
+                position = (
+                    tile.x,
+                    tile.y + tile.height + caption_offset + number * round(self._text_size * LINE_SPACING),
+                )
                 draw.text(
                     position,
-                    _truncate_to_width(line, font, place.width),
+                    _truncate_to_width(line, font, tile.width),
                     font=font,
                     fill=SECONDARY_TEXT_COLOUR if number else TEXT_COLOUR,
                 )
         width = self.size[0]
         label_width = draw.textlength(label, font=font)
-        draw.text((width - self._margin - label_width, self._footer_top + below), label, font=font, fill=TEXT_COLOUR)
+        draw.text(
+            (width - self._margin - label_width, self._footer_top + caption_offset), label, font=font, fill=TEXT_COLOUR
+        )
         room = width - 3 * self._margin - round(label_width)
         draw.text(
-            (self._margin, self._footer_top + below),
+            (self._margin, self._footer_top + caption_offset),
             _truncate_to_width(note, font, room),
             font=font,
             fill=SECONDARY_TEXT_COLOUR,
@@ -199,7 +204,7 @@ class SideBySideLayout:
     @property
     def speaker_size(self) -> tuple[int, int] | None:
         """(width, height) in pixels of the speaker's tile; frames of more are shrunk. None without a speaker."""
-        return (self._speaker.width, self._speaker.height) if self._speaker is not None else None
+        return (self._speaker_tile.width, self._speaker_tile.height) if self._speaker_tile is not None else None
 
     def compose(self, speaker: np.ndarray | None, reactions: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         """One picture of the whole: (height, width, 3) uint8 RGB, of `size`.
@@ -208,16 +213,16 @@ class SideBySideLayout:
         reactions: for each reaction its pictures, (h, w, 3) uint8 RGB squares, in the order of the cards.
         """
         canvas = self._canvas.copy()
-        if self._speaker is not None:
-            self._paste(canvas, speaker, self._speaker)
-        for card, pictures in zip(self._cards, reactions, strict=True):
-            for place, picture in zip(card, pictures, strict=True):
-                self._paste(canvas, picture, place)
+        if self._speaker_tile is not None:
+            self._paste(canvas, speaker, self._speaker_tile)
+        for card, pictures in zip(self._reaction_tiles, reactions, strict=True):
+            for tile, picture in zip(card, pictures, strict=True):
+                self._paste(canvas, picture, tile)
         return canvas
 
-    def _paste(self, canvas: np.ndarray, picture: np.ndarray, place: _Rectangle) -> None:
-        picture = _scale_to_fill(picture, place.width, place.height)
-        target = canvas[place.y : place.y + place.height, place.x : place.x + place.width]
+    def _paste(self, canvas: np.ndarray, picture: np.ndarray, tile: _Rectangle) -> None:
+        picture = _scale_to_fill(picture, tile.width, tile.height)
+        target = canvas[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
         target[:] = picture
         r, mask = self._radius, self._corners
         for rows, columns, corner in (
@@ -246,9 +251,9 @@ def _scale_to_fill(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     cut_width, cut_height = min(source_width, round(width / scale)), min(source_height, round(height / scale))
     x, y = (source_width - cut_width) // 2, (source_height - cut_height) // 2
     cropped = picture[y : y + cut_height, x : x + cut_width]
-    if (whole := int(1 / scale)) > 1:  # OpenCV averages whole blocks ten times faster than broken ones
-        cropped = cv2.resize(cropped, (cut_width // whole, cut_height // whole), interpolation=cv2.INTER_AREA)
-        scale *= whole
+    if (block_size := int(1 / scale)) > 1:  # OpenCV averages whole blocks ten times faster than broken ones
+        cropped = cv2.resize(cropped, (cut_width // block_size, cut_height // block_size), interpolation=cv2.INTER_AREA)
+        scale *= block_size
     return cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 

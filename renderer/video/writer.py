@@ -70,7 +70,7 @@ class VideoWriter(FrameFile):
     def _add_streams(self) -> None:
         width, height = self.size
         self._video_stream(width + width % 2, height + height % 2, self._threads)
-        self._audio = self._audio_stream() if self._samples is not None else None
+        self._aac_stream = self._audio_stream() if self._samples is not None else None
 
     def _video_stream(self, width: int, height: int, threads: int) -> None:
         stream = self._container.add_stream("libx264", rate=self._fps, options=ENCODER)
@@ -99,7 +99,7 @@ class VideoWriter(FrameFile):
 
     def _write_audio(self) -> None:
         """Sound up to the end of the last picture, so that the muxer never has to hold one stream for the other."""
-        if self._samples is None or self._audio is None:
+        if self._samples is None or self._aac_stream is None:
             return
         end = round(self.frames * self._rate / self._fps)
         audio_block = np.zeros((1, end - self._samples_written), np.float32)
@@ -108,7 +108,7 @@ class VideoWriter(FrameFile):
         samples = av.AudioFrame.from_ndarray(audio_block, format="fltp", layout="mono")
         samples.sample_rate, samples.pts = self._rate, self._samples_written
         samples.time_base = Fraction(1, self._rate)
-        self._container.mux(self._audio.encode(samples))
+        self._container.mux(self._aac_stream.encode(samples))
         self._samples_written = end
 
 

@@ -22,12 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     out = options.out or checkpoint_folder() / IMPORTED_FILE
     try:
-        sizes = import_checkpoint(options.checkpoint, out)
+        architecture = import_checkpoint(options.checkpoint, out)
     except RenderError as error:
         print(f"pirender: {error}", file=sys.stderr)
         return 2
-    print(f"{out}: PIRender that reads {sizes.coefficients} coefficients ({out.stat().st_size / 1e6:.0f} MB).")
-    if not sizes.react:
+    print(f"{out}: PIRender that reads {architecture.coefficients} coefficients ({out.stat().st_size / 1e6:.0f} MB).")
+    if not architecture.is_react:
         print("It reads Deep3DFaceRecon's coefficients, which this program does not make: use it from Python only.")
     return 0
 

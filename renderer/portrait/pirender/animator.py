@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from renderer.coefficients import clamp_coefficients
+from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.portrait.framing import frame_photo
 from renderer.portrait.pirender.network import HALF_WINDOW, Network, SourceFeatures
-from renderer.portrait.pirender.weights import read
+from renderer.portrait.pirender.weights import load_weights
 
-REACT_PICTURE, ORIGINAL_PICTURE = 224, 256  # pixels the weights were trained on
+REACT_SIZE, ORIGINAL_SIZE = 224, 256  # pixels the weights were trained on
 GPU_BATCH = 16  # frames of one run; on a CPU one at a time is fastest (docs/method.md 13.12)
 PRECISIONS = ("float32", "bfloat16")
 
 
 class PIRenderAnimator:
-    """Protocol `PortraitAnimator`, drawn by the network in `weights` (see `weights.read`).
+    """Protocol `PortraitAnimator`, drawn by the network in `weights` (see `weights.load_weights`).
 
     size: side of the frames in pixels; the network draws at the size it was trained on, and that is scaled.
     device: torch device; None takes a GPU where there is one.
@@ -34,7 +34,7 @@ class PIRenderAnimator:
     Raises RenderError for weights that do not fit and for settings that do not exist.
     """
 
-    kind = "pirender"
+    name = "pirender"
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class PIRenderAnimator:
         if precision == "bfloat16" and not gpu and torch.backends.cpu.get_cpu_capability() != "AVX512":
             raise RenderError("This processor has no AVX-512: bfloat16 would be some 50 times slower; use float32.")
         self.size = int(size)
-        network = Network(*read(weights))
-        self._network_size = REACT_PICTURE if network.sizes.react else ORIGINAL_PICTURE
+        network = Network(*load_weights(weights))
+        self._network_size = REACT_SIZE if network.architecture.is_react else ORIGINAL_SIZE
         network.editing_precision = getattr(torch, precision)
         network.to(self._device)
         if gpu:
             network.channels_last()
         elif precision == "float32" and not compiled:  # torch.compile cannot look into those loops
-            network.fewer_multiplications()
+            network.use_winograd()
         self._network = network
         self._draw = torch.compile(network, dynamic=False) if compiled else network
         self._batch = GPU_BATCH if gpu else 1
@@ -75,9 +75,9 @@ class PIRenderAnimator:
         self._source: SourceFeatures | None = None
 
     @property
-    def width(self) -> int:
+    def coefficient_count(self) -> int:
         """Coefficients in a frame: 58, or 73 for the original's weights (Deep3DFaceRecon's)."""
-        return self._network.sizes.coefficients
+        return self._network.architecture.coefficients
 
     @torch.inference_mode()
     def set_portrait(self, image: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray | None = None) -> None:
@@ -117,25 +117,25 @@ class PIRenderAnimator:
         )
 
     def _validated(self, coefficients: np.ndarray) -> np.ndarray:
-        if self._network.sizes.react:
-            return clamp_coefficients(coefficients)
+        if self._network.architecture.is_react:
+            return plausible_coefficients(coefficients)
         values = np.array(coefficients, np.float32)
-        if values.ndim != 2 or values.shape[1] != self.width or not np.isfinite(values).all():
+        if values.ndim != 2 or values.shape[1] != self.coefficient_count or not np.isfinite(values).all():
             raise RenderError(
-                f"The original PIRender needs finite Deep3DFaceRecon coefficients (frames, {self.width}), "
+                f"The original PIRender needs finite Deep3DFaceRecon coefficients (frames, {self.coefficient_count}), "
                 f"not {values.shape}; use the 58-coefficient variant for this program's own."
             )
         return values
 
     def _single(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        ensemble = _BatchedSequences(self, self._source, [rows])
-        return ensemble.frame_iterators()[0]
+        batched = _BatchedSequences(self, self._source, [rows])
+        return batched.frame_iterators()[0]
 
     @torch.inference_mode()
     def _descriptors(self, rows: np.ndarray) -> Tensor:
         """(T, coefficients) -> (T, D), each from the 27 frames about it; the ends are repeated."""
         if not len(rows):
-            return torch.empty(0, self._network.sizes.descriptor)
+            return torch.empty(0, self._network.architecture.descriptor)
         padded = torch.from_numpy(np.pad(rows, ((HALF_WINDOW, HALF_WINDOW), (0, 0)), mode="edge")).to(self._device)
         with self._lock:
             return self._network.descriptors(padded)
@@ -144,13 +144,13 @@ class PIRenderAnimator:
     def _frames(self, source: SourceFeatures, descriptors: Tensor) -> list[np.ndarray]:
         """Pictures (size, size, 3) of descriptors (N, D), in runs of the batch size."""
         with self._lock:
-            drawn = []
-            for part in descriptors.split(self._batch):
-                count = len(part)
+            outputs = []
+            for batch in descriptors.split(self._batch):
+                count = len(batch)
                 if self._draw is not self._network and count < self._batch:  # another batch size would compile anew
-                    part = torch.cat([part, part[-1:].expand(self._batch - count, -1)])
-                drawn.append(self._draw(source, self._network.modulations(part))[:count])
-            values = (torch.cat(drawn).clamp(-1, 1) + 1) * 127.5
+                    batch = torch.cat([batch, batch[-1:].expand(self._batch - count, -1)])
+                outputs.append(self._draw(source, self._network.modulations(batch))[:count])
+            values = (torch.cat(outputs).clamp(-1, 1) + 1) * 127.5
             pictures = values.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()  # truncated, as REACT does
         if self.size == self._network_size:
             return list(pictures)
@@ -169,9 +169,9 @@ class _BatchedSequences:
         self._lock = Lock()
 
     def frame_iterators(self) -> list[Iterator[np.ndarray]]:
-        return [self._strip(number) for number in range(len(self._rows))]
+        return [self._frame_iterator(number) for number in range(len(self._rows))]
 
-    def _strip(self, number: int) -> Iterator[np.ndarray]:
+    def _frame_iterator(self, number: int) -> Iterator[np.ndarray]:
         try:
             for _ in range(self._length):
                 with self._lock:
@@ -187,12 +187,12 @@ class _BatchedSequences:
             self._descriptors = [self._animator._descriptors(rows) for rows in self._rows]
         active = [number for number, queue in enumerate(self._queues) if queue is not None]
         count = max(1, self._animator._batch // len(active))
-        part = slice(self._next, self._next + count)
-        batch_descriptors = [self._descriptors[number][part] for number in active]
+        frame_range = slice(self._next, self._next + count)
+        batch_descriptors = [self._descriptors[number][frame_range] for number in active]
         frames = iter(self._animator._frames(self._source, torch.cat(batch_descriptors)))
         for number, descriptors in zip(active, batch_descriptors, strict=True):
             queue = self._queues[number]
-            drawn = [next(frames) for _ in range(len(descriptors))]
+            sequence_frames = [next(frames) for _ in range(len(descriptors))]
             if queue is not None:
-                queue.extend(drawn)
+                queue.extend(sequence_frames)
         self._next += count

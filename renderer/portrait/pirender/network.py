@@ -1,4 +1,4 @@
-"""PIRender as it is used: the same numbers as `plain.py`, without the work that is dead, repeated or badly arranged.
+"""PIRender as it is used: the numbers of `reference.py`, without the work that is unused, repeated or badly arranged.
 
 What is different, each exact up to rounding (docs/method.md 13.12, levels L1 to L4):
 * descriptors of a whole sequence in one run of the mapping network; all AdaIN multi-layer perceptrons in one product;
@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderer.portrait.pirender.plain import LEAKY_SLOPE, NORM_EPSILON, sampling_grid, warp_image
-from renderer.portrait.pirender.sizes import DILATION, MAPPING_STEPS, WINDOW, Architecture, decoder_stages
+from renderer.portrait.pirender.architecture import DILATION, MAPPING_STEPS, WINDOW, Architecture, decoder_stages
+from renderer.portrait.pirender.reference import LEAKY_SLOPE, NORM_EPSILON, sampling_grid, warp_image
 from renderer.portrait.pirender.winograd import convolve_3x3, supports, transform_filter
 
 HALF_WINDOW = WINDOW // 2  # frames that a window reaches to either side
@@ -33,8 +33,8 @@ class SourceFeatures:
     """What one source picture decides alone, batch 1."""
 
     image: Tensor  # (1, 3, H, W) in -1..1
-    warp: Tensor  # (1, C, H, W): the warping network's first layer, normalised
-    edit: Tensor  # (1, C, H, W): the share of the picture in the editing network's first layer
+    warping_features: Tensor  # (1, C, H, W): the warping network's first layer, normalised
+    editing_features: Tensor  # (1, C, H, W): the share of the picture in the editing network's first layer
 
 
 class Network(nn.Module):
@@ -42,21 +42,21 @@ class Network(nn.Module):
 
     editing_precision = torch.float32  # or torch.bfloat16: then the editing network runs under autocast
 
-    def __init__(self, weights: Mapping[str, Tensor], sizes: Architecture) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], architecture: Architecture) -> None:
         super().__init__()
-        self.sizes = sizes
+        self.architecture = architecture
         self._adain_channels: list[int] = []  # channels of every AdaIN, in the order in which they are asked for
         self._adain_names: list[str] = []
         self._filters: dict[str, Tensor] = {}  # of 3x3 layers, for Winograd's way
         self._checkpoint = weights
-        if sizes.react:
+        if architecture.is_react:
             self._load_layer("pre", "mapping_net.pre")
         self._load_layer("first", "mapping_net.first.0")
         for step in range(MAPPING_STEPS):
             self._load_layer(f"map{step}", f"mapping_net.encoder{step}.1")
-        self._take_warping()
-        self._take_editing()
-        self._take_modulations()
+        self._load_warping_net()
+        self._load_editing_net()
+        self._load_modulations()
         del self._checkpoint
 
     # --- weights, rearranged ---------------------------------------------------------------------------------------
@@ -69,43 +69,43 @@ class Network(nn.Module):
     def _load_layer(self, name: str, source: str) -> None:
         self._register(name, self._checkpoint[f"{source}.weight"], self._checkpoint[f"{source}.bias"])
 
-    def _take_norm(self, name: str, source: str) -> None:
+    def _load_norm(self, name: str, source: str) -> None:
         self._register(name, self._checkpoint[f"{source}.weight"].flatten(), self._checkpoint[f"{source}.bias"])
 
     def _load_row_kernels(self, name: str, source: str) -> None:
         weight = self._checkpoint[f"{source}.weight"]  # (out, in, 7, 7) -> (7 * out, in, 1, 7)
         self._register(name, weight.permute(2, 0, 1, 3).flatten(0, 1)[:, :, None], self._checkpoint[f"{source}.bias"])
 
-    def _take_warping(self) -> None:
+    def _load_warping_net(self) -> None:
         net = "warpping_net.hourglass"
         self._load_layer("input", f"{net}.encoder.input_layer")
-        for stage in range(len(self.sizes.warp) - 1):
+        for stage in range(len(self.architecture.warping_channels) - 1):
             name = f"{net}.encoder.encoder{stage}"
             self._load_layer(f"down{stage}_0", f"{name}.conv_0")
             self._load_layer(f"down{stage}_1", f"{name}.conv_1")
             self._adain_names += [f"{name}.norm_0", f"{name}.norm_1"]
-        for stage, _, _ in decoder_stages(self.sizes):
+        for stage, _, _ in decoder_stages(self.architecture):
             name = f"{net}.decoder.decoder{stage}"
-            self._load_layer(f"climb{stage}_0", f"{name}.conv_0")
+            self._load_layer(f"decoder{stage}_0", f"{name}.conv_0")
             paired_input = [self._checkpoint[f"{name}.{conv}.weight"] for conv in ("conv_s", "conv_1")]
             bias = self._checkpoint[f"{name}.conv_s.bias"] + self._checkpoint[f"{name}.conv_1.bias"]
-            self._register(f"climb{stage}_1", torch.cat(paired_input), bias)
+            self._register(f"decoder{stage}_1", torch.cat(paired_input), bias)
             self._adain_names += [f"{name}.norm_s", f"{name}.norm_0", f"{name}.norm_1"]
-        self._take_norm("flow_norm", "warpping_net.flow_out.0")
+        self._load_norm("flow_norm", "warpping_net.flow_out.0")
         self._load_row_kernels("flow", "warpping_net.flow_out.2")
 
-    def _take_editing(self) -> None:
+    def _load_editing_net(self) -> None:
         net = "editing_net"
         first = self._checkpoint[f"{net}.encoder.first.model.0.weight"]
         self._register("edit_source", first[:, :3], self._checkpoint[f"{net}.encoder.first.model.0.bias"])
         self._register("edit_warped", first[:, 3:])
-        self._take_norm("edit_norm", f"{net}.encoder.first.model.1")
-        levels = range(len(self.sizes.edit) - 1)
+        self._load_norm("edit_norm", f"{net}.encoder.first.model.1")
+        levels = range(len(self.architecture.editing_channels) - 1)
         for level in levels:
-            self._load_layer(f"sink{level}", f"{net}.encoder.down{level}.model.0")
-            self._take_norm(f"sink{level}_norm", f"{net}.encoder.down{level}.model.1")
+            self._load_layer(f"edit_down{level}", f"{net}.encoder.down{level}.model.0")
+            self._load_norm(f"edit_down{level}_norm", f"{net}.encoder.down{level}.model.1")
         for level in reversed(levels):
-            for block in range(self.sizes.residuals):
+            for block in range(self.architecture.residual_blocks):
                 name = f"{net}.decoder.res{level}.res{block}"
                 self._load_layer(f"res{level}_{block}", f"{name}.conv2")
                 self._adain_names.append(f"{name}.norm2")
@@ -115,27 +115,29 @@ class Network(nn.Module):
                 _upsample_then_conv_kernel(self._checkpoint[f"{name}.0.weight"]),
                 self._checkpoint[f"{name}.0.bias"],
             )
-            self._take_norm(f"up{level}_norm", f"{name}.1")
-            self._load_layer(f"jump{level}", f"{net}.decoder.jump{level}.model.0")
-            self._take_norm(f"jump{level}_norm", f"{net}.decoder.jump{level}.model.1")
+            self._load_norm(f"up{level}_norm", f"{name}.1")
+            self._load_layer(f"skip{level}", f"{net}.decoder.jump{level}.model.0")
+            self._load_norm(f"skip{level}_norm", f"{net}.decoder.jump{level}.model.1")
         self._load_row_kernels("final", f"{net}.decoder.final.model.0")
 
-    def _take_modulations(self) -> None:
+    def _load_modulations(self) -> None:
         """Every AdaIN's first layer in one matrix; the second layers as (gamma + 1, beta), padded to one width."""
-        names, learnt = self._adain_names, self._checkpoint
-        self._adain_channels = [learnt[f"{name}.mlp_gamma.bias"].numel() for name in names]
-        widest, hidden = max(self._adain_channels), self.sizes.modulation
+        names, checkpoint = self._adain_names, self._checkpoint
+        self._adain_channels = [checkpoint[f"{name}.mlp_gamma.bias"].numel() for name in names]
+        widest, hidden = max(self._adain_channels), self.architecture.modulation
         self._register(
             "shared",
-            torch.cat([learnt[f"{name}.mlp_shared.0.weight"] for name in names]),
-            torch.cat([learnt[f"{name}.mlp_shared.0.bias"] for name in names]),
+            torch.cat([checkpoint[f"{name}.mlp_shared.0.weight"] for name in names]),
+            torch.cat([checkpoint[f"{name}.mlp_shared.0.bias"] for name in names]),
         )
         weight = torch.zeros(len(names), 2, widest, hidden)
         bias = torch.zeros(len(names), 2, widest)
         for adain_index, (name, channels) in enumerate(zip(names, self._adain_channels, strict=True)):
             for side, kind in enumerate(("gamma", "beta")):
-                weight[adain_index, side, :channels] = learnt[f"{name}.mlp_{kind}.weight"]
-                bias[adain_index, side, :channels] = learnt[f"{name}.mlp_{kind}.bias"] + (1 if kind == "gamma" else 0)
+                weight[adain_index, side, :channels] = checkpoint[f"{name}.mlp_{kind}.weight"]
+                bias[adain_index, side, :channels] = checkpoint[f"{name}.mlp_{kind}.bias"] + (
+                    1 if kind == "gamma" else 0
+                )
         self.register_buffer("style_w", weight.flatten(1, 2), persistent=False)
         self.register_buffer("style_b", bias.flatten(1, 2)[:, None], persistent=False)
 
@@ -148,7 +150,7 @@ class Network(nn.Module):
     def use_winograd(self) -> None:
         """Let the CPU convolve by Winograd's transform (float32 only): twice as fast, equal within 2e-5."""
         for name, weight in self.named_buffers():
-            transposed = name.startswith("climb") and name.endswith("_1_w")
+            transposed = name.startswith("decoder") and name.endswith("_1_w")
             if weight.shape[2:] == (3, 3) and not transposed:
                 self._filters[name.removesuffix("_w")] = transform_filter(weight)
 
@@ -160,7 +162,7 @@ class Network(nn.Module):
         The convolutions are not padded, so one run over the sequence equals one run for every 27-frame window.
         """
         x = rows.T[None]
-        if self.sizes.react:
+        if self.architecture.is_react:
             x = F.conv1d(x, self.pre_w, self.pre_b)
         x = F.conv1d(x, self.first_w, self.first_b)
         for step in range(MAPPING_STEPS):
@@ -196,20 +198,20 @@ class Network(nn.Module):
 
     def flow(self, source: SourceFeatures, styles: AdaINParameters) -> Tensor:
         """(B, 2, H/4, W/4) float32: x, y displacement in cells."""
-        x, skips = source.warp, []
-        for stage in range(len(self.sizes.warp) - 1):
-            x = styles.scaled(x) if stage == 0 else styles.normed(x)
+        x, skips = source.warping_features, []
+        for stage in range(len(self.architecture.warping_channels) - 1):
+            x = styles.modulate(x) if stage == 0 else styles.adain(x)
             x = F.conv2d(x, getattr(self, f"down{stage}_0_w"), getattr(self, f"down{stage}_0_b"), stride=2, padding=1)
-            x = styles.normed(x)
+            x = styles.adain(x)
             x = self._convolved(f"down{stage}_1", x)
             skips.append(x)
         x = skips.pop()
-        for stage, _, _ in decoder_stages(self.sizes):
-            shortcut = styles.normed(x)
-            y = self._convolved(f"climb{stage}_0", styles.normed(x))
-            paired_input = torch.cat([shortcut, styles.normed(y)], dim=1)
+        for stage, _, _ in decoder_stages(self.architecture):
+            shortcut = styles.adain(x)
+            y = self._convolved(f"decoder{stage}_0", styles.adain(x))
+            paired_input = torch.cat([shortcut, styles.adain(y)], dim=1)
             x = F.conv_transpose2d(
-                paired_input, getattr(self, f"climb{stage}_1_w"), getattr(self, f"climb{stage}_1_b"),
+                paired_input, getattr(self, f"decoder{stage}_1_w"), getattr(self, f"decoder{stage}_1_b"),
                 stride=2, padding=1,
                 output_padding=1,
             )  # fmt: skip
@@ -220,24 +222,24 @@ class Network(nn.Module):
     def edit(self, source: SourceFeatures, warped: Tensor, styles: AdaINParameters) -> Tensor:
         """(B, 3, H, W) float32 in -1..1: the warped pictures, repaired."""
         x = F.conv2d(warped, self.edit_warped_w, padding=3)
-        x = x + source.edit.to(x.dtype)
+        x = x + source.editing_features.to(x.dtype)
         x = self._layer_norm("edit_norm", x)
         skips = [x]
-        levels = range(len(self.sizes.edit) - 1)
+        levels = range(len(self.architecture.editing_channels) - 1)
         for level in levels:
-            x = self._convolved(f"sink{level}", x)
-            x = F.avg_pool2d(self._layer_norm(f"sink{level}_norm", x), 2)
+            x = self._convolved(f"edit_down{level}", x)
+            x = F.avg_pool2d(self._layer_norm(f"edit_down{level}_norm", x), 2)
             skips.append(x)
         x = skips.pop()
         for level in reversed(levels):
-            for block in range(self.sizes.residuals):
+            for block in range(self.architecture.residual_blocks):
                 y = self._convolved(f"res{level}_{block}", x)
-                x = styles.normed(y, activate=False).add_(x)
+                x = styles.adain(y, activate=False).add_(x)
             up = F.conv_transpose2d(
                 x, getattr(self, f"up{level}_w"), getattr(self, f"up{level}_b"), stride=2, padding=1
             )
-            jump = self._convolved(f"jump{level}", skips.pop())
-            x = self._layer_norm(f"up{level}_norm", up).add_(self._layer_norm(f"jump{level}_norm", jump))
+            skip = self._convolved(f"skip{level}", skips.pop())
+            x = self._layer_norm(f"up{level}_norm", up).add_(self._layer_norm(f"skip{level}_norm", skip))
         return torch.tanh(self._row_convolution("final", x, 3).float())
 
     def _convolved(self, name: str, x: Tensor) -> Tensor:
@@ -267,17 +269,17 @@ class Network(nn.Module):
 class AdaINParameters:
     """Hands out the AdaINs' factors in the order in which `Network` listed them."""
 
-    def __init__(self, modulations: Tensor, slots: list[int]) -> None:
-        self._modulations, self._adain_channels, self._next = modulations, slots, 0
+    def __init__(self, modulations: Tensor, channels: list[int]) -> None:
+        self._modulations, self._adain_channels, self._next = modulations, channels, 0
 
-    def _load_layer(self) -> tuple[Tensor, Tensor]:
+    def _next_parameters(self) -> tuple[Tensor, Tensor]:
         adain_index, self._next = self._next, self._next + 1
         factor_and_offset = self._modulations[:, adain_index, :, : self._adain_channels[adain_index]]
         return factor_and_offset[:, 0], factor_and_offset[:, 1]
 
-    def normed(self, x: Tensor, activate: bool = True) -> Tensor:
+    def adain(self, x: Tensor, activate: bool = True) -> Tensor:
         """AdaIN and leaky ReLU of x (B, C, H, W)."""
-        factor, offset = (part.to(x.dtype) for part in self._load_layer())
+        factor, offset = (part.to(x.dtype) for part in self._next_parameters())
         if len(x) == 1:  # one kernel: the factors of one frame are an ordinary affine
             y = F.group_norm(x, x.shape[1], factor[0].contiguous(), offset[0].contiguous(), NORM_EPSILON)
         else:
@@ -286,9 +288,9 @@ class AdaINParameters:
             y = torch.addcmul(offset[:, :, None, None] - mean * factor, x, factor).to(x.dtype)
         return F.leaky_relu_(y, LEAKY_SLOPE) if activate else y
 
-    def scaled(self, x: Tensor) -> Tensor:
+    def modulate(self, x: Tensor) -> Tensor:
         """The same of an x (1, C, H, W) that is normalised already."""
-        factor, offset = self._load_layer()
+        factor, offset = self._next_parameters()
         return F.leaky_relu_(torch.addcmul(offset[:, :, None, None], x, factor[:, :, None, None]), LEAKY_SLOPE)
 
 

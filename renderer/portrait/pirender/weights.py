@@ -19,7 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from renderer.errors import RenderError
-from renderer.portrait.pirender.sizes import ORIGINAL_WIDTH, REACT_WIDTH, Architecture, is_unused, read_sizes, shapes
+from renderer.portrait.pirender.architecture import (
+    ORIGINAL_WIDTH,
+    REACT_WIDTH,
+    Architecture,
+    expected_shapes,
+    is_unused,
+    read_architecture,
+)
 
 WEIGHT_KEYS = ("state_dict", "net_G_ema", "net_G")  # where a checkpoint keeps the weights, best first
 PREFIX = "module."  # of a network that was saved out of its data-parallel wrapper
@@ -38,36 +45,36 @@ def find_weights(folder: Path) -> Path | None:
     return None
 
 
-def read(path: str | Path) -> tuple[dict[str, Tensor], Architecture]:
-    """Every tensor that reaches the picture, float32, under its published name, and the network's sizes.
+def load_weights(path: str | Path) -> tuple[dict[str, Tensor], Architecture]:
+    """Every tensor that reaches the picture, float32, under its published name, and the network's architecture.
 
     Raises RenderError, in one sentence, for a file that is missing, is no checkpoint, holds more than tensors and plain
     values, or whose tensors are missing, unexpected, of another shape, or not finite.
     """
     path = Path(path)
-    table = _load_tensors(path)
-    tensor_shapes = {name: tuple(value.shape) for name, value in table.items()}
-    sizes = read_sizes(tensor_shapes)
-    expected = shapes(sizes or Architecture())
-    _compare(path, tensor_shapes, expected, known=sizes is not None)
-    if sizes.coefficients not in (REACT_WIDTH, ORIGINAL_WIDTH):
+    tensors = _load_tensors(path)
+    tensor_shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    architecture = read_architecture(tensor_shapes)
+    expected = expected_shapes(architecture or Architecture())
+    _compare(path, tensor_shapes, expected, known=architecture is not None)
+    if architecture.coefficients not in (REACT_WIDTH, ORIGINAL_WIDTH):
         raise RenderError(
-            f"{path} reads {sizes.coefficients} coefficients; PIRender has {REACT_WIDTH} or {ORIGINAL_WIDTH}."
+            f"{path} reads {architecture.coefficients} coefficients; PIRender has {REACT_WIDTH} or {ORIGINAL_WIDTH}."
         )
-    weights = {name: table[name].float() for name in expected if not is_unused(name)}
+    weights = {name: tensors[name].float() for name in expected if not is_unused(name)}
     non_finite = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if non_finite:
         raise RenderError(f"{path} holds NaN or infinity in {_join_names(non_finite)}; get the file again.")
-    return weights, sizes
+    return weights, architecture
 
 
 def import_checkpoint(path: str | Path, out: str | Path) -> Architecture:
-    """Rewrite a published checkpoint as a .safetensors without the dead tensors; the sizes it has."""
+    """Rewrite a published checkpoint as a .safetensors without the unused tensors; returns its architecture."""
     path, out = Path(path), Path(out)
-    weights, sizes = read(path)
+    weights, architecture = load_weights(path)
     file_metadata = {
         "format": "PIRender",
-        "variant": "react58" if sizes.react else "original73",
+        "variant": "react58" if architecture.is_react else "original73",
         "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     partial = out.with_name(f".{out.name}.part")
@@ -80,7 +87,7 @@ def import_checkpoint(path: str | Path, out: str | Path) -> Architecture:
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise RenderError(f"{out} cannot be written: choose a folder that exists and is writable.") from error
-    return sizes
+    return architecture
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:

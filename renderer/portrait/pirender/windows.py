@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from renderer.portrait.pirender.sizes import WINDOW
+from renderer.portrait.pirender.architecture import WINDOW
 
 
 def window_indices(frames: int) -> np.ndarray:

@@ -19,9 +19,7 @@ from renderer.jit import jit
 
 OUTPUT_TILE = 4  # pixels of the result per tile and axis
 INPUT_TILE = 6
-STRIP_BYTES = (
-    3 << 20
-)  # bytes of transformed picture in one strip: with its products it fits a core's share of the L3 cache
+STRIP_BYTES = 3 << 20  # of transformed picture: with its products a strip fits a core's share of the L3 cache
 FILTER_TRANSFORM = (
     np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float64) / 24
 )  # the sampling points 0, ±1, ±2 and infinity; the picture's and the result's matrices are in the loops below

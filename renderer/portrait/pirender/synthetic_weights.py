@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from renderer.portrait.pirender.sizes import Architecture, shapes
+from renderer.portrait.pirender.architecture import Architecture, expected_shapes
 
 SCALE_BY_ENDING = {"mlp_gamma.weight": 1.5, "mlp_beta.weight": 1.5, "warpping_net.flow_out.2.weight": 2.0}
 
 
-def hash_weights(sizes: Architecture) -> dict[str, Tensor]:
-    """Every tensor of a checkpoint of these sizes, float32: bit for bit the same on every machine."""
-    return {name: hash_tensor(name, shape) for name, shape in shapes(sizes).items()}
+def synthetic_weights(architecture: Architecture) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint of this architecture, float32: bit for bit the same on every machine."""
+    return {name: synthetic_tensor(name, shape) for name, shape in expected_shapes(architecture).items()}
 
 
-def hash_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
+def synthetic_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
     """One tensor, from its name and shape alone."""
     h = np.arange(prod(shape), dtype=np.uint32) * np.uint32(2654435761) + np.uint32(crc32(name.encode("ascii")))
     h ^= h >> np.uint32(16)

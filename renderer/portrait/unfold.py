@@ -66,12 +66,12 @@ def unfold_landmarks(landmarks: np.ndarray, frontal: np.ndarray, triangles: np.n
 
 def _push_outline(points: np.ndarray) -> None:
     """Moves outline points away from the middle, in place, until no landmark lies outside the outline."""
-    middle = points[OVAL, :2].mean(axis=0)
+    centre = points[OVAL, :2].mean(axis=0)
     inner = np.setdiff1d(np.arange(FACE_LANDMARKS), OVAL)
     for _ in range(8):
-        a = points[OVAL, :2] - middle
+        a = points[OVAL, :2] - centre
         b = np.roll(a, -1, axis=0)
-        p = points[inner, :2] - middle
+        p = points[inner, :2] - centre
         cross_ab = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
         # p = s a + t b within the sector of an outline edge; s + t > 1 lies beyond it.
         s = (p[:, None, 0] * b[None, :, 1] - p[:, None, 1] * b[None, :, 0]) / cross_ab
@@ -81,4 +81,4 @@ def _push_outline(points: np.ndarray) -> None:
         vertex_scale = np.maximum(edge_scale, np.roll(edge_scale, 1))
         if (vertex_scale <= 1.0).all():
             return
-        points[OVAL, :2] = middle + a * vertex_scale[:, None]
+        points[OVAL, :2] = centre + a * vertex_scale[:, None]

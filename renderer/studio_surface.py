@@ -1,14 +1,13 @@
-"""The studio look: the people there are, their colours, and what of a face stays the same from frame to frame."""
+"""What of a studio-lit face stays the same from frame to frame: vertex colours, masks, hair, and the wall behind."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel
-from renderer.hair import HairMesh, build_hair, lashes
-from renderer.materials import EYE, MOUTH, ON_HAIR, ON_LASH, SKIN, TEETH, TONGUE, VERTEX_MASKS
+from renderer.hair import HairMesh, build_hair, build_lashes
+from renderer.materials import EYE, HAS_HAIR, HAS_LASH, MOUTH, SKIN, TEETH, TONGUE, VERTEX_MASKS
+from renderer.mesh_identities import MeshIdentity, Palette
 from renderer.rasterizer import vertex_normals
 from renderer.shading import MAX_LINEAR
 
@@ -21,84 +20,6 @@ SCALP_LIFT = {"cropped": 0.02}  # model units of the painted scalp under a cut
 SCALP_LIFT_UNDER_LOCKS = 0.04  # the same under a cut that has locks
 
 
-@dataclass(frozen=True)
-class Palette:
-    """Colours as sRGB 0..255 of one person and their picture's ground."""
-
-    skin: tuple[int, int, int] = (226, 176, 148)
-    flush: tuple[int, int, int] = (214, 128, 108)  # cheeks and the tip of the nose
-    lips: tuple[int, int, int] = (190, 110, 102)
-    hair: tuple[int, int, int] = (72, 50, 38)
-    iris: tuple[int, int, int] = (96, 122, 128)
-    cloth: tuple[int, int, int] = (62, 84, 104)
-    ground: tuple[int, int, int] = (186, 198, 204)
-    shade: tuple[int, int, int] = (118, 134, 146)  # the ground towards the picture's rim
-
-
-@dataclass(frozen=True)
-class MeshIdentity:
-    """A listener's look: directions of identity by name (see FaceModel.identity_names), colours, hair or none."""
-
-    identity: dict[str, float] = field(default_factory=dict)
-    palette: Palette = Palette()
-    hair: bool = True
-    cut: str = "swept"  # of the hair: a name in renderer.hair.CUTS
-    brow: float = 1.0  # thickness of the brows, 1 is slender
-    lips: float = 0.0  # model units by which the colour of the lips reaches less far than they do
-    beard: float = 0.0  # 0 shaven, 0.3 a shadow, 0.8 a short beard
-
-    def vector(self, face: FaceModel) -> np.ndarray:
-        """(I,) identity coefficients for `face`; names that it does not know count as 0."""
-        return np.array([self.identity.get(name, 0.0) for name in face.identity_names], np.float32)
-
-
-MESH_IDENTITIES: dict[str, MeshIdentity] = {
-    "Alex": MeshIdentity(brow=1.35, lips=0.006),
-    "Mara": MeshIdentity(
-        {"masculine": -0.9, "caucasian": 0.4, "lipVolume": 0.4, "chinWidth": -0.4, "eyeSize": 0.3},
-        Palette(skin=(232, 184, 158), lips=(194, 98, 98), hair=(122, 74, 44), iris=(86, 118, 84), cloth=(122, 74, 84)),
-        cut="long",
-        brow=1.1,
-    ),
-    "Kofi": MeshIdentity(
-        {"masculine": 0.7, "african": 0.8, "squareJaw": 0.3},
-        Palette(
-            skin=(132, 86, 62), flush=(136, 78, 58), lips=(124, 72, 62), hair=(26, 21, 19), iris=(66, 42, 28),
-            cloth=(176, 132, 62),
-        ),
-        cut="cropped",
-        brow=1.5,
-        lips=0.004,
-        beard=0.22,
-    ),
-    "Yuna": MeshIdentity(
-        {"masculine": -0.6, "asian": 0.8, "roundHead": 0.3},
-        Palette(skin=(229, 185, 154), lips=(196, 110, 102), hair=(30, 26, 27), iris=(60, 42, 32), cloth=(84, 110, 92)),
-        cut="bob",
-        lips=0.004,
-    ),
-    "Omar": MeshIdentity(
-        {"masculine": 0.8, "noseHump": 0.6, "noseLength": 0.3, "chinProminence": 0.3, "lipVolume": -0.5},
-        Palette(
-            skin=(198, 146, 112), flush=(192, 122, 96), lips=(164, 98, 88), hair=(34, 27, 24), iris=(74, 52, 36),
-            cloth=(70, 72, 82),
-        ),
-        brow=1.8,
-        lips=0.012,
-        beard=0.85,
-    ),
-    "Edda": MeshIdentity(
-        {"masculine": -0.5, "age": 0.9, "cheekVolume": -0.4, "fullness": 0.3, "lipVolume": -0.4},
-        Palette(
-            skin=(226, 181, 158), lips=(184, 120, 110), hair=(150, 144, 140), iris=(88, 112, 136), cloth=(84, 78, 110),
-        ),
-        cut="chin",
-        lips=0.006,
-    ),
-}  # fmt: skip
-"""Ready-made listeners for the built-in head."""
-
-
 def srgb_to_linear(colour) -> np.ndarray:
     """sRGB 0..255 -> linear light 0..1, float32, any shape."""
     c = np.asarray(colour, np.float64) / 255
@@ -106,25 +27,27 @@ def srgb_to_linear(colour) -> np.ndarray:
 
 
 def tone_curve() -> np.ndarray:
-    """(4096,) uint8: linear light 0..BRIGHTEST -> sRGB, rolling off softly above 0.6 instead of burning out."""
+    """(4096,) uint8: linear light 0..MAX_LINEAR -> sRGB, rolling off softly above 0.6 instead of burning out."""
     c = np.linspace(0, MAX_LINEAR, 4096)
     c = np.where(c < 0.6, c, 0.6 + 0.4 * (1 - np.exp(-(c - 0.6) / 0.4)))
     return np.round(255 * np.where(c <= 0.0031308, c * 12.92, 1.055 * c ** (1 / 2.4) - 0.055)).astype(np.uint8)
 
 
-def ground(size: int, palette: Palette) -> np.ndarray:
+def studio_background(size: int, palette: Palette) -> np.ndarray:
     """(size, size, 3) linear float32: a plain wall with a soft pool of light behind the head."""
     at = (np.arange(size) + 0.5) / size - 0.5
     distance = np.hypot(at[None, :] + 0.10, (at[:, None] + 0.12) * 0.9)
     share = np.clip(distance / 0.78, 0, 1)[..., None] ** 1.6
-    return (srgb_to_linear(palette.ground) * (1 - share) + srgb_to_linear(palette.shade) * share).astype(np.float32)
+    return (srgb_to_linear(palette.background) * (1 - share) + srgb_to_linear(palette.background_edge) * share).astype(
+        np.float32
+    )
 
 
 class StudioSurface:
     """Everything about a face that stays the same from frame to frame, laid out for the compiled loop."""
 
     def __init__(self, face: FaceModel, identity: MeshIdentity, shape: np.ndarray):
-        """`shape` (V, 3): the person's expressionless face in object space."""
+        """`shape` (V, 3): the identity's expressionless face in object space."""
         palette = identity.palette
         vertices, triangles = len(face.mean_shape), face.triangles
         parts = np.zeros(len(triangles), np.uint8) if face.parts is None else face.parts
@@ -134,37 +57,36 @@ class StudioSurface:
         vertex_masks = np.full((vertices, len(VERTEX_MASKS)), -1.0, np.float32)
         vertex_masks[:, 0] = 1.0
         blush = np.zeros(vertices, np.float32)
-        if face.paint is None:  # a model without paint, such as FaceVerse's: its own colours
+        if face.vertex_masks is None:  # a model without masks, such as FaceVerse's: its own colours
             albedo = srgb_to_linear(face.mean_texture)
         else:
             for column, name in enumerate(VERTEX_MASKS):
-                vertex_masks[:, column] = face.paint[:, face.paint_names.index(name)]
+                vertex_masks[:, column] = face.vertex_masks[:, face.vertex_mask_names.index(name)]
             if not identity.hair:
                 vertex_masks[:, VERTEX_MASKS.index("hair")] = -1.0
-            blush = face.paint[:, face.paint_names.index("blush"), None]
+            blush = face.vertex_masks[:, face.vertex_mask_names.index("blush"), None]
             skin = srgb_to_linear(palette.skin)
-            albedo = (skin + 0.30 * blush * (srgb_to_linear(palette.flush) - skin)).astype(np.float32)
-            vertex_masks[:, VERTEX_MASKS.index("lips")] -= identity.lips
-            vertex_masks[:, VERTEX_MASKS.index("browAcross")] /= identity.brow
+            albedo = (skin + 0.30 * blush * (srgb_to_linear(palette.blush) - skin)).astype(np.float32)
+            vertex_masks[:, VERTEX_MASKS.index("lips")] -= identity.lip_inset
+            vertex_masks[:, VERTEX_MASKS.index("browAcross")] /= identity.brow_thickness
             if face.parts is not None:
-                share = identity.beard * beard_mask(shape)[:, None]
+                share = identity.beard_density * beard_mask(shape)[:, None]
                 albedo += share * (srgb_to_linear(palette.hair) - albedo)
         self.colours = srgb_to_linear([palette.lips, palette.hair, palette.iris, palette.cloth])
 
-        # which fields any of a triangle's corners comes near to: most pixels need none of them
+        # which masks any of a triangle's corners comes near to: most pixels need none of them
         corners = vertex_masks[triangles][:, :, 1:6]
         near_mask = corners.max(axis=1) > -0.015
         near_mask[:, 1] = (np.abs(corners[:, :, 1]) < 0.1).any(axis=1)
         layers = (near_mask * (1 << np.arange(near_mask.shape[1]))).sum(axis=1)
-        self.surface = (triangle_material + 8 * layers).astype(
-            np.int32
-        )  # per triangle: material, and a bit for each field
+        # per triangle: its material, and a bit for each mask that is near
+        self.triangle_materials = (triangle_material + 8 * layers).astype(np.int32)
         local = _local_coordinates(face, triangle_material, shape)
-        # one row of 64 bytes for each vertex: colour 0..2, fields 3..9, local coordinates 10..12
-        self.lasting = np.zeros((vertices, 16), np.float32)
-        self.lasting[:, :13] = np.concatenate([albedo, vertex_masks, local], axis=1)
+        # one row of 64 bytes for each vertex: colour 0..2, masks 3..9, local coordinates 10..12
+        self.vertex_attributes = np.zeros((vertices, 16), np.float32)
+        self.vertex_attributes[:, :13] = np.concatenate([albedo, vertex_masks, local], axis=1)
         hair = vertex_masks[:, VERTEX_MASKS.index("hair")]
-        thickness = SCALP_LIFT.get(identity.cut, SCALP_LIFT_UNDER_LOCKS)
+        thickness = SCALP_LIFT.get(identity.haircut, SCALP_LIFT_UNDER_LOCKS)
         self.shape = _lift_scalp(shape, triangles, hair, thickness) if identity.hair else shape
         self.triangles, self.head_weight = triangles, face.head_weight
         self.basis = lift_upper_lids(face)
@@ -172,26 +94,28 @@ class StudioSurface:
             weight = np.ones(vertices) if face.head_weight is None else face.head_weight
             skin = np.zeros(vertices, bool)
             skin[triangles[np.isin(triangle_material, SKIN)]] = True
-            for hair_mesh in build_hair(identity.cut, self.shape, hair > 0.03, skin & (weight > 0.99)):
-                self._add(hair_mesh, ON_HAIR, "hair", albedo[0])
+            for hair_mesh in build_hair(identity.haircut, self.shape, hair > 0.03, skin & (weight > 0.99)):
+                self._append_geometry(hair_mesh, HAS_HAIR, "hair", albedo[0])
         if face.parts is not None and face.landmark_vertices is not None:
-            self._add(lashes(face, shape, self.basis), ON_LASH, "lash", albedo[0])
+            self._append_geometry(build_lashes(face, shape, self.basis), HAS_LASH, "lash", albedo[0])
 
-    def _add(self, hair_mesh: HairMesh, layer: int, field: str, albedo: np.ndarray) -> None:
-        """Locks or lashes become part of what is drawn: skin on which everything is `field`."""
-        rows = np.zeros((len(hair_mesh.points), self.lasting.shape[1]), np.float32)
+    def _append_geometry(self, hair_mesh: HairMesh, layer: int, mask: str, albedo: np.ndarray) -> None:
+        """Locks or lashes become part of what is drawn: skin on which everything is `mask`."""
+        rows = np.zeros((len(hair_mesh.points), self.vertex_attributes.shape[1]), np.float32)
         rows[:, :3] = albedo
         rows[:, 3:10] = -1.0
-        rows[:, 3 + VERTEX_MASKS.index("occlusion")] = hair_mesh.light
-        rows[:, 3 + VERTEX_MASKS.index(field)] = 1.0
-        rows[:, 10] = hair_mesh.across
+        rows[:, 3 + VERTEX_MASKS.index("occlusion")] = hair_mesh.occlusion
+        rows[:, 3 + VERTEX_MASKS.index(mask)] = 1.0
+        rows[:, 10] = hair_mesh.strand_u
         self.triangles = np.concatenate([self.triangles, hair_mesh.triangles + len(self.shape)])
-        self.surface = np.append(self.surface, np.full(len(hair_mesh.triangles), SKIN + 8 * layer, np.int32))
-        self.lasting = np.concatenate([self.lasting, rows])
+        self.triangle_materials = np.append(
+            self.triangle_materials, np.full(len(hair_mesh.triangles), SKIN + 8 * layer, np.int32)
+        )
+        self.vertex_attributes = np.concatenate([self.vertex_attributes, rows])
         self.shape = np.concatenate([self.shape, hair_mesh.points])
         self.basis = np.concatenate([self.basis, hair_mesh.basis])
         if self.head_weight is not None:
-            self.head_weight = np.append(self.head_weight, hair_mesh.follows).astype(np.float32)
+            self.head_weight = np.append(self.head_weight, hair_mesh.head_weight).astype(np.float32)
 
 
 def beard_mask(shape: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The sizes of a PIRender network, and the name and shape of every tensor that a checkpoint of these sizes holds.
+"""The channel counts of a PIRender network, and the name and shape of every tensor that its checkpoint holds.
 
 Source: docs/method.md 13.6 to 13.9. The names, misspelt `warpping_net` included, are the published checkpoints' own.
 """
@@ -23,37 +23,37 @@ class Architecture:
     hidden: int = ORIGINAL_WIDTH  # what the mapping network's first temporal convolution reads
     descriptor: int = 256
     modulation: int = 128  # hidden width of every AdaIN's MLP
-    warp: tuple[int, ...] = (32, 64, 128, 256, 256, 256)  # full resolution, then each stage down
-    climb: tuple[int, ...] = (256, 256, 128)  # outputs of the warping decoder, lowest resolution first
-    edit: tuple[int, ...] = (64, 128, 256, 256)  # full resolution, then each stage down
-    residuals: int = 2  # blocks at each level of the editing decoder
+    warping_channels: tuple[int, ...] = (32, 64, 128, 256, 256, 256)  # full resolution, then each stage down
+    decoder_channels: tuple[int, ...] = (256, 256, 128)  # outputs of the warping decoder, lowest resolution first
+    editing_channels: tuple[int, ...] = (64, 128, 256, 256)  # full resolution, then each stage down
+    residual_blocks: int = 2  # blocks at each level of the editing decoder
 
     @property
-    def react(self) -> bool:
+    def is_react(self) -> bool:
         """Whether this is the variant that reads the 58 coefficients of the REACT data."""
         return self.coefficients == REACT_WIDTH
 
     @property
-    def multiple(self) -> int:
+    def size_multiple(self) -> int:
         """Height and width of a source image must be multiples of this (32 for the published sizes)."""
-        return 2 ** (len(self.warp) - 1)
+        return 2 ** (len(self.warping_channels) - 1)
 
 
-def shapes(sizes: Architecture) -> dict[str, tuple[int, ...]]:
+def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor, in the published order."""
-    return dict(_tensors(sizes))
+    return dict(_tensors(architecture))
 
 
 def _tensors(s: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
-    if s.react:
+    if s.is_react:
         yield from _layer("mapping_net.pre", (s.hidden, s.coefficients, 1))
     yield from _layer("mapping_net.first.0", (s.descriptor, s.hidden, MAPPING_KERNEL))
     for step in range(MAPPING_STEPS):
         yield from _layer(f"mapping_net.encoder{step}.1", (s.descriptor, s.descriptor, 3))
 
     net = "warpping_net.hourglass"
-    yield from _layer(f"{net}.encoder.input_layer", (s.warp[0], 3, 7, 7))
-    for stage, (in_channels, out_channels) in enumerate(pairwise(s.warp)):
+    yield from _layer(f"{net}.encoder.input_layer", (s.warping_channels[0], 3, 7, 7))
+    for stage, (in_channels, out_channels) in enumerate(pairwise(s.warping_channels)):
         name = f"{net}.encoder.encoder{stage}"
         yield from _layer(f"{name}.conv_0", (out_channels, in_channels, 4, 4))
         yield from _layer(f"{name}.conv_1", (out_channels, out_channels, 3, 3))
@@ -67,34 +67,34 @@ def _tensors(s: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from _adain(s, f"{name}.norm_0", in_channels)
         yield from _adain(s, f"{name}.norm_1", out_channels)
         yield from _adain(s, f"{name}.norm_s", in_channels)
-    top = s.climb[-1] + s.warp[-1 - len(s.climb)]
+    top = s.decoder_channels[-1] + s.warping_channels[-1 - len(s.decoder_channels)]
     yield from _norm("warpping_net.flow_out.0", top)
     yield from _layer("warpping_net.flow_out.2", (2, top, 7, 7))
 
     net = "editing_net"
-    yield from _block(f"{net}.encoder.first.model", (s.edit[0], 6, 7, 7))
-    for level, (in_channels, out_channels) in enumerate(pairwise(s.edit)):
+    yield from _block(f"{net}.encoder.first.model", (s.editing_channels[0], 6, 7, 7))
+    for level, (in_channels, out_channels) in enumerate(pairwise(s.editing_channels)):
         yield from _block(f"{net}.encoder.down{level}.model", (out_channels, in_channels, 3, 3))
-    for level in reversed(range(len(s.edit) - 1)):
-        width, out_channels = s.edit[level + 1], s.edit[level]
-        for block in range(s.residuals):
+    for level in reversed(range(len(s.editing_channels) - 1)):
+        width, out_channels = s.editing_channels[level + 1], s.editing_channels[level]
+        for block in range(s.residual_blocks):
             name = f"{net}.decoder.res{level}.res{block}"
-            yield from _layer(f"{name}.conv1", (width, width, 3, 3))  # dead: computed and overwritten, see network.py
+            yield from _layer(f"{name}.conv1", (width, width, 3, 3))  # unused: computed and overwritten, see network.py
             yield from _layer(f"{name}.conv2", (width, width, 3, 3))
-            yield from _adain(s, f"{name}.norm1", width)  # dead likewise
+            yield from _adain(s, f"{name}.norm1", width)  # unused likewise
             yield from _adain(s, f"{name}.norm2", width)
         yield from _block(f"{net}.decoder.up{level}.model", (out_channels, width, 3, 3))
         yield from _block(f"{net}.decoder.jump{level}.model", (out_channels, out_channels, 3, 3))
-    yield from _layer(f"{net}.decoder.final.model.0", (3, s.edit[0], 7, 7))
+    yield from _layer(f"{net}.decoder.final.model.0", (3, s.editing_channels[0], 7, 7))
 
 
 def decoder_stages(s: Architecture) -> list[tuple[int, int, int]]:
     """(number, input channels, output channels) of the warping decoder's blocks, in the order they run."""
-    deepest = len(s.warp) - 2
-    in_channels, stages = s.warp[-1], []
-    for step, out_channels in enumerate(s.climb):
+    deepest = len(s.warping_channels) - 2
+    in_channels, stages = s.warping_channels[-1], []
+    for step, out_channels in enumerate(s.decoder_channels):
         stages.append((deepest - step, in_channels, out_channels))
-        in_channels = out_channels + s.warp[deepest - step]
+        in_channels = out_channels + s.warping_channels[deepest - step]
     return stages
 
 
@@ -103,34 +103,36 @@ def is_unused(name: str) -> bool:
     return ".decoder.res" in name and (".conv1." in name or ".norm1." in name)
 
 
-def read_sizes(tensor_shapes: Mapping[str, tuple[int, ...]]) -> Architecture | None:
-    """The sizes of a checkpoint with these tensors; None where the tensors that tell them are missing."""
+def read_architecture(tensor_shapes: Mapping[str, tuple[int, ...]]) -> Architecture | None:
+    """The architecture of a checkpoint with these tensors; None where those that show it are missing."""
     try:
         first = tensor_shapes["mapping_net.first.0.weight"]
         hourglass = "warpping_net.hourglass"
-        warp = [tensor_shapes[f"{hourglass}.encoder.input_layer.weight"][0]]
-        while (name := f"{hourglass}.encoder.encoder{len(warp) - 1}.conv_0.weight") in tensor_shapes:
-            warp.append(tensor_shapes[name][0])
-        climb: list[int] = []
-        while (name := f"{hourglass}.decoder.decoder{len(warp) - 2 - len(climb)}.conv_0.weight") in tensor_shapes:
-            climb.append(tensor_shapes[name][0])
-        edit = [tensor_shapes["editing_net.encoder.first.model.0.weight"][0]]
-        while (name := f"editing_net.encoder.down{len(edit) - 1}.model.0.weight") in tensor_shapes:
-            edit.append(tensor_shapes[name][0])
-        residuals = 0
-        while f"editing_net.decoder.res0.res{residuals}.conv2.weight" in tensor_shapes:
-            residuals += 1
-        pre = tensor_shapes.get("mapping_net.pre.weight")
+        warping_channels = [tensor_shapes[f"{hourglass}.encoder.input_layer.weight"][0]]
+        while (name := f"{hourglass}.encoder.encoder{len(warping_channels) - 1}.conv_0.weight") in tensor_shapes:
+            warping_channels.append(tensor_shapes[name][0])
+        decoder_channels: list[int] = []
+        while (
+            name := f"{hourglass}.decoder.decoder{len(warping_channels) - 2 - len(decoder_channels)}.conv_0.weight"
+        ) in tensor_shapes:
+            decoder_channels.append(tensor_shapes[name][0])
+        editing_channels = [tensor_shapes["editing_net.encoder.first.model.0.weight"][0]]
+        while (name := f"editing_net.encoder.down{len(editing_channels) - 1}.model.0.weight") in tensor_shapes:
+            editing_channels.append(tensor_shapes[name][0])
+        residual_blocks = 0
+        while f"editing_net.decoder.res0.res{residual_blocks}.conv2.weight" in tensor_shapes:
+            residual_blocks += 1
+        input_layer = tensor_shapes.get("mapping_net.pre.weight")
         modulation = tensor_shapes[f"{hourglass}.encoder.encoder0.norm_0.mlp_shared.0.weight"][0]
         return Architecture(
-            coefficients=pre[1] if pre else first[1],
+            coefficients=input_layer[1] if input_layer else first[1],
             hidden=first[1],
             descriptor=first[0],
             modulation=modulation,
-            warp=tuple(warp),
-            climb=tuple(climb),
-            edit=tuple(edit),
-            residuals=residuals,
+            warping_channels=tuple(warping_channels),
+            decoder_channels=tuple(decoder_channels),
+            editing_channels=tuple(editing_channels),
+            residual_blocks=residual_blocks,
         )
     except (KeyError, IndexError):
         return None

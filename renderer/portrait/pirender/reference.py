@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from renderer.portrait.pirender.sizes import MAPPING_STEPS, Architecture, decoder_stages
+from renderer.portrait.pirender.architecture import MAPPING_STEPS, Architecture, decoder_stages
 
 LEAKY_SLOPE = 0.1  # of every leaky ReLU
 NORM_EPSILON = 1e-5  # of every normalisation
@@ -24,9 +24,9 @@ class ReferencePIRender:
     `outputs(image, driving)`: image (B, 3, H, W) in -1..1 RGB; driving (B, coefficients, L >= 25) raw coefficients.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], sizes: Architecture) -> None:
-        self._w, self._sizes = weights, sizes
-        self.seen: dict[str, Tensor] | None = None  # set to {} to keep what every module gave
+    def __init__(self, weights: Mapping[str, Tensor], architecture: Architecture) -> None:
+        self._w, self._architecture = weights, architecture
+        self.activations: dict[str, Tensor] | None = None  # set to {} to keep what every module gave
 
     @torch.inference_mode()
     def outputs(self, image: Tensor, driving: Tensor) -> dict[str, Tensor]:
@@ -38,14 +38,14 @@ class ReferencePIRender:
             "descriptor": descriptor,
             "flow_field": flow,
             "warp_image": warped,
-            "fake_image": self.fake(image, warped, descriptor),
+            "fake_image": self.edited_image(image, warped, descriptor),
         }
 
     @torch.inference_mode()
     def descriptor(self, driving: Tensor) -> Tensor:
         """(B, coefficients, L) -> (B, D, 1)."""
         x = driving
-        if self._sizes.react:
+        if self._architecture.is_react:
             x = self._keep("mapping_net.pre", F.conv1d(x, *self._layer("mapping_net.pre")))
         x = self._keep("mapping_net.first", F.conv1d(x, *self._layer("mapping_net.first.0")))
         for step in range(MAPPING_STEPS):
@@ -60,14 +60,14 @@ class ReferencePIRender:
         name = f"{net}.encoder.input_layer"
         x = self._keep(name, F.conv2d(image, *self._layer(name), padding=3))
         skips = [x]
-        for stage in range(len(self._sizes.warp) - 1):
+        for stage in range(len(self._architecture.warping_channels) - 1):
             name = f"{net}.encoder.encoder{stage}"
             y = _leaky(self._adain(f"{name}.norm_0", skips[-1], descriptor))
             y = F.conv2d(y, *self._layer(f"{name}.conv_0"), stride=2, padding=1)
             y = _leaky(self._adain(f"{name}.norm_1", y, descriptor))
             skips.append(self._keep(name, F.conv2d(y, *self._layer(f"{name}.conv_1"), padding=1)))
         x = skips.pop()
-        for stage, _, _ in decoder_stages(self._sizes):
+        for stage, _, _ in decoder_stages(self._architecture):
             name = f"{net}.decoder.decoder{stage}"
             s = _leaky(self._adain(f"{name}.norm_s", x, descriptor))
             s = F.conv_transpose2d(s, *self._layer(f"{name}.conv_s"), stride=2, padding=1, output_padding=1)
@@ -81,19 +81,19 @@ class ReferencePIRender:
         return self._keep("warpping_net.flow_out", x)
 
     @torch.inference_mode()
-    def fake(self, image: Tensor, warped: Tensor, descriptor: Tensor) -> Tensor:
+    def edited_image(self, image: Tensor, warped: Tensor, descriptor: Tensor) -> Tensor:
         """(B, 3, H, W) in -1..1: the warped image, repaired."""
         net = "editing_net"
         x = self._block(f"{net}.encoder.first", torch.cat([image, warped], dim=1), padding=3)
         skips = [x]
-        levels = range(len(self._sizes.edit) - 1)
+        levels = range(len(self._architecture.editing_channels) - 1)
         for level in levels:
             name = f"{net}.encoder.down{level}"
             x = self._keep(name, F.avg_pool2d(self._block(name, x, keep=False), 2))
             skips.append(x)
         x = skips.pop()
         for level in reversed(levels):
-            for block in range(self._sizes.residuals):
+            for block in range(self._architecture.residual_blocks):
                 name = f"{net}.decoder.res{level}.res{block}"
                 # computed and thrown away, as the published network does (docs/method.md 13.9)
                 self._adain(f"{name}.norm1", F.conv2d(x, *self._layer(f"{name}.conv1"), padding=1), descriptor)
@@ -124,8 +124,8 @@ class ReferencePIRender:
         return self._keep(name, x) if keep else x
 
     def _keep(self, name: str, value: Tensor) -> Tensor:
-        if self.seen is not None:
-            self.seen[name] = value
+        if self.activations is not None:
+            self.activations[name] = value
         return value
 
 

@@ -12,7 +12,7 @@ STRAND_DIFFERENCE = (16.0, 56.0)  # levels of difference to the background: none
 MAX_BACKGROUND_DETAIL = 60.0  # square levels of detail in a background that still lets strands be told from it
 
 
-def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def fill_background(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """The background (P, P, 3) uint8 with the person filled in.
 
     Near the person's edge, which is all that a moving head uncovers, the background is mirrored across the edge so
@@ -37,8 +37,8 @@ def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -
     rows, columns = np.nonzero(known_background)
     position[labels[rows, columns]] = np.stack([columns, rows], axis=1)
     nearest = position[labels].astype(np.float32)
-    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
-    mirror = 2 * nearest - grid
+    pixel_coordinates = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
+    mirror = 2 * nearest - pixel_coordinates
     for axis in range(2):  # neighbouring pixels with different nearest ones would break the texture up
         mirror[..., axis] = cv2.GaussianBlur(mirror[..., axis], (0, 0), 0.012 * size)
     texture = cv2.remap(smooth, mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101)
@@ -47,16 +47,16 @@ def clean_plate(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -
     return np.where(known_background[..., None], picture, filled.round().clip(0, 255)).astype(np.uint8)
 
 
-def add_hair_strands(matte: np.ndarray, picture: np.ndarray, plate: np.ndarray) -> np.ndarray:
+def add_hair_strands(matte: np.ndarray, picture: np.ndarray, background: np.ndarray) -> np.ndarray:
     """The matte (P, P), with the single strands round the hair that differ from the filled-in background.
 
     They move with the head; left behind they would vanish as soon as it stirs. Before a background full of detail
     nothing is added: there the difference is the filling's own error.
     """
-    grey = cv2.cvtColor(plate, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(background, cv2.COLOR_RGB2GRAY).astype(np.float32)
     detail_sigma = 0.02 * len(matte)
     detail = cv2.GaussianBlur((grey - cv2.GaussianBlur(grey, (0, 0), detail_sigma)) ** 2, (0, 0), detail_sigma)
-    difference = np.abs(picture.astype(np.int16) - plate).max(axis=2).astype(np.float32)
+    difference = np.abs(picture.astype(np.int16) - background).max(axis=2).astype(np.float32)
     strands = ((difference - STRAND_DIFFERENCE[0]) / (STRAND_DIFFERENCE[1] - STRAND_DIFFERENCE[0])).clip(0, 1)
     strands = cv2.GaussianBlur(strands, (0, 0), 0.0025 * len(matte)) * np.exp(-detail / MAX_BACKGROUND_DETAIL)
     radius = max(3, round(0.05 * len(matte))) | 1
