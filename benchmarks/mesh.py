@@ -1,6 +1,6 @@
 """Frames per second of the mesh renderer on one core, for every mesh identity, and OpenGL's in the same run.
 
-    python -m benchmarks.mesh [--frames 100] [--size 256] [--person NAME]
+    python -m benchmarks.mesh [--frames 100] [--size 256] [--mesh-identity NAME]
 
 OpenGL is measured where EGL is there, on whatever driver it finds and by moderngl, this project's own second back end:
 pyrender cannot be installed beside numpy 2 (docs/renderers.md), so there is no line of it here. On a GPU OpenGL's time
@@ -51,10 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=100, help="of each round; OpenGL gets a fifth of them")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--person", choices=tuple(MESH_IDENTITIES), help="only this one; long hair takes longer")
+    parser.add_argument("--mesh-identity", choices=tuple(MESH_IDENTITIES), help="only this one; long hair takes longer")
     options = parser.parse_args()
     face, values = load_face_model(), lively(options.frames)
-    cases = [("studio", name) for name in ([options.person] if options.person else MESH_IDENTITIES)] + [
+    cases = [("studio", name) for name in ([options.mesh_identity] if options.mesh_identity else MESH_IDENTITIES)] + [
         ("grey", "Alex")
     ]
     print(f"{options.size} px, one thread, load average {os.getloadavg()[0]:.1f}", end="; ")
@@ -66,7 +66,7 @@ def main() -> None:
         driver = other._backend.renderer_name if isinstance(other._backend, GLBackend) else None
         if not number:
             print(f"OpenGL: {driver or 'no EGL here'}")
-            print(f"{'style':8}{'person':8}{'triangles':>10}{'frames/s':>10}{'OpenGL':>10}{'ratio':>8}")
+            print(f"{'style':8}{'identity':9}{'triangles':>10}{'frames/s':>10}{'OpenGL':>10}{'ratio':>8}")
         ways = {"cpu": ours} | ({"gl": other} if driver else {})
         best = dict.fromkeys(ways, 0.0)
         for renderer in ways.values():  # compile
@@ -77,7 +77,7 @@ def main() -> None:
                 on_gpu = way == "gl" and not driver.lower().startswith(SOFTWARE_RENDERERS)
                 best[way] = max(best[way], frames_per_second(renderer, rows, on_gpu))
         beside = f"{best['gl']:10.0f}{best['cpu'] / best['gl']:8.1f}" if driver else ""
-        print(f"{mesh_style:8}{name:8}{len(ours._triangles):>10}{best['cpu']:>10.0f}{beside}", flush=True)
+        print(f"{mesh_style:8}{name:9}{len(ours._triangles):>10}{best['cpu']:>10.0f}{beside}", flush=True)
 
 
 if __name__ == "__main__":
