@@ -22,7 +22,7 @@ def pair(tmp_path_factory) -> Path:
 
 def test_features_are_written_in_every_form_and_taken_in_place_of_the_video(pair, tmp_path, capsys):
     archive = tmp_path / "clip.npz"
-    assert main(["features", str(pair), "--person", "2", "--out", str(archive)]) == 0
+    assert main(["features", str(pair), "--face-number", "2", "--out", str(archive)]) == 0
     told = capsys.readouterr().out
     assert "number 2 is followed" in told
     assert "52 frames (100% seen" in told
@@ -51,7 +51,7 @@ def test_people_are_numbered_in_a_picture_and_habits_are_printed(pair, tmp_path,
     ("arguments", "sentence"),
     [
         (["features", "{pair}", "--out", "clip.txt"], "neither .npz nor .csv"),
-        (["features", "{pair}", "--person", "3", "--out", "clip.npz"], "no person 3"),
+        (["features", "{pair}", "--face-number", "3", "--out", "clip.npz"], "no person 3"),
         (["habits", str(PORTRAIT)], "is a photo; habits need a video"),
         (["people", "no such file.mp4", "--out", "people.png"], "no such file.mp4"),
     ],

@@ -1,6 +1,6 @@
 """A picture of a clip's features over time: head, face, facial attributes, audio and the quality of each frame.
 
-    python -m tools.plot_features VIDEO --out clip.png [--person N]
+    python -m tools.plot_features VIDEO --out clip.png [--face-number N]
 
 To be looked at beside the video: a smile must show where there is one, a blink as a narrow peak in both lids, a nod in
 the pitch. A features file does as well as a video.
@@ -82,10 +82,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("video", type=Path)
     parser.add_argument("--out", type=Path, required=True, metavar="PICTURE")
-    parser.add_argument("--person", type=int, metavar="N")
+    parser.add_argument("--face-number", type=int, metavar="N")
     options = parser.parse_args()
     try:
-        speaker = read_speaker(options.video, face_number=options.person)
+        speaker = read_speaker(options.video, face_number=options.face_number)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

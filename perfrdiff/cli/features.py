@@ -1,24 +1,17 @@
-"""The shell's commands of this room: features, people, habits."""
+"""`perfrdiff features`, `people` and `habits`: what is read from a video. Nothing heavy is imported before one runs."""
 
 import argparse
 from pathlib import Path
 
+from perfrdiff.cli.command import Command
 from perfrdiff.errors import InputError
-
-__all__ = ["add_commands"]
 
 LAYOUTS = ("table", "react2024")
 
 
-def add_commands(commands) -> None:
-    """Add the commands to an argparse subparsers object. Nothing heavy is imported before one of them runs."""
-    command = commands.add_parser(
-        "features",
-        help="read a video into a file of numbers",
-        description="Write the 58 coefficients, 25 facial attributes, 78 MFCCs and the quality of every frame of a "
-        "video (or of a Live Link Face or OpenFace table). 'react' takes the file in place of the video.",
-    )
+def _add_features_arguments(command: argparse.ArgumentParser) -> None:
     _add_video(command)
+    _add_face_number(command)
     command.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help=".npz or .csv; with --layout react2024 a folder"
     )
@@ -41,30 +34,30 @@ def add_commands(commands) -> None:
         help="reads valence, arousal and expressions in place of the rules (perfrdiff/features/attribute_network.py "
         "says what it must look like; default: checkpoints/affect.onnx where it is there)",
     )
-    command.set_defaults(run=_features)
 
-    command = commands.add_parser(
-        "people", help="number the people of a video", description="Write a picture with a number at each face."
-    )
-    _add_video(command, face_number=False)
-    command.add_argument("--out", type=Path, required=True, metavar="PICTURE", help="for example people.png")
-    command.set_defaults(run=_people)
 
-    command = commands.add_parser(
-        "habits",
-        help="measure how somebody listens",
-        description="Nods, smiles, blinks, gaze and pose of a listener's video or features file, where nobody talks.",
-    )
+def _add_people_arguments(command: argparse.ArgumentParser) -> None:
     _add_video(command)
-    command.set_defaults(run=_habits)
+    command.add_argument("--out", type=Path, required=True, metavar="PICTURE", help="for example people.png")
 
 
-def _add_video(command: argparse.ArgumentParser, face_number: bool = True) -> None:
+def _add_habits_arguments(command: argparse.ArgumentParser) -> None:
+    _add_video(command)
+    _add_face_number(command)
+
+
+def _add_video(command: argparse.ArgumentParser) -> None:
     command.add_argument("video", type=Path, metavar="VIDEO", help="a video of 1 to 120 seconds")
-    if face_number:
-        command.add_argument(
-            "--person", type=int, metavar="N", help="whom to follow, as 'people' numbers them (default: the largest)"
-        )
+
+
+def _add_face_number(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--face-number",
+        "--person",  # its name in 0.1.0
+        type=int,
+        metavar="N",
+        help="which face to follow, as 'people' numbers them (default: the largest)",
+    )
 
 
 def _features(options: argparse.Namespace) -> int:
@@ -75,7 +68,7 @@ def _features(options: argparse.Namespace) -> int:
 
     if options.layout == "table" and options.out.suffix not in (".npz", ".csv"):
         raise InputError(f"{options.out.name} ends in neither .npz nor .csv; name the features file with one of them.")
-    speaker = read_speaker(options.video, face_number=options.person, attribute_network=options.attribute_network)
+    speaker = read_speaker(options.video, face_number=options.face_number, attribute_network=options.attribute_network)
     coefficients = speaker.coefficients
     if options.match_react:
         coefficients = matched_to_react(coefficients)
@@ -104,7 +97,7 @@ def _people(options: argparse.Namespace) -> int:
 def _habits(options: argparse.Namespace) -> int:
     from perfrdiff.features.clip import read_listener
 
-    listener = read_listener(options.video, face_number=options.person)
+    listener = read_listener(options.video, face_number=options.face_number)
     if listener.habits is None:
         raise InputError(f"{options.video.name} is a photo; habits need a video.")
     for note in listener.notes:
@@ -112,3 +105,29 @@ def _habits(options: argparse.Namespace) -> int:
     for name, value in listener.habits.rows():
         print(f"{name:12}{value}")
     return 0
+
+
+COMMANDS = (
+    Command(
+        "features",
+        "read a video into a file of numbers",
+        "Write the 58 coefficients, 25 facial attributes, 78 MFCCs and the quality of every frame of a video (or of a "
+        "Live Link Face or OpenFace table). 'react' takes the file in place of the video.",
+        _add_features_arguments,
+        _features,
+    ),
+    Command(
+        "people",
+        "number the people of a video",
+        "Write a picture with a number at each face.",
+        _add_people_arguments,
+        _people,
+    ),
+    Command(
+        "habits",
+        "measure how somebody listens",
+        "Nods, smiles, blinks, gaze and pose of a listener's video or features file, where nobody talks.",
+        _add_habits_arguments,
+        _habits,
+    ),
+)

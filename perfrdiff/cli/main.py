@@ -11,6 +11,7 @@ from perfrdiff.cli import config, conformance, download, features, import_weight
 from perfrdiff.cli import evaluate as evaluation
 from perfrdiff.cli import react as react_command
 from perfrdiff.cli import train as training
+from perfrdiff.cli.command import Command
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.request import DEFAULTS
 from renderer.errors import RenderError
@@ -58,46 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"perfrdiff {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_react(commands)
-    _add_styles(commands)
-    features.add_commands(commands)
-    _add_compat(commands)
-    _add_download(commands)
-    _add_import_weights(commands)
-    _add_config(commands)
-    _add_conformance(commands)
-    _add_evaluate(commands)
-    _add_simulate(commands)
-    _add_neighbours(commands)
-    _add_train(commands)
-    _add_page(commands)
+    for command in COMMANDS:
+        subparser = commands.add_parser(command.name, help=command.help, description=command.description)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
     return parser
-
-
-def _add_react(commands) -> None:
-    command = commands.add_parser(
-        "react",
-        help="make reaction videos",
-        description="Make several different reactions of one listener to a talking person. Writes a mesh and a photo "
-        "video of each, all of them beside the speaker, the coefficients (.npz, .csv), the settings, and one zip.",
-    )
-    react_command.add_arguments(command)
-    command.set_defaults(run=react_command.run)
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:
     weights = DEFAULTS["weights"]
     command.add_argument("--weights", metavar="NAME", default=weights, help=f"name of the weights (default: {weights})")
-
-
-def _add_styles(commands) -> None:
-    command = commands.add_parser(
-        "styles",
-        help="list the named listening styles",
-        description="List the listening styles that --style of 'react' takes.",
-    )
-    _add_weights(command)
-    command.set_defaults(run=_styles)
 
 
 def _styles(options: argparse.Namespace) -> int:
@@ -107,16 +78,6 @@ def _styles(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_compat(commands) -> None:
-    command = commands.add_parser(
-        "compat",
-        help="list the published code's faults",
-        description="List what --compat published of 'react' repeats: each fault of the published code, why it is one, "
-        "and what is done here by default. Each can be chosen by itself: --compat NAME,NAME.",
-    )
-    command.set_defaults(run=_compat)
-
-
 def _compat(_options: argparse.Namespace) -> int:
     from perfrdiff.published.compat import reasons
 
@@ -124,105 +85,104 @@ def _compat(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_download(commands) -> None:
-    command = commands.add_parser(
-        "download",
-        help="fetch one of the authors' files",
-        description="Fetch a file that the authors publish, or any other address: goes on where it broke off, checks "
-        "the checksum. Without NAME, lists what is published where and fetches nothing.",
-    )
-    download.add_arguments(command)
-    command.set_defaults(run=download.run)
-
-
-def _add_import_weights(commands) -> None:
-    command = commands.add_parser(
-        "import-weights",
-        help="make the paper's own weights usable",
-        description="Check the 'checkpoints' folder that the authors publish, or its zip, key by key, and convert it "
-        "to the weights paper-emotion or paper-render, for --weights of 'react'. No code of a file is run.",
-    )
-    import_weights.add_arguments(command)
-    command.set_defaults(run=import_weights.run)
-
-
-def _add_config(commands) -> None:
-    command = commands.add_parser(
-        "config",
-        help="say what a published YAML file means",
-        description="Read a configuration as the authors publish it: the networks and settings it stands for, and by "
-        "name the keys that are ignored, unknown or left out.",
-    )
-    config.add_arguments(command)
-    command.set_defaults(run=config.run)
-
-
-def _add_conformance(commands) -> None:
-    command = commands.add_parser(
-        "conformance",
-        help="compare the networks with the published code's numbers",
-        description="Run every fixture of the published code in a folder: largest deviation, tolerance, pass or fail. "
-        "Exit code 1 if one fails.",
-    )
-    conformance.add_arguments(command)
-    command.set_defaults(run=conformance.run)
-
-
-def _add_evaluate(commands) -> None:
-    command = commands.add_parser(
-        "evaluate",
-        help="measure what weights are worth",
-        description="Measure the reactions that weights make: on simulated dyads with known truth ('demo') or "
-        "on a data set ('data').",
-    )
-    evaluation.add_arguments(command)
-    command.set_defaults(run=evaluation.run)
-
-
-def _add_simulate(commands) -> None:
-    command = commands.add_parser(
-        "simulate",
-        help="write simulated conversations in the layout of REACT 2024",
-        description="Write simulated conversations in the layout of the REACT 2024 data set, for 'train' and "
-        "'evaluate'.",
-    )
-    simulate.add_arguments(command)
-    command.set_defaults(run=simulate.run)
-
-
-def _add_neighbours(commands) -> None:
-    command = commands.add_parser(
-        "neighbours",
-        help="build a data set's matrices of appropriate reactions",
-        description="Build the neighbour matrices of a data set in the layout of REACT 2024, generic and "
-        "person-specific: entries whose speakers behave alike.",
-    )
-    neighbours.add_arguments(command)
-    command.set_defaults(run=neighbours.run)
-
-
-def _add_train(commands) -> None:
-    command = commands.add_parser(
-        "train",
-        help="train a stage of the paper",
-        description="Train a stage of the paper on data in the layout of REACT 2024; 'assemble' puts the trained "
-        "stages together. Several processes: accelerate launch --multi_gpu -m perfrdiff train … A killed run goes on.",
-    )
-    training.add_arguments(command)
-    command.set_defaults(run=training.run)
-
-
-def _add_page(commands) -> None:
-    command = commands.add_parser(
-        "page",
-        help="open the page",
-        description="Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say "
-        "otherwise.",
-    )
-    server.add_arguments(command)
-    command.set_defaults(run=_page)
-
-
 def _page(options: argparse.Namespace) -> int:
     server.launch(options.weights)
     return 0
+
+
+COMMANDS = (
+    Command(
+        "react",
+        "make reaction videos",
+        "Make several different reactions of one listener to a talking person. Writes a mesh and a photo "
+        "video of each, all of them beside the speaker, the coefficients (.npz, .csv), the settings, and one zip.",
+        react_command.add_arguments,
+        react_command.run,
+    ),
+    Command(
+        "styles",
+        "list the named listening styles",
+        "List the listening styles that --style of 'react' takes.",
+        _add_weights,
+        _styles,
+    ),
+    *features.COMMANDS,
+    Command(
+        "compat",
+        "list the published code's faults",
+        "List what --compat published of 'react' repeats: each fault of the published code, why it is one, "
+        "and what is done here by default. Each can be chosen by itself: --compat NAME,NAME.",
+        lambda _: None,
+        _compat,
+    ),
+    Command(
+        "download",
+        "fetch one of the authors' files",
+        "Fetch a file that the authors publish, or any other address: goes on where it broke off, checks "
+        "the checksum. Without NAME, lists what is published where and fetches nothing.",
+        download.add_arguments,
+        download.run,
+    ),
+    Command(
+        "import-weights",
+        "make the paper's own weights usable",
+        "Check the 'checkpoints' folder that the authors publish, or its zip, key by key, and convert it "
+        "to the weights paper-emotion or paper-render, for --weights of 'react'. No code of a file is run.",
+        import_weights.add_arguments,
+        import_weights.run,
+    ),
+    Command(
+        "config",
+        "say what a published YAML file means",
+        "Read a configuration as the authors publish it: the networks and settings it stands for, and by "
+        "name the keys that are ignored, unknown or left out.",
+        config.add_arguments,
+        config.run,
+    ),
+    Command(
+        "conformance",
+        "compare the networks with the published code's numbers",
+        "Run every fixture of the published code in a folder: largest deviation, tolerance, pass or fail. "
+        "Exit code 1 if one fails.",
+        conformance.add_arguments,
+        conformance.run,
+    ),
+    Command(
+        "evaluate",
+        "measure what weights are worth",
+        "Measure the reactions that weights make: on simulated dyads with known truth ('demo') or "
+        "on a data set ('data').",
+        evaluation.add_arguments,
+        evaluation.run,
+    ),
+    Command(
+        "simulate",
+        "write simulated conversations in the layout of REACT 2024",
+        "Write simulated conversations in the layout of the REACT 2024 data set, for 'train' and 'evaluate'.",
+        simulate.add_arguments,
+        simulate.run,
+    ),
+    Command(
+        "neighbours",
+        "build a data set's matrices of appropriate reactions",
+        "Build the neighbour matrices of a data set in the layout of REACT 2024, generic and "
+        "person-specific: entries whose speakers behave alike.",
+        neighbours.add_arguments,
+        neighbours.run,
+    ),
+    Command(
+        "train",
+        "train a stage of the paper",
+        "Train a stage of the paper on data in the layout of REACT 2024; 'assemble' puts the trained "
+        "stages together. Several processes: accelerate launch --multi_gpu -m perfrdiff train … A killed run goes on.",
+        training.add_arguments,
+        training.run,
+    ),
+    Command(
+        "page",
+        "open the page",
+        "Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise.",
+        server.add_arguments,
+        _page,
+    ),
+)

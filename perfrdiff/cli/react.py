@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest, Setting
 
-GROUPS = {"files": "files", "reactions": "reactions", "pictures": "pictures", "run": "run"}
 FORMER_NAMES = {
     "--speaker-person": "--speaker-face-number", "--listener-person": "--listener-face-number", "--looks": "--views",
     "--mesh-look": "--mesh-style", "--person": "--mesh-identity", "--guidance": "--guidance-scale",
@@ -18,7 +17,7 @@ FORMER_NAMES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one option for each field of `ReactRequest`, and --quiet."""
-    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
+    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(one.group for one in SETTINGS.values())}
     for name, setting in SETTINGS.items():
         _add_option(groups[setting.group], name, setting)
     groups["run"].add_argument("--quiet", action="store_true", help="print nothing but errors")
