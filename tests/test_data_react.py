@@ -1,6 +1,9 @@
 """REACT 2024's layout: what is written is read again, roles swap, and a data set with faults is refused by name."""
 
+import gc
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -177,6 +180,24 @@ def test_files_cut_short_are_named(copy, kind, kept):
     with pytest.raises(InputError) as error:
         open_split(copy, "train")
     assert str(path) in str(error.value) and "broken files (1)" in str(error.value)
+
+
+def test_arrays_can_be_read_in_many_threads(tmp_path):
+    """Before Python 3.11.8 a garbage collection while numpy parses a header lets in another thread, and both fail."""
+    path, threshold = tmp_path / "1.npy", gc.get_threshold()
+    np.save(path, np.ones((3, 58), np.float32))
+
+    def let_others_in(*_):
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_in)
+    gc.set_threshold(1)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert all(rows.shape == (3, 58) for rows in pool.map(react.read_coefficients, [path] * 1000))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(let_others_in)
 
 
 def test_arrays_of_something_else_are_named(copy):

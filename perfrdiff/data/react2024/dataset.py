@@ -13,7 +13,9 @@ is reported at once, by name. The videos are not needed.
 
 import csv
 import hashlib
+import io
 import struct
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,8 @@ RECOLA_FIRST, RECOLA_SECOND = ("P25", "P41", "P45"), ("P26", "P42", "P46")
 ATTRIBUTE_LIMITS = (-1.5, 1.5)  # beyond, the columns are not what they should be
 MEAN_FACE = Path("FaceVerse") / "mean_face.npy"
 Progress = Callable[[int, int], None]
+_HEADER_LOCK = threading.Lock()
+"""numpy reads an array's header with `ast`, which fails in several threads at once before Python 3.11.8 (gh-106905)."""
 
 
 @dataclass(frozen=True)
@@ -348,7 +352,9 @@ def _checked_rows(path: Path, rows: np.ndarray, width: int) -> np.ndarray:
 def _read_array(path: Path) -> np.ndarray:
     """A .npy of numbers. Raises InputError for anything else."""
     try:
-        rows = np.load(path, allow_pickle=False)
+        contents = io.BytesIO(path.read_bytes())
+        with _HEADER_LOCK:
+            rows = np.load(contents, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read as a numpy array ({error}).") from None
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "biuf":
