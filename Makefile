@@ -10,13 +10,16 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
+# A worker for each of two cores, with one torch thread; the tests of a file share a worker, and what it prepares.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+
 .PHONY: run test check lint fast-tests clean demo-weights
 
 run: $(VENV)/.installed
 	$(VENV)/bin/python app.py
 
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 check: lint fast-tests
 
@@ -26,7 +29,7 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 
 fast-tests: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser"
 
 demo-weights: $(VENV)/.installed-train
 	$(VENV)/bin/python -m perfrdiff.training.demo

@@ -227,12 +227,7 @@ class Reactor:
 
         Raises InputError for shapes, lengths or numbers that do not fit.
         """
-        audio = _checked(audio, MFCC_WIDTH, "speaker audio")
-        coefficients = _checked(coefficients, WIDTH, "speaker coefficients")
-        if len(audio) != len(coefficients):
-            raise InputError(
-                f"The speaker has {len(audio)} frames of audio but {len(coefficients)} of face coefficients."
-            )
+        speaker = self._read_speaker(audio, coefficients, attributes)
         if samples < 1:
             raise InputError(f"{samples} reactions asked for; at least 1 is possible.")
         if seed < 0:
@@ -245,35 +240,10 @@ class Reactor:
         faults = Compat.parse(compat)
         if faults != Compat() and not self.checkpoint.published:
             raise InputError(f"'{self.checkpoint.name}' are not the paper's weights; they know no '{compat}' way.")
-        if attributes is None:
-            attributes = facial_attributes(coefficients) if self.checkpoint.published else None
-        elif len(_checked(attributes, ATTRIBUTE_COUNT, "speaker attributes")) != len(audio):
-            raise InputError(f"The speaker has {len(audio)} frames of audio but {len(attributes)} of attributes.")
         options = replace(defaults, steps=steps, guidance=guidance, discard_last_call=faults.discard_last_call)
-        normalizer = self.checkpoint.normalizer
         with torch.inference_mode():
-            audio_rows = normalizer.audio(torch.tensor(audio, device=self.device))
-            face_rows = normalizer.speaker(torch.tensor(coefficients, device=self.device))
-            predicted_attributes = None
-            if self.checkpoint.denoiser.config.variant == "emotion" or faults.isolated_windows:
-                assert attributes is not None, "only weights of the paper come here"
-                attribute_rows = torch.tensor(attributes, dtype=torch.float32, device=self.device)
-                speaker = inference.SpeakerClips(audio_rows[None], face_rows[None], attribute_rows[None])
-                rows = self._sample_isolated_windows(speaker, samples, seed, options, faults, progress)
-                if self.checkpoint.denoiser.config.variant == "emotion":
-                    assert self.checkpoint.autoencoder is not None, "emotion weights have one"
-                    predicted_attributes, rows = rows.cpu().numpy(), self.checkpoint.autoencoder.regress(rows)
-            else:
-                streams = {"audio": audio_rows, "coefficients": face_rows}
-                if defaults.audio_range:
-                    delay = self.checkpoint.denoiser.config.reaction_delay
-                    delayed = sampling.padded_slice(audio_rows, -delay, len(audio_rows))
-                    ranged_over = delayed if faults.audio_range_over_call else audio_rows
-                    streams["audio"] = inference.scale_to_unit_range(audio_rows, ranged_over)
-                rows = sampling.sample_sequence(
-                    self.checkpoint.denoiser, streams, samples, seed, options, self._edits, progress
-                )
-            reactions = normalizer.raw_coefficients(rows)[:, : len(audio)].cpu().numpy()
+            rows, predicted_attributes = self._sample(speaker, samples, seed, options, faults, progress)
+            reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, : len(audio)].cpu().numpy()
         if defaults.head_smoothing:
             reactions = _smooth_head(reactions, defaults.head_smoothing)
         reactions = _clip_expressions(reactions)
@@ -291,7 +261,33 @@ class Reactor:
             predicted_attributes,
         )
 
-    def _sample_isolated_windows(
+    def _read_speaker(
+        self, audio: np.ndarray, coefficients: np.ndarray, attributes: np.ndarray | None
+    ) -> inference.SpeakerClips:
+        """One clip, in network units, of what `react` is given; attributes only for weights of the paper."""
+        audio = _checked(audio, MFCC_WIDTH, "speaker audio")
+        coefficients = _checked(coefficients, WIDTH, "speaker coefficients")
+        if len(audio) != len(coefficients):
+            raise InputError(
+                f"The speaker has {len(audio)} frames of audio but {len(coefficients)} of face coefficients."
+            )
+        if attributes is not None:
+            attributes = _checked(attributes, ATTRIBUTE_COUNT, "speaker attributes")
+            if len(attributes) != len(audio):
+                raise InputError(f"The speaker has {len(audio)} frames of audio but {len(attributes)} of attributes.")
+        elif self.checkpoint.published:
+            attributes = facial_attributes(coefficients)
+        normalizer = self.checkpoint.normalizer
+        with torch.inference_mode():
+            return inference.SpeakerClips(
+                normalizer.audio(torch.tensor(audio, device=self.device))[None],
+                normalizer.speaker(torch.tensor(coefficients, device=self.device))[None],
+                torch.tensor(attributes, dtype=torch.float32, device=self.device)[None]
+                if attributes is not None
+                else None,
+            )
+
+    def _sample(
         self,
         speaker: inference.SpeakerClips,
         samples: int,
@@ -299,11 +295,27 @@ class Reactor:
         options: sampling.SamplingOptions,
         faults: Compat,
         progress: Callable[[float], None] | None,
-    ) -> Tensor:
-        """Windows that do not know of one another, the published way: (samples, frames, features), network units."""
-        model = inference.PublishedModel(self.checkpoint.denoiser, self.checkpoint.autoencoder)
-        noise = inference.seeded_noise(model, speaker, samples, options, seed)
-        return inference.infer(model, speaker, noise, options, self._edits, faults, progress).reactions[0]
+    ) -> tuple[Tensor, np.ndarray | None]:
+        """Reactions (samples, frames, coefficients) in network units, and the attributes they were made from, if any.
+
+        The emotion variant, and the published way of windows that do not know of one another, run as published.
+        """
+        denoiser, autoencoder = self.checkpoint.denoiser, self.checkpoint.autoencoder
+        is_emotion = denoiser.config.variant == "emotion"
+        if is_emotion or faults.isolated_windows:
+            model = inference.PublishedModel(denoiser, autoencoder)
+            noise = inference.seeded_noise(model, speaker, samples, options, seed)
+            rows = inference.infer(model, speaker, noise, options, self._edits, faults, progress).reactions[0]
+            if not is_emotion:
+                return rows, None
+            assert autoencoder is not None, "emotion weights have one"
+            return autoencoder.regress(rows), rows.cpu().numpy()
+        audio = speaker.audio[0]
+        if self.checkpoint.sampling.audio_range:
+            delayed = sampling.padded_slice(audio, -denoiser.config.reaction_delay, len(audio))
+            audio = inference.scale_to_unit_range(audio, delayed if faults.audio_range_over_call else audio)
+        streams = {"audio": audio, "coefficients": speaker.coefficients[0]}
+        return sampling.sample_sequence(denoiser, streams, samples, seed, options, self._edits, progress), None
 
 
 def _clip_expressions(reactions: np.ndarray) -> np.ndarray:

@@ -88,8 +88,8 @@ def test_what_is_not_installed_is_said_in_one_sentence(monkeypatch, capsys, erro
     def fails(_options):
         raise error
 
-    monkeypatch.setattr(shell.training, "run", fails)
-    monkeypatch.setattr(shell.training, "add_arguments", lambda parser: parser.set_defaults(run=fails))
+    command = shell.Command("train", "", "", lambda _parser: None, fails)
+    monkeypatch.setattr(shell, "COMMANDS", (command,))
     assert shell.main(["train"]) == 2
     assert advice in capsys.readouterr().err
 
