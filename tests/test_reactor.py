@@ -271,3 +271,9 @@ def test_shipped_weights_know_a_listener_by_the_behaviour(shipped):
     same = min(float(pair[0] @ pair[1]) for pair in styles)
     other = float(styles[0][0] @ styles[1][1])
     assert same > other
+
+
+def test_the_weights_say_what_they_are_without_naming_a_file(weights):
+    """Visitors read it at the foot of the page."""
+    description = checkpoints.load(weights).description
+    assert "simulated" in description and ".py" not in description

@@ -5,9 +5,9 @@ python -m tools.make_page_picture http://127.0.0.1:7860/     # with the page run
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -18,12 +18,15 @@ MOMENT = 4.6  # seconds into the clip: the speaker raises the brows
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("address", help="of the running page")
+    address = parser.parse_args().address
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         )
         page = browser.new_page(viewport={"width": 1240, "height": 1820}, color_scheme="light")
-        page.goto(sys.argv[1])
+        page.goto(address)
         page.wait_for_selector("#go")
         page.click("#try-photo")
         page.wait_for_selector("#speaker video")

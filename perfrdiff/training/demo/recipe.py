@@ -30,7 +30,7 @@ from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage
 from perfrdiff.training.demo.style_probe import fit_style_probe
 
 DESCRIPTION = (
-    "Demo weights, trained on simulated conversations only (perfrdiff/data/simulator/conversation.py). "
+    "Demo weights, trained on simulated conversations only. "
     "Not the weights of the PerFRDiff paper and not trained on real people."
 )
 
