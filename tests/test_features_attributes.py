@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from perfrdiff.coefficients import CHANNEL, neutral
+from perfrdiff.coefficients import neutral
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import ACTION_UNITS, ATTRIBUTE_NAMES, EXPRESSION_LABELS, facial_attributes
+from tests.support.faces import expression
 
 POSES = {
     "Happy": {"mouthSmile": 0.7, "eyeSquint": 0.4},
@@ -19,22 +20,13 @@ POSES = {
 }
 
 
-def face(**shapes: float) -> np.ndarray:
-    row = neutral()
-    for name, value in shapes.items():
-        for channel in (name, name + "Left", name + "Right"):
-            if channel in CHANNEL:
-                row[CHANNEL[channel]] = value
-    return row
-
-
 def column(attributes: np.ndarray, name: str) -> float:
     return float(attributes[0, ATTRIBUTE_NAMES.index(name)])
 
 
 @pytest.mark.parametrize("label", EXPRESSION_LABELS)
 def test_a_posed_prototype_gets_its_label(label):
-    attributes = facial_attributes(face(**POSES[label])[None])
+    attributes = facial_attributes(expression(POSES[label])[None])
     probabilities = attributes[0, 17:]
     assert EXPRESSION_LABELS[int(probabilities.argmax())] == label
     assert probabilities.max() > 0.5
@@ -57,9 +49,9 @@ def test_a_resting_face_has_no_action_units_and_sits_at_the_origin():
 
 
 def test_valence_and_arousal_point_the_right_way():
-    happy = facial_attributes(face(**POSES["Happy"])[None])
-    sad = facial_attributes(face(**POSES["Sad"])[None])
-    surprised = facial_attributes(face(**POSES["Surprise"])[None])
+    happy = facial_attributes(expression(POSES["Happy"])[None])
+    sad = facial_attributes(expression(POSES["Sad"])[None])
+    surprised = facial_attributes(expression(POSES["Surprise"])[None])
     assert column(happy, "valence") > 0.4 > 0 > -0.4 > column(sad, "valence")
     assert column(surprised, "arousal") > 0.4 > 0 > column(sad, "arousal")
 
@@ -71,13 +63,13 @@ def test_valence_and_arousal_point_the_right_way():
      ("mouthShrugLower", "AU17"), ("mouthPress", "AU24"), ("jawOpen", "AU26"), ("cheekSquint", "AU6")],
 )  # fmt: skip
 def test_each_unit_reads_its_own_blendshape(shape, unit):
-    units = facial_attributes(face(**{shape: 0.4})[None])[0, :15]
+    units = facial_attributes(expression({shape: 0.4})[None])[0, :15]
     assert units[ACTION_UNITS.index(unit)] == pytest.approx(0.4)
     assert units.max() == pytest.approx(0.4), "no other unit is read stronger"
 
 
 def test_lips_closed_over_an_open_jaw_are_not_apart():
-    attributes = facial_attributes(face(jawOpen=0.5, mouthClose=0.5)[None])
+    attributes = facial_attributes(expression({"jawOpen": 0.5, "mouthClose": 0.5})[None])
     assert column(attributes, "AU25") == 0
     assert column(attributes, "AU26") == pytest.approx(0.5)
 

@@ -33,6 +33,7 @@ from perfrdiff.features.tracking.units import (
     upright,
     with_regression,
 )
+from tests.support.faces import expression
 from tools.drawn_faces import Observed, observe
 
 pytestmark = pytest.mark.slow
@@ -56,20 +57,11 @@ POSES = {
 }
 
 
-def posed(shapes: dict[str, float]) -> np.ndarray:
-    row = neutral()
-    for name, value in shapes.items():
-        for channel in (name, name + "Left", name + "Right"):
-            if channel in CHANNEL:
-                row[CHANNEL[channel]] = value
-    return row
-
-
 @pytest.fixture(scope="module")
 def drawn() -> Observed:
     """One person: each channel alone at three sizes, twice as many resting frames, then the prototypes, then turns."""
-    rows = [posed({name: step}) for name in READ for step in STEPS]
-    rows += [neutral()] * (len(rows) + 2 * len(POSES)) + [posed(shapes) for shapes in POSES.values()]
+    rows = [expression({name: step}) for name in READ for step in STEPS]
+    rows += [neutral()] * (len(rows) + 2 * len(POSES)) + [expression(shapes) for shapes in POSES.values()]
     for turn in [(x, y, z) for x in (-20, 0, 20) for y in (-20, 0, 20) for z in (0, 15)]:
         row = neutral()
         row[ROTATION] += np.radians(turn)
