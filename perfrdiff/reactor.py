@@ -203,6 +203,8 @@ class Reactor:
         coefficients: np.ndarray,
         *,
         attributes: np.ndarray | None = None,
+        hearing: np.ndarray | None = None,
+        face_seen: np.ndarray | None = None,
         samples: int = 3,
         seed: int = 0,
         steps: int | None = None,
@@ -217,6 +219,10 @@ class Reactor:
             coefficients: the speaker's face (frames, 58).
             attributes: the speaker's facial attributes (frames, 25), which the emotion variant of the paper listens to;
                 None: read off the face (features.attributes).
+            hearing: what is heard of the speaker (frames, 8), see features.speech_activity; weights that listen to the
+                MFCCs do without.
+            face_seen: (frames,) bool, where the speaker's face was seen; None: everywhere. Weights that know of no
+                hidden face take the coefficients as they are.
             samples: how many reactions. Sample i does not depend on how many are asked for.
             seed: the same seed, settings and weights give the same reactions.
             steps: denoising network calls per window, 2 … 1000; None: what the weights were made for.
