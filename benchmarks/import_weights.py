@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.data.simulator.conversation import simulate_speaker
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.models.layers import sine_table
 from perfrdiff.published.weights import convert
 from perfrdiff.published.weights.variants import PublishedFile, shape_tables

@@ -13,8 +13,9 @@ import time
 import numpy as np
 from numba import njit
 
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.metrics import challenge as metrics
 

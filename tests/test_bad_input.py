@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from perfrdiff import checkpoints
 from perfrdiff.coefficients import neutral
-from perfrdiff.data.simulator.conversation import simulate_speaker
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.request import ReactRequest

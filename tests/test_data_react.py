@@ -16,7 +16,7 @@ from perfrdiff.data.react2024 import neighbours
 from perfrdiff.data.react2024 import writer as react_writer
 from perfrdiff.data.react2024.dataset import open_split
 from perfrdiff.data.react2024.writer import DatasetSize
-from perfrdiff.data.simulator.conversation import simulate_speaker
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import facial_attributes
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS
-from perfrdiff.data.simulator.conversation import STILL_CHANNELS, simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import NAMED_STYLES, ListenerHabits, draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
+from perfrdiff.data.simulator.tracking import STILL_CHANNELS
 
 SECONDS = 30.0
 

@@ -9,8 +9,8 @@ import torch
 
 from perfrdiff.behaviour import events
 from perfrdiff.cli.main import main
-from perfrdiff.data.simulator.conversation import simulate_listener
 from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.motion import Motion
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import demo, intervals, report

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from perfrdiff.coefficients import CHANNEL
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.models.motion_codec import MotionCodec, tracker_noise
 
 

@@ -12,8 +12,9 @@ from perfrdiff import checkpoints
 from perfrdiff.behaviour import events
 from perfrdiff.behaviour.statistics import BEHAVIOUR_MEASURES, measure_clips
 from perfrdiff.coefficients import CHANNEL, FPS
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import ListenerHabits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.personal.calibration import (
     CORRECTED_SHARE,

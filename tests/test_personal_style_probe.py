@@ -10,8 +10,9 @@ from torch.nn.functional import normalize
 from perfrdiff import checkpoints
 from perfrdiff.behaviour.statistics import BEHAVIOUR_MEASURES, count_behaviour, measures_from_counts
 from perfrdiff.coefficients import CHANNEL
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.personal.style_probe import PartialClips, StyleProbe, token_std
 from perfrdiff.reactor import Reactor
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from perfrdiff.coefficients import neutral
-from perfrdiff.data.simulator.conversation import simulate_speaker
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.files import write_safetensors
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig

@@ -12,7 +12,7 @@ import torch
 from perfrdiff import checkpoints
 from perfrdiff.cli.main import main
 from perfrdiff.coefficients import EXPRESSION, react_mean
-from perfrdiff.data.simulator.conversation import simulate_speaker
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.tables import FeatureTable, write_table

@@ -6,8 +6,10 @@ import torch
 
 from perfrdiff import checkpoints
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, neutral
-from perfrdiff.data.simulator.conversation import STILL_CHANNELS, simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import NAMED_STYLES, ListenerHabits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
+from perfrdiff.data.simulator.tracking import STILL_CHANNELS
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.motion_codec import MotionCodec

@@ -9,9 +9,10 @@ import torch
 from perfrdiff import checkpoints
 from perfrdiff.behaviour.statistics import BEHAVIOUR_MEASURES, count_behaviour, measures_from_counts
 from perfrdiff.coefficients import CHANNEL, ROTATION
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.personal.style_probe import CLIP_SECONDS

@@ -6,8 +6,10 @@ import numpy as np
 
 from perfrdiff.behaviour.signature import level_count, signature
 from perfrdiff.coefficients import FPS
-from perfrdiff.data.simulator.conversation import MOVING_COLUMNS, SimulatedSpeaker, simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import SimulatedSpeaker, simulate_speaker
+from perfrdiff.data.simulator.tracking import MOVING_COLUMNS
 from perfrdiff.evaluation.recognition import PersonClassifier
 from perfrdiff.features.attributes import facial_attributes
 

@@ -10,7 +10,8 @@ from perfrdiff.behaviour import events
 from perfrdiff.behaviour.signature import signature
 from perfrdiff.behaviour.statistics import count_behaviour
 from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
-from perfrdiff.data.simulator.conversation import MOVING_COLUMNS, SimulatedSpeaker
+from perfrdiff.data.simulator.speaker import SimulatedSpeaker
+from perfrdiff.data.simulator.tracking import MOVING_COLUMNS
 from perfrdiff.evaluation.dyads import (
     DRIFT_EVERY,
     GALLERY,

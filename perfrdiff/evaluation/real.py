@@ -7,7 +7,7 @@ import numpy as np
 from perfrdiff.behaviour import events
 from perfrdiff.behaviour.statistics import BEHAVIOUR_MEASURES, count_behaviour, measures_from_counts
 from perfrdiff.coefficients import FPS
-from perfrdiff.data.simulator.conversation import Event, SimulatedSpeaker, simulate_speaker
+from perfrdiff.data.simulator.speaker import Event, SimulatedSpeaker, simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.evaluation import intervals
 from perfrdiff.evaluation.dyads import HELD_OUT

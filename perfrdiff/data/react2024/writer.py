@@ -15,8 +15,9 @@ from scipy.io import wavfile
 
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.react2024.dataset import FRAMES, MEAN_FACE, SPLITS, Entry, emotion_path, personal_mask
-from perfrdiff.data.simulator.conversation import SimulatedSpeaker, simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import SimulatedSpeaker, simulate_speaker
 from perfrdiff.data.simulator.speech import RATE
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import ATTRIBUTE_NAMES, facial_attributes

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import REST_SCALE, ListenerHabits, draw_habits, left_right_columns
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.models.motion_codec import MotionCodec
 
 

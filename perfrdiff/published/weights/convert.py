@@ -15,8 +15,9 @@ from torch import Tensor
 
 from perfrdiff import checkpoints
 from perfrdiff.coefficients import WIDTH, react_mean
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.habits import NAMED_STYLES
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.audio import MFCC_WIDTH
 from perfrdiff.files import atomic_write, check_disk_space

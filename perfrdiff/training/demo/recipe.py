@@ -13,9 +13,10 @@ import torch
 from accelerate import PartialState
 
 from perfrdiff import checkpoints
-from perfrdiff.data.simulator.conversation import simulate_listener, simulate_speaker
 from perfrdiff.data.simulator.corpus import Corpus, CorpusConfig, load_corpus
 from perfrdiff.data.simulator.habits import NAMED_STYLES
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
