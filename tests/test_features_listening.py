@@ -7,7 +7,7 @@ from perfrdiff.behaviour.card import confidence_of, measure_behaviour
 from perfrdiff.coefficients import CHANNEL, FPS, neutral
 from perfrdiff.data.simulator.motion import Motion
 from perfrdiff.errors import InputError
-from perfrdiff.features.speech_activity import listening_frames, speech_frames
+from perfrdiff.features.mouth_activity import listening_frames, speech_frames
 from perfrdiff.features.tracking.signals import QUALITIES, quality_of
 
 

@@ -23,7 +23,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import ATTRIBUTE_NAMES, EXPRESSION_LABELS
 from perfrdiff.features.clip import Speaker, read_speaker
 from perfrdiff.features.media.local_file import display_name
-from perfrdiff.features.speech_activity import speech_frames
+from perfrdiff.features.mouth_activity import speech_frames
 from perfrdiff.features.tracking.signals import QUALITIES
 
 PANELS = (

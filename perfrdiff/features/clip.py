@@ -15,7 +15,7 @@ from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.media.audio_track import RATE, Audio
 from perfrdiff.features.media.input import Media, Source, as_media
-from perfrdiff.features.speech_activity import listening_frames
+from perfrdiff.features.mouth_activity import listening_frames
 from perfrdiff.features.tracking.face_track import FaceStill, quarter_turns_of, track_image, track_video
 from perfrdiff.features.tracking.signals import QUALITIES
 

@@ -1,4 +1,4 @@
-"""Speech activity of a listener's clip: the frames in which their mouth moves as in speech (docs/method.md 16.7).
+"""Mouth activity of a listener's clip: the frames in which their own mouth moves as in speech (docs/method.md 16.7).
 
 The mouth of running speech opens two to three times a second (docs/method.md 15.5), so the number of quick swings
 separates speech from a smile or a yawn. Where the clip has audio, frames count as speech only where something is heard,
