@@ -33,7 +33,7 @@ def tracker_noise() -> np.ndarray:
     return noise
 
 
-def _directions(clips: np.ndarray, patch: int, floor: float = VARIANCE_FLOOR) -> tuple[Tensor, Tensor, Tensor]:
+def principal_directions(clips: np.ndarray, patch: int, floor: float = VARIANCE_FLOOR) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (patch * 58,) and the maps into tokens (patch * 58, D) and back (D, patch * 58), of clips (N, T, 58)."""
     size = np.tile(tracker_noise(), patch)
     frames = clips.shape[1] // patch * patch
@@ -51,13 +51,13 @@ def _directions(clips: np.ndarray, patch: int, floor: float = VARIANCE_FLOOR) ->
     return tuple(torch.tensor(matrix, dtype=torch.float32) for matrix in (mean, into, out))
 
 
-def _with_neighbours(tokens: Tensor) -> Tensor:
+def with_neighbours(tokens: Tensor) -> Tensor:
     """Every token between its neighbours, (…, n, D) -> (…, n, 3 D); the first and the last are their own neighbours."""
     padded = torch.cat([tokens[..., :1, :], tokens, tokens[..., -1:, :]], dim=-2)
     return torch.cat([padded[..., :-2, :], padded[..., 1:-1, :], padded[..., 2:, :]], dim=-1)
 
 
-def _fit_decoder(clips: np.ndarray, mean: Tensor, into: Tensor) -> Tensor:
+def fit_decoder(clips: np.ndarray, mean: Tensor, into: Tensor) -> Tensor:
     """The linear map (3 D, patch * 58) from three neighbouring tokens to the frames of the middle one that is optimal
     (Wiener) for tokens with `GENERATED_TOKEN_ERROR`: the neighbours' information corrects the middle token's errors."""
     patch = len(mean) // WIDTH
@@ -66,12 +66,48 @@ def _fit_decoder(clips: np.ndarray, mean: Tensor, into: Tensor) -> Tensor:
     square, product = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, len(mean), dtype=torch.float64)
     for some_clips in np.array_split(clips[:, :frames], len(clips) // 300 + 1):
         rows = torch.tensor(some_clips).unflatten(1, (-1, patch)).flatten(2) - mean
-        three = _with_neighbours(rows @ into).flatten(0, 1).double()
+        three = with_neighbours(rows @ into).flatten(0, 1).double()
         square += three.T @ three
         product += three.T @ rows.flatten(0, 1).double()
     count = len(clips) * frames // patch
     square += count * GENERATED_TOKEN_ERROR**2 * torch.eye(size, dtype=torch.float64)
     return torch.linalg.solve(square, product).float()
+
+
+def smooth_borders(rows: Tensor) -> Tensor:
+    """Frames (…, n, patch, 58) with the steps between tokens spread from the middle of one to that of the next.
+
+    The error of a generated token is common to its frames, which would show as a step five times a second. The step
+    is what the border jumps more than the face moves on either side of it. Blinks and glances are quick themselves:
+    in their channels only small steps are smoothed.
+    """
+    patch = rows.shape[-2]
+    if patch < 3 or rows.shape[-3] < 2:
+        return rows
+    before, after = rows[..., :-1, :, :], rows[..., 1:, :, :]
+    moving = (before[..., -1, :] - before[..., -2, :] + after[..., 1, :] - after[..., 0, :]) / 2
+    step = after[..., 0, :] - before[..., -1, :] - moving
+    is_fast = torch.tensor([name.startswith(FAST_CHANNELS) for name in COEFFICIENT_NAMES], device=rows.device)
+    step = torch.where(is_fast, step * torch.exp(-((step / REAL_STEP) ** 2)), step)
+    middle = (patch - 1) / 2
+    place = (torch.arange(patch, device=rows.device) - middle) / patch
+    up, down = place.clamp(min=0)[:, None], place.clamp(max=0)[:, None]
+    rows = rows.clone()
+    rows[..., :-1, :, :] += up * step[..., None, :]
+    rows[..., 1:, :, :] += down * step[..., None, :]
+    return rows
+
+
+def causal_patches(raw: Tensor, patch: int) -> Tensor:
+    """Frames (…, frames, channels) -> patches (…, ceil(frames / patch), patch * channels).
+
+    Patch k ends with the first frame of the listener's token k, so no token depends on the speaker's future. The
+    frames before the clip are its first one, repeated.
+    """
+    count = -(-raw.shape[-2] // patch)
+    before = raw[..., :1, :].expand(*raw.shape[:-2], patch - 1, raw.shape[-1])
+    rows = torch.cat([before, raw], dim=-2)[..., : count * patch, :]
+    return rows.unflatten(-2, (count, patch)).flatten(-2)
 
 
 class MotionCodec(FixedTensors):
@@ -80,7 +116,7 @@ class MotionCodec(FixedTensors):
     listener_mean: Tensor  # (patch * 58,)
     listener_into: Tensor  # (patch * 58, D)
     listener_out: Tensor  # (D, patch * 58)
-    listener_around: Tensor  # (3 D, patch * 58), see `_fit_decoder`
+    listener_around: Tensor  # (3 D, patch * 58), see `fit_decoder`
     speaker_mean: Tensor  # (patch * 58,)
     speaker_into: Tensor  # (patch * 58, S)
     audio_mean: Tensor  # (78,)
@@ -90,13 +126,13 @@ class MotionCodec(FixedTensors):
     def fit(cls, listener: np.ndarray, speaker: np.ndarray, audio: np.ndarray, patch: int = PATCH) -> "MotionCodec":
         """From clips of listeners and speakers (N, frames, 58) and MFCCs (N, frames, 78)."""
         rows = audio.reshape(-1, audio.shape[-1])
-        mean, into, out = _directions(listener, patch)
+        mean, into, out = principal_directions(listener, patch)
         return cls(
             mean,
             into,
             out,
-            _fit_decoder(listener, mean, into),
-            *_directions(speaker, patch, SPEAKER_VARIANCE_FLOOR)[:2],
+            fit_decoder(listener, mean, into),
+            *principal_directions(speaker, patch, SPEAKER_VARIANCE_FLOOR)[:2],
             torch.tensor(rows.mean(0), dtype=torch.float32),
             torch.tensor(np.maximum(rows.std(0), 1e-3), dtype=torch.float32),
         )
@@ -127,52 +163,19 @@ class MotionCodec(FixedTensors):
         The frames of a token also depend on the next one, and its last two on the one after that, which have heard the
         speaker a little longer: a frame may depend on what the speaker does in the next 0.3 s.
         """
-        rows = (_with_neighbours(tokens) @ self.listener_around + self.listener_mean).unflatten(-1, (self.patch, WIDTH))
-        return self._smooth_borders(rows).flatten(-3, -2)
-
-    def _smooth_borders(self, rows: Tensor) -> Tensor:
-        """Frames (…, n, patch, 58) with the steps between tokens spread from the middle of one to that of the next.
-
-        The error of a generated token is common to its frames, which would show as a step five times a second. The step
-        is what the border jumps more than the face moves on either side of it. Blinks and glances are quick themselves:
-        in their channels only small steps are smoothed.
-        """
-        if self.patch < 3 or rows.shape[-3] < 2:
-            return rows
-        before, after = rows[..., :-1, :, :], rows[..., 1:, :, :]
-        moving = (before[..., -1, :] - before[..., -2, :] + after[..., 1, :] - after[..., 0, :]) / 2
-        step = after[..., 0, :] - before[..., -1, :] - moving
-        is_fast = torch.tensor([name.startswith(FAST_CHANNELS) for name in COEFFICIENT_NAMES], device=rows.device)
-        step = torch.where(is_fast, step * torch.exp(-((step / REAL_STEP) ** 2)), step)
-        middle = (self.patch - 1) / 2
-        place = (torch.arange(self.patch, device=rows.device) - middle) / self.patch
-        up, down = place.clamp(min=0)[:, None], place.clamp(max=0)[:, None]
-        rows = rows.clone()
-        rows[..., :-1, :, :] += up * step[..., None, :]
-        rows[..., 1:, :, :] += down * step[..., None, :]
-        return rows
+        rows = (with_neighbours(tokens) @ self.listener_around + self.listener_mean).unflatten(-1, (self.patch, WIDTH))
+        return smooth_borders(rows).flatten(-3, -2)
 
     def speaker(self, raw: Tensor) -> Tensor:
-        """A speaker's frames (…, frames, 58) -> tokens (…, ceil(frames / patch), S), see `_causal_patches`."""
-        return (self._causal_patches(raw) - self.speaker_mean) @ self.speaker_into
+        """A speaker's frames (…, frames, 58) -> tokens (…, ceil(frames / patch), S), see `causal_patches`."""
+        return (causal_patches(raw, self.patch) - self.speaker_mean) @ self.speaker_into
 
     def audio(self, raw: Tensor) -> Tensor:
-        """MFCCs (…, frames, 78) -> tokens (…, ceil(frames / patch), patch * 78), see `_causal_patches`.
+        """MFCCs (…, frames, 78) -> tokens (…, ceil(frames / patch), patch * 78), see `causal_patches`.
 
         Every channel has mean 0 and deviation 1 over the clip, so that neither voice nor microphone nor level matter.
         These two numbers per channel are the only ones that depend on later audio.
         """
         rows = (raw - self.audio_mean) / self.audio_scale
         deviation = rows.std(-2, correction=0, keepdim=True).clamp(min=MIN_AUDIO_STD)
-        return self._causal_patches((rows - rows.mean(-2, keepdim=True)) / deviation)
-
-    def _causal_patches(self, raw: Tensor) -> Tensor:
-        """Frames (…, frames, channels) -> patches (…, ceil(frames / patch), patch * channels).
-
-        Patch k ends with the first frame of the listener's token k, so no token depends on the speaker's future. The
-        frames before the clip are its first one, repeated.
-        """
-        count = -(-raw.shape[-2] // self.patch)
-        before = raw[..., :1, :].expand(*raw.shape[:-2], self.patch - 1, raw.shape[-1])
-        rows = torch.cat([before, raw], dim=-2)[..., : count * self.patch, :]
-        return rows.unflatten(-2, (count, self.patch)).flatten(-2)
+        return causal_patches((rows - rows.mean(-2, keepdim=True)) / deviation, self.patch)
