@@ -19,6 +19,7 @@ from perfrdiff.data.react2024.writer import DatasetSize
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import facial_attributes
+from perfrdiff.features.hearing import hear
 
 SIZE = DatasetSize(dyads=4, clips=2, listeners=2)
 
@@ -64,6 +65,20 @@ def test_sound_and_face_of_a_talk_belong_together(written):
     assert rate == 16000 and np.abs(sound / 32767 - speaker.waveform).max() < 1e-4
     face = np.load(clip / "3D_FV_files/NoXI/001/Expert_video/1.npy")
     assert np.array_equal(face[:, 0], speaker.coefficients)
+
+
+@pytest.mark.slow
+def test_what_is_heard_is_worked_out_when_it_is_asked_for(train, written, monkeypatch):
+    """From the clip's own sound, whatever its rate, and once."""
+    entry = train.entries[0]
+    clip = train.clips[entry.speaker]
+    rate, sound = wavfile.read(written / f"data/train/Audio_files/{entry.speaker}.wav")
+    assert np.array_equal(clip.hearing, hear((sound / 32768).astype(np.float32), 750))
+    assert clip.hearing.shape == (750, 8) and clip.hearing is clip.hearing
+    samples = np.repeat(sound / 32768, 3).astype(np.float32)
+    monkeypatch.setattr(react, "read_wave", lambda path: (samples, 3 * rate))
+    other_rate = replace(clip).hearing
+    assert np.abs(other_rate - clip.hearing)[:, 1:3].mean() < 0.05
 
 
 def test_roles_are_swapped(train):

@@ -73,7 +73,9 @@ def _features(options: argparse.Namespace) -> int:
     if options.match_react:
         coefficients = matched_to_react(coefficients)
     has_audio = speaker.waveform is not None
-    table = FeatureTable(coefficients, speaker.attributes, speaker.audio, speaker.quality, has_audio)
+    table = FeatureTable(
+        coefficients, speaker.attributes, speaker.audio, speaker.quality, has_audio, hearing=speaker.hearing
+    )
     if options.layout == "react2024":
         paths = write_react_layout(options.out, options.video.stem, table, speaker.waveform)
     else:
@@ -111,8 +113,9 @@ COMMANDS = (
     Command(
         "features",
         "read a video into a file of numbers",
-        "Write the 58 coefficients, 25 facial attributes, 78 MFCCs and the quality of every frame of a video (or of a "
-        "Live Link Face or OpenFace table). 'react' takes the file in place of the video.",
+        "Write the 58 coefficients, 25 facial attributes, 78 MFCCs, 8 numbers about what is heard and the quality of "
+        "every frame of a video (or of a Live Link Face or OpenFace table). 'react' takes the file in place of the "
+        "video.",
         _add_features_arguments,
         _features,
     ),

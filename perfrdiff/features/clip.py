@@ -13,14 +13,17 @@ from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.attribute_network import NETWORK_WIDTH, AttributeNetwork, default_network_path
 from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.audio import mfcc
+from perfrdiff.features.hearing import HEARING_NAMES, hear
 from perfrdiff.features.media.audio_track import RATE, Audio
 from perfrdiff.features.media.input import Media, Source, as_media
 from perfrdiff.features.mouth_activity import listening_frames
+from perfrdiff.features.speech_activity import SPEECH_ON
 from perfrdiff.features.tracking.face_track import FaceStill, quarter_turns_of, track_image, track_video
 from perfrdiff.features.tracking.signals import QUALITIES
 
 __all__ = ["Listener", "Speaker", "read_listener", "read_speaker"]
 
+LEAST_SPEECH = 0.2  # seconds; a speaker with less is said to be silent
 LISTENER_SECONDS = 2.0  # the shortest listener video from which a style can be read
 SMALLEST_FACE = 24  # pixels from forehead to chin; below, there is nothing to animate
 COARSE_FACE = 64  # pixels; below, the notes say that the animation will be blurred
@@ -39,6 +42,12 @@ class Speaker:
     waveform: Audio | None  # T/25 s, in step with the frames; None where the file has none
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
     quality: np.ndarray | None = None  # (T,) uint8, index into signals.QUALITIES
+    hearing: np.ndarray | None = None  # (T, 8) float32, columns hearing.HEARING_NAMES; None: a file of version 0.1.0
+
+    @property
+    def face_seen(self) -> np.ndarray | None:
+        """(T,) bool: the frames whose coefficients were read from the face; None where that is not known."""
+        return None if self.quality is None else _seen(self.quality)
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def read_speaker(
 ) -> Speaker:
     """The features of a speaker, from a video or from a features file in its place.
 
-    A video without an audio track works: its MFCCs are those of silence, and a note says so.
+    A video without an audio track works: its MFCCs and its hearing are those of silence, and a note says so.
 
     Args:
         source: a video file of 1 s to ``max_seconds``, or a features file (``tables.py``); a path, or opened already
@@ -98,6 +107,7 @@ def _speaker_from_video(
         attributes[:, -NETWORK_WIDTH:] = track.attributes
     frames = len(track.coefficients)
     waveform = media.audio()
+    hearing = None
     notes = list(track.notes)
     if waveform is None:
         notes.append(f"{media.name} has no sound; the reactions follow the face alone.")
@@ -105,6 +115,9 @@ def _speaker_from_video(
         waveform = Audio(_cut_or_padded(waveform.samples, frames * RATE // FPS))
         if waveform.is_silent:
             notes.append(f"The sound of {media.name} is silence; the reactions follow the face alone.")
+        else:
+            hearing = hear(waveform.samples, frames)
+            notes += _notes_on_speech(hearing, media.name)
     samples = waveform.samples if waveform is not None else np.zeros(0, dtype=np.float32)
     return Speaker(
         audio=mfcc(samples, RATE, frames),
@@ -113,15 +126,32 @@ def _speaker_from_video(
         waveform=waveform,
         notes=notes,
         quality=track.quality,
+        hearing=hear(samples, frames) if hearing is None else hearing,
     )
 
 
 def _speaker_from_table(media: Media) -> Speaker:
     table = media.table()
-    notes = list(table.notes)
+    notes, hearing = list(table.notes), table.hearing
     if not table.has_audio:
         notes.append("Without sound, the reactions follow the face alone.")
-    return Speaker(table.audio, table.coefficients, table.attributes, None, notes, table.quality)
+        hearing = hear(np.zeros(0, dtype=np.float32), len(table.coefficients))
+    elif hearing is None:
+        notes.append(
+            f"{media.name} is of version 0.1.0; weights that listen to speech activity need it made anew "
+            "(perfrdiff features VIDEO)."
+        )
+    else:
+        notes += _notes_on_speech(hearing, media.name)
+    return Speaker(table.audio, table.coefficients, table.attributes, None, notes, table.quality, hearing)
+
+
+def _notes_on_speech(hearing: np.ndarray, name: str) -> list[str]:
+    """What is to be said about a speaker of whom (T, 8) is heard: that they do not speak, or nothing."""
+    speaks = hearing[:, HEARING_NAMES.index("speech")] >= SPEECH_ON
+    if speaks.sum() >= LEAST_SPEECH * FPS:
+        return []
+    return [f"No speech is heard in {name}; the reactions are those of someone who waits."]
 
 
 def read_listener(
@@ -207,7 +237,7 @@ def _with_behaviour(listener: Listener, audio: np.ndarray | None, include_speech
         listening, note = listening_frames(rows, audio, LISTENER_SECONDS)
         rows, quality = rows[listening], quality[listening]
         notes += [note] if note else []
-    habits = measure_behaviour(rows, seen=quality < QUALITIES.index("bridged"))
+    habits = measure_behaviour(rows, seen=_seen(quality))
     if habits.confidence < LOW_CONFIDENCE:
         notes.append(
             f"The listening style stands on {habits.seconds:.0f} s (confidence {habits.confidence:.0%}); "
@@ -239,6 +269,11 @@ def _check_photo(still: FaceStill, name: str) -> list[str]:
     if still.faces > 1:
         notes.append(f"{still.faces} faces were seen in {name}; the largest is used.")
     return notes
+
+
+def _seen(quality: np.ndarray) -> np.ndarray:
+    """(T,) bool: the frames in which the face was read, by their quality (T,)."""
+    return quality < QUALITIES.index("bridged")
 
 
 def _cut_or_padded(samples: np.ndarray, length: int) -> np.ndarray:

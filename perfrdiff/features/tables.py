@@ -1,9 +1,9 @@
 """A features file: the features of a clip as numbers with names, taken in place of the video.
 
-* ``.npz``: coefficients (T, 58), affect (T, 25), audio (T, 78), quality (T,), the columns' names, frames per second.
-  The facial attributes are called affect there.
-* ``.csv``: one row a frame: time_s, the 58 channels, the 25 attributes, the 78 MFCCs (mfcc_TYPE_COEFFICIENT_WINDOW) and
-  the quality.
+* ``.npz``: coefficients (T, 58), affect (T, 25), audio (T, 78), hearing (T, 8), quality (T,), the columns' names, the
+  number of frames per second. The facial attributes are called affect there.
+* ``.csv``: one row a frame: time_s, the 58 channels, the 25 attributes, the 78 MFCCs (mfcc_TYPE_COEFFICIENT_WINDOW),
+  what is heard (hearing_NAME) and the quality.
 * the REACT 2024 layout: a folder with ``3D_FV_files/NAME.npy`` (T, 1, 58), ``Emotion/NAME.csv`` and
   ``Audio_files/NAME.wav``.
 
@@ -25,6 +25,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features import third_party
 from perfrdiff.features.attributes import ATTRIBUTE_COUNT, ATTRIBUTE_NAMES, facial_attributes
 from perfrdiff.features.audio import CEPSTRA, MFCC_WIDTH, SUBFRAMES, mfcc
+from perfrdiff.features.hearing import HEARING_NAMES, HEARING_WIDTH
 from perfrdiff.features.media.audio_track import RATE, Audio
 from perfrdiff.features.media.local_file import LocalFile, as_local_file
 from perfrdiff.features.tracking.signals import QUALITIES
@@ -37,6 +38,7 @@ AUDIO_NAMES: tuple[str, ...] = tuple(
     for coefficient in range(CEPSTRA)
     for window in range(SUBFRAMES)
 )
+HEARING_COLUMNS: tuple[str, ...] = tuple(f"hearing_{name}" for name in HEARING_NAMES)
 MOST_BYTES = 200_000_000  # of a table; two minutes take 3 MB
 MOST_FRAMES = 30 * 60 * FPS
 SILENCE = 1e-3  # range of the log energies (the first SUBFRAMES columns) of a clip without sound
@@ -53,6 +55,7 @@ class FeatureTable:
     quality: np.ndarray  # (T,) uint8, index into signals.QUALITIES
     has_audio: bool = True
     notes: list[str] = field(default_factory=list)
+    hearing: np.ndarray | None = None  # (T, 8) float32, columns HEARING_NAMES; None: a file of version 0.1.0
 
 
 def is_table(head: bytes) -> bool:
@@ -79,7 +82,7 @@ def read_table(source: str | os.PathLike | LocalFile) -> FeatureTable:
         header = _header(data)
         if third_party.is_supported(header):
             coefficients, notes = third_party.read(_rows(data, name), name)
-            table = _with_defaults(coefficients, None, None, None, [*notes, f"{name} holds no sound."])
+            table = _with_defaults(coefficients, [*notes, f"{name} holds no sound."])
         else:
             table = _from_columns(_rows(data, name), name)
     _check(table, name)
@@ -95,6 +98,7 @@ def write_table(path: Path, table: FeatureTable) -> None:
     path = Path(path)
     if path.suffix not in (".npz", ".csv"):
         raise InputError(f"{path.name} ends in neither .npz nor .csv; name the features file with one of them.")
+    heard = {} if table.hearing is None else {"hearing": table.hearing, "hearing_names": np.array(HEARING_NAMES)}
     try:
         if path.suffix == ".npz":
             np.savez_compressed(
@@ -108,12 +112,15 @@ def write_table(path: Path, table: FeatureTable) -> None:
                 audio_names=np.array(AUDIO_NAMES),
                 quality_names=np.array(QUALITIES),
                 fps=FPS,
+                **heard,
             )
             return
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["time_s", *COEFFICIENT_NAMES, *ATTRIBUTE_NAMES, *AUDIO_NAMES, "quality"])
-            numbers = np.concatenate([table.coefficients, table.attributes, table.audio], axis=1)
+            heard_names = HEARING_COLUMNS if heard else ()
+            writer.writerow(["time_s", *COEFFICIENT_NAMES, *ATTRIBUTE_NAMES, *AUDIO_NAMES, *heard_names, "quality"])
+            blocks = [table.coefficients, table.attributes, table.audio, *([table.hearing] if heard else [])]
+            numbers = np.concatenate(blocks, axis=1)
             for frame, (row, quality) in enumerate(zip(numbers, table.quality, strict=True)):
                 writer.writerow([f"{frame / FPS:.2f}", *(f"{value:.6g}" for value in row), QUALITIES[quality]])
     except OSError as error:
@@ -199,7 +206,11 @@ def _from_archive(data: bytes, name: str) -> FeatureTable:
         rows = rows[0]
     if rows.ndim != 2 or rows.shape[1] != WIDTH:
         raise InputError(f"The coefficients of {name} have shape {rows.shape}; expected (frames, {WIDTH}).")
-    return _with_defaults(rows, arrays.get("affect"), arrays.get("audio"), arrays.get("quality"), [])
+    heard_names = tuple(str(column) for column in arrays.get("hearing_names", HEARING_NAMES))
+    if heard_names != HEARING_NAMES:
+        raise InputError(f"The hearing of {name} is named or ordered otherwise than {', '.join(HEARING_NAMES)}.")
+    optional = {"attributes": "affect", "audio": "audio", "hearing": "hearing", "quality": "quality"}
+    return _with_defaults(rows, [], **{key: arrays.get(array) for key, array in optional.items()})
 
 
 def _from_columns(columns: dict[str, list[str]], name: str) -> FeatureTable:
@@ -209,8 +220,10 @@ def _from_columns(columns: dict[str, list[str]], name: str) -> FeatureTable:
             f"{name} is neither a features file, a Live Link Face recording nor an OpenFace table; "
             f"{len(missing)} columns are missing, first {missing[0]}."
         )
-    audio = third_party.numbers(columns, AUDIO_NAMES, name) if set(AUDIO_NAMES) <= set(columns) else None
-    attributes = third_party.numbers(columns, ATTRIBUTE_NAMES, name) if set(ATTRIBUTE_NAMES) <= set(columns) else None
+    groups = {"audio": AUDIO_NAMES, "attributes": ATTRIBUTE_NAMES, "hearing": HEARING_COLUMNS}
+    optional = {
+        key: third_party.numbers(columns, names, name) for key, names in groups.items() if set(names) <= set(columns)
+    }
     quality = columns.get("quality")
     if quality is not None:
         quality = np.array([QUALITIES.index(word) if word in QUALITIES else 0 for word in quality], np.uint8)
@@ -219,10 +232,12 @@ def _from_columns(columns: dict[str, list[str]], name: str) -> FeatureTable:
         times = third_party.numbers(columns, ("time_s",), name)[:, 0]
         if len(times) > 1 and abs((times[-1] - times[0]) / (len(times) - 1) - 1 / FPS) > 0.1 / FPS:
             raise InputError(f"{name} does not have {FPS} rows per second; write it with perfrdiff features.")
-    return _with_defaults(rows, attributes, audio, quality, [])
+    return _with_defaults(rows, [], quality=quality, **optional)
 
 
-def _with_defaults(coefficients, attributes, audio, quality, notes: list[str]) -> FeatureTable:
+def _with_defaults(
+    coefficients, notes: list[str], attributes=None, audio=None, hearing=None, quality=None
+) -> FeatureTable:
     rows = np.ascontiguousarray(coefficients, np.float32)
     frames = len(rows)
     return FeatureTable(
@@ -232,6 +247,7 @@ def _with_defaults(coefficients, attributes, audio, quality, notes: list[str]) -
         quality=np.zeros(frames, np.uint8) if quality is None else np.asarray(quality, np.uint8),
         has_audio=audio is not None and _varies(np.asarray(audio)),
         notes=notes,
+        hearing=None if hearing is None else np.asarray(hearing, np.float32),
     )
 
 
@@ -244,13 +260,17 @@ def _check(table: FeatureTable, name: str) -> None:
     frames = len(table.coefficients)
     if not FPS <= frames <= MOST_FRAMES:
         raise InputError(f"{name} lasts {frames / FPS:.1f} s; 1 s to {MOST_FRAMES / FPS / 60:g} minutes are needed.")
-    for what, values, width in (("affect", table.attributes, ATTRIBUTE_COUNT), ("audio", table.audio, MFCC_WIDTH)):
-        if values.shape != (frames, width):
+    for what, values, width in (
+        ("affect", table.attributes, ATTRIBUTE_COUNT),
+        ("audio", table.audio, MFCC_WIDTH),
+        ("hearing", table.hearing, HEARING_WIDTH),
+    ):
+        if values is not None and values.shape != (frames, width):
             raise InputError(f"The {what} of {name} has shape {values.shape}; expected {(frames, width)}.")
     if table.quality.shape != (frames,):
         raise InputError(f"The quality of {name} has shape {table.quality.shape}; expected {(frames,)}.")
-    for values in (table.coefficients, table.attributes, table.audio):
-        if not np.isfinite(values).all():
+    for values in (table.coefficients, table.attributes, table.audio, table.hearing):
+        if values is not None and not np.isfinite(values).all():
             raise InputError(f"{name} holds a number that is not finite.")
     expressions = table.coefficients[:, EXPRESSION]
     if expressions.min() < -0.5 or expressions.max() > 2.5:

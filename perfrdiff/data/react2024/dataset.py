@@ -8,7 +8,7 @@
     external/FaceVerse/mean_face.npy                           beside data, or inside it
 
 Everything is read, checked and held in memory before work starts (half a megabyte per clip): what is missing or broken
-is reported at once, by name. The videos are not needed.
+is reported at once, by name. Only the hearing of a clip is worked out when it is asked for. The videos are not needed.
 """
 
 import csv
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from perfrdiff.coefficients import FPS, WIDTH, react_mean
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import ATTRIBUTE_COUNT
 from perfrdiff.features.audio import mfcc
+from perfrdiff.features.hearing import hear
+from perfrdiff.features.media.audio_track import RATE
 
 FRAMES = 750  # of a clip; one more may be on disk
 NAMED_FAULTS = 12  # broken files named in one error; missing ones are all named
@@ -60,6 +63,21 @@ class Clip:
     attributes: np.ndarray  # (frames, 25) float32
     coefficients: np.ndarray  # (frames, 58) float32 minus the mean face
     audio: np.ndarray  # (frames, 78) float32 MFCCs
+    audio_file: Path
+
+    @cached_property
+    def hearing(self) -> np.ndarray:
+        """What is heard (frames, 8) float32, columns hearing.HEARING_NAMES; half a second of work when first asked for.
+
+        Raises InputError where the sound can no longer be read.
+        """
+        samples, rate = read_wave(self.audio_file)
+        if rate != RATE:
+            from scipy.signal import resample_poly
+
+            divisor = gcd(RATE, rate)
+            samples = resample_poly(samples, RATE // divisor, rate // divisor).astype(np.float32)
+        return hear(samples, len(self.audio))
 
 
 def person_id(path: str) -> str:
@@ -336,7 +354,7 @@ def _read_or_fault(root: Path, path: str, mean: np.ndarray) -> Clip | str:
         audio = mfcc(*read_wave(audio_file), FRAMES + 1)[:FRAMES]  # published: features of 751 frames, the last cut
     except InputError as error:
         return str(error).rstrip(".")
-    return Clip(attributes, coefficients - mean, audio)
+    return Clip(attributes, coefficients - mean, audio, audio_file)
 
 
 def _checked_rows(path: Path, rows: np.ndarray, width: int) -> np.ndarray:
