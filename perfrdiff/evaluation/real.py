@@ -47,7 +47,9 @@ def read_videos(folder: Path) -> dict[str, Speaker]:
 def with_events(video: Speaker) -> SimulatedSpeaker:
     """The video with the events a listener may answer: ends of phrases from the audio, smiles from the face."""
     smiles = [Event(start, "smile", 1.0, 1.0) for start in events.smiles(video.coefficients).start]
-    return SimulatedSpeaker(video.coefficients, video.audio, (*_phrase_ends(video), *smiles))
+    waveform = None if video.waveform is None else video.waveform.samples
+    seen = np.ones(len(video.coefficients), bool)
+    return SimulatedSpeaker(video.coefficients, (*_phrase_ends(video), *smiles), seen, waveform)
 
 
 def _phrase_ends(video: Speaker) -> list[Event]:

@@ -19,6 +19,7 @@ from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
 from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.speaker import SimulatedSpeaker, simulate_speaker
 from perfrdiff.data.simulator.speech import RATE
+from perfrdiff.data.simulator.voices import Voices
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import ATTRIBUTE_NAMES, facial_attributes
 from perfrdiff.files import check_disk_space
@@ -43,8 +44,12 @@ class DatasetSize:
         return max(1, round(share / self.clips))
 
 
-def write_dataset(size: DatasetSize, out: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
+def write_dataset(
+    size: DatasetSize, out: Path, progress: Callable[[int, int], None] | None = None, voices: Voices | None = None
+) -> dict[str, int]:
     """Write all splits to `out/data`, the mean face to `out/external`; returns dyads per split.
+
+    Most talks are built of `voices`, all are made up where there are none.
 
     Raises InputError before anything is written: for impossible numbers, a folder that holds something, too little
     disk. A killed run leaves `out` without `train.csv`, which is written last.
@@ -65,7 +70,7 @@ def write_dataset(size: DatasetSize, out: Path, progress: Callable[[int, int], N
     for number, split in sorted(enumerate(SPLITS), reverse=True):
         rows: list[Entry] = []
         talks: list[int] = []
-        for entry, talk, mean in _write_split(size, number, split, data / split):
+        for entry, talk, mean in _write_split(size, number, split, data / split, voices):
             rows.append(entry)
             talks.append(talk)
             if split == "train":
@@ -82,13 +87,15 @@ def write_dataset(size: DatasetSize, out: Path, progress: Callable[[int, int], N
     return counts
 
 
-def _write_split(size: DatasetSize, number: int, split: str, root: Path) -> Iterator[tuple[Entry, int, np.ndarray]]:
+def _write_split(
+    size: DatasetSize, number: int, split: str, root: Path, voices: Voices | None
+) -> Iterator[tuple[Entry, int, np.ndarray]]:
     """Write the clips of a split; yields each dyad, the number of its talk, and the mean face of both clips."""
     talks: list[SimulatedSpeaker] = []
     for session in range(size.sessions(split)):
         rng = np.random.default_rng([SEED, size.seed, number, session])
         if session % size.listeners == 0:
-            talks = [simulate_speaker(rng, SECONDS) for _ in range(size.clips)]
+            talks = [simulate_speaker(rng, SECONDS, voices) for _ in range(size.clips)]
         habits: ListenerHabits = draw_habits(rng)
         for clip in range(size.clips):
             speaker = talks[clip]

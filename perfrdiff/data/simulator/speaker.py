@@ -4,6 +4,7 @@ Defaults come from docs/method.md 15 (section numbers in the comments) or are ma
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,9 +18,16 @@ from perfrdiff.data.simulator.motion import (
     blink_times,
     couple_position_to_head,
 )
-from perfrdiff.data.simulator.speech import RATE, VOWELS, Syllable, draw_voice, synthesize_speech
+from perfrdiff.data.simulator.speech import RATE
+from perfrdiff.data.simulator.talk import Talk, draw_talk, loudness
 from perfrdiff.data.simulator.tracking import simulate_tracking
+from perfrdiff.data.simulator.voices import Voices
 from perfrdiff.features.audio import mfcc
+from perfrdiff.features.hearing import hear
+
+FEELINGS = {"smile": 0.42, "laugh": 0.16, "raise": 0.22, "concern": 0.20}  # shares (guesses)
+FEELING_CHANCE = 0.30  # after a phrase: about 3 a minute
+STRESS_CHANCE = 0.35  # that a stressed syllable is one that a listener may answer
 
 
 @dataclass(frozen=True)
@@ -37,18 +45,31 @@ class SimulatedSpeaker:
     """A speaker's face and voice, with the events that a listener may answer."""
 
     coefficients: np.ndarray  # (frames, 58)
-    audio: np.ndarray  # (frames, 78) MFCCs
     events: tuple[Event, ...]
-    waveform: np.ndarray | None = None  # (N,) float32 at 16 kHz; None for a tracked video
+    face_seen: np.ndarray  # (frames,) bool; elsewhere the coefficients are filled in
+    waveform: np.ndarray | None = None  # (N,) float32 at 16 kHz; None where nothing is heard
+    hearing: np.ndarray | None = None  # (frames, 8) of `hearing.hear`
+
+    @cached_property
+    def audio(self) -> np.ndarray:
+        """(frames, 78) MFCCs."""
+        samples = np.zeros(0, np.float32) if self.waveform is None else self.waveform
+        return mfcc(samples, RATE, len(self.coefficients))
 
 
-def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0) -> SimulatedSpeaker:
-    """A talking person with phrases, pauses, episodes of feeling, head motion, blinks and gaze."""
+def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0, voices: Voices | None = None) -> SimulatedSpeaker:
+    """A talking person with phrases, pauses, episodes of feeling, head motion, blinks and gaze.
+
+    Args:
+        rng: draws everything; the same state and voices give the same speaker.
+        seconds: length of the talk.
+        voices: real ones, of which most talks are built (`voices.read_voices`); None: all are made up.
+    """
     frames = round(seconds * FPS)
-    voice = draw_voice(rng)
-    syllables, events = _phrases(rng, voice.tempo, seconds)
+    talk = draw_talk(rng, seconds, voices)
+    events = _events(rng, talk)
     motion = Motion(frames)
-    _add_speech(motion, syllables, rng)
+    _add_speech(motion, talk, rng)
     _add_emotions(motion, events, rng)
     for time in blink_times(rng, float(np.clip(22 * np.exp(0.35 * rng.standard_normal()), 6, 45)), seconds):
         motion.blink(time, float(np.clip(rng.normal(0.65, 0.18), 0.3, 0.95)))
@@ -60,64 +81,41 @@ def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0) -> Simulat
     motion.add("eyeLookDown", np.abs(motion.drift(rng, rng.uniform(0, 0.2), 1.0)))
     _add_rest_face(motion, rng)
     couple_position_to_head(motion)
-    waveform = synthesize_speech(syllables, voice, seconds, rng)
-    audio = mfcc(waveform, RATE, frames)
-    return SimulatedSpeaker(simulate_tracking(motion.coefficients(), rng), audio, tuple(events), waveform)
+    coefficients = simulate_tracking(motion.coefficients(), rng)
+    hearing = hear(talk.waveform, frames)
+    return SimulatedSpeaker(coefficients, events, np.ones(frames, bool), talk.waveform, hearing)
 
 
-def _phrases(rng: np.random.Generator, tempo: float, seconds: float) -> tuple[list[Syllable], list[Event]]:
-    syllables: list[Syllable] = []
-    events: list[Event] = []
-    now = rng.uniform(-1.0, 1.2)
-    mood_until = 0.0
-    while now < seconds - 0.4:
-        count = max(3, round(rng.lognormal(np.log(8.5), 0.45)))  # about 2 s a phrase
-        for i in range(count):
-            stress = 1.0 if i % rng.integers(2, 5) == 1 else rng.uniform(0.45, 0.75)
-            length = rng.uniform(0.75, 1.25) / tempo * (1.35 if i == count - 1 else 1.0)
-            last = i == count - 1
-            if 0 <= now < seconds:
-                syllables.append(Syllable(now, length * 0.92, stress, int(rng.integers(len(VOWELS))), last))
-                if stress == 1.0 and rng.random() < 0.35:
-                    events.append(Event(now + 0.1, "stress", 1.0, 0.3))
-            now += length
-        events.append(Event(now, "phrase_end", 1.0, 0.0))
-        if now > mood_until and rng.random() < 0.30:  # an episode of feeling, about 3 in a minute
-            kind = rng.choice(["smile", "laugh", "raise", "concern"], p=[0.42, 0.16, 0.22, 0.20])
+def _events(rng: np.random.Generator, talk: Talk) -> tuple[Event, ...]:
+    """Ends of phrases, stresses and laughs as they are heard, and feelings that begin about ends of phrases."""
+    ends = [
+        time for time in talk.phrase_ends if not any(laugh.start <= time < laugh.end + 0.3 for laugh in talk.laughs)
+    ]
+    events = [Event(time, "phrase_end", 1.0, 0.0) for time in ends]
+    events += [Event(time + 0.1, "stress", 1.0, 0.3) for time in talk.stresses() if rng.random() < STRESS_CHANCE]
+    for laugh in talk.laughs:
+        events.append(Event(laugh.start, "laugh", float(rng.uniform(0.6, 1.0)), laugh.end - laugh.start + 0.5))
+    feeling_until = 0.0
+    for time in ends:
+        if time > feeling_until and rng.random() < FEELING_CHANCE:
+            kind = str(rng.choice(list(FEELINGS), p=list(FEELINGS.values())))
             length = float(np.clip(rng.lognormal(np.log(2.5), 0.5), 0.8, 7))
-            begin = now - rng.uniform(0.0, 1.5)
-            events.append(Event(begin, str(kind), float(rng.uniform(0.45, 1.0)), length))
-            mood_until = begin + length + 1.0
-            if kind == "laugh":
-                at = now + 0.1
-                for _ in range(rng.integers(3, 7)):
-                    if 0 <= at < seconds:
-                        syllables.append(Syllable(at, 0.13, 0.7, 0, False, laugh=True))
-                    at += 0.21
-                now = at
-        now += rng.choice([rng.uniform(0.25, 0.7), rng.uniform(0.7, 1.8), rng.uniform(1.8, 4.5)], p=[0.55, 0.33, 0.12])
-    return syllables, [e for e in sorted(events, key=lambda e: e.time) if 0 <= e.time < seconds]
+            begin = time - rng.uniform(0.0, 1.5)
+            events.append(Event(begin, kind, float(rng.uniform(0.45, 1.0)), length))
+            feeling_until = begin + length + 1.0
+    return tuple(sorted((e for e in events if 0 <= e.time < talk.seconds), key=lambda e: e.time))
 
 
-def _add_speech(motion: Motion, syllables: list[Syllable], rng: np.random.Generator) -> None:
-    # .26-.32 (docs/method.md 15.5), tracked: less
+def _add_speech(motion: Motion, talk: Talk, rng: np.random.Generator) -> None:
     size = float(np.clip(0.22 * np.exp(0.5 * rng.standard_normal()), 0.05, 0.55))
-    openness = (1.0, 0.6, 0.4, 0.7, 0.4, 0.7)
-    for s in syllables:
-        half_width = 0.5 * s.length + 0.05
-        t = (motion.time - s.start - 0.5 * s.length) / half_width
-        shape = np.where(np.abs(t) < 1, 0.5 * (1 + np.cos(np.pi * np.clip(t, -1, 1))), 0) * s.stress
-        motion.add("jawOpen", size * openness[s.vowel] * shape)
-        motion.add("mouthLowerDown", 0.45 * size * shape)
-        motion.add("mouthStretch", 0.2 * size * shape)
-        if s.vowel in (3, 4):
-            motion.add("mouthPucker", 0.5 * shape)
-            motion.add("mouthFunnel", 0.2 * shape)
-        else:
-            motion.add("mouthUpperUp", 0.2 * size * shape)
+    opening = np.clip(1 + loudness(talk.clean) / 25, 0, 1)[: motion.frames]
+    motion.add("jawOpen", size * opening)
+    motion.add("mouthLowerDown", 0.45 * size * opening)
+    motion.add("mouthStretch", 0.2 * size * opening)
+    motion.add("mouthUpperUp", 0.2 * size * opening)
 
 
-def _add_emotions(motion: Motion, events: list[Event], rng: np.random.Generator) -> None:
+def _add_emotions(motion: Motion, events: tuple[Event, ...], rng: np.random.Generator) -> None:
     for e in events:
         if e.kind in ("smile", "laugh"):
             curve = e.size * motion.envelope(e.time, rng.uniform(0.3, 0.8), e.length, rng.uniform(0.5, 1.2))

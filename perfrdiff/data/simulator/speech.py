@@ -1,8 +1,8 @@
-"""A made-up voice: phrases of syllables with pitch, formants and breath, loud enough to be put through the MFCC code.
+"""A made-up voice: phrases of syllables with pitch and formants, and breaths in the pauses between them.
 
 Not speech anybody understands; what matters to a listener model is there: phrases and pauses, stress, falling pitch at
-phrase ends, laughter, level, room noise. Rates follow docs/method.md 15.5 (2.8-3.4 jaw openings a
-second in running speech, up to 4.5).
+phrase ends, laughter, breath. Rates follow docs/method.md 15.5 (2.8-3.4 jaw openings a second in running speech, up to
+4.5).
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ class Voice:
     tract: float  # formant scale, 1 = adult male
     tempo: float  # syllables per second
     level: float  # dB full scale of stressed syllables
-    noise: float  # dB full scale of the room
+    noise: float  # dB full scale of the quiet between breaths
+    breath: float  # dB under the voice
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def draw_voice(rng: np.random.Generator) -> Voice:
         tract=float(rng.normal(1.15, 0.04) if high else rng.normal(1.0, 0.05)),
         tempo=float(np.clip(rng.normal(4.0, 0.5), 2.8, 5.4)),
         level=float(rng.uniform(-26, -6)),
-        noise=float(rng.uniform(-75, -38)),
+        noise=float(rng.uniform(-80, -50)),
+        breath=float(rng.uniform(14, 40)),
     )
 
 
@@ -80,14 +82,31 @@ def _voice_syllable(s: Syllable, voice: Voice, pitch: float, rng: np.random.Gene
     return waveform * 10 ** (voice.level / 20) * s.stress
 
 
+def _breath(seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Air through an open mouth, swelling and ending quickly; loudest sample about 1."""
+    count = round(seconds * RATE)
+    hiss = _resonate(rng.standard_normal(count), rng.uniform(900, 2200), rng.uniform(600, 1500))
+    hiss *= np.sin(np.pi * (np.arange(count) / count) ** 1.6)
+    return hiss / (np.abs(hiss).max() + 1e-9)
+
+
 def synthesize_speech(syllables: list[Syllable], voice: Voice, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """The waveform, (seconds * 16000,) float32 in [-1, 1]."""
-    out = rng.standard_normal(int(seconds * RATE)) * 10 ** (voice.noise / 20)
-    pitch = voice.pitch
-    for s in syllables:
-        piece = _voice_syllable(s, voice, pitch, rng)
-        begin = int(s.start * RATE)
+    """The waveform, (seconds * 16000,) float32 in [-1, 1]; before phrases that follow a pause, mostly a breath."""
+    out = lfilter([0.3], [1.0, -0.8], rng.standard_normal(int(seconds * RATE))) * 10 ** (voice.noise / 20)
+    pitch, spoken_until = voice.pitch, 0.0
+
+    def add(piece: np.ndarray, start: float) -> None:
+        begin = int(start * RATE)
         piece = piece[: max(len(out) - begin, 0)]
         out[begin : begin + len(piece)] += piece
+
+    for s in syllables:
+        pause = s.start - spoken_until
+        if pause > 0.25 and rng.random() < 0.7:
+            length = min(rng.uniform(0.15, 0.45), pause - 0.05)
+            loud = voice.level - voice.breath + 6 * rng.standard_normal()
+            add(_breath(length, rng) * 10 ** (min(loud, voice.level - 8) / 20), s.start - length - 0.03)
+        add(_voice_syllable(s, voice, pitch, rng), s.start)
+        spoken_until = s.start + s.length
         pitch = voice.pitch * 1.08 if s.last else pitch * 0.985  # declination, reset at a new phrase
     return np.clip(out, -1, 1).astype(np.float32)
