@@ -18,6 +18,7 @@ from perfrdiff.files import read_safetensors, sha256_of, strip_prefix, write_saf
 from perfrdiff.models import registry
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.normalizer import Normalizer
 from perfrdiff.models.prior import Prior
@@ -61,7 +62,7 @@ class Checkpoint:
     denoiser: Denoiser
     style_encoder: StyleEncoder
     weight_editor: WeightEditor
-    normalizer: Normalizer | MotionCodec  # how frames become what the networks see, and back
+    normalizer: Normalizer | MotionCodec | ListeningCodec  # how frames become what the networks see, and back
     styles: dict[str, Tensor]  # name -> (projection,) unit style vectors
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     description: str = ""
@@ -77,6 +78,11 @@ class Checkpoint:
     def window_frames(self) -> tuple[int, int]:
         """Frames in a window, and new frames per window."""
         return self.denoiser.config.window * self.normalizer.patch, self.sampling.slide * self.normalizer.patch
+
+    @property
+    def hears(self) -> bool:
+        """Whether the weights listen to features.hearing; others listen to MFCCs."""
+        return isinstance(self.normalizer, ListeningCodec)
 
     @property
     def published(self) -> bool:
@@ -181,7 +187,9 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
     )
 
 
-def _normalizer(tensors: dict[str, Tensor]) -> Normalizer | MotionCodec:
+def _normalizer(tensors: dict[str, Tensor]) -> Normalizer | MotionCodec | ListeningCodec:
+    if "descriptor_mean" in tensors:
+        return ListeningCodec(**tensors)
     return MotionCodec(**tensors) if "listener_into" in tensors else Normalizer(**tensors)
 
 

@@ -14,11 +14,15 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from perfrdiff import checkpoints, sampling
-from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
+from perfrdiff.behaviour.event_features import SHORTEST_CLIP, event_features
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH, neutral
 from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import ATTRIBUTE_COUNT, facial_attributes
-from perfrdiff.features.audio import MFCC_WIDTH
+from perfrdiff.features.audio import LOWEST_RATE, MFCC_WIDTH, mfcc
+from perfrdiff.features.hearing import HEARING_WIDTH
+from perfrdiff.features.speaker_face import relative_face
 from perfrdiff.models.layers import Edits
+from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.registry import NETWORKS
 from perfrdiff.personal.calibration import CALIBRATION_SEED, CalibrationSpeakers
 from perfrdiff.personal.motion_gain import MotionGain
@@ -28,6 +32,7 @@ from perfrdiff.published.compat import Compat
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the starts of the clips that a long behaviour is cut into
+SILENT_RANGE = 1e-3  # of the log energies of a clip without sound
 GENERIC = "Generic"
 SLOW_HEAD_COLUMNS = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
 
@@ -121,7 +126,8 @@ class Reactor:
         starts = [0] if len(rows) <= longest else [*range(0, len(rows) - longest, hop), len(rows) - longest]
         with torch.inference_mode():
             clips = torch.stack([rows[start : start + longest] for start in starts])
-            style = self.checkpoint.style_encoder(clips).mean(0)
+            events = self._events_of(behaviour, starts, clips.shape[1])
+            style = self.checkpoint.style_encoder(clips, events).mean(0)
         style = torch.nn.functional.normalize(style, dim=0)
         probe = self.checkpoint.style_probe
         if probe is None:
@@ -131,6 +137,17 @@ class Reactor:
         if not in_distribution:
             style = probe.corrected_style(style, behaviour)
         return _ReadListener(style, expected, in_distribution)
+
+    def _events_of(self, behaviour: np.ndarray, starts: list[int], tokens: int) -> Tensor | None:
+        """Event features (clips, events) of the parts of a behaviour that begin at tokens `starts`; None for an encoder
+        that does without."""
+        if not self.checkpoint.style_encoder.config.events:
+            return None
+        patch = self.checkpoint.normalizer.patch
+        parts = [behaviour[start * patch : (start + tokens) * patch] for start in starts]
+        parts = [np.pad(part, ((0, max(0, SHORTEST_CLIP - len(part))), (0, 0)), mode="reflect") for part in parts]
+        rows = np.array([event_features(part) for part in parts])
+        return torch.tensor(rows, dtype=torch.float32, device=self.device)
 
     def _calibrate(self, read: _ReadListener) -> tuple[Tensor, MotionGain]:
         """The style and the motion gain with which reactions show the expected habits."""
@@ -157,7 +174,9 @@ class Reactor:
             tokens = sampling.sample_sequence(denoiser, streams, len(speakers.audio), seed, options, edits)
             return _clip_expressions(self.checkpoint.normalizer.raw_coefficients(tokens).cpu().numpy())
 
-    def set_listener(self, listener: np.ndarray | str | WeightShift | None, strength: float = 1.0) -> None:
+    def set_listener(
+        self, listener: np.ndarray | str | WeightShift | None, strength: float = 1.0, *, calibrate: bool = True
+    ) -> None:
         """Shift the generator's weights towards one listener; the weight editor runs here, once.
 
         The generator's own weights are never written to: None gives the generic generator back, bit for bit.
@@ -166,6 +185,8 @@ class Reactor:
             listener: behaviour (frames, 58), a name from `styles`, a saved weight shift, or None for the generic
                 generator.
             strength: 0 = generic, 1 = as learnt, up to 2 = exaggerated.
+            calibrate: bring reactions to the habits counted in the behaviour (perfrdiff.personal.calibration); without,
+                the listener is what the weights make of the style.
 
         Raises InputError for an unknown style, a strength outside 0 … 2, a behaviour `style_of` refuses, or a shift
         made for other weights.
@@ -173,11 +194,11 @@ class Reactor:
         if listener is None:
             self._edits, self._shift, self._listener, self._strength = None, None, GENERIC, 0.0
             return
-        shift = self._shift_of(listener)
+        shift = self._shift_of(listener, calibrate)
         self._edits = shift.edits(self.checkpoint.denoiser, strength)
         self._shift, self._listener, self._strength = shift, shift.listener, strength
 
-    def _shift_of(self, listener: np.ndarray | str | WeightShift) -> WeightShift:
+    def _shift_of(self, listener: np.ndarray | str | WeightShift, calibrate: bool) -> WeightShift:
         if isinstance(listener, WeightShift):
             if listener.weights_sha256 != self.checkpoint.sha256:
                 raise InputError(
@@ -189,7 +210,8 @@ class Reactor:
             if listener not in self.checkpoint.styles:
                 raise InputError(f"There is no listening style '{listener}'. Present: {', '.join(self.styles)}.")
             return self._predict_shift(self.checkpoint.styles[listener].to(self.device), listener)
-        style, gain = self._calibrate(self._read_listener(listener))
+        read = self._read_listener(listener)
+        style, gain = self._calibrate(read) if calibrate else (read.style, MotionGain())
         return replace(self._predict_shift(style, "personal"), motion_gain=gain)
 
     def _predict_shift(self, style: Tensor, name: str) -> WeightShift:
@@ -199,8 +221,8 @@ class Reactor:
 
     def react(
         self,
-        audio: np.ndarray,
-        coefficients: np.ndarray,
+        audio: np.ndarray | None,
+        coefficients: np.ndarray | None,
         *,
         attributes: np.ndarray | None = None,
         hearing: np.ndarray | None = None,
@@ -215,12 +237,12 @@ class Reactor:
         """Several reactions of the listener to one speaker.
 
         Args:
-            audio: the speaker's MFCCs (frames, 78), see features.audio.
-            coefficients: the speaker's face (frames, 58).
+            audio: the speaker's MFCCs (frames, 78), see features.audio; None for weights that do not listen to them.
+            coefficients: the speaker's face (frames, 58); None where only a voice is there.
             attributes: the speaker's facial attributes (frames, 25), which the emotion variant of the paper listens to;
                 None: read off the face (features.attributes).
-            hearing: what is heard of the speaker (frames, 8), see features.speech_activity; weights that listen to the
-                MFCCs do without.
+            hearing: what is heard of the speaker (frames, 8), see features.hearing; None for silence, and for weights
+                that listen to MFCCs.
             face_seen: (frames,) bool, where the speaker's face was seen; None: everywhere. Weights that know of no
                 hidden face take the coefficients as they are.
             samples: how many reactions. Sample i does not depend on how many are asked for.
@@ -233,7 +255,7 @@ class Reactor:
 
         Raises InputError for shapes, lengths or numbers that do not fit.
         """
-        speaker = self._read_speaker(audio, coefficients, attributes)
+        speaker, frames = self._read_speaker(audio, coefficients, attributes, hearing, face_seen)
         if samples < 1:
             raise InputError(f"{samples} reactions asked for; at least 1 is possible.")
         if seed < 0:
@@ -249,7 +271,7 @@ class Reactor:
         options = replace(defaults, steps=steps, guidance=guidance, discard_last_call=faults.discard_last_call)
         with torch.inference_mode():
             rows, predicted_attributes = self._sample(speaker, samples, seed, options, faults, progress)
-            reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, : len(audio)].cpu().numpy()
+            reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, :frames].cpu().numpy()
         if defaults.head_smoothing:
             reactions = _smooth_head(reactions, defaults.head_smoothing)
         reactions = _clip_expressions(reactions)
@@ -268,30 +290,70 @@ class Reactor:
         )
 
     def _read_speaker(
-        self, audio: np.ndarray, coefficients: np.ndarray, attributes: np.ndarray | None
-    ) -> inference.SpeakerClips:
-        """One clip, in network units, of what `react` is given; attributes only for weights of the paper."""
-        audio = _checked(audio, MFCC_WIDTH, "speaker audio")
-        coefficients = _checked(coefficients, WIDTH, "speaker coefficients")
-        if len(audio) != len(coefficients):
-            raise InputError(
-                f"The speaker has {len(audio)} frames of audio but {len(coefficients)} of face coefficients."
-            )
-        if attributes is not None:
-            attributes = _checked(attributes, ATTRIBUTE_COUNT, "speaker attributes")
-            if len(attributes) != len(audio):
-                raise InputError(f"The speaker has {len(audio)} frames of audio but {len(attributes)} of attributes.")
-        elif self.checkpoint.published:
-            attributes = facial_attributes(coefficients)
-        normalizer = self.checkpoint.normalizer
+        self,
+        audio: np.ndarray | None,
+        coefficients: np.ndarray | None,
+        attributes: np.ndarray | None,
+        hearing: np.ndarray | None,
+        face_seen: np.ndarray | None,
+    ) -> tuple[inference.SpeakerClips, int]:
+        """One clip, in network units, of what `react` is given, and its frames; attributes only for the paper's."""
+        streams = {
+            name: _checked(rows, width, f"speaker {name}")
+            for name, rows, width in (
+                ("audio", audio, MFCC_WIDTH), ("coefficients", coefficients, WIDTH),
+                ("attributes", attributes, ATTRIBUTE_COUNT), ("hearing", hearing, HEARING_WIDTH),
+            ) if rows is not None
+        }  # fmt: skip
+        lengths = {name: len(rows) for name, rows in streams.items()}
+        if face_seen is not None:
+            lengths["seen faces"] = len(face_seen)
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{count} frames of {name}" for name, count in lengths.items())
+            raise InputError(f"What is given of the speaker is not equally long: {listed}.")
+        if not lengths:
+            raise InputError("There is neither a voice nor a face of the speaker; at least one is needed.")
+        frames = next(iter(lengths.values()))
         with torch.inference_mode():
-            return inference.SpeakerClips(
-                normalizer.audio(torch.tensor(audio, device=self.device))[None],
-                normalizer.speaker(torch.tensor(coefficients, device=self.device))[None],
-                torch.tensor(attributes, dtype=torch.float32, device=self.device)[None]
-                if attributes is not None
-                else None,
+            if self.checkpoint.hears:
+                return self._heard_speaker(streams, frames, face_seen), frames
+            return self._speaker_with_mfccs(streams, frames), frames
+
+    def _heard_speaker(
+        self, streams: dict[str, np.ndarray], frames: int, face_seen: np.ndarray | None
+    ) -> inference.SpeakerClips:
+        """Tokens of what is heard and of the face's movement; zeros where there is nothing to hear or to see."""
+        codec = self.checkpoint.normalizer
+        assert isinstance(codec, ListeningCodec), "weights that hear have its tokens"
+        if "hearing" not in streams and "audio" in streams and np.ptp(streams["audio"][:, :2]) > SILENT_RANGE:
+            raise InputError(
+                f"The speaker's features hold sound, but not what '{self.checkpoint.name}' listens to; make them anew: "
+                "perfrdiff features VIDEO --out FILE."
             )
+        heard = streams.get("hearing", np.zeros((frames, HEARING_WIDTH), np.float32))
+        face = streams.get("coefficients", np.zeros((frames, WIDTH), np.float32))
+        seen = np.ones(frames, bool) if face_seen is None else np.asarray(face_seen, bool)
+        relative = relative_face(face, seen & ("coefficients" in streams))
+        audio = codec.audio(torch.tensor(heard, device=self.device))[None]
+        speaker = codec.speaker(torch.tensor(relative, device=self.device))[None]
+        return inference.SpeakerClips(audio if "hearing" in streams else torch.zeros_like(audio), speaker, None)
+
+    def _speaker_with_mfccs(self, streams: dict[str, np.ndarray], frames: int) -> inference.SpeakerClips:
+        """Normalised MFCCs and coefficients; a face that is not there rests, a voice that is not there is silent."""
+        normalizer = self.checkpoint.normalizer
+        assert not isinstance(normalizer, ListeningCodec), "weights that hear have no MFCCs"
+        coefficients = streams.get("coefficients", np.tile(neutral(), (frames, 1)))
+        audio = streams.get("audio")
+        if audio is None:
+            audio = mfcc(np.zeros(0, np.float32), LOWEST_RATE, frames)
+        attributes = streams.get("attributes")
+        if attributes is None and self.checkpoint.published:
+            attributes = facial_attributes(coefficients)
+        return inference.SpeakerClips(
+            normalizer.audio(torch.tensor(audio, device=self.device))[None],
+            normalizer.speaker(torch.tensor(coefficients, device=self.device))[None],
+            None if attributes is None else torch.tensor(attributes, dtype=torch.float32, device=self.device)[None],
+        )
 
     def _sample(
         self,

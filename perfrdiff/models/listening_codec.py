@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from perfrdiff.coefficients import WIDTH
+from perfrdiff.features.hearing import HEARING_WIDTH
+from perfrdiff.features.speaker_face import FACE_WIDTH
 from perfrdiff.models.fixed_tensors import FixedTensors
 from perfrdiff.models.motion_codec import (
     PATCH,
@@ -59,6 +61,15 @@ class ListeningCodec(FixedTensors):
     def motion_width(self) -> int:
         """How many of a listener's token's numbers are motion; the others are descriptors."""
         return self.listener_into.shape[1]
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of a token: `listener`, `coefficients` (the speaker's face) and `audio` (what is heard)."""
+        return {
+            "listener": self.motion_width + DESCRIPTORS,
+            "coefficients": self.patch * FACE_WIDTH,
+            "audio": self.patch * (HEARING_WIDTH + 1),
+        }
 
     def coefficients(self, raw: Tensor) -> Tensor:
         """A listener's frames (…, frames, 58) -> tokens (…, frames // patch, D + 11); frames left over are dropped."""

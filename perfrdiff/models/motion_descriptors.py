@@ -33,7 +33,7 @@ def _columns(name: str) -> list[int]:
 
 @cache
 def _band_filters(hertz: tuple[float, ...]) -> Tensor:
-    """Hann-windowed cosines and sines without mean, (2 * bands, 1, BAND_FRAMES); a wave of amplitude 1 answers with 1."""
+    """Hann-windowed waves without mean, (2 * bands, 1, BAND_FRAMES); a wave of amplitude 1 answers with 1."""
     time = (torch.arange(BAND_FRAMES) - BAND_FRAMES // 2) / FPS
     window = torch.hann_window(BAND_FRAMES + 2, periodic=False)[1:-1]
     rows = []

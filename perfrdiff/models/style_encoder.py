@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from perfrdiff.models.layers import sine_table
 
+LARGEST_EVENT = 3.0  # deviations over persons
+
 
 @dataclass(frozen=True)
 class StyleEncoderConfig:
@@ -22,12 +24,14 @@ class StyleEncoderConfig:
     max_tokens: int = 999  # longest clip; a token is a frame in the published weights, five in the demo weights
     dropout: float = 0.1
     limit: float | None = None  # what is beyond it, in a frame's numbers, is taken for it; None: as published
+    events: int = 0  # event features of the clip that are read beside it (behaviour.event_features); published: none
 
 
 class StyleEncoder(nn.Module):
     """Behaviour (P, frames, 58), minus the mean face -> `feature` (P, width) and `style` (P, projection), unit length.
 
     The weight editor is fed the style. Any length from 1 to `max_tokens` frames; longer clips raise ValueError.
+    An encoder with `events` is also given the clip's event features (P, events), as they were counted.
     """
 
     def __init__(self, config: StyleEncoderConfig):
@@ -45,7 +49,20 @@ class StyleEncoder(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(config.width, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
         )
+        if config.events:
+            self.events = nn.Sequential(nn.Linear(config.events, config.width), nn.ReLU())
+            self.project = nn.Sequential(
+                nn.Linear(2 * config.width + config.events, config.width), nn.ReLU(),
+                nn.Linear(config.width, config.projection),
+            )  # fmt: skip
+            self.direct = nn.Linear(config.events, config.projection)
+            self.register_buffer("event_mean", torch.zeros(config.events))
+            self.register_buffer("event_scale", torch.ones(config.events))
         self.register_buffer("positions", sine_table(config.max_tokens + 1, config.width), persistent=False)
+
+    def standardized_events(self, events: Tensor) -> Tensor:
+        """Event features (P, events) over persons of mean 0 and deviation 1, never beyond `LARGEST_EVENT`."""
+        return ((events - self.event_mean) / self.event_scale).clamp(-LARGEST_EVENT, LARGEST_EVENT)
 
     def feature(self, behaviour: Tensor) -> Tensor:
         """The class token after the last layer, (P, width)."""
@@ -60,6 +77,21 @@ class StyleEncoder(nn.Module):
             h = layer(h)
         return h[:, 0]
 
-    def forward(self, behaviour: Tensor) -> Tensor:
-        """The style, (P, projection), of unit length."""
-        return F.normalize(self.project(self.feature(behaviour)), dim=-1, eps=1e-12)
+    def forward(self, behaviour: Tensor, events: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+        """The style, (P, projection), of unit length.
+
+        Args:
+            behaviour: (P, frames, coefficients).
+            events: (P, events), for an encoder that has them. Raises ValueError where they are missing.
+            keep: (P,) of 0/1: 0 reads the style from the events alone.
+        """
+        feature = self.feature(behaviour)
+        if not self.config.events:
+            return F.normalize(self.project(feature), dim=-1, eps=1e-12)
+        if events is None:
+            raise ValueError("this style encoder also reads event features of the clip")
+        if keep is not None:
+            feature = feature * keep[:, None]
+        events = self.standardized_events(events)
+        style = self.project(torch.cat([feature, self.events(events), events], dim=-1)) + self.direct(events)
+        return F.normalize(style, dim=-1, eps=1e-12)

@@ -12,35 +12,47 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from perfrdiff.behaviour.event_features import event_features
 from perfrdiff.data.simulator.habits import REST_SCALE, ListenerHabits, draw_habits, left_right_columns
 from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
-from perfrdiff.models.motion_codec import MotionCodec
+from perfrdiff.data.simulator.tracking import simulate_tracking
+from perfrdiff.data.simulator.voices import Voices
+from perfrdiff.data.simulator.wander import add_wander
+from perfrdiff.features.speaker_face import relative_face
+from perfrdiff.models.listening_codec import ListeningCodec
 
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """How much is simulated. The same configuration gives the same corpus."""
+    """How much is simulated. The same configuration and voices give the same corpus."""
 
     seed: int = 1
     persons: int = 4000
     clips_per_person: int = 4
-    speakers: int = 2400
+    speakers: int = 1600
     seconds: float = 30.0
-    version: int = 4  # of the simulator: raise it when what it makes changes
+    version: int = 5  # of the simulator: raise it when what it makes changes
+
+
+SPANS = ((0.0, 1.0), (0.0, 0.5), (0.5, 1.0))
+"""Parts of a clip, as shares of its length, of which event features are kept."""
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Listener clip i belongs to person `person[i]` and answers speaker clip `speaker[i]`; tokens of `codec`."""
 
-    listener: Tensor  # (clips, tokens, D) float16
+    listener: Tensor  # (clips, tokens, D) float16, as the person moves
+    tracked: Tensor  # (clips, tokens, D) float16, as a tracker would see it
+    features: Tensor  # (clips, events) event features as the person moves
+    tracked_features: Tensor  # (clips, SPANS, events) the same as tracked, of parts of the clip
     person: Tensor  # (clips,) int
     speaker: Tensor  # (clips,) int
     habits: Tensor  # (persons, habits), of `habits_as_vector`, standardised over persons
-    speaker_coefficients: Tensor  # (speakers, tokens, S) float16
-    speaker_audio: Tensor  # (speakers, tokens, patch * 78) float16
-    codec: MotionCodec
+    speaker_coefficients: Tensor  # (speakers, tokens, patch * 13) float16
+    speaker_audio: Tensor  # (speakers, tokens, patch * 9) float16
+    codec: ListeningCodec
 
     @property
     def tokens(self) -> int:
@@ -62,7 +74,9 @@ class Corpus:
 
 def habits_as_vector(habits: ListenerHabits) -> np.ndarray:
     """A person's habits as numbers of roughly even spread, (habits,): logarithms of rates and sizes, the rest face."""
-    not_logarithmic = {"nod_follow", "smile_gain", "smile_latency", "smile_asymmetry", "gaze_side", "nod_speed"}
+    not_logarithmic = {
+        "nod_follow", "smile_gain", "smile_latency", "smile_asymmetry", "gaze_side", "nod_speed", "laugh_gain",
+    }  # fmt: skip
     numbers = [
         value if name in not_logarithmic or name.startswith("rest_") else np.log(value)
         for name, value in habits.numbers().items()
@@ -71,44 +85,57 @@ def habits_as_vector(habits: ListenerHabits) -> np.ndarray:
     return np.array([*numbers, *rest_levels], np.float32)
 
 
-def _simulate_part(task: tuple[CorpusConfig, int, int]) -> dict[str, np.ndarray]:
-    """A self-contained part of the corpus, with persons and speakers of its own; `task`: configuration, part, parts."""
-    config, part, parts = task
+def _simulate_part(task: tuple[CorpusConfig, Voices | None, int, int]) -> dict[str, np.ndarray]:
+    """A self-contained part of the corpus, with persons and speakers of its own; `task`: what, voices, part, parts."""
+    config, voices, part, parts = task
     rng = np.random.default_rng([config.seed, part])
-    speakers = [simulate_speaker(rng, config.seconds) for _ in range(config.speakers // parts)]
-    listener, person, speaker, habit_vectors = [], [], [], []
+    speakers = [simulate_speaker(rng, config.seconds, voices) for _ in range(config.speakers // parts)]
+    listener, tracked, features, tracked_features, person, speaker, habit_vectors = [], [], [], [], [], [], []
     for p in range(config.persons // parts):
         habits = draw_habits(rng)
         habit_vectors.append(habits_as_vector(habits))
         for s in rng.choice(len(speakers), config.clips_per_person, replace=False):
-            listener.append(simulate_listener(speakers[s], habits, rng))
+            clip = simulate_listener(speakers[s], habits, rng)
+            seen = add_wander(simulate_tracking(clip, rng), rng)
+            listener.append(clip)
+            tracked.append(seen)
+            features.append(event_features(clip))
+            tracked_features.append([event_features(piece) for piece in _spans(seen)])
             person.append(p)
             speaker.append(s)
     return {
         "listener": np.stack(listener),
+        "tracked": np.stack(tracked),
+        "features": np.array(features, np.float32),
+        "tracked_features": np.array(tracked_features, np.float32),
         "person": np.array(person) + part * (config.persons // parts),
         "speaker": np.array(speaker) + part * (config.speakers // parts),
         "habits": np.stack(habit_vectors),
-        "speaker_coefficients": np.stack([s.coefficients for s in speakers]),
-        "speaker_audio": np.stack([s.audio for s in speakers]),
+        "face": relative_face(np.stack([s.coefficients for s in speakers]), np.stack([s.face_seen for s in speakers])),
+        "hearing": np.stack([s.hearing for s in speakers]),
     }
 
 
-def _simulate(config: CorpusConfig, parts: int = 8) -> Corpus:
+def _spans(clip: np.ndarray) -> list[np.ndarray]:
+    return [clip[round(first * len(clip)) : round(last * len(clip))] for first, last in SPANS]
+
+
+def _simulate(config: CorpusConfig, voices: Voices | None, parts: int = 8) -> Corpus:
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        results = list(pool.map(_simulate_part, [(config, part, parts) for part in range(parts)]))
-    arrays = {key: np.concatenate([result[key] for result in results]) for key in results[0]}
-    face, voice = arrays["speaker_coefficients"], arrays["speaker_audio"]
-    codec = MotionCodec.fit(arrays["listener"], face, voice)
+        results = list(pool.map(_simulate_part, [(config, voices, part, parts) for part in range(parts)]))
+    arrays = {key: np.concatenate([result.pop(key) for result in results]) for key in list(results[0])}
+    codec = ListeningCodec.fit(arrays["listener"], arrays["hearing"])
     habits = torch.tensor(arrays["habits"])
-    habits = (habits - habits.mean(0)) / habits.std(0).clamp(min=1e-6)
     return Corpus(
         _tokens_in_parts(codec.coefficients, arrays["listener"]),
+        _tokens_in_parts(codec.coefficients, arrays["tracked"]),
+        torch.tensor(arrays["features"]),
+        torch.tensor(arrays["tracked_features"]),
         torch.tensor(arrays["person"]),
         torch.tensor(arrays["speaker"]),
-        habits,
-        _tokens_in_parts(codec.speaker, face),
-        _tokens_in_parts(codec.audio, voice),
+        (habits - habits.mean(0)) / habits.std(0).clamp(min=1e-6),
+        _tokens_in_parts(codec.speaker, arrays["face"]),
+        _tokens_in_parts(codec.audio, arrays["hearing"]),
         codec,
     )
 
@@ -117,14 +144,23 @@ def _tokens_in_parts(tokens_of: Callable[[Tensor], Tensor], clips: np.ndarray) -
     return torch.cat([tokens_of(torch.tensor(part)).half() for part in np.array_split(clips, len(clips) // 500 + 1)])
 
 
-def load_corpus(config: CorpusConfig, folder: Path) -> Corpus:
-    """The corpus of this configuration, simulated once and kept in `folder`."""
-    key = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()[:12]
+def _fingerprint(voices: Voices) -> str:
+    digest = hashlib.sha256()
+    for recording in voices.recordings:
+        digest.update(recording.name.encode())
+        digest.update(recording.pcm.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_corpus(config: CorpusConfig, folder: Path, voices: Voices | None = None) -> Corpus:
+    """The corpus of this configuration, simulated once and kept in `folder`; `voices` None: all voices are made up."""
+    described = asdict(config) | {"voices": None if voices is None else _fingerprint(voices)}
+    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     path = folder / f"corpus_{key}.pt"
     if path.exists():
         saved = torch.load(path, weights_only=True)
-        return Corpus(codec=MotionCodec(**saved.pop("codec")), **saved)
-    corpus = _simulate(config)
+        return Corpus(codec=ListeningCodec(**saved.pop("codec")), **saved)
+    corpus = _simulate(config, voices)
     folder.mkdir(parents=True, exist_ok=True)
     saved = {name: getattr(corpus, name) for name in Corpus.__dataclass_fields__ if name != "codec"}
     unfinished = path.with_suffix(".part")

@@ -136,7 +136,7 @@ def rest_face(**levels: float) -> np.ndarray:
 _DEFAULT = ListenerHabits()
 NAMED_STYLES: dict[str, ListenerHabits] = {
     "Attentive": replace(
-        _DEFAULT, nod_rate=9.0, nod_size=5.0, nod_follow=0.92, small_nod_rate=28.0, brow_rate=5.0, smile_gain=0.6, rest_pitch=1.5,
+        _DEFAULT, nod_rate=9.0, nod_size=5.0, nod_follow=0.92, brow_rate=5.0, smile_gain=0.6, rest_pitch=1.5,
         rest_face=rest_face(browInnerUp=0.12, browOuterUp=0.10),
     ),
     "Warm": replace(
@@ -144,13 +144,13 @@ NAMED_STYLES: dict[str, ListenerHabits] = {
         tilt_rate=2.0, frown_rate=0.7, rest_face=rest_face(mouthSmile=0.22, eyeSquint=0.20),
     ),
     "Lively": replace(
-        _DEFAULT, nod_rate=12.0, nod_size=7.0, small_nod_rate=34.0, mouth_rate=22.0, laugh_gain=0.85, nod_cycles=2.2, smile_rate=3.0, smile_size=0.65, brow_rate=10.0,
-        brow_size=0.5, energy=2.0, tilt_rate=2.5, shift_rate=3.0, blink_rate=26.0, rest_pitch=-4.0,
+        _DEFAULT, nod_rate=12.0, nod_size=7.0, nod_cycles=2.2, small_nod_rate=34.0, smile_rate=3.0, smile_size=0.65,
+        laugh_gain=0.85, mouth_rate=26.0, brow_rate=10.0, brow_size=0.5, energy=2.0, tilt_rate=2.5, shift_rate=3.0, blink_rate=26.0, rest_pitch=-4.0,
         rest_face=rest_face(browInnerUp=0.25, browOuterUp=0.25, mouthSmile=0.10),
     ),
     "Calm": replace(
-        _DEFAULT, nod_rate=1.8, nod_size=3.2, nod_speed=1.7, small_nod_rate=20.0, small_nod_size=1.9, mouth_rate=6.0, smile_rate=0.7, smile_gain=0.35, smile_size=0.3,
-        brow_rate=1.2, brow_size=0.12, energy=0.5, blink_rate=11.0, gaze_rate=2.5, shift_rate=0.6, tilt_rate=0.5,
+        _DEFAULT, nod_rate=1.8, nod_size=3.2, nod_speed=1.7, small_nod_rate=20.0, small_nod_size=1.9, smile_rate=0.7,
+        smile_gain=0.35, smile_size=0.3, mouth_rate=8.0, brow_rate=1.2, brow_size=0.12, energy=0.5, blink_rate=11.0, gaze_rate=2.5, shift_rate=0.6, tilt_rate=0.5,
         rest_pitch=2.0, rest_face=rest_face(eyeBlink=0.12, eyeLookDown=0.15),
     ),
     "Doubtful": replace(

@@ -8,8 +8,10 @@ from perfrdiff.checkpoints import Checkpoint
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.personal.calibration import CALIBRATION_SEED, RATE_COLUMNS, CalibrationSpeakers
 from perfrdiff.reactor import Reactor
+from perfrdiff.training.demo.style_encoder import read_span
 
-SPEAKERS = 8
+SPEAKERS = 4
+TOKENS = 80  # of each, 16 s
 PERSONS = 32  # whose styles are moved
 MOVE = 0.8  # standard deviations over persons by which a habit is moved
 
@@ -28,7 +30,7 @@ def make_calibration(checkpoint: Checkpoint, corpus: Corpus, seed: int = 23) -> 
     speakers = _draw_speakers(corpus, generator)
     responses, biases = [], []
     for number, clips in enumerate(corpus.clips_of()[-PERSONS:]):
-        style = torch.nn.functional.normalize(checkpoint.style_encoder(corpus.listener[clips[:1]].float())[0], dim=0)
+        style = torch.nn.functional.normalize(checkpoint.style_encoder(*read_span(corpus, clips[:1], 0))[0], dim=0)
         styles = style, *(style + MOVE * direction for direction in probe.directions[RATE_COLUMNS])
         reactions = [react(one, speakers) for one in styles]
         reactions.append(react(style, _draw_speakers(corpus, generator), CALIBRATION_SEED + 1 + number))
@@ -45,4 +47,5 @@ def _draw_speakers(corpus: Corpus, generator: torch.Generator) -> CalibrationSpe
     """Speakers of the corpus, with `response` and `bias` not measured yet."""
     chosen = torch.randperm(len(corpus.speaker_audio), generator=generator)[:SPEAKERS]
     unmeasured = torch.eye(len(RATE_COLUMNS)), torch.zeros(len(BEHAVIOUR_MEASURES))
-    return CalibrationSpeakers(corpus.speaker_audio[chosen], corpus.speaker_coefficients[chosen], *unmeasured)
+    streams = corpus.speaker_audio[chosen, :TOKENS], corpus.speaker_coefficients[chosen, :TOKENS]
+    return CalibrationSpeakers(*streams, *unmeasured)

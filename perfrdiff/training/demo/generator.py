@@ -6,14 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perfrdiff.coefficients import CHANNEL, WIDTH
+from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits
-from perfrdiff.models.motion_codec import MotionCodec
+from perfrdiff.models.listening_codec import ListeningCodec
+from perfrdiff.models.motion_descriptors import DESCRIPTORS
 from perfrdiff.sampling import TRAIN_STEPS, add_noise
-from perfrdiff.training.demo.augmentation import SPEAKER_AUGMENTATION, augment_speakers
+from perfrdiff.training.demo.augmentation import augment_speakers
 from perfrdiff.training.demo.windows import direction_weights, noise_like, random_integers, weighted_error, window_batch
+
+FORECAST_LEVELS = ("mouthSmileLeft", "browInnerUp")
 
 
 class GeneratorModel(nn.Module):
@@ -22,22 +25,14 @@ class GeneratorModel(nn.Module):
     def __init__(self, denoiser: Denoiser):
         super().__init__()
         self.denoiser = denoiser
-        self.forecast = nn.Linear(denoiser.config.width, len(FORECAST_TARGETS))
+        self.forecast = nn.Linear(denoiser.config.width, DESCRIPTORS + len(FORECAST_LEVELS))
 
 
-FORECAST_TARGETS = ("nodding", "mouthSmileLeft", "browInnerUp")
-
-
-def forecast_targets(codec: MotionCodec, x0: Tensor) -> Tensor:
-    """Nodding, smile and raised brows (N, W, 3) in a listener's tokens (N, W, D), which the speaker may foretell.
-
-    Nodding is the standard deviation of the pitch within a token, in half degrees; the others are means in tenths.
-    """
-    pitch_of_token = codec.listener_out.unflatten(1, (codec.patch, WIDTH))[:, :, CHANNEL["rotationX"]]
-    pitch = (x0 @ pitch_of_token).std(-1, correction=0)
+def forecast_targets(codec: ListeningCodec, x0: Tensor) -> Tensor:
+    """What the speaker may foretell of a listener's tokens (N, W, D): descriptors, smile and raised brows in tenths."""
     raw = codec.raw_coefficients(x0).unflatten(-2, (-1, codec.patch)).mean(-2)
-    levels = [raw[..., CHANNEL[name]] * 10 for name in FORECAST_TARGETS[1:]]
-    return torch.stack([torch.rad2deg(pitch).clamp(max=3) * 2, *levels], dim=-1)
+    levels = torch.stack([raw[..., CHANNEL[name]] * 10 for name in FORECAST_LEVELS], dim=-1)
+    return torch.cat([x0[..., codec.motion_width :], levels], dim=-1)
 
 
 @dataclass
@@ -64,8 +59,7 @@ class GeneratorStage:
         starts = torch.where(torch.rand(count, generator=generator) < self.opening_share, 0, starts)
         x0, conditions = window_batch(self.corpus, clips, starts, config)
         conditions["past_listener"] = self.add_past_noise(conditions["past_listener"], generator)
-        for name, size in SPEAKER_AUGMENTATION.items():
-            conditions[name] = augment_speakers(conditions[name], *size, generator)
+        conditions |= augment_speakers(conditions, generator)
         timesteps = random_integers(count, TRAIN_STEPS, generator).to(x0.device)
         noise = noise_like(x0, generator)
         keep = {name: mask.to(x0.device) for name, mask in self.denoiser.draw_masks(count, generator).items()}

@@ -6,16 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perfrdiff.data.simulator.corpus import Corpus
+from perfrdiff.data.simulator.corpus import SPANS, Corpus
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
-from perfrdiff.training.demo.augmentation import ListenerAugmentation
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.demo.style_encoder import read_span
 from perfrdiff.training.demo.windows import random_integers
-
-CROPS = 2  # styles per clip
-SHORTEST, LONGEST = 75, 150  # tokens of a crop: 15 to 30 s
 
 
 class PersonalModel(nn.Module):
@@ -28,25 +25,12 @@ class PersonalModel(nn.Module):
 
 
 @torch.no_grad()
-def style_table(
-    encoder: StyleEncoder, corpus: Corpus, augmentation: ListenerAugmentation | None = None, seed: int = 0
-) -> Tensor:
-    """Styles (CROPS, clips, style) of crops of every clip; the style encoder is frozen by now.
-
-    All but the first of a clip's crops are augmented, where an augmentation is given.
-    """
-    generator = torch.Generator().manual_seed(seed)
+def style_table(encoder: StyleEncoder, corpus: Corpus) -> Tensor:
+    """Styles (SPANS, clips, style) of parts of every clip as tracked; the style encoder is frozen by now."""
     rows = []
-    for crop in range(CROPS):
-        styles = []
-        for clips in corpus.listener.split(100):
-            length = SHORTEST + int(random_integers(1, LONGEST - SHORTEST + 1, generator))
-            start = int(random_integers(1, max(1, clips.shape[1] - length + 1), generator))
-            tokens = clips[:, start : start + length].float()
-            if crop > 0 and augmentation is not None:
-                tokens = augmentation(tokens, generator)
-            styles.append(encoder(tokens))
-        rows.append(torch.cat(styles))
+    for span in range(len(SPANS)):
+        parts = torch.arange(len(corpus.person)).split(100)
+        rows.append(torch.cat([encoder(*read_span(corpus, clips, span)) for clips in parts]))
     return torch.stack(rows)
 
 

@@ -1,7 +1,8 @@
 """From nothing to the demo weights: `python -m perfrdiff.training.demo.recipe` (or `make demo-weights`).
 
-Simulates a corpus, trains the style encoder, then generator and weight editor together, and writes
-`checkpoints/demo.safetensors`. A killed run goes on where its last state in the work folder was.
+Simulates a corpus, with real voices where a folder of speech is given (--voices), trains the style encoder, then
+generator and weight editor together, and writes `checkpoints/demo.safetensors`. A killed run goes on where its last
+state in the work folder was.
 """
 
 import argparse
@@ -13,31 +14,31 @@ import torch
 from accelerate import PartialState
 
 from perfrdiff import checkpoints
+from perfrdiff.behaviour.event_features import EVENT_FEATURES, event_features
 from perfrdiff.data.simulator.corpus import Corpus, CorpusConfig, load_corpus
 from perfrdiff.data.simulator.habits import NAMED_STYLES
 from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
+from perfrdiff.data.simulator.tracking import simulate_tracking
+from perfrdiff.data.simulator.voices import Voices, read_voices
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.sampling import SamplingOptions
-from perfrdiff.training.demo.augmentation import ListenerAugmentation
 from perfrdiff.training.demo.calibration import make_calibration
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
-from perfrdiff.training.demo.motion_descriptors import MotionDescriptors
 from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
-from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage
+from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage, fit_event_scale
 from perfrdiff.training.demo.style_probe import fit_style_probe
 
 DESCRIPTION = (
-    "Demo weights, trained on simulated conversations only. "
-    "Not the weights of the PerFRDiff paper and not trained on real people."
+    "Demo weights, trained on simulated conversations only: simulated persons who listen to {voices}. "
+    "Not the weights of the PerFRDiff paper, and no real listener was in the data."
 )
 
 NATIVE_BF16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 """Emulated bf16 is ten times slower than float32."""
-DESCRIPTOR_CLIPS = 600  # from which the scales of the motion descriptors are taken
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,33 @@ class DemoConfig:
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     style_encoder: StyleEncoderConfig = field(
         default_factory=lambda: StyleEncoderConfig(
-            width=160,
-            layers=3,
+            width=128,
+            layers=2,
             heads=4,
-            feedforward=480,
+            feedforward=384,
             projection=128,
             max_tokens=150,
             dropout=0.0,
             limit=4.0,
+            events=len(EVENT_FEATURES),
         )
     )  # its `coefficients` are the width of the codec's tokens
     denoiser: DenoiserConfig = field(
         default_factory=lambda: DenoiserConfig(
-            width=192, layers=4, heads=6, feedforward=768, window=24, reaction_delay=8, speaker_window=32, context=8,
+            width=160, layers=4, heads=5, feedforward=640, window=24, reaction_delay=8, speaker_window=32, context=8,
             time_in_query=True, norm_first=True, prediction="velocity", dropout=0.0,
+            drop_probability={"audio": 0.1, "coefficients": 0.2, "past_listener": 0.15},
         )
     )  # fmt: skip
     editor_hidden: int = 192
     rank: int = 16
-    emphasis: float = 2.25  # see `emphasise`
     # Guided by the speaker's voice and face: they say when to nod and when to smile back.
     sampling: SamplingOptions = field(
         default_factory=lambda: SamplingOptions(
             steps=10, guidance=2.0, guidance_over=("audio", "coefficients"), slide=20, clamp=10.0, solver="dpm"
         )
     )
-    style_schedule: Schedule = field(default_factory=lambda: Schedule(steps=2000, learning_rate=8e-4))
+    style_schedule: Schedule = field(default_factory=lambda: Schedule(steps=1500, learning_rate=1e-3))
     personal_schedule: Schedule = field(
         default_factory=lambda: Schedule(steps=15000, learning_rate=1.2e-3, warmup=200, ema=0.999)
     )
@@ -92,26 +94,15 @@ def demo_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
 
 
 @torch.no_grad()
-def emphasise(editor: WeightEditor, factor: float) -> None:
-    """Enlarge what the trained editor shifts in the first half of every feed-forward block.
-
-    The diffusion loss hardly pays for how often a person nods or blinks or moves the brows, so that these come out at a
-    third of what sets the person apart, where the resting pose comes out whole. The rates, but not the pose, hang on
-    these weights. The factor was chosen by the rates' correlations over 60 held-out persons who are not in the table.
-    """
-    for name, left in zip(editor.config.targets, editor.left_factor, strict=True):
-        if name.endswith("linear1.weight"):
-            left *= factor
-
-
 def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: int = 6) -> dict[str, torch.Tensor]:
-    """Style vectors of the named listening styles: the mean over simulated clips of such a person, unit length."""
+    """Style vectors of the named listening styles: the mean over tracked clips of such a person, unit length."""
     styles = {}
     for i, (name, habits) in enumerate(NAMED_STYLES.items()):
         rng = np.random.default_rng([seed, i])
-        behaviour = np.stack([simulate_listener(simulate_speaker(rng), habits, rng) for _ in range(clips)])
-        with torch.no_grad():
-            style = encoder(corpus.codec.coefficients(torch.tensor(behaviour)))
+        listeners = [simulate_listener(simulate_speaker(rng), habits, rng) for _ in range(clips)]
+        behaviour = np.stack([simulate_tracking(listener, rng) for listener in listeners])
+        events = torch.tensor(np.array([event_features(clip) for clip in behaviour])).float()
+        style = encoder(corpus.codec.coefficients(torch.tensor(behaviour)), events)
         styles[name] = torch.nn.functional.normalize(style.mean(0), dim=0)
     return styles
 
@@ -143,34 +134,40 @@ class _Networks:
         return cls(encoder.to(device), denoiser.to(device), editor.to(device))
 
 
-def run(config: DemoConfig, work: Path, out: Path, compute: ComputeOptions, only: str | None = None) -> None:
+def run(
+    config: DemoConfig,
+    work: Path,
+    out: Path,
+    compute: ComputeOptions,
+    voices: Voices | None = None,
+    only: str | None = None,
+) -> None:
     """Train all stages and write the checkpoint to `out`; with `only`, stop after the stage of that name."""
     device = torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
-    corpus = load_corpus(config.corpus, work).to(device)
+    corpus = load_corpus(config.corpus, work, voices).to(device)
     print(f"corpus: {len(corpus.listener)} listener clips of {corpus.tokens} tokens", flush=True)
-    descriptors = MotionDescriptors.of(corpus.codec, corpus.listener[:DESCRIPTOR_CLIPS].float())
     networks = _Networks.of(config, corpus.codec.widths, device)
-    style = StyleModel(networks.encoder, corpus.habits.shape[1], len(descriptors.log_floor)).to(device)
+    fit_event_scale(networks.encoder, corpus)
+    style = StyleModel(networks.encoder, corpus.habits.shape[1]).to(device)
     model = GeneratorModel(networks.denoiser).to(device)
     personal = PersonalModel(model, networks.editor)
-    augmentation = ListenerAugmentation.of(corpus.codec)
-    _train("style", style, StyleStage(style, corpus, descriptors, augmentation), config, work, compute)
+    _train("style", style, StyleStage(style, corpus), config, work, compute)
     if only == "style":
         return
     networks.editor.initialize_from_probe(style.probe_weights())
     generator = GeneratorStage(networks.denoiser, corpus, model=model)
-    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus, augmentation))
+    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus))
     _train("personal", personal, stage, config, work, compute)
     for network in (style, model, networks.editor):
         network.cpu().eval().requires_grad_(False)
     corpus = corpus.to("cpu")
     if not PartialState().is_main_process:
         return
-    emphasise(networks.editor, config.emphasis)
     styles = named_styles(networks.encoder, corpus)
     checkpoint = checkpoints.Checkpoint(
-        networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling, DESCRIPTION
-    )
+        networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling,
+        DESCRIPTION.format(voices="real voices" if voices else "made-up voices"),
+    )  # fmt: skip
     checkpoint = replace(checkpoint, style_probe=fit_style_probe(networks.encoder, corpus))
     checkpoints.save(replace(checkpoint, calibration=make_calibration(checkpoint, corpus)), out, half=True)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
@@ -189,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/demo"), help="folder of the run's own states")
     parser.add_argument("--out", type=Path, default=checkpoints.FOLDER / "demo.safetensors")
+    parser.add_argument("--voices", type=Path, help="folder of recorded speech; without it, all voices are made up")
     parser.add_argument("--until", choices=STAGES[:-1], help="stop after this stage, and write no checkpoint")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: as many as there are cores")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
@@ -204,7 +202,8 @@ def main() -> None:
         for name, schedule in schedules.items()
     }
     compute = ComputeOptions(arguments.device, arguments.precision)
-    run(replace(config, **scaled), arguments.work, arguments.out, compute, arguments.until)
+    voices = None if arguments.voices is None else read_voices(arguments.voices)
+    run(replace(config, **scaled), arguments.work, arguments.out, compute, voices, arguments.until)
 
 
 if __name__ == "__main__":

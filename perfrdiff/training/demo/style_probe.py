@@ -5,47 +5,45 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from perfrdiff.behaviour.event_features import event_features
 from perfrdiff.behaviour.statistics import count_behaviour
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.style_encoder import StyleEncoder
-from perfrdiff.personal.style_probe import CLIP_SECONDS, PartialClips, StyleProbe, token_std
-from perfrdiff.training.demo.augmentation import ListenerAugmentation
+from perfrdiff.personal.style_probe import CLIP_SECONDS, PartialClips, StyleProbe
 
-PERSONS = 1200
+PERSONS = 800
 
 
 @torch.no_grad()
-def fit_style_probe(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS, seed: int = 17) -> StyleProbe:
-    """The probe of the first persons of the corpus.
+def fit_style_probe(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS) -> StyleProbe:
+    """The probe of the first persons of the corpus, from clips as a tracker would see them.
 
-    The blend for clips out of distribution is fitted on augmented ones: real faces are not what the encoder knows.
+    No clip counts as out of the encoder's distribution: it reads event features, which hold for tracked real faces.
     """
-    augmentation, generator = ListenerAugmentation.of(corpus.codec), torch.Generator().manual_seed(seed)
     short = round(CLIP_SECONDS[0] * FPS)
-    styles, augmented_styles, plain_styles, counted, counted_short = [], [], [], [], []
+    styles, part_styles, counted, counted_parts = [], [], [], []
     for clips in corpus.clips_of()[:persons]:
-        tokens = corpus.listener[clips].float()
+        tokens = corpus.tracked[clips].float()
         frames = corpus.codec.raw_coefficients(tokens).numpy()
-        augmented = augmentation(tokens, generator)
-        styles.append(_style(encoder, tokens))
-        for variant, rows in ((augmented, augmented_styles), (tokens, plain_styles)):
-            parts = variant[:1, : short // corpus.codec.patch], variant[:1], variant[:-1]
-            rows.append(torch.stack([_style(encoder, part) for part in parts]))
-        counted.append([count_behaviour(clip) for clip in frames])
-        counted_short.append(count_behaviour(frames[0, :short]))
-    counted = np.array(counted)
-    counted_parts = np.array(counted_short)[:, None], counted[:, :1], counted[:, :-1]
-    out_of_distribution, in_distribution = (
-        [PartialClips(*part) for part in zip(torch.stack(rows, dim=1), counted_parts, strict=True)]
-        for rows in (augmented_styles, plain_styles)
-    )
-    token_stds = token_std(corpus.listener)
-    return StyleProbe.fit(
-        torch.stack(styles), counted, out_of_distribution, in_distribution, counted[:, -1:], token_stds
-    )
+        style = encoder(tokens, corpus.tracked_features[clips, 0])
+        events = torch.tensor(event_features(frames[0, :short])[None]).float()
+        short_style = encoder(tokens[:1, : short // corpus.codec.patch], events)
+        styles.append(_mean(style))
+        part_styles.append(torch.stack([_mean(short_style), _mean(style[:1]), _mean(style[:-1])]))
+        clean = corpus.codec.raw_coefficients(corpus.listener[clips].float()).numpy()
+        counted.append([count_behaviour(clip) for clip in clean])
+        tracked = [count_behaviour(clip) for clip in frames[:-1]]
+        counted_parts.append(([count_behaviour(frames[0, :short])], tracked[:1], tracked))
+    parts = [
+        PartialClips(part, np.array([row[length] for row in counted_parts]))
+        for length, part in enumerate(torch.stack(part_styles, dim=1))
+    ]
+    truth = np.array(counted)
+    everything_fits = torch.full((2,), torch.inf)
+    return StyleProbe.fit(torch.stack(styles), truth, parts, parts, truth[:, -1:], everything_fits)
 
 
-def _style(encoder: StyleEncoder, clips: Tensor) -> Tensor:
-    """The style of clips (C, tokens, D) together, (style,), of unit length."""
-    return normalize(encoder(clips).mean(0), dim=0)
+def _mean(styles: Tensor) -> Tensor:
+    """The style of clips together, (C, style) -> (style,), of unit length."""
+    return normalize(styles.mean(0), dim=0)

@@ -6,7 +6,7 @@ from torch import Tensor
 from perfrdiff.coefficients import CHANNEL, WIDTH
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.denoiser import DenoiserConfig
-from perfrdiff.models.motion_codec import MotionCodec
+from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.sampling import cumulative_alphas
 
 
@@ -46,16 +46,17 @@ def window_batch(
     return window(corpus.listener, clips, starts, config.window), conditions
 
 
-FAST_CHANNEL_WEIGHTS = {("rotationX",): 6.0, ("eyeBlinkLeft", "eyeBlinkRight"): 4.0}
+FAST_CHANNEL_WEIGHTS = {("rotationX",): 5.0, ("eyeBlinkLeft", "eyeBlinkRight"): 4.0}
 """Channels whose quick movement counts for more -> the largest weight of a direction."""
 LEVEL_CHANNEL_WEIGHTS = {
     ("browInnerUp",): 3.0, ("browDownLeft", "browDownRight"): 3.0, ("mouthSmileLeft", "mouthSmileRight"): 2.0,
 }  # fmt: skip
 """The same for channels whose level counts for more."""
+DESCRIPTOR_WEIGHT = 3.0
 
 
-def direction_weights(codec: MotionCodec) -> Tensor:
-    """Weights (D,) of a token's directions: 1, and more for pitch, lids, held brows and held smiles.
+def direction_weights(codec: ListeningCodec) -> Tensor:
+    """Weights (D + 11,) of a token's numbers: 1, and more for pitch, lids, held brows, held smiles and descriptors.
 
     Nods and blinks are rare and small beside all else that a face does, so when and how often they come is learnt last,
     yet they are what one looks for in a listener.
@@ -69,7 +70,7 @@ def direction_weights(codec: MotionCodec) -> Tensor:
     for names, largest in LEVEL_CHANNEL_WEIGHTS.items():
         level = frames[:, :, [CHANNEL[name] for name in names]].mean((1, 2)).abs()
         weights = weights.maximum(1 + (largest - 1) * level / level.max().clamp(min=1e-9))
-    return weights
+    return torch.cat([weights, weights.new_full((len(codec.descriptor_mean),), DESCRIPTOR_WEIGHT)])
 
 
 def weighted_error(predicted: Tensor, x0: Tensor, timesteps: Tensor, directions: Tensor) -> Tensor:
