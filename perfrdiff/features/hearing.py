@@ -213,7 +213,7 @@ class _Adapted:
         self.since_start += FRAME
         self.since_end += FRAME
         if speech >= (SPEECH_OFF if self.speaks else SPEECH_ON):
-            if not self.speaks and self.since_end > SHORTEST_PAUSE:
+            if not self.speaks and self.since_end > SHORTEST_PAUSE + FRAME / 2:
                 self.since_start = 0.0
             self.speaks = True
             self.since_end = 0.0
