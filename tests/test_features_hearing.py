@@ -104,6 +104,7 @@ def test_silence_is_the_same_all_the_time():
     assert np.ptp(rows, axis=0).max() < 0.05
     assert rows[:, COLUMN["speech"]].max() < 0.1
     np.testing.assert_allclose(rows[-1, -2:], [np.log1p(6 / 0.5), np.log1p(4 / 0.1)], atol=1e-5)
+    assert np.isfinite(hear(np.where(np.arange(RATE) % 200 < 100, 1e30, -1e30))).all()
     assert len(phrases(np.zeros(RATE))) == len(phrase_ends(np.zeros(RATE))) == 0
 
 

@@ -35,9 +35,7 @@ HOP = RATE // FPS  # samples of a video frame
 FRAME = 1 / FPS  # seconds
 LOOK_AHEAD_FRAMES = 4  # the pitch of a frame is known 160 ms after its end
 LOOK_AHEAD = LOOK_AHEAD_FRAMES * FRAME
-SPEECH_LOOK_AHEAD = (
-    HOP  # samples; with 40 ms, neither ends (+66 … -16 ms) nor beginnings (-28 ms) are told late or early
-)
+SPEECH_LOOK_AHEAD = HOP  # samples; 40 ms tell ends 66 ms late to 16 early, beginnings 28 early (docs/features.md)
 BLOCK = 200 * HOP  # samples heard at a time, 8 s; a long clip needs no more memory than that
 
 SOFTEST = 1e-9  # power at which levels end: -90 dB of full scale
@@ -78,7 +76,7 @@ class Hearing:
         """(n, 8) float32, columns ``HEARING_NAMES``: the rows that the next piece makes final.
 
         Args:
-            samples: (N,) mono sound at 16 kHz, -1 … 1.
+            samples: (N,) mono sound at 16 kHz, -1 … 1; what is louder is clipped.
 
         Raises:
             InputError: samples that are not one channel, or not finite.
@@ -138,7 +136,7 @@ def hear(samples: np.ndarray, frames: int | None = None) -> np.ndarray:
 
     Args:
         samples: (N,) mono sound at 16 kHz, -1 … 1, sample 0 at the start of video frame 0. Cut to ``frames``; silence
-            is supposed after its end.
+            is supposed after its end. What is louder is clipped.
         frames: number of video frames at 25 per second; None: as many as the sound has begun.
 
     Returns:

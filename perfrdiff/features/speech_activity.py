@@ -127,16 +127,15 @@ def phrase_ends(samples: np.ndarray) -> np.ndarray:
 
 
 def checked(samples: np.ndarray) -> np.ndarray:
-    """(N,) float32 of mono sound; raises InputError where it is not one channel, or not finite."""
+    """(N,) float32 of mono sound, clipped to -1 … 1; raises InputError where it is not one channel, or not finite."""
     samples = np.asarray(samples)
     if samples.ndim != 1:
         raise InputError(
             f"Mono sound of shape (N,) was expected, got shape {samples.shape}; average the channels first."
         )
-    samples = samples.astype(np.float32, copy=False)
     if not np.isfinite(samples).all():
         raise InputError("The sound holds numbers that are not finite.")
-    return samples
+    return samples.clip(-1, 1).astype(np.float32, copy=False)
 
 
 @cache
