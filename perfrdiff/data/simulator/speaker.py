@@ -3,24 +3,25 @@
 Defaults come from docs/method.md 15 (section numbers in the comments) or are marked as guesses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from perfrdiff.coefficients import CHANNEL, FPS
-from perfrdiff.data.simulator.habits import REST_SCALE
-from perfrdiff.data.simulator.motion import (
-    DEGREE,
-    Motion,
-    add_gaze_aversion,
-    add_head_drift,
-    blink_times,
-    couple_position_to_head,
-)
+from perfrdiff.coefficients import FPS
+from perfrdiff.data.simulator.motion import Motion, couple_position_to_head
+from perfrdiff.data.simulator.mouth import add_speech, mouth_cues
 from perfrdiff.data.simulator.speech import RATE
-from perfrdiff.data.simulator.talk import Talk, draw_talk, loudness
-from perfrdiff.data.simulator.tracking import simulate_tracking
+from perfrdiff.data.simulator.talk import Talk, draw_talk
+from perfrdiff.data.simulator.talking_face import (
+    add_eyes,
+    add_feelings,
+    add_head,
+    add_rest,
+    add_wandering,
+    draw_talker,
+)
+from perfrdiff.data.simulator.tracked_speaker import hide_face, track_speaker
 from perfrdiff.data.simulator.voices import Voices
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.hearing import hear
@@ -68,22 +69,30 @@ def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0, voices: Vo
     frames = round(seconds * FPS)
     talk = draw_talk(rng, seconds, voices)
     events = _events(rng, talk)
+    talker = draw_talker(rng)
+    cues = mouth_cues(talk, frames)
     motion = Motion(frames)
-    _add_speech(motion, talk, rng)
-    _add_emotions(motion, events, rng)
-    for time in blink_times(rng, float(np.clip(22 * np.exp(0.35 * rng.standard_normal()), 6, 45)), seconds):
-        motion.blink(time, float(np.clip(rng.normal(0.65, 0.18), 0.3, 0.95)))
-    add_head_drift(motion, rng, 1.6 * float(np.exp(0.3 * rng.standard_normal())))
-    for event in events:
-        if event.kind == "stress" and rng.random() < 0.5:
-            motion.nod(event.time - 0.15, rng.uniform(1.5, 6), rng.uniform(1.8, 3.2), 1.0)
-    add_gaze_aversion(motion, rng, rate=18, size=0.3, side=rng.uniform(-0.5, 0.5))
-    motion.add("eyeLookDown", np.abs(motion.drift(rng, rng.uniform(0, 0.2), 1.0)))
-    _add_rest_face(motion, rng)
+    add_rest(motion, rng)
+    add_speech(motion, cues, talker.speech, rng)
+    add_feelings(motion, events, talker, rng)
+    add_wandering(motion, cues.speaks, talker, rng)
+    add_head(motion, events, cues.speaks, talker, rng)
+    add_eyes(motion, talker, rng)
     couple_position_to_head(motion)
-    coefficients = simulate_tracking(motion.coefficients(), rng)
-    hearing = hear(talk.waveform, frames)
-    return SimulatedSpeaker(coefficients, events, np.ones(frames, bool), talk.waveform, hearing)
+    coefficients, seen = hide_face(track_speaker(motion.coefficients(), rng), rng)
+    return SimulatedSpeaker(coefficients, events, seen, talk.waveform, hear(talk.waveform, frames))
+
+
+def idle_face(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """A tracked face that rests and blinks, moves a little and says nothing, (frames, 58): to listen to a voice by."""
+    talker = replace(draw_talker(rng), mouth=0.1, brows=0.1, smile=0.1, head=0.15, eyes=1.0)
+    motion = Motion(frames)
+    add_rest(motion, rng)
+    add_wandering(motion, np.zeros(frames), talker, rng)
+    add_head(motion, (), np.zeros(frames), talker, rng)
+    add_eyes(motion, talker, rng)
+    couple_position_to_head(motion)
+    return track_speaker(motion.coefficients(), rng)
 
 
 def _events(rng: np.random.Generator, talk: Talk) -> tuple[Event, ...]:
@@ -104,42 +113,3 @@ def _events(rng: np.random.Generator, talk: Talk) -> tuple[Event, ...]:
             events.append(Event(begin, kind, float(rng.uniform(0.45, 1.0)), length))
             feeling_until = begin + length + 1.0
     return tuple(sorted((e for e in events if 0 <= e.time < talk.seconds), key=lambda e: e.time))
-
-
-def _add_speech(motion: Motion, talk: Talk, rng: np.random.Generator) -> None:
-    size = float(np.clip(0.22 * np.exp(0.5 * rng.standard_normal()), 0.05, 0.55))
-    opening = np.clip(1 + loudness(talk.clean) / 25, 0, 1)[: motion.frames]
-    motion.add("jawOpen", size * opening)
-    motion.add("mouthLowerDown", 0.45 * size * opening)
-    motion.add("mouthStretch", 0.2 * size * opening)
-    motion.add("mouthUpperUp", 0.2 * size * opening)
-
-
-def _add_emotions(motion: Motion, events: tuple[Event, ...], rng: np.random.Generator) -> None:
-    for e in events:
-        if e.kind in ("smile", "laugh"):
-            curve = e.size * motion.envelope(e.time, rng.uniform(0.3, 0.8), e.length, rng.uniform(0.5, 1.2))
-            motion.add("mouthSmile", 0.9 * curve, asymmetry=rng.normal(0, 0.06))
-            motion.add("mouthDimple", 0.15 * curve)
-            motion.add("mouthUpperUp", 0.4 * curve)
-        elif e.kind == "raise":
-            curve = e.size * motion.envelope(e.time, 0.24, min(e.length, 1.2), 0.4)
-            motion.add("browInnerUp", 0.6 * curve)
-            motion.add("browOuterUp", 0.5 * curve)
-            motion.add("eyeWide", 0.15 * curve)
-        elif e.kind == "concern":
-            curve = e.size * motion.envelope(e.time, 0.4, e.length, 0.6)
-            motion.add("browDown", 0.5 * curve)
-            motion.add("browInnerUp", 0.2 * curve)
-            motion.add("mouthFrown", 0.2 * curve)
-        elif e.kind == "stress" and rng.random() < 0.5:
-            curve = rng.uniform(0.1, 0.6) * motion.envelope(e.time - 0.1, 0.2, rng.uniform(0.1, 0.6), 0.3)
-            motion.add("browInnerUp", curve)
-            motion.add("browOuterUp", 0.7 * curve)
-
-
-def _add_rest_face(motion: Motion, rng: np.random.Generator) -> None:
-    for name, scale in REST_SCALE.items():
-        motion.add(name, np.full(motion.frames, rng.random() * abs(rng.standard_normal()) * scale, np.float32))
-    for name, mean, sd in (("rotationX", -4.0, 4.5), ("rotationY", 0.0, 7.0), ("rotationZ", 0.0, 3.0)):
-        motion.offsets[:, CHANNEL[name]] += rng.normal(mean, sd) * DEGREE
