@@ -6,44 +6,61 @@ import pytest
 import torch
 
 from perfrdiff.coefficients import CHANNEL
-from perfrdiff.data.simulator.corpus import Corpus
+from perfrdiff.data.simulator.corpus import SPANS, Corpus
 from perfrdiff.errors import InputError
+from perfrdiff.features.hearing import HEARING_WIDTH
+from perfrdiff.features.speaker_face import FACE_WIDTH
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.losses import supervised_contrastive
-from perfrdiff.models.motion_codec import MotionCodec
+from perfrdiff.models.motion_descriptors import DESCRIPTORS, NOD_BANDS, frame_descriptors
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.demo.augmentation import augment_speakers
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
-from perfrdiff.training.demo.motion_descriptors import NOD_BANDS, MotionDescriptors, frame_descriptors
-from perfrdiff.training.demo.personal import CROPS, PersonalModel, PersonalStage, style_table
-from perfrdiff.training.demo.recipe import emphasise
+from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
-from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage
+from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage, fit_event_scale
 from perfrdiff.training.demo.windows import window_batch
 
+WIDTHS = {"listener": 58 + DESCRIPTORS, "audio": HEARING_WIDTH + 1, "coefficients": FACE_WIDTH}
 SMALL = DenoiserConfig(
-    width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4, speaker_window=20, context=3, dropout=0.0
-)
+    features=WIDTHS["listener"], width=24, layers=1, heads=2, feedforward=32, window=16, reaction_delay=4,
+    speaker_window=20, context=3, dropout=0.0,
+    condition_widths={"audio": WIDTHS["audio"], "coefficients": FACE_WIDTH, "past_listener": WIDTHS["listener"]},
+)  # fmt: skip
+EVENTS = 3
 
 
 def tiny_corpus(persons=6, clips=3, frames=80):
-    """Persons who differ by where they hold their face; frame numbers are in channel 0."""
+    """Persons who differ by where they hold their face; frame numbers are in channel 0. A token is a frame."""
     generator = torch.Generator().manual_seed(0)
-    rest = torch.randn(persons, 1, 58, generator=generator).repeat_interleave(clips, 0)
-    listener = rest + 0.1 * torch.randn(persons * clips, frames, 58, generator=generator)
+    width = WIDTHS["listener"]
+    rest = torch.randn(persons, 1, width, generator=generator).repeat_interleave(clips, 0)
+    listener = rest + 0.1 * torch.randn(persons * clips, frames, width, generator=generator)
     listener[..., 0] = torch.arange(frames)
     zero, one, same = torch.zeros, torch.ones, torch.eye(58)
     middle = torch.cat([zero(58, 58), same, zero(58, 58)])
+    events = rest[:, 0, :EVENTS]
     return Corpus(
         listener.half(),
+        listener.half(),
+        events,
+        events[:, None].repeat(1, len(SPANS), 1),
         torch.arange(persons).repeat_interleave(clips),
         torch.arange(persons * clips) % 4,
         rest[::clips, 0, :5],
-        torch.randn(4, frames, 58, generator=generator).half(),
-        torch.randn(4, frames, 78, generator=generator).half(),
-        MotionCodec(zero(58), same, same, middle, zero(58), same, zero(78), one(78)),
+        torch.randn(4, frames, FACE_WIDTH, generator=generator).half(),
+        torch.randn(4, frames, WIDTHS["audio"], generator=generator).half(),
+        ListeningCodec(
+            zero(58), same, same, middle, zero(DESCRIPTORS), one(DESCRIPTORS), zero(HEARING_WIDTH), one(HEARING_WIDTH)
+        ),
     )
+
+
+def tiny_encoder(**sizes):
+    common = {"coefficients": WIDTHS["listener"], "layers": 1, "heads": 2, "feedforward": 16, "dropout": 0.0}
+    return StyleEncoder(StyleEncoderConfig(**(common | {"width": 16, "projection": 8, "events": EVENTS} | sizes)))
 
 
 def schedule(steps, **options):
@@ -71,33 +88,40 @@ def test_contrastive_loss_prefers_clips_of_one_person_together():
 @pytest.mark.slow
 def test_the_style_stage_learns_who_is_who(tmp_path):
     corpus = tiny_corpus()
-    encoder = StyleEncoder(StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, dropout=0.0))
-    descriptors = MotionDescriptors.of(corpus.codec, corpus.listener.float())
-    model = StyleModel(encoder, corpus.habits.shape[1], len(descriptors.log_floor))
-    stage = StyleStage(model, corpus, descriptors, persons=6, shortest=20, longest=60, descriptor_weight=0.0)
+    encoder = tiny_encoder()
+    fit_event_scale(encoder, corpus)
+    model = StyleModel(encoder, corpus.habits.shape[1])
+    stage = StyleStage(model, corpus, persons=6, event_weight=0.0)
     before = stage.loss(torch.Generator().manual_seed(1)).item()
     train(model, stage.loss, schedule(30), tmp_path / "style.safetensors", "style", ComputeOptions())
     assert stage.loss(torch.Generator().manual_seed(1)).item() < 0.5 * before
 
 
 @pytest.mark.slow
-def test_the_style_says_how_much_a_person_nods(tmp_path):
-    still = torch.full((24, 60, 58), 0.1)
-    size = torch.linspace(0, 5, 12).repeat_interleave(2)
-    for clip, degrees in zip(still, size, strict=True):
-        clip[:, CHANNEL["rotationX"]] = nodding(1.7, degrees, 60)[0, :, CHANNEL["rotationX"]]
-    corpus = replace(tiny_corpus(12, 2, 60), listener=still.half())
-    descriptors = MotionDescriptors.of(corpus.codec, still)
+def test_the_style_says_how_a_person_moves_even_when_only_counts_tell(tmp_path):
+    """Faces that are all alike: what sets persons apart is in their event features."""
+    corpus = tiny_corpus(12, 2, 60)
+    alike = torch.zeros_like(corpus.listener)
+    corpus = replace(corpus, listener=alike, tracked=alike)
     torch.manual_seed(0)
-    encoder = StyleEncoder(StyleEncoderConfig(width=32, layers=2, heads=2, feedforward=32, projection=16, dropout=0.0))
-    model = StyleModel(encoder, corpus.habits.shape[1], len(descriptors.log_floor))
-    stage = StyleStage(model, corpus, descriptors, persons=12, shortest=50, longest=60, habit_weight=0.0)
+    encoder = tiny_encoder(projection=16)
+    fit_event_scale(encoder, corpus)
+    model = StyleModel(encoder, corpus.habits.shape[1])
+    stage = StyleStage(model, corpus, persons=12, habit_weight=0.0)
     slower = replace(schedule(100), learning_rate=5e-3)
     train(model, stage.loss, slower, tmp_path / "style.safetensors", "style", ComputeOptions())
     with torch.no_grad():
-        reported = model.descriptor_probe(encoder(corpus.listener.float()) * 4.0)[:, NOD_BANDS.index(1.7)]
-    described = descriptors.describe(corpus.listener)[:, NOD_BANDS.index(1.7)]
-    assert torch.corrcoef(torch.stack([reported, described]))[0, 1] > 0.9
+        style = encoder(corpus.tracked.float(), corpus.tracked_features[:, 0])
+        reported = model.event_probe(style * 4.0)[:, 0]
+    assert torch.corrcoef(torch.stack([reported, corpus.features[:, 0]]))[0, 1] > 0.9
+
+
+def test_a_style_encoder_that_reads_events_says_when_they_are_missing():
+    encoder = tiny_encoder().eval()
+    with pytest.raises(ValueError, match="event features"):
+        encoder(torch.zeros(1, 20, WIDTHS["listener"]))
+    far = torch.full((1, EVENTS), 50.0)
+    assert torch.equal(encoder.standardized_events(far), encoder.standardized_events(2 * far))
 
 
 def personal_stage(corpus, config=SMALL, **options):
@@ -107,9 +131,7 @@ def personal_stage(corpus, config=SMALL, **options):
     editor = WeightEditor(
         WeightEditorConfig(style=8, hidden=32, rank=2, targets=render_targets(config), shared_factors=True)
     )
-    encoder = StyleEncoder(
-        StyleEncoderConfig(width=16, layers=1, heads=2, feedforward=16, projection=8, max_tokens=150, dropout=0.0)
-    ).eval()
+    encoder = tiny_encoder(max_tokens=150).eval()
     editor.initialize_from_probe(torch.randn(5, 8))
     generator = GeneratorStage(model.denoiser, corpus, model=model)
     styles = style_table(encoder, corpus)
@@ -121,7 +143,7 @@ def test_generator_and_editor_learn_together(tmp_path):
     corpus = tiny_corpus(clips=3)
     corpus.listener[..., 0] = 0
     stage = personal_stage(corpus)
-    assert stage.styles.shape == (CROPS, 18, 8)
+    assert stage.styles.shape == (len(SPANS), 18, 8)
 
     def error():
         with torch.no_grad():
@@ -151,24 +173,26 @@ def test_generic_persons_shift_nothing():
     assert plain.loss(torch.Generator().manual_seed(3)).item() != same
 
 
-def test_only_the_rates_are_emphasised():
-    targets = {"output.weight": (58, 24), "layers.0.linear1.weight": (32, 24), "layers.0.linear2.weight": (24, 32)}
-    editor = WeightEditor(WeightEditorConfig(style=8, hidden=16, rank=2, targets=targets, shared_factors=True))
-    for left in editor.left_factor:
-        torch.nn.init.ones_(left)
-    emphasise(editor, 2.0)
-    assert [left.mean().item() for left in editor.left_factor] == [1.0, 2.0, 1.0]
-
-
 def test_speakers_in_training_are_augmented():
-    """Real speakers are livelier than simulated ones; what was before a clip is still nothing."""
-    tokens = torch.randn(200, 6, 4, generator=torch.Generator().manual_seed(1))
-    tokens[:, :2] = 0
-    other = augment_speakers(tokens, 0.4, 0.1, 0.4, torch.Generator().manual_seed(0))
-    assert other[:, :2].abs().max() == 0
-    louder = other[:, 2:].std((1, 2)) / tokens[:, 2:].std((1, 2))
-    assert louder.min() < 0.8 and louder.max() > 1.7
-    assert torch.equal(augment_speakers(tokens, 0, 0, 0, torch.Generator().manual_seed(0)), tokens)
+    """Real speakers are livelier than simulated ones, and now and then not there; what was before a clip is nothing."""
+    generator = torch.Generator().manual_seed(1)
+    tokens = {name: torch.randn(400, 12, WIDTHS[name], generator=generator) for name in ("audio", "coefficients")}
+    for stream in tokens.values():
+        stream[:, :2] = 0
+    tokens["coefficients"][:, 2:, -1] = 1.0  # seen
+    other = augment_speakers(tokens, torch.Generator().manual_seed(0))
+    for name, stream in other.items():
+        assert stream[:, :2].abs().max() == 0, "the zeros before a clip stay"
+        lost = (stream == 0).all(2).all(1).float().mean()
+        assert 0 < lost < 0.3, f"{name} is lost now and then"
+    seen = other["coefficients"][:, 2:]
+    flags = seen[..., -1]
+    assert set(flags.unique().tolist()) == {0.0, 1.0}
+    assert seen[flags == 0].abs().max() == 0, "nothing is known of a face that is not seen"
+    louder = (other["coefficients"] / tokens["coefficients"])[:, 5, 0]
+    assert louder[louder != 0].std() > 0.2
+    again = augment_speakers(tokens, torch.Generator().manual_seed(0))
+    assert all(torch.equal(again[name], other[name]) for name in other)
 
 
 def random_windows(stage, count=24):
@@ -183,10 +207,11 @@ def random_windows(stage, count=24):
 
 @pytest.mark.slow
 def test_the_context_learns_to_forecast(tmp_path):
-    """Listeners smile when the speaker's first audio coefficient is high: the context alone can tell."""
+    """Listeners smile when the speaker's first number is high: the context alone can tell."""
     corpus = tiny_corpus(persons=12, frames=120)
     corpus.listener[..., 0] = 0
     corpus.listener[..., CHANNEL["browInnerUp"]] = 0
+    corpus.listener[..., 58:] = 0  # descriptors
     audio = corpus.speaker_audio[corpus.speaker][..., 0]
     corpus.listener[..., CHANNEL["mouthSmileLeft"]] = 0.1 * (audio > 0).half()
     torch.manual_seed(0)
@@ -250,8 +275,9 @@ def nodding(hertz, degrees, frames=120):
 
 @pytest.mark.parametrize("hertz", NOD_BANDS)
 def test_descriptors_measure_how_large_and_how_quick_a_nod_is(hertz):
-    measured = frame_descriptors(nodding(hertz, 3.0))[0, 30:90, : len(NOD_BANDS)].mean(0)
-    assert NOD_BANDS[int(measured.argmax())] == hertz
-    assert measured.max() == pytest.approx(3.0, rel=0.05)
-    nods = frame_descriptors(nodding(hertz, 0.2))[0, 30:90, len(NOD_BANDS)]
-    assert nods.max() < 0.1  # a still head does not nod
+    large, small, still = (
+        frame_descriptors(nodding(hertz, degrees))[0, 30:90, : len(NOD_BANDS)].mean(0) for degrees in (3.0, 1.0, 0.0)
+    )
+    assert NOD_BANDS[int(large.argmax())] == hertz
+    assert large.max() > small.max() > 1.0
+    assert still.max() < 0.01, "a still head does not nod"

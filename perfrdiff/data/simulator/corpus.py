@@ -28,9 +28,9 @@ class CorpusConfig:
     """How much is simulated. The same configuration and voices give the same corpus."""
 
     seed: int = 1
-    persons: int = 4000
+    persons: int = 3000
     clips_per_person: int = 4
-    speakers: int = 1600
+    speakers: int = 1200
     seconds: float = 30.0
     version: int = 5  # of the simulator: raise it when what it makes changes
 

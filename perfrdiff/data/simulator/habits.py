@@ -145,12 +145,14 @@ NAMED_STYLES: dict[str, ListenerHabits] = {
     ),
     "Lively": replace(
         _DEFAULT, nod_rate=12.0, nod_size=7.0, nod_cycles=2.2, small_nod_rate=34.0, smile_rate=3.0, smile_size=0.65,
-        laugh_gain=0.85, mouth_rate=26.0, brow_rate=10.0, brow_size=0.5, energy=2.0, tilt_rate=2.5, shift_rate=3.0, blink_rate=26.0, rest_pitch=-4.0,
+        laugh_gain=0.85, mouth_rate=26.0, brow_rate=10.0, brow_size=0.5, energy=2.0,
+        tilt_rate=2.5, shift_rate=3.0, blink_rate=26.0, rest_pitch=-4.0,
         rest_face=rest_face(browInnerUp=0.25, browOuterUp=0.25, mouthSmile=0.10),
     ),
     "Calm": replace(
         _DEFAULT, nod_rate=1.8, nod_size=3.2, nod_speed=1.7, small_nod_rate=20.0, small_nod_size=1.9, smile_rate=0.7,
-        smile_gain=0.35, smile_size=0.3, mouth_rate=8.0, brow_rate=1.2, brow_size=0.12, energy=0.5, blink_rate=11.0, gaze_rate=2.5, shift_rate=0.6, tilt_rate=0.5,
+        smile_gain=0.35, smile_size=0.3, mouth_rate=8.0, brow_rate=1.2, brow_size=0.12, energy=0.5,
+        blink_rate=11.0, gaze_rate=2.5, shift_rate=0.6, tilt_rate=0.5,
         rest_pitch=2.0, rest_face=rest_face(eyeBlink=0.12, eyeLookDown=0.15),
     ),
     "Doubtful": replace(

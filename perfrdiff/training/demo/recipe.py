@@ -67,7 +67,7 @@ class DemoConfig:
         )
     )  # fmt: skip
     editor_hidden: int = 192
-    rank: int = 16
+    rank: int = 24
     # Guided by the speaker's voice and face: they say when to nod and when to smile back.
     sampling: SamplingOptions = field(
         default_factory=lambda: SamplingOptions(
@@ -76,7 +76,7 @@ class DemoConfig:
     )
     style_schedule: Schedule = field(default_factory=lambda: Schedule(steps=1500, learning_rate=1e-3))
     personal_schedule: Schedule = field(
-        default_factory=lambda: Schedule(steps=15000, learning_rate=1.2e-3, warmup=200, ema=0.999)
+        default_factory=lambda: Schedule(steps=11000, learning_rate=1.2e-3, warmup=200, ema=0.999)
     )
 
 
