@@ -156,7 +156,8 @@ def _generated(
             previous = style
         speaker = data.speaker(i)
         reactions = reactor.react(
-            speaker.audio, speaker.coefficients + data.mean, attributes=speaker.attributes, samples=settings.samples,
+            speaker.audio, speaker.coefficients + data.mean, attributes=speaker.attributes,
+            hearing=speaker.hearing if reactor.checkpoint.hears else None, samples=settings.samples,
             seed=settings.seed + i, steps=settings.steps, guidance=settings.guidance,
         )  # fmt: skip
         out[i] = attributes_of(reactor, reactions)

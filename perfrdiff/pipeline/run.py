@@ -97,6 +97,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
                 speaker.audio,
                 speaker.coefficients,
                 attributes=speaker.attributes,
+                hearing=speaker.hearing,
+                face_seen=speaker.face_seen,
                 samples=request.samples,
                 seed=request.seed,
                 steps=request.steps,

@@ -16,7 +16,7 @@ from scipy.io import wavfile
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.react2024.dataset import FRAMES, MEAN_FACE, SPLITS, Entry, emotion_path, personal_mask
 from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
-from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import SimulatedSpeaker, simulate_speaker
 from perfrdiff.data.simulator.speech import RATE
 from perfrdiff.data.simulator.voices import Voices
@@ -100,7 +100,7 @@ def _write_split(
         for clip in range(size.clips):
             speaker = talks[clip]
             paths = [f"NoXI/{session + 1:03}/{seat}/{clip + 1}" for seat in ("Expert_video", "Novice_video")]
-            reaction = simulate_listener(speaker, habits, rng)
+            reaction = simulate_tracked_listener(speaker, habits, rng)
             silence = ROOM_NOISE * rng.standard_normal(len(speaker.waveform))
             _write_clip(root, paths[0], speaker.coefficients, speaker.waveform)
             _write_clip(root, paths[1], reaction, silence)

@@ -17,6 +17,7 @@ from perfrdiff.data.simulator.motion import (
     event_times,
 )
 from perfrdiff.data.simulator.speaker import SimulatedSpeaker
+from perfrdiff.data.simulator.tracking import simulate_tracking
 from perfrdiff.features.tracking.signals import neutral_offset, without_offset
 
 
@@ -44,6 +45,13 @@ def simulate_listener(speaker: SimulatedSpeaker, habits: ListenerHabits, rng: np
     clip[:, EXPRESSION] = without_offset(clip[:, EXPRESSION], neutral_offset(clip[:, EXPRESSION]))
     clip[:, TRANSLATION] += neutral()[TRANSLATION] - np.median(clip[:, TRANSLATION], axis=0)
     return clip.astype(np.float32)
+
+
+def simulate_tracked_listener(
+    speaker: SimulatedSpeaker, habits: ListenerHabits, rng: np.random.Generator
+) -> np.ndarray:
+    """One reaction of a person with these habits as a tracker would see it, (frames, 58) float32."""
+    return simulate_tracking(simulate_listener(speaker, habits, rng), rng)
 
 
 def _add_clear_nods(

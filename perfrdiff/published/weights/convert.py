@@ -16,7 +16,7 @@ from torch import Tensor
 from perfrdiff import checkpoints
 from perfrdiff.coefficients import WIDTH, react_mean
 from perfrdiff.data.simulator.habits import NAMED_STYLES
-from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.features.audio import MFCC_WIDTH
@@ -168,7 +168,8 @@ def named_styles(encoder: StyleEncoder, normalizer: Normalizer, seed: int = 7) -
     styles = {}
     for i, (name, habits) in enumerate(NAMED_STYLES.items()):
         rng = np.random.default_rng([seed, i])
-        clips = [simulate_listener(simulate_speaker(rng, STYLE_SECONDS), habits, rng) for _ in range(STYLE_CLIPS)]
+        talks = [simulate_speaker(rng, STYLE_SECONDS) for _ in range(STYLE_CLIPS)]
+        clips = [simulate_tracked_listener(talk, habits, rng) for talk in talks]
         with torch.no_grad():
             style = encoder(normalizer.coefficients(torch.tensor(np.stack(clips))))
         styles[name] = torch.nn.functional.normalize(style.mean(0), dim=0)

@@ -17,9 +17,8 @@ from perfrdiff import checkpoints
 from perfrdiff.behaviour.event_features import EVENT_FEATURES, event_features
 from perfrdiff.data.simulator.corpus import Corpus, CorpusConfig, load_corpus
 from perfrdiff.data.simulator.habits import NAMED_STYLES
-from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
-from perfrdiff.data.simulator.tracking import simulate_tracking
 from perfrdiff.data.simulator.voices import Voices, read_voices
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
@@ -99,8 +98,7 @@ def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: in
     styles = {}
     for i, (name, habits) in enumerate(NAMED_STYLES.items()):
         rng = np.random.default_rng([seed, i])
-        listeners = [simulate_listener(simulate_speaker(rng), habits, rng) for _ in range(clips)]
-        behaviour = np.stack([simulate_tracking(listener, rng) for listener in listeners])
+        behaviour = np.stack([simulate_tracked_listener(simulate_speaker(rng), habits, rng) for _ in range(clips)])
         events = torch.tensor(np.array([event_features(clip) for clip in behaviour])).float()
         style = encoder(corpus.codec.coefficients(torch.tensor(behaviour)), events)
         styles[name] = torch.nn.functional.normalize(style.mean(0), dim=0)
