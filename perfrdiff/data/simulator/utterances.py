@@ -12,7 +12,7 @@ from perfrdiff.data.simulator.voices import Recording
 
 __all__ = ["draw_pause", "join_utterances", "stretch"]
 
-MEAN_FURTHER_PHRASES = 1.5  # in a piece after its first; so most pauses of a talk are the speaker's own
+MEAN_FURTHER_PHRASES = 4.0  # in a piece after its first; so most pauses of a talk are the speaker's own
 MARGIN = 0.35  # seconds of pause at most that a piece keeps at either end
 EDGE = 0.12  # seconds around a phrase that are not taken for quiet: onsets and last breaths of a word
 SHORTEST_QUIET = 0.15  # seconds
@@ -31,9 +31,9 @@ def join_utterances(rng: np.random.Generator, recordings: tuple[Recording, ...],
     skipped = round(rng.uniform(0, 3) * RATE) if rng.random() < 0.5 else 0  # the talk has begun before
     recording, following = recordings[rng.integers(len(recordings))], 0
     while length < wanted + skipped:
-        if following >= len(recording.phrases) or rng.random() < 0.3:
+        if following >= len(recording.phrases) or rng.random() < 0.1:
             recording = recordings[rng.integers(len(recordings))]
-            following = int(rng.integers(len(recording.phrases)))
+            following = int(rng.integers(len(recording.phrases))) if rng.random() < 0.3 else 0
         last = min(following + rng.poisson(MEAN_FURTHER_PHRASES), len(recording.phrases) - 1)
         piece, margins = _piece(recording, following, last)
         between = _lengthened(rng, quiet, max(0.0, draw_pause(rng) - margins))
