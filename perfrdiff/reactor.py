@@ -15,24 +15,19 @@ from torch import Tensor
 
 from perfrdiff import checkpoints, sampling
 from perfrdiff.behaviour.event_features import SHORTEST_CLIP, event_features
-from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH, neutral
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.errors import InputError
-from perfrdiff.features.attributes import ATTRIBUTE_COUNT, facial_attributes
-from perfrdiff.features.audio import LOWEST_RATE, MFCC_WIDTH, mfcc
-from perfrdiff.features.hearing import HEARING_WIDTH
-from perfrdiff.features.speaker_face import relative_face
 from perfrdiff.models.layers import Edits
-from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.registry import NETWORKS
 from perfrdiff.personal.calibration import CALIBRATION_SEED, CalibrationSpeakers
 from perfrdiff.personal.motion_gain import MotionGain
 from perfrdiff.personal.weight_shift import WeightShift, predict_weight_shift
 from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
+from perfrdiff.speaker_streams import GivenSpeaker, checked_rows
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the starts of the clips that a long behaviour is cut into
-SILENT_RANGE = 1e-3  # of the log energies of a clip without sound
 GENERIC = "Generic"
 SLOW_HEAD_COLUMNS = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
 
@@ -114,7 +109,7 @@ class Reactor:
 
     def _read_listener(self, behaviour: np.ndarray) -> _ReadListener:
         """See `style_of`."""
-        behaviour = _checked(behaviour, WIDTH, "listener behaviour")
+        behaviour = checked_rows(behaviour, WIDTH, "listener behaviour")
         if len(behaviour) < SHORTEST_STYLE:
             raise InputError(
                 f"The listener's clip has {len(behaviour)} frames; a style needs at least {SHORTEST_STYLE} "
@@ -255,7 +250,9 @@ class Reactor:
 
         Raises InputError for shapes, lengths or numbers that do not fit.
         """
-        speaker, frames = self._read_speaker(audio, coefficients, attributes, hearing, face_seen)
+        given = GivenSpeaker.checked(audio, coefficients, attributes, hearing, face_seen)
+        with torch.inference_mode():
+            speaker = given.for_networks(self.checkpoint, self.device)
         if samples < 1:
             raise InputError(f"{samples} reactions asked for; at least 1 is possible.")
         if seed < 0:
@@ -271,7 +268,7 @@ class Reactor:
         options = replace(defaults, steps=steps, guidance=guidance, discard_last_call=faults.discard_last_call)
         with torch.inference_mode():
             rows, predicted_attributes = self._sample(speaker, samples, seed, options, faults, progress)
-            reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, :frames].cpu().numpy()
+            reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, : given.frames].cpu().numpy()
         if defaults.head_smoothing:
             reactions = _smooth_head(reactions, defaults.head_smoothing)
         reactions = _clip_expressions(reactions)
@@ -287,72 +284,6 @@ class Reactor:
             self.checkpoint.name,
             self.checkpoint.sha256,
             predicted_attributes,
-        )
-
-    def _read_speaker(
-        self,
-        audio: np.ndarray | None,
-        coefficients: np.ndarray | None,
-        attributes: np.ndarray | None,
-        hearing: np.ndarray | None,
-        face_seen: np.ndarray | None,
-    ) -> tuple[inference.SpeakerClips, int]:
-        """One clip, in network units, of what `react` is given, and its frames; attributes only for the paper's."""
-        streams = {
-            name: _checked(rows, width, f"speaker {name}")
-            for name, rows, width in (
-                ("audio", audio, MFCC_WIDTH), ("coefficients", coefficients, WIDTH),
-                ("attributes", attributes, ATTRIBUTE_COUNT), ("hearing", hearing, HEARING_WIDTH),
-            ) if rows is not None
-        }  # fmt: skip
-        lengths = {name: len(rows) for name, rows in streams.items()}
-        if face_seen is not None:
-            lengths["seen faces"] = len(face_seen)
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{count} frames of {name}" for name, count in lengths.items())
-            raise InputError(f"What is given of the speaker is not equally long: {listed}.")
-        if not lengths:
-            raise InputError("There is neither a voice nor a face of the speaker; at least one is needed.")
-        frames = next(iter(lengths.values()))
-        with torch.inference_mode():
-            if self.checkpoint.hears:
-                return self._heard_speaker(streams, frames, face_seen), frames
-            return self._speaker_with_mfccs(streams, frames), frames
-
-    def _heard_speaker(
-        self, streams: dict[str, np.ndarray], frames: int, face_seen: np.ndarray | None
-    ) -> inference.SpeakerClips:
-        """Tokens of what is heard and of the face's movement; zeros where there is nothing to hear or to see."""
-        codec = self.checkpoint.normalizer
-        assert isinstance(codec, ListeningCodec), "weights that hear have its tokens"
-        if "hearing" not in streams and "audio" in streams and np.ptp(streams["audio"][:, :2]) > SILENT_RANGE:
-            raise InputError(
-                f"The speaker's features hold sound, but not what '{self.checkpoint.name}' listens to; make them anew: "
-                "perfrdiff features VIDEO --out FILE."
-            )
-        heard = streams.get("hearing", np.zeros((frames, HEARING_WIDTH), np.float32))
-        face = streams.get("coefficients", np.zeros((frames, WIDTH), np.float32))
-        seen = np.ones(frames, bool) if face_seen is None else np.asarray(face_seen, bool)
-        relative = relative_face(face, seen & ("coefficients" in streams))
-        audio = codec.audio(torch.tensor(heard, device=self.device))[None]
-        speaker = codec.speaker(torch.tensor(relative, device=self.device))[None]
-        return inference.SpeakerClips(audio if "hearing" in streams else torch.zeros_like(audio), speaker, None)
-
-    def _speaker_with_mfccs(self, streams: dict[str, np.ndarray], frames: int) -> inference.SpeakerClips:
-        """Normalised MFCCs and coefficients; a face that is not there rests, a voice that is not there is silent."""
-        normalizer = self.checkpoint.normalizer
-        assert not isinstance(normalizer, ListeningCodec), "weights that hear have no MFCCs"
-        coefficients = streams.get("coefficients", np.tile(neutral(), (frames, 1)))
-        audio = streams.get("audio")
-        if audio is None:
-            audio = mfcc(np.zeros(0, np.float32), LOWEST_RATE, frames)
-        attributes = streams.get("attributes")
-        if attributes is None and self.checkpoint.published:
-            attributes = facial_attributes(coefficients)
-        return inference.SpeakerClips(
-            normalizer.audio(torch.tensor(audio, device=self.device))[None],
-            normalizer.speaker(torch.tensor(coefficients, device=self.device))[None],
-            None if attributes is None else torch.tensor(attributes, dtype=torch.float32, device=self.device)[None],
         )
 
     def _sample(
@@ -403,13 +334,3 @@ def _smooth_head(reactions: np.ndarray, sigma: float) -> np.ndarray:
     for columns, width in ((SLOW_HEAD_COLUMNS, sigma), ([CHANNEL["rotationX"]], sigma / 3)):
         out[..., columns] = gaussian_filter1d(reactions[..., columns], width, axis=1, mode="nearest")
     return out
-
-
-def _checked(rows: np.ndarray, width: int, what: str) -> np.ndarray:
-    rows = np.asarray(rows, dtype=np.float32)
-    if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
-        raise InputError(f"The {what} has shape {rows.shape}; expected (frames, {width}).")
-    if not np.isfinite(rows).all():
-        bad = int(np.argmin(np.isfinite(rows).all(axis=1)))
-        raise InputError(f"The {what} holds a number that is not finite, first in frame {bad}.")
-    return rows

@@ -16,7 +16,7 @@ FLOORS = (
     ("personal",),
     ("checkpoints", "data"),
     ("published",),
-    ("reactor",),
+    ("speaker_streams", "reactor"),
     ("pipeline", "training", "evaluation"),
     ("cli",),
 )
