@@ -6,7 +6,7 @@ import torch
 
 from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.habits import draw_habits
-from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.models.motion_codec import MotionCodec, tracker_noise
 
@@ -15,7 +15,7 @@ from perfrdiff.models.motion_codec import MotionCodec, tracker_noise
 def clips():
     rng = np.random.default_rng(5)
     speakers = [simulate_speaker(rng, 12.0) for _ in range(12)]
-    listeners = [simulate_listener(s, draw_habits(rng), rng) for s in speakers for _ in range(4)]
+    listeners = [simulate_tracked_listener(s, draw_habits(rng), rng) for s in speakers for _ in range(4)]
     return (
         np.stack(listeners),
         np.stack([s.coefficients for s in speakers]),

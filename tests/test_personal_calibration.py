@@ -13,7 +13,7 @@ from perfrdiff.behaviour import events
 from perfrdiff.behaviour.statistics import BEHAVIOUR_MEASURES, measure_clips
 from perfrdiff.coefficients import CHANNEL, FPS
 from perfrdiff.data.simulator.habits import ListenerHabits
-from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.personal.calibration import (
@@ -43,7 +43,7 @@ def nodding_clip(degrees, drift=0.0, seconds=12):
 def clips():
     rng = np.random.default_rng(3)
     person = replace(ListenerHabits(), nod_rate=9.0, smile_rate=4.0, brow_rate=8.0)
-    return np.stack([simulate_listener(simulate_speaker(rng, 20.0), person, rng) for _ in range(4)])
+    return np.stack([simulate_tracked_listener(simulate_speaker(rng, 20.0), person, rng) for _ in range(4)])
 
 
 def test_no_gain_changes_nothing(clips):
@@ -159,7 +159,7 @@ def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):
     sizes = []
     for size in (2.6, 7.5):
         person = replace(ListenerHabits(), nod_rate=12.0, nod_size=size)
-        reactor.set_listener(simulate_listener(speakers[0], person, np.random.default_rng(5)))
+        reactor.set_listener(simulate_tracked_listener(speakers[0], person, np.random.default_rng(5)))
         answers = reactor.react(speakers[1].audio, speakers[1].coefficients, samples=6).coefficients
         nods_of_clips = [events.nods(clip) for clip in answers]
         strokes = np.concatenate([nods.strokes for nods in nods_of_clips])
@@ -175,7 +175,7 @@ def test_who_blinks_more_does_so_after_calibration():
 
     def react(style):
         person = replace(ListenerHabits(), blink_rate=12 * np.exp(0.5 * float(style[1])))
-        return np.stack([simulate_listener(speaker, person, np.random.default_rng(5)) for speaker in speakers])
+        return np.stack([simulate_tracked_listener(speaker, person, np.random.default_rng(5)) for speaker in speakers])
 
     mean, directions = torch.tensor(measure_clips(react(torch.zeros(2)))), torch.zeros(len(HABIT_NAMES), 2)
     directions[RATE_COLUMNS] = torch.eye(2)

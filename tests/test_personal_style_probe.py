@@ -11,7 +11,7 @@ from perfrdiff import checkpoints
 from perfrdiff.behaviour.statistics import BEHAVIOUR_MEASURES, count_behaviour, measures_from_counts
 from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
-from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.personal.style_probe import PartialClips, StyleProbe, token_std
 from perfrdiff.reactor import Reactor
@@ -31,7 +31,7 @@ def people():
     clips = []
     for _ in range(60):
         person = draw_habits(rng)
-        clips.append([simulate_listener(speaker, person, rng) for speaker in speakers])
+        clips.append([simulate_tracked_listener(speaker, person, rng) for speaker in speakers])
     return np.array([[count_behaviour(clip) for clip in of_person] for of_person in clips]), clips[0]
 
 
@@ -71,7 +71,7 @@ def test_a_style_that_reports_nothing_is_moved_to_what_is_counted(people):
     _, probe = simulated_probe(counted, 30.0)
     assert (probe.blend_weights[:, 1] > probe.blend_weights[:, 0].abs()).float().mean() > 0.8
     often, seldom = (
-        simulate_listener(simulate_speaker(np.random.default_rng(7)), replace(ListenerHabits(), blink_rate=rate),
+        simulate_tracked_listener(simulate_speaker(np.random.default_rng(7)), replace(ListenerHabits(), blink_rate=rate),
                           np.random.default_rng(8)) for rate in (40.0, 6.0)
     )  # fmt: skip
     rates = [probe.reported_habits(probe.corrected_style(probe.mean, clip))[BLINKS] for clip in (often, seldom)]
@@ -127,7 +127,9 @@ def rough(clip, rng):
 def test_the_demo_weights_move_real_listeners_styles_and_keep_their_probe(tmp_path):
     reactor = Reactor.load("demo", "cpu")
     probe = reactor.checkpoint.style_probe
-    clip = simulate_listener(simulate_speaker(np.random.default_rng(5)), ListenerHabits(), np.random.default_rng(6))
+    clip = simulate_tracked_listener(
+        simulate_speaker(np.random.default_rng(5)), ListenerHabits(), np.random.default_rng(6)
+    )
     for behaviour, change in ((clip, False), (rough(clip, np.random.default_rng(7)), True)):
         rows = reactor.checkpoint.normalizer.coefficients(torch.tensor(behaviour))[None]
         with torch.no_grad():
@@ -143,7 +145,7 @@ def test_a_real_face_does_not_make_the_demo_listener_flutter():
     """A listener who blinks eight times a minute, simulated and with a real tracker's restless face."""
     rng = np.random.default_rng(4)
     speaker = simulate_speaker(rng, 20.0)
-    calm = simulate_listener(speaker, replace(ListenerHabits(), blink_rate=8.0), rng)
+    calm = simulate_tracked_listener(speaker, replace(ListenerHabits(), blink_rate=8.0), rng)
     reactor = Reactor.load("demo", "cpu")
     blinks = []
     for listener in (calm, rough(calm, rng)):

@@ -7,7 +7,7 @@ import torch
 from perfrdiff import checkpoints
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, neutral
 from perfrdiff.data.simulator.habits import NAMED_STYLES, ListenerHabits
-from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.data.simulator.tracking import STILL_CHANNELS
 from perfrdiff.errors import InputError
@@ -233,7 +233,7 @@ def test_shipped_weights_carry_how_a_listener_holds_the_head(shipped):
     speaker = simulate_speaker(np.random.default_rng(11), 6.0)
 
     def mean_yaw(rest_yaw):
-        clip = simulate_listener(
+        clip = simulate_tracked_listener(
             simulate_speaker(np.random.default_rng(2), 30.0),
             ListenerHabits(rest_yaw=rest_yaw),
             np.random.default_rng(3),
@@ -267,7 +267,10 @@ def test_shipped_weights_know_a_listener_by_the_behaviour(shipped):
     people = [NAMED_STYLES["Warm"], NAMED_STYLES["Calm"]]
     speakers = [simulate_speaker(np.random.default_rng(i), 30.0) for i in (1, 2)]
     styles = [
-        [shipped.style_of(simulate_listener(s, p, np.random.default_rng(10 * i + j))) for j, s in enumerate(speakers)]
+        [
+            shipped.style_of(simulate_tracked_listener(s, p, np.random.default_rng(10 * i + j)))
+            for j, s in enumerate(speakers)
+        ]
         for i, p in enumerate(people)
     ]
     same = min(float(pair[0] @ pair[1]) for pair in styles)

@@ -112,7 +112,7 @@ def _simulate_part(task: tuple[CorpusConfig, Voices | None, int, int]) -> dict[s
         "speaker": np.array(speaker) + part * (config.speakers // parts),
         "habits": np.stack(habit_vectors),
         "face": relative_face(np.stack([s.coefficients for s in speakers]), np.stack([s.face_seen for s in speakers])),
-        "hearing": np.stack([s.hearing for s in speakers]),
+        "hearing": np.stack([s.hearing for s in speakers if s.hearing is not None]),
     }
 
 
