@@ -114,7 +114,7 @@ def main() -> int:
             started = time.perf_counter()
             reactor.set_listener(speaker.coefficients)
             print(f"set a listener         {time.perf_counter() - started:6.1f} s", flush=True)
-            reactions = reactor.react(speaker.audio, speaker.coefficients, samples=1, steps=4)
+            reactions = reactor.react_to(speaker, samples=1, steps=4)
         largest = max(largest, peak.gib)
         print(f"reactions {reactions.coefficients.shape}, load to reaction: peak {peak.gib:.2f} GiB", flush=True)
     return 0 if largest < MAX_GIB else 1

@@ -2,11 +2,12 @@
 
 reactor = Reactor.load()                      # the demo weights
 reactor.set_listener(behaviour)               # (frames, 58) of a tracked listener, or "Warm"
-reactions = reactor.react(speaker, samples=3) # reactions.coefficients: (3, frames, 58)
+reactions = reactor.react_to(speaker, samples=3)  # of read_speaker; reactions.coefficients: (3, frames, 58)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from perfrdiff.personal.motion_gain import MotionGain
 from perfrdiff.personal.weight_shift import WeightShift, predict_weight_shift
 from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
-from perfrdiff.speaker_streams import GivenSpeaker, checked_rows
+from perfrdiff.speaker_streams import GivenSpeaker, SpeakerStreams, checked_rows
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the starts of the clips that a long behaviour is cut into
@@ -284,6 +285,17 @@ class Reactor:
             self.checkpoint.name,
             self.checkpoint.sha256,
             predicted_attributes,
+        )
+
+    def react_to(self, speaker: SpeakerStreams, **options: Any) -> Reactions:
+        """`react` to all that is known of a speaker, as `read_speaker` and the simulator give it; with its options."""
+        return self.react(
+            speaker.audio,
+            speaker.coefficients,
+            attributes=speaker.attributes,
+            hearing=speaker.hearing,
+            face_seen=speaker.face_seen,
+            **options,
         )
 
     def _sample(

@@ -1,7 +1,7 @@
 """What `Reactor.react` is given of a speaker, checked, and as the networks of the weights see it."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,25 @@ from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.published.inference import SpeakerClips
 
 SILENT_RANGE = 1e-3  # of the log energies of a clip without sound
+
+
+class SpeakerStreams(Protocol):
+    """What is known of a speaker at 25 frames per second; None where nothing is."""
+
+    @property
+    def audio(self) -> np.ndarray | None: ...  # (frames, 78) MFCCs
+
+    @property
+    def coefficients(self) -> np.ndarray | None: ...  # (frames, 58)
+
+    @property
+    def attributes(self) -> np.ndarray | None: ...  # (frames, 25)
+
+    @property
+    def hearing(self) -> np.ndarray | None: ...  # (frames, 8)
+
+    @property
+    def face_seen(self) -> np.ndarray | None: ...  # (frames,) bool
 
 
 def checked_rows(rows: np.ndarray, width: int, what: str) -> np.ndarray:

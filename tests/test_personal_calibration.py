@@ -112,7 +112,7 @@ def test_a_motion_gain_belongs_to_the_demo_listener_s_shift(reactor, clips, tmp_
     speaker = simulate_speaker(np.random.default_rng(8), 8.0)
 
     def react():
-        return reactor.react(speaker.audio, speaker.coefficients, samples=2).coefficients
+        return reactor.react_to(speaker, samples=2).coefficients
 
     reactor.set_listener(clips[0])
     shift, personal = reactor.shift, react()
@@ -160,7 +160,7 @@ def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):
     for size in (2.6, 7.5):
         person = replace(ListenerHabits(), nod_rate=12.0, nod_size=size)
         reactor.set_listener(simulate_tracked_listener(speakers[0], person, np.random.default_rng(5)))
-        answers = reactor.react(speakers[1].audio, speakers[1].coefficients, samples=6).coefficients
+        answers = reactor.react_to(speakers[1], samples=6).coefficients
         nods_of_clips = [events.nods(clip) for clip in answers]
         strokes = np.concatenate([nods.strokes for nods in nods_of_clips])
         sizes.append(np.average(np.concatenate([nods.size for nods in nods_of_clips]), weights=strokes))

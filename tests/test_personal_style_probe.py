@@ -150,7 +150,7 @@ def test_a_real_face_does_not_make_the_demo_listener_flutter():
     blinks = []
     for listener in (calm, rough(calm, rng)):
         reactor.set_listener(listener)
-        reactions = reactor.react(speaker.audio, speaker.coefficients, samples=3, seed=0).coefficients
+        reactions = reactor.react_to(speaker, samples=3, seed=0).coefficients
         rates = [BEHAVIOUR_MEASURES["blink rate"].from_counts(count_behaviour(clip)[None]) for clip in reactions]
         blinks.append(np.mean(rates))
     assert max(blinks) < 30 and abs(blinks[0] - blinks[1]) < 15

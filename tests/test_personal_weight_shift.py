@@ -39,7 +39,7 @@ def fingerprint(network):
 
 
 def run(reactor, speaker):
-    return reactor.react(speaker.audio, speaker.coefficients, samples=1).coefficients
+    return reactor.react_to(speaker, samples=1).coefficients
 
 
 def test_taken_off_bit_for_bit(reactor, speaker):

@@ -52,7 +52,7 @@ def reactor(imported):
 def test_from_zip_to_reactions(imported, reactor, speaker):
     variant = imported[0]
     reactor.set_listener(speaker.coefficients)
-    reactions = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
+    reactions = reactor.react_to(speaker, samples=2, steps=4)
     assert reactions.coefficients.shape == (2, 75, 58) and np.isfinite(reactions.coefficients).all()
     assert reactions.coefficients[..., EXPRESSION].min() >= 0 and reactions.coefficients[..., EXPRESSION].max() <= 1
     assert reactions.weights == f"paper-{variant}" and len(reactions.weights_sha256) == 64
@@ -155,7 +155,7 @@ def test_the_imported_networks_are_the_files(imported, reactor):
 def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
     """compat="published" of the reactor is published.inference, whose numbers the fixtures prove."""
     variant = imported[0]
-    reactions = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4, compat="published")
+    reactions = reactor.react_to(speaker, samples=2, steps=4, compat="published")
     checkpoint = reactor.checkpoint
     model = inference.PublishedModel(checkpoint.denoiser, checkpoint.autoencoder)
     from perfrdiff.features.attributes import facial_attributes
@@ -170,7 +170,7 @@ def test_the_published_way_is_the_fixtures_way(imported, reactor, speaker):
         out = checkpoint.autoencoder.regress(out)
     expected = (out + torch.tensor(react_mean())).detach().numpy()
     np.testing.assert_allclose(reactions.coefficients[..., 52:], expected[..., 52:], atol=1e-5)
-    corrected = reactor.react(speaker.audio, speaker.coefficients, samples=2, steps=4)
+    corrected = reactor.react_to(speaker, samples=2, steps=4)
     assert not np.allclose(corrected.coefficients, reactions.coefficients, atol=1e-3)
 
 
@@ -180,7 +180,7 @@ def test_named_styles_serve_a_listener_of_whom_there_is_a_photo(reactor, speaker
     reactions = []
     for style in reactor.styles[:2]:
         reactor.set_listener(style)
-        reactions.append(reactor.react(speaker.audio, speaker.coefficients, samples=1, steps=4).coefficients)
+        reactions.append(reactor.react_to(speaker, samples=1, steps=4).coefficients)
     assert not np.allclose(*reactions, atol=1e-4)
 
 

@@ -31,7 +31,7 @@ def reactor():
 
 
 def test_shapes_and_ranges(reactor, speaker):
-    reactions = reactor.react(speaker.audio, speaker.coefficients, samples=2)
+    reactions = reactor.react_to(speaker, samples=2)
     assert reactions.coefficients.shape == (2, 75, 58)
     assert reactions.coefficients[..., EXPRESSION].min() >= 0 and reactions.coefficients[..., EXPRESSION].max() <= 1
     assert reactions.listener == "Generic"
@@ -39,7 +39,7 @@ def test_shapes_and_ranges(reactor, speaker):
 
 def test_the_seed_decides(reactor, speaker):
     def run(**options):
-        return reactor.react(speaker.audio, speaker.coefficients, **options).coefficients
+        return reactor.react_to(speaker, **options).coefficients
 
     assert np.array_equal(run(seed=3), run(seed=3))
     assert not np.allclose(run(seed=3), run(seed=4), atol=1e-3)
@@ -48,7 +48,7 @@ def test_the_seed_decides(reactor, speaker):
 
 def test_a_listener_shifts_the_weights_and_can_be_taken_off(reactor, speaker):
     def run():
-        return reactor.react(speaker.audio, speaker.coefficients, samples=1).coefficients
+        return reactor.react_to(speaker, samples=1).coefficients
 
     generic = run()
     reactor.set_listener("Warm")
@@ -101,7 +101,7 @@ def test_a_checkpoint_survives_the_disk(tmp_path, speaker):
     again = checkpoints.load("tiny", tmp_path)
     assert again.denoiser.config == checkpoint.denoiser.config and again.sampling == checkpoint.sampling
     reactors = Reactor(checkpoint, "cpu"), Reactor(again, "cpu")
-    before, after = (one.react(speaker.audio, speaker.coefficients, samples=1) for one in reactors)
+    before, after = (one.react_to(speaker, samples=1) for one in reactors)
     assert np.array_equal(before.coefficients, after.coefficients)
     assert len(after.weights_sha256) == 64
 
@@ -117,7 +117,7 @@ def test_half_the_numbers_half_the_file(tmp_path, speaker):
     reactors = [Reactor(checkpoint, "cpu"), Reactor(again, "cpu")]
     for reactor in reactors:
         reactor.set_listener("Warm")
-    full, half = (r.react(speaker.audio, speaker.coefficients, samples=1).coefficients for r in reactors)
+    full, half = (r.react_to(speaker, samples=1).coefficients for r in reactors)
     assert np.abs(full - half).max() < 0.02
 
 
@@ -161,7 +161,7 @@ def test_no_frame_knows_what_the_speaker_will_do(speaker):
     coefficients, audio = speaker.coefficients.copy(), speaker.audio.copy()
     coefficients[41:, :52] += 0.3
     audio[41:] = audio[41:][::-1]  # only mean and deviation over the clip depend on later audio
-    before = reactor.react(speaker.audio, speaker.coefficients, samples=1).coefficients[0]
+    before = reactor.react_to(speaker, samples=1).coefficients[0]
     after = reactor.react(audio, coefficients, samples=1).coefficients[0]
     assert np.abs(before - after)[:38].max() < 1e-5  # the last before a changed token are smoothed with it
     assert np.abs(before - after)[45:].max() > 1e-3
@@ -208,7 +208,7 @@ def test_channels_that_the_simulator_leaves_still_are_dropped_by_the_codec(shipp
 
     shipped.set_listener(None)
     for seed in (0, 1):
-        plain = shipped.react(speaker.audio, speaker.coefficients, samples=1, seed=seed).coefficients
+        plain = shipped.react_to(speaker, samples=1, seed=seed).coefficients
         unseen, seen = (np.abs(reaction(names, seed) - plain).max() for names in (still, [CHANNEL["jawOpen"]]))
         assert unseen < 5e-3 and seen > 10 * unseen
 
@@ -220,7 +220,7 @@ def test_shipped_styles_change_the_reaction(shipped):
 
     def react(style):
         shipped.set_listener(style)
-        return shipped.react(speaker.audio, speaker.coefficients, samples=1, seed=1).coefficients
+        return shipped.react_to(speaker, samples=1, seed=1).coefficients
 
     reactions = [react(style) for style in shipped.styles]
     for i, one in enumerate(reactions):
@@ -239,7 +239,7 @@ def test_shipped_weights_carry_how_a_listener_holds_the_head(shipped):
             np.random.default_rng(3),
         )
         shipped.set_listener(clip)
-        reactions = shipped.react(speaker.audio, speaker.coefficients, samples=4, seed=1)
+        reactions = shipped.react_to(speaker, samples=4, seed=1)
         return np.degrees(reactions.coefficients[..., CHANNEL["rotationY"]].mean())
 
     assert mean_yaw(12.0) - mean_yaw(-12.0) > 6.0
@@ -252,7 +252,7 @@ def test_shipped_weights_answer_a_smile(shipped):
     shipped.set_listener(None)
     for seed in range(3):
         speaker = simulate_speaker(np.random.default_rng(seed), 20.0)
-        smile = shipped.react(speaker.audio, speaker.coefficients, samples=2).coefficients[..., 43:45].mean(axis=(0, 2))
+        smile = shipped.react_to(speaker, samples=2).coefficients[..., 43:45].mean(axis=(0, 2))
         near = np.zeros(len(smile), bool)
         for event in speaker.events:
             if event.kind in ("smile", "laugh"):

@@ -93,12 +93,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         speaker = read_speaker(speaker_file, clock.report, face_number=request.speaker_face_number)
         clock.enter("Thinking up reactions")
         with _threads_for(reactor):
-            reactions = reactor.react(
-                speaker.audio,
-                speaker.coefficients,
-                attributes=speaker.attributes,
-                hearing=speaker.hearing,
-                face_seen=speaker.face_seen,
+            reactions = reactor.react_to(
+                speaker,
                 samples=request.samples,
                 seed=request.seed,
                 steps=request.steps,

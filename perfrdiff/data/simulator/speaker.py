@@ -51,6 +51,11 @@ class SimulatedSpeaker:
     waveform: np.ndarray | None = None  # (N,) float32 at 16 kHz; None where nothing is heard
     hearing: np.ndarray | None = None  # (frames, 8) of `hearing.hear`
 
+    @property
+    def attributes(self) -> None:
+        """Read off the face where they are wanted."""
+        return None
+
     @cached_property
     def audio(self) -> np.ndarray:
         """(frames, 78) MFCCs."""
