@@ -2,7 +2,7 @@
 # make test   all tests
 # make check  before a commit: style, types and the fast tests
 # make lint   style and types only
-# make demo-weights   the demo weights from nothing, in under two hours on one core; goes on where it was stopped
+# make demo-weights   the demo weights from nothing, VOICES=DIR with a folder of speech; goes on where it was stopped
 # Each first makes .venv, once, and again when a requirements file changes. The checkout itself is installed there
 # editable, so .venv/bin/perfrdiff and `import perfrdiff` work from any folder.
 
@@ -32,7 +32,7 @@ fast-tests: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow and not browser"
 
 demo-weights: $(VENV)/.installed-train
-	$(VENV)/bin/python -m perfrdiff.training.demo
+	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m perfrdiff.training.demo $(if $(VOICES),--voices $(VOICES))
 
 clean:
 	rm -rf $(VENV)
