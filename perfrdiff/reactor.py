@@ -5,7 +5,8 @@ reactor.set_listener(behaviour)               # (frames, 58) of a tracked listen
 reactions = reactor.react_to(speaker, samples=3)  # of read_speaker; reactions.coefficients: (3, frames, 58)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from perfrdiff.speaker_streams import GivenSpeaker, SpeakerStreams, checked_rows
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the starts of the clips that a long behaviour is cut into
+SMALL_WIDTH = 256  # of a denoiser, up to which one thread is best
 GENERIC = "Generic"
 SLOW_HEAD_COLUMNS = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
 
@@ -170,6 +172,22 @@ class Reactor:
             tokens = sampling.sample_sequence(denoiser, streams, len(speakers.audio), seed, options, edits)
             return _clip_expressions(self.checkpoint.normalizer.raw_coefficients(tokens).cpu().numpy())
 
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """One torch thread for a small generator, all of them for a large one.
+
+        The matrices of the demo weights are too small for a second thread to help. Beside any other work the two spend
+        their time waiting for each other: on a busy 2-core machine 8 s of reactions took 112 s with two threads, 20 s
+        with one (3.5 s of processor time).
+        """
+        threads = torch.get_num_threads()
+        if self.checkpoint.denoiser.config.width <= SMALL_WIDTH:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
     def set_listener(
         self, listener: np.ndarray | str | WeightShift | None, strength: float = 1.0, *, calibrate: bool = True
     ) -> None:
@@ -190,7 +208,8 @@ class Reactor:
         if listener is None:
             self._edits, self._shift, self._listener, self._strength = None, None, GENERIC, 0.0
             return
-        shift = self._shift_of(listener, calibrate)
+        with self._threads():
+            shift = self._shift_of(listener, calibrate)
         self._edits = shift.edits(self.checkpoint.denoiser, strength)
         self._shift, self._listener, self._strength = shift, shift.listener, strength
 
@@ -267,7 +286,7 @@ class Reactor:
         if faults != Compat() and not self.checkpoint.published:
             raise InputError(f"'{self.checkpoint.name}' are not the paper's weights; they know no '{compat}' way.")
         options = replace(defaults, steps=steps, guidance=guidance, discard_last_call=faults.discard_last_call)
-        with torch.inference_mode():
+        with self._threads(), torch.inference_mode():
             rows, predicted_attributes = self._sample(speaker, samples, seed, options, faults, progress)
             reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, : given.frames].cpu().numpy()
         if defaults.head_smoothing:

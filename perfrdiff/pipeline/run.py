@@ -6,12 +6,10 @@ The page and the shell both call `react`; `videos` is the only module of this pa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import lru_cache
 from threading import Lock
-
-import torch
 
 from perfrdiff import __version__
 from perfrdiff.coefficients import FPS, WIDTH
@@ -40,7 +38,6 @@ STAGES = {
 }
 """Stage -> share of the whole time, as measured with benchmarks/end_to_end.py; only the progress bar depends on it."""
 
-SMALL_WIDTH = 256  # of a denoiser; the demo weights have 192, the published ones 512
 
 _one_run_at_a_time = Lock()
 
@@ -92,16 +89,15 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         clock.enter("Watching the speaker's face")
         speaker = read_speaker(speaker_file, clock.report, face_number=request.speaker_face_number)
         clock.enter("Thinking up reactions")
-        with _threads_for(reactor):
-            reactions = reactor.react_to(
-                speaker,
-                samples=request.samples,
-                seed=request.seed,
-                steps=request.steps,
-                guidance=request.guidance_scale,
-                compat=request.compat,
-                progress=clock.report,
-            )
+        reactions = reactor.react_to(
+            speaker,
+            samples=request.samples,
+            seed=request.seed,
+            steps=request.steps,
+            guidance=request.guidance_scale,
+            compat=request.compat,
+            progress=clock.report,
+        )
         clock.enter("Drawing")
         videos.write(folder, speaker, speaker_file, reactions, style, clock.report)
         clock.enter("Packing")
@@ -110,23 +106,6 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         if request.save_shift is not None and reactor.shift is not None:
             reactor.shift.save(request.save_shift)
     return OutputFolder(request.out).read(clock.close())
-
-
-@contextmanager
-def _threads_for(reactor: Reactor) -> Iterator[None]:
-    """One torch thread for a small generator, all of them for a large one.
-
-    The matrices of the demo weights are too small for a second thread to help. Beside any other work the two spend
-    their time waiting for each other: on a busy 2-core machine 8 s of reactions took 112 s with two threads, 20 s with
-    one (3.5 s of processor time).
-    """
-    threads = torch.get_num_threads()
-    if reactor.checkpoint.denoiser.config.width <= SMALL_WIDTH:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
