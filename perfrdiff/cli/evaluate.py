@@ -1,4 +1,4 @@
-"""`perfrdiff evaluate`: what weights are worth, on simulated dyads or on a data set."""
+"""`perfrdiff evaluate`: what weights are worth, on simulated dyads, on real voices or on a data set."""
 
 import argparse
 import json
@@ -11,14 +11,15 @@ from perfrdiff.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The commands `demo` and `data` of `perfrdiff evaluate`, with their options."""
+    """The commands `demo`, `voices` and `data` of `perfrdiff evaluate`, with their options."""
     commands = parser.add_subparsers(title="what to evaluate on", metavar="WHAT", required=True)
     _add_demo(commands)
+    _add_voices(commands)
     _add_data(commands)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate on simulated dyads or on a data set, print the table, write the files."""
+    """Evaluate on simulated dyads, voices or a data set, print the table, write the files."""
     return options.evaluate(options)
 
 
@@ -36,20 +37,20 @@ def _add_demo(commands) -> None:
     command = commands.add_parser(
         "demo",
         help="simulated dyads with known truth",
-        description="Measure on held-out simulated dyads whether the reactions listen, differ, are somebody and are "
-        "plausible, with 95 %% bootstrap intervals over persons. For a quick look: --persons 16 --samples 2 "
+        description="Measure on held-out simulated dyads whether the reactions listen, differ, are somebody, are alive "
+        "and are plausible, with 95 %% bootstrap intervals over persons. For a quick look: --persons 16 --samples 2 "
         "--speakers 1 --no-long-style.",
     )
     command.set_defaults(evaluate=_evaluate_demo)
     _add_common_options(command)
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     command.add_argument("--persons", type=int, default=200, metavar="N", help="held-out persons (default: 200)")
-    command.add_argument("--speakers", type=int, default=3, metavar="N", help="speakers per person (default: 3)")
-    command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions to each (default: 10)")
+    command.add_argument("--speakers", type=int, default=2, metavar="N", help="speakers per person (default: 2)")
+    command.add_argument("--samples", type=int, default=6, metavar="K", help="reactions to each (default: 6)")
     command.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length of a clip (default: 30)")
     command.add_argument("--truth-clips", type=int, default=16, metavar="N", help="clips for the true habits")
     command.add_argument("--pool", type=int, default=24, metavar="N", help="speakers of those clips")
-    command.add_argument("--redraws", type=int, default=10, metavar="N", help="the simulator's own reactions")
+    command.add_argument("--redraws", type=int, default=6, metavar="N", help="the simulator's own reactions")
     command.add_argument(
         "--bank-persons", type=int, default=300, metavar="N", help="persons the classifier learns from"
     )
@@ -66,7 +67,7 @@ def _add_demo(commands) -> None:
 
 
 def _evaluate_demo(options: argparse.Namespace) -> int:
-    from perfrdiff.evaluation import demo, plots, report  # torch takes seconds to import: not before --help
+    from perfrdiff.evaluation import demo, plots, real, report  # torch takes seconds to import: not before --help
     from perfrdiff.evaluation.dyads import EvaluationSettings
     from perfrdiff.training.progress import progress_bar_callback
 
@@ -75,14 +76,17 @@ def _evaluate_demo(options: argparse.Namespace) -> int:
     out = _folder(options.out)
     if options.workers < 1:
         raise InputError(f"--workers is {options.workers}; at least 1 is needed.")
+    demo.check(settings)
+    people = real.read_people(options.real) if options.real is not None else None
     table = demo.measure(
         options.weights, settings, device=options.device, workers=options.workers, keep=options.keep,
-        progress=progress_bar_callback("persons"),
+        progress=progress_bar_callback("persons"), people=real.liveliness_of(people) if people is not None else None,
     )  # fmt: skip
-    if options.real is not None:
-        from perfrdiff.evaluation import real
-
-        table += real.measure(options.weights, options.real, device=options.device, samples=options.samples)
+    if people is not None:
+        table += real.measure(
+            options.weights, people, device=options.device, samples=options.samples, seed=options.seed,
+            steps=options.steps, guidance=options.guidance,
+        )  # fmt: skip
     text = report.markdown(table)
     print(
         f"Weights {options.weights}, {settings.persons} persons, {settings.speakers} speakers each, "
@@ -92,6 +96,50 @@ def _evaluate_demo(options: argparse.Namespace) -> int:
         (out / "behaviour.md").write_text(text + "\n", encoding="utf-8")
         (out / "behaviour.json").write_text(_json(report.as_json(table)) + "\n", encoding="utf-8")
         plots.habits(table, out / "habits.png")
+    return 0
+
+
+def _add_voices(commands) -> None:
+    command = commands.add_parser(
+        "voices",
+        help="a folder of real speech",
+        description="Measure on recordings of real speech whether the named styles nod when phrases end, beside their "
+        "own nods over other voices and a rule that nods at pauses, with 95 %% bootstrap intervals over voices. The "
+        "speaker's head is idle or moved by the loudness. Where FILE.rttm with turns by hand lies beside a recording, "
+        "ends of talk are taken from it, too.",
+    )
+    command.set_defaults(evaluate=_evaluate_voices)
+    _add_common_options(command)
+    command.add_argument(
+        "--voices", type=Path, required=True, metavar="DIR", help="speech in sound files of 6 s or more"
+    )
+    command.add_argument("--head", choices=("idle", "envelope"), default="idle", help="the speaker's (default: idle)")
+    command.add_argument("--style", metavar="NAME", help="only this named style (default: all)")
+    command.add_argument("--samples", type=int, default=6, metavar="K", help="reactions to each voice (default: 6)")
+    command.add_argument("--seed", type=int, default=0, metavar="N")
+
+
+def _evaluate_voices(options: argparse.Namespace) -> int:
+    from perfrdiff.evaluation import report, voices
+    from perfrdiff.training.progress import progress_bar_callback
+
+    if options.samples < 1:
+        raise InputError(f"--samples is {options.samples}; at least 1 is needed.")
+    out = _folder(options.out)
+    settings = voices.VoiceSettings(
+        **{field.name: getattr(options, field.name) for field in fields(voices.VoiceSettings)}
+    )
+    table = voices.measure(
+        options.weights, options.voices, settings, device=options.device, progress=progress_bar_callback("voices")
+    )
+    text = report.markdown(table)
+    print(
+        f"Weights {options.weights}, voices {options.voices}, {settings.head} head, {settings.samples} reactions each."
+        f"\n\n{text}"
+    )
+    if out is not None:
+        (out / "voices.md").write_text(text + "\n", encoding="utf-8")
+        (out / "voices.json").write_text(_json(report.as_json(table)) + "\n", encoding="utf-8")
     return 0
 
 

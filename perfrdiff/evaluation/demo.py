@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -11,19 +11,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from perfrdiff.data.simulator.habits import draw_habits
+from perfrdiff.data.simulator.listener import simulate_listener
+from perfrdiff.data.simulator.speaker import simulate_speaker
+from perfrdiff.data.simulator.tracking import simulate_tracking
 from perfrdiff.errors import InputError
-from perfrdiff.evaluation import report
-from perfrdiff.evaluation.dyads import EvaluationSettings, SharedSimulation, simulate_shared
-from perfrdiff.evaluation.observe import PersonRecord, measure_person
+from perfrdiff.evaluation.dyads import HELD_OUT, EvaluationSettings, SharedSimulation, simulate_shared
+from perfrdiff.evaluation.listening_rows import listening_rows, variety_rows
+from perfrdiff.evaluation.movement_rows import liveliness_rows, plausibility_rows
+from perfrdiff.evaluation.observe import measure_person
+from perfrdiff.evaluation.person_rows import habit_rows, recognition_rows, swap_rows
+from perfrdiff.evaluation.recognition import PersonClassifier
+from perfrdiff.evaluation.records import RECORD_VERSION, PersonRecord, read_record, write_record
+from perfrdiff.evaluation.report import Row
 from perfrdiff.reactor import Reactor
 
-RECORD_VERSION = 3  # raised when the keys or the meaning of a record change: older ones are not read
 Progress = Callable[[int, int], None]
 
 
 def check(settings: EvaluationSettings) -> None:
     """Raise InputError for a setting that cannot be measured."""
-    minima = {"persons": 1, "speakers": 1, "samples": 1, "redraws": 2, "truth_clips": 5, "pool": 1, "bank_persons": 20}
+    minima = {"persons": 1, "speakers": 1, "samples": 1, "redraws": 2, "truth_clips": 5, "pool": 1, "bank_persons": 30}
     for name, minimum in minima.items():
         if getattr(settings, name) < minimum:
             raise InputError(f"--{name.replace('_', '-')} is {getattr(settings, name)}; at least {minimum} is needed.")
@@ -39,7 +47,8 @@ def measure(
     workers: int = 1,
     keep: Path | None = None,
     progress: Progress | None = None,
-) -> list[report.Row]:
+    people: np.ndarray | None = None,
+) -> list[Row]:
     """Measure weights on held-out dyads.
 
     Args:
@@ -49,13 +58,25 @@ def measure(
         workers: processes that share the persons; each loads the weights.
         keep: folder in which the record of every person stays, so that a killed run goes on.
         progress: called with persons done and persons in all.
+        people: liveliness (groups, bands) of real listeners, to be shown beside (`real.liveliness_of`).
 
     Raises InputError for settings that cannot be measured.
     """
     check(settings)
     records = dict(collect(weights, settings, device, workers, keep, progress))
     shared = _shared(settings)
-    return report.rows([records[i] for i in range(settings.persons)], shared.full_classifier, shared.motion_classifier)
+    return rows([records[i] for i in range(settings.persons)], shared.classifiers, people)
+
+
+def rows(
+    records: Sequence[PersonRecord], classifiers: Mapping[str, PersonClassifier], people: np.ndarray | None = None
+) -> list[Row]:
+    """All rows of the table, from the records of all persons and the classifiers that recognise them."""
+    return [
+        *listening_rows(records), *variety_rows(records), *habit_rows(records),
+        *recognition_rows(records, classifiers), *swap_rows(records), *liveliness_rows(records, people),
+        *plausibility_rows(records),
+    ]  # fmt: skip
 
 
 def collect(
@@ -65,14 +86,15 @@ def collect(
     reactor = Reactor.load(weights, device)
     folder = None
     if keep is not None:
-        identity = json.dumps(asdict(settings) | {"weights": reactor.checkpoint.sha256, "records": RECORD_VERSION})
+        about = {"weights": reactor.checkpoint.sha256, "records": RECORD_VERSION, "simulator": _fingerprint()}
+        identity = json.dumps(asdict(settings) | about)
         folder = keep / hashlib.sha256(identity.encode()).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "setting.json").write_text(identity + "\n", encoding="utf-8")
     done = 0
     missing = []
     for index in range(settings.persons):
-        record = _read(folder, index)
+        record = read_record(folder, index)
         if record is None:
             missing.append(index)
             continue
@@ -81,11 +103,19 @@ def collect(
     if progress is not None and done:
         progress(done, settings.persons)
     for index, record in _measure_missing(reactor, weights, settings, device, workers, missing):
-        _write(folder, index, record)
+        write_record(folder, index, record)
         done += 1
         if progress is not None:
             progress(done, settings.persons)
         yield index, record
+
+
+def _fingerprint() -> str:
+    """Of the simulator: records of persons as an earlier version of it drew them are not read."""
+    rng = np.random.default_rng(HELD_OUT)
+    speaker = simulate_speaker(rng, 10.0)
+    clip = simulate_tracking(simulate_listener(speaker, draw_habits(rng), rng), rng)
+    return hashlib.sha256(speaker.coefficients.tobytes() + clip.tobytes()).hexdigest()[:12]
 
 
 def _measure_missing(reactor, weights, settings, device, workers, missing) -> Iterator[tuple[int, PersonRecord]]:
@@ -110,7 +140,7 @@ def _measure_missing(reactor, weights, settings, device, workers, missing) -> It
 
 
 _SHARED: dict[EvaluationSettings, SharedSimulation] = {}
-_WORKER: dict[str, object] = {}  # of a worker process: its reactor and world
+_WORKER: list[tuple[Reactor, SharedSimulation]] = []  # one, in a worker process
 
 
 def _shared(settings: EvaluationSettings) -> SharedSimulation:
@@ -122,24 +152,8 @@ def _shared(settings: EvaluationSettings) -> SharedSimulation:
 
 def _start_worker(weights: str, device: str, shared: SharedSimulation) -> None:
     torch.set_num_threads(1)
-    _WORKER["reactor"], _WORKER["world"] = Reactor.load(weights, device), shared
+    _WORKER[:] = [(Reactor.load(weights, device), shared)]
 
 
 def _measure_in_worker(index: int) -> tuple[int, PersonRecord]:
-    return index, measure_person(_WORKER["reactor"], _WORKER["world"], index)
-
-
-def _read(folder: Path | None, index: int) -> PersonRecord | None:
-    path = None if folder is None else folder / f"{index:04}.npz"
-    if path is None or not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as stored:
-        return {key.replace("|", "/"): stored[key] for key in stored.files}
-
-
-def _write(folder: Path | None, index: int, record: PersonRecord) -> None:
-    if folder is None:
-        return
-    partial = folder / f"{index:04}.part.npz"
-    np.savez(partial, **{key.replace("/", "|"): value for key, value in record.items()})
-    partial.replace(folder / f"{index:04}.npz")
+    return index, measure_person(*_WORKER[0], index)

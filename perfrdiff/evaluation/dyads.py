@@ -4,19 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfrdiff.behaviour.signature import level_count, signature
-from perfrdiff.coefficients import FPS
+from perfrdiff.behaviour.event_features import event_features
 from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
 from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.speaker import SimulatedSpeaker, simulate_speaker
-from perfrdiff.data.simulator.tracking import MOVING_COLUMNS
-from perfrdiff.evaluation.recognition import PersonClassifier
+from perfrdiff.data.simulator.tracking import MOVING_COLUMNS, simulate_tracking
+from perfrdiff.evaluation.recognition import VIEWS, PersonClassifier
 from perfrdiff.features.attributes import facial_attributes
 
 HELD_OUT = 990_000  # first number of every seed here; training seeds begin with small numbers
 POOL, BANK, DYAD = 1, 2, 3  # second number of a seed
 LONG_SECONDS = 120.0
-DRIFT_EVERY = 4  # every so many persons also react for 2 minutes
+EVERY = 4  # of so many persons one also reacts for 2 minutes, and with the style of another
 GALLERY = 4  # of the further true clips show the classifier who somebody is
 
 
@@ -25,10 +24,10 @@ class EvaluationSettings:
     """How much is simulated and generated. The same setting gives the same dyads."""
 
     persons: int = 200
-    speakers: int = 3  # per person
-    samples: int = 10  # reactions to each speaker
+    speakers: int = 2  # per person
+    samples: int = 6  # reactions to each speaker
     seconds: float = 30.0
-    redraws: int = 10  # the simulator's own reactions to a person's first speaker: what counts as appropriate
+    redraws: int = 6  # the simulator's own reactions to a person's first speaker: what counts as appropriate
     truth_clips: int = 16  # further clips of a person, of which the true habits are measured
     pool: int = 24  # speakers of those further clips
     bank_persons: int = 300  # other persons, of whom the classifier learns and the nearest neighbour is taken
@@ -41,7 +40,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class Dyad:
-    """One held-out person with speakers of their own."""
+    """One held-out person with speakers of their own. Styles are tracked, everything else is how the person moves."""
 
     habits: ListenerHabits
     speakers: list[SimulatedSpeaker]
@@ -49,6 +48,7 @@ class Dyad:
     truth: np.ndarray  # (truth clips, frames, 58) reactions to other speakers
     style: np.ndarray  # (frames, 58) what the generator is shown of the person
     long_style: np.ndarray | None = None  # (3000, 58) the same, 2 minutes
+    long_reaction: np.ndarray | None = None  # (3000, 58) how the person moved in it
     long_speaker: SimulatedSpeaker | None = None  # to whom long_style was the reaction
 
 
@@ -58,8 +58,7 @@ class SharedSimulation:
 
     settings: EvaluationSettings
     pool: list[SimulatedSpeaker]
-    full_classifier: PersonClassifier
-    motion_classifier: PersonClassifier
+    classifiers: dict[str, PersonClassifier]  # one for each of recognition.VIEWS
     bank_speakers: np.ndarray  # (M, frames, 25) attributes
     bank_listeners: np.ndarray  # (M, frames, 25) attributes of one listener each
     mean_sequence: np.ndarray  # (frames, 25)
@@ -75,25 +74,23 @@ def simulate_shared(settings: EvaluationSettings) -> SharedSimulation:
     pool = [simulate_speaker(rng, settings.seconds) for _ in range(settings.pool)]
     rng = _rng(settings, BANK)
     speakers = [simulate_speaker(rng, settings.seconds) for _ in range(settings.pool)]
-    signatures, speaker_attributes, listener_attributes = [], [], []
+    descriptions, speaker_attributes, listener_attributes = [], [], []
     for _ in range(settings.bank_persons):
         habits = draw_habits(rng)
         chosen = rng.integers(len(speakers), size=settings.bank_clips)
         clips = [simulate_listener(speakers[s], habits, rng) for s in chosen]
-        signatures.append([signature(clip, MOVING_COLUMNS) for clip in clips])
+        descriptions.append([describe(clip) for clip in clips])
         speaker_attributes.append(facial_attributes(speakers[chosen[0]].coefficients))
         listener_attributes.append(facial_attributes(clips[0]))
-    bank = np.array(signatures)
+    bank = np.array(descriptions)
     listener = np.stack(listener_attributes)
-    return SharedSimulation(
-        settings,
-        pool,
-        PersonClassifier.fit(bank),
-        PersonClassifier.fit(bank[..., level_count(MOVING_COLUMNS) :]),
-        np.stack(speaker_attributes),
-        listener,
-        listener.mean(axis=0),
-    )
+    classifiers = {name: PersonClassifier.fit(bank[..., columns]) for name, columns in VIEWS.items()}
+    return SharedSimulation(settings, pool, classifiers, np.stack(speaker_attributes), listener, listener.mean(axis=0))
+
+
+def describe(clip: np.ndarray) -> np.ndarray:
+    """What a classifier may know of a clip (frames, 58): its event features, then its resting face, (N + M,)."""
+    return np.concatenate([event_features(clip), np.sqrt(clip[:, MOVING_COLUMNS].astype(np.float64).mean(axis=0))])
 
 
 def draw_dyad(shared: SharedSimulation, index: int) -> Dyad:
@@ -101,7 +98,7 @@ def draw_dyad(shared: SharedSimulation, index: int) -> Dyad:
     settings = shared.settings
     rng = _rng(settings, DYAD, index)
     habits = draw_habits(rng)
-    style = simulate_listener(simulate_speaker(rng, settings.seconds), habits, rng)
+    style = _style(settings, habits, rng)
     chosen = rng.permutation(max(len(shared.pool), settings.truth_clips))[: settings.truth_clips] % len(shared.pool)
     truth = np.stack([simulate_listener(shared.pool[s], habits, rng) for s in chosen])
     speakers = [simulate_speaker(rng, settings.seconds) for _ in range(settings.speakers)]
@@ -110,22 +107,17 @@ def draw_dyad(shared: SharedSimulation, index: int) -> Dyad:
         return Dyad(habits, speakers, redraws, truth, style)
     rng = _rng(settings, DYAD, index, 1)
     long_speaker = simulate_speaker(rng, LONG_SECONDS)
-    return Dyad(habits, speakers, redraws, truth, style, simulate_listener(long_speaker, habits, rng), long_speaker)
+    reaction = simulate_listener(long_speaker, habits, rng)
+    long_style = simulate_tracking(reaction, rng)
+    return Dyad(habits, speakers, redraws, truth, style, long_style, reaction, long_speaker)
 
 
 def style_of_person(shared: SharedSimulation, index: int) -> np.ndarray:
     """The 30-second style clip of a held-out person, without simulating the rest of the dyad."""
     rng = _rng(shared.settings, DYAD, index)
     habits = draw_habits(rng)
-    return simulate_listener(simulate_speaker(rng, shared.settings.seconds), habits, rng)
+    return _style(shared.settings, habits, rng)
 
 
-def after_events(
-    speaker: SimulatedSpeaker, kinds: tuple[str, ...], begin: float, end: float, frames: int
-) -> np.ndarray:
-    """(frames,) bool: `begin` to `end` seconds after an event of one of these kinds."""
-    inside = np.zeros(frames, bool)
-    for event in speaker.events:
-        if event.kind in kinds:
-            inside[max(round((event.time + begin) * FPS), 0) : max(round((event.time + end) * FPS), 0)] = True
-    return inside
+def _style(settings: EvaluationSettings, habits: ListenerHabits, rng: np.random.Generator) -> np.ndarray:
+    return simulate_tracking(simulate_listener(simulate_speaker(rng, settings.seconds), habits, rng), rng)

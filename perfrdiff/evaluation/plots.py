@@ -16,20 +16,27 @@ COLOURS = {"this listener": "tab:blue", "generic": "lightsteelblue", "ground tru
 
 
 def habits(table: Sequence[Row], path: Path) -> None:
-    """Bars with intervals: how well each habit of the listener shows in the reactions, and in the style clip itself."""
-    rows = [row for row in table if row.section == "somebody" and "correlation with the true habit" in row.title]
+    """Bars with intervals: how well each habit of the listener shows in the reactions, and in the redraws."""
+    rows = [row for row in table if row.section == "somebody" and "r with the truth" in row.title]
     if not rows:
         return
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2), layout="constrained")
     for i, row in enumerate(rows):
-        for offset, estimate, colour in ((-0.18, row.estimate, "tab:blue"), (0.18, row.simulator, "tab:gray")):
+        bars = (
+            (-0.27, row.estimate, "tab:blue"),
+            (0.0, row.alone, "lightsteelblue"),
+            (0.27, row.simulator, "tab:gray"),
+        )
+        for offset, estimate, colour in bars:
             if estimate is not None:
-                axes.barh(i + offset, estimate.value, 0.34, color=colour)
+                axes.barh(i + offset, estimate.value, 0.25, color=colour)
                 axes.plot((estimate.low, estimate.high), (i + offset, i + offset), color="black", linewidth=1)
-    axes.set_yticks(range(len(rows)), [row.title.split(":")[0] for row in rows])
+    axes.set_yticks(range(len(rows)), [row.title.split(",")[0] for row in rows])
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("correlation with the true habit\n(blue: reactions, grey: measured on the style clip)")
+    axes.set_xlabel(
+        "correlation with the truth\n(blue: reactions, light: weights alone, grey: the simulator's redraws)"
+    )
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

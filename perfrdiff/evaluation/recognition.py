@@ -6,6 +6,15 @@ from math import comb
 import numpy as np
 from scipy.linalg import eigh
 
+from perfrdiff.behaviour.event_features import EVENT_FEATURES, FEATURE_GROUPS
+
+MOVEMENT = slice(0, len(EVENT_FEATURES))
+VIEWS: dict[str, slice] = {
+    "event features": MOVEMENT,
+    "event features without the head's angles": slice(0, len(EVENT_FEATURES) - len(FEATURE_GROUPS["head angles"])),
+    "the resting face": slice(len(EVENT_FEATURES), None),
+}
+"""What a person may be recognised by: columns of `dyads.describe`, in which the head's angles are the last features."""
 SHRINKAGE = 0.1  # of the within-person covariance towards its diagonal
 
 

@@ -1,0 +1,72 @@
+"""When a reaction nods: how often soon after a phrase has ended, and how often elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfrdiff.behaviour import events
+from perfrdiff.coefficients import FPS
+
+ANSWER_WINDOW = (-0.2, 1.2)  # seconds from the end of a phrase in which a nod that answers begins
+WINDOW_WORDS = f"{ANSWER_WINDOW[0]:g} to {ANSWER_WINDOW[1]:g} s"
+KINDS = ("clear nods", "small nods")  # those of Nods.clear, and all that are counted at all
+
+
+@dataclass(frozen=True)
+class Nodding:
+    """The nods of several reactions to one speaker."""
+
+    clips: int
+    frames: int  # of each
+    starts: np.ndarray  # (n,) seconds, of all clips
+    clear: np.ndarray  # (n,) bool
+
+    @classmethod
+    def of(cls, clips: np.ndarray) -> "Nodding":
+        """The nods in reactions (clips, frames, 58)."""
+        found = [events.nods(clip) for clip in clips]
+        starts, clear = (np.concatenate(parts) for parts in zip(*((n.start, n.clear) for n in found), strict=True))
+        return cls(len(clips), clips.shape[1], starts, clear)
+
+    def per_minute(self) -> tuple[float, float]:
+        """Clear nods and all nods a minute."""
+        minutes = self.clips * self.frames / FPS / 60
+        return float(self.clear.sum() / minutes), float(len(self.starts) / minutes)
+
+
+def near(times: Sequence[float] | np.ndarray, frames: int, window: tuple[float, float] = ANSWER_WINDOW) -> np.ndarray:
+    """(frames,) bool: the frames from `window[0]` to `window[1]` seconds after one of the times."""
+    inside = np.zeros(frames, bool)
+    for time in times:
+        inside[max(round((time + window[0]) * FPS), 0) : max(round((time + window[1]) * FPS), 0)] = True
+    return inside
+
+
+def tally(nodding: Nodding, ends: np.ndarray, frames: int | None = None) -> np.ndarray:
+    """Counts and minutes (kinds, 2, 2) of the nods that begin near the ends of phrases, and of the others.
+
+    The second axis is near, elsewhere; the third number, minutes; kinds as `KINDS`.
+
+    Args:
+        nodding: of several reactions.
+        ends: (m,) seconds.
+        frames: only the first so many of each reaction count; None: all.
+    """
+    frames = nodding.frames if frames is None else min(frames, nodding.frames)
+    inside = near(ends, frames)
+    minutes = nodding.clips * np.array([inside.sum(), (~inside).sum()]) / FPS / 60
+    out = np.empty((len(KINDS), 2, 2))
+    for kind, chosen in enumerate((nodding.clear, np.ones(len(nodding.starts), bool))):
+        at = (nodding.starts[chosen] * FPS).astype(int)
+        at = at[at < frames]
+        out[kind] = np.stack([[inside[at].sum(), (~inside[at]).sum()], minutes], axis=1)
+    return out
+
+
+def share_answered(starts: np.ndarray, ends: np.ndarray) -> float:
+    """Share of the ends of phrases (m,) near which one of the starts (n,) of a single reaction lies."""
+    if not len(ends):
+        return float("nan")
+    after = starts[None] - ends[:, None]
+    return float(((after >= ANSWER_WINDOW[0]) & (after < ANSWER_WINDOW[1])).any(axis=1).mean())
