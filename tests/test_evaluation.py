@@ -164,18 +164,20 @@ def test_intervals_hold_the_truth():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_command_measures_the_shipped_weights_and_goes_on_where_it_stopped(weights, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(intervals, "RESAMPLES", 30)
     arguments = [
         "evaluate", "demo", "--weights", weights, "--pool", "3",
         "--persons", "2", "--speakers", "1", "--samples", "1", "--seconds", "10",
-        "--steps", "2", "--redraws", "2", "--truth-clips", "5", "--bank-persons", "40", "--no-long-style",
+        "--steps", "2", "--redraws", "2", "--truth-clips", "5", "--bank-persons", "40",
         "--workers", "1", "--keep", str(tmp_path / "keep"), "--out", str(tmp_path / "out"),
     ]  # fmt: skip
     assert main(arguments) == 0
     first = capsys.readouterr().out
     rows = json.loads((tmp_path / "out" / "behaviour.json").read_text())
     assert {"listen", "differ", "somebody", "lively", "plausible"} == {row["section"] for row in rows}
+    assert any(row["what"] == "drift over 2 minutes, by the simulator's" for row in rows)
     assert (tmp_path / "out" / "habits.png").stat().st_size > 1000
     assert main(arguments) == 0
     again = capsys.readouterr()

@@ -15,7 +15,7 @@ from perfrdiff.features.attributes import facial_attributes
 HELD_OUT = 990_000  # first number of every seed here; training seeds begin with small numbers
 POOL, BANK, DYAD = 1, 2, 3  # second number of a seed
 LONG_SECONDS = 120.0
-EVERY = 4  # of so many persons one also reacts for 2 minutes, and with the style of another
+EVERY = 4  # of so many persons one also reacts for 2 minutes, with the style of 2 minutes, and with another's style
 GALLERY = 4  # of the further true clips show the classifier who somebody is
 
 
@@ -33,7 +33,7 @@ class EvaluationSettings:
     bank_persons: int = 300  # other persons, of whom the classifier learns and the nearest neighbour is taken
     bank_clips: int = 4
     seed: int = 0
-    long_style: bool = True  # also listen with the style of a 2-minute clip, and react for 2 minutes
+    long_style: bool = True  # one person in `EVERY` also listens with the style of 2 minutes, and reacts for 2 minutes
     steps: int | None = None
     guidance: float | None = None
 
@@ -47,7 +47,7 @@ class Dyad:
     redraws: np.ndarray  # (redraws, frames, 58) reactions of the person to speakers[0]
     truth: np.ndarray  # (truth clips, frames, 58) reactions to other speakers
     style: np.ndarray  # (frames, 58) what the generator is shown of the person
-    long_style: np.ndarray | None = None  # (3000, 58) the same, 2 minutes
+    long_style: np.ndarray | None = None  # (3000, 58) the same, 2 minutes; None for most persons
     long_reaction: np.ndarray | None = None  # (3000, 58) how the person moved in it
     long_speaker: SimulatedSpeaker | None = None  # to whom long_style was the reaction
 
@@ -103,7 +103,7 @@ def draw_dyad(shared: SharedSimulation, index: int) -> Dyad:
     truth = np.stack([simulate_listener(shared.pool[s], habits, rng) for s in chosen])
     speakers = [simulate_speaker(rng, settings.seconds) for _ in range(settings.speakers)]
     redraws = np.stack([simulate_listener(speakers[0], habits, rng) for _ in range(settings.redraws)])
-    if not settings.long_style:
+    if not settings.long_style or index % EVERY:
         return Dyad(habits, speakers, redraws, truth, style)
     rng = _rng(settings, DYAD, index, 1)
     long_speaker = simulate_speaker(rng, LONG_SECONDS)

@@ -46,6 +46,10 @@ def measure_person(reactor: Reactor, shared: SharedSimulation, index: int) -> Pe
     reactions = {"personal": react(first)}
     to_other_speaker = react(dyad.speakers[1] if len(dyad.speakers) > 1 else shared.pool[index % len(shared.pool)])
     more = [react(speaker) for speaker in dyad.speakers[2:]]
+    record: PersonRecord = {}
+    if dyad.long_reaction is not None:
+        long = generate(reactor, shared, dyad.long_speaker, 1, index)
+        record |= movement.drift("personal", long[0]) | movement.drift("simulator", dyad.long_reaction)
     if reactor.checkpoint.calibration is None:
         reactions["alone"] = reactions["personal"]
     else:
@@ -54,8 +58,9 @@ def measure_person(reactor: Reactor, shared: SharedSimulation, index: int) -> Pe
     reactor.set_listener(None)
     reactions["generic"] = react(first)
     if dyad.long_style is not None:
-        reactions["long"] = _with_listener(reactor, dyad.long_style, react, first)
-    record = _listening(dyad, shared, reactions, to_other_speaker)
+        reactor.set_listener(dyad.long_style)
+        reactions["long"] = react(first)
+    record |= _listening(dyad, shared, reactions, to_other_speaker)
     record |= _diversity(dyad, reactions["personal"])
     record |= _descriptions(dyad, reactions)
     for name, clips in (*reactions.items(), ("simulator", dyad.redraws)):
@@ -65,10 +70,6 @@ def measure_person(reactor: Reactor, shared: SharedSimulation, index: int) -> Pe
     record |= movement.shapes("personal", every_clip) | movement.shapes("simulator", dyad.redraws)
     if index % EVERY == 0:
         record |= _listener_swap(reactor, shared, dyad, index, reactions["personal"])
-        if dyad.long_reaction is not None:
-            reactor.set_listener(dyad.style)
-            long = generate(reactor, shared, dyad.long_speaker, 1, index)
-            record |= movement.drift("personal", long[0]) | movement.drift("simulator", dyad.long_reaction)
     return {key: np.asarray(value, np.float64) for key, value in record.items()}
 
 
@@ -89,11 +90,6 @@ def generate(
     ).coefficients
 
 
-def _with_listener(reactor: Reactor, style: np.ndarray, react, speaker: SimulatedSpeaker) -> np.ndarray:
-    reactor.set_listener(style)
-    return react(speaker)
-
-
 # --- They listen ---
 
 
@@ -105,7 +101,7 @@ def _listening(
         "personal": reactions["personal"], "alone": reactions["alone"], "generic": reactions["generic"],
         "simulator": dyad.redraws, "shuffled": to_other_speaker,
     }  # fmt: skip
-    record = {}
+    record: PersonRecord = {}
     for name, clips in sources.items():
         record |= {f"{name}/{key}": value for key, value in responses_to_events(clips, speaker).items()}
 

@@ -34,8 +34,10 @@ def habit_rows(records: Sequence[PersonRecord]) -> list[Row]:
     clips to other speakers.
     """
     sources = {name: _means(records, name) for name in ("personal", "alone", "generic", "simulator", "truth", "clip")}
-    if "long/descriptions" in records[0]:
-        sources["long"] = _means(records, "long")
+    long = [i for i, record in enumerate(records) if "long/descriptions" in record]
+    if long:
+        sources["long"] = np.full_like(sources["truth"], np.nan)
+        sources["long"][long] = _means([records[i] for i in long], "long")
     rows, shares = [], {}
     for group, names in FEATURE_GROUPS.items():
         for name in names:
@@ -63,7 +65,8 @@ def _habit_row(title: str, column: Mapping[str, np.ndarray], asked: bool) -> tup
         ("clip", "style clip itself"), ("long", "style of 2 min"), ("generic", "no weight shift"),
     ):  # fmt: skip
         if source in column:
-            notes.append(f"{words} {intervals.pearson(column[source], truth):.2f}")
+            measured = np.isfinite(column[source])  # few listen with the style of 2 minutes
+            notes.append(f"{words} {intervals.pearson(column[source][measured], truth[measured]):.2f}")
     row = Row(
         "somebody", f"{title}, r with the truth", intervals.correlation(shown, truth), highest,
         alone=intervals.correlation(alone, truth), note="; ".join(notes),

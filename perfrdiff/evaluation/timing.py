@@ -10,6 +10,7 @@ from perfrdiff.coefficients import FPS
 
 ANSWER_WINDOW = (-0.2, 1.2)  # seconds from the end of a phrase in which a nod that answers begins
 WINDOW_WORDS = f"{ANSWER_WINDOW[0]:g} to {ANSWER_WINDOW[1]:g} s"
+LAST = FPS  # frames at the end of a reaction that do not count: a nod that begins there is cut off, and not seen as one
 KINDS = ("clear nods", "small nods")  # those of Nods.clear, and all that are counted at all
 
 
@@ -29,10 +30,16 @@ class Nodding:
         starts, clear = (np.concatenate(parts) for parts in zip(*((n.start, n.clear) for n in found), strict=True))
         return cls(len(clips), clips.shape[1], starts, clear)
 
+    @property
+    def counted(self) -> int:
+        """Frames of each reaction that count: all but `LAST`, of which there has to be more than that."""
+        return self.frames - LAST
+
     def per_minute(self) -> tuple[float, float]:
         """Clear nods and all nods a minute."""
-        minutes = self.clips * self.frames / FPS / 60
-        return float(self.clear.sum() / minutes), float(len(self.starts) / minutes)
+        minutes = self.clips * self.counted / FPS / 60
+        counted = self.starts * FPS < self.counted
+        return float((self.clear & counted).sum() / minutes), float(counted.sum() / minutes)
 
 
 def near(times: Sequence[float] | np.ndarray, frames: int, window: tuple[float, float] = ANSWER_WINDOW) -> np.ndarray:
@@ -53,7 +60,7 @@ def tally(nodding: Nodding, ends: np.ndarray, frames: int | None = None) -> np.n
         ends: (m,) seconds.
         frames: only the first so many of each reaction count; None: all.
     """
-    frames = nodding.frames if frames is None else min(frames, nodding.frames)
+    frames = nodding.counted if frames is None else min(frames, nodding.counted)
     inside = near(ends, frames)
     minutes = nodding.clips * np.array([inside.sum(), (~inside).sum()]) / FPS / 60
     out = np.empty((len(KINDS), 2, 2))
