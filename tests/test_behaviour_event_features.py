@@ -106,6 +106,17 @@ def test_clear_nods_are_large_or_long():
     assert nods.clear.tolist() == [False, True, True]
 
 
+def test_small_nods_are_all_sinkings_of_the_chin():
+    motion = Motion(500)
+    motion.nod(2.0, 2.2, 2.0, 1.0)
+    motion.nod(6.0, 5.0, 2.0, 3.0)  # three in one burst
+    motion.nod(10.0, 1.2, 2.0, 1.0)  # too small
+    motion.offsets[:, CHANNEL["rotationX"]] += 3 * DEGREE * motion.step(14.0, 2.0)  # slow, and does not come back
+    motion.offsets[:, CHANNEL["rotationY"]] += 9 * DEGREE * motion.envelope(17.0, 0.3, 0.5, 0.3)  # a turn
+    starts = events.small_nods(motion.coefficients())
+    assert starts == pytest.approx([2.05, 6.05, 6.5, 7.05, 14.4], abs=0.2)
+
+
 def test_glances_have_a_side_and_a_length():
     motion = Motion(500)
     yaw = sum(side * motion.envelope(start, 0.12, 1.0, 0.12) for start, side in ((4, 0.3), (9, -0.5), (14, 0.25)))

@@ -137,6 +137,17 @@ def nods(clip: np.ndarray) -> Nods:
     return Nods(*np.array(rows, np.float64).reshape(-1, 4).T)
 
 
+def small_nods(clip: np.ndarray) -> np.ndarray:
+    """Beginnings (n,), in seconds, of all movements by which the chin sinks 1.5° or more in a clip (frames, 58).
+
+    Every peak of the pitch counts, however slow or alone, and each one of a burst: so studies count that speak of small
+    nods (docs/method.md 15.10). `nods` are bursts of quick ones.
+    """
+    pitch = np.ascontiguousarray(smoothed(np.degrees(clip[:, CHANNEL["rotationX"]].astype(np.float64))))
+    turns = turning_points(pitch, STROKE_DEGREES)
+    return np.array([_edges(pitch, a, b)[0] / FPS for a, b in pairwise(turns) if pitch[b] > pitch[a]])
+
+
 def blinks(clip: np.ndarray) -> Blinks:
     """Blinks in a clip (frames, 58): peaks of both lids' mean."""
     lids = np.pad(_both(clip, "eyeBlink"), 1, mode="edge")

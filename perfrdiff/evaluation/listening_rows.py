@@ -44,14 +44,16 @@ def _nod_rows(records: Sequence[PersonRecord]) -> list[Row]:
             for source in ("personal", "alone", "simulator", "shuffled", "generic")
         }
         ratios = {source: intervals.rate_ratio(x[:, 0], x[:, 1]) for source, x in tallies.items()}
-        least, most = NODS_ASKED[name]
         rates = {source: intervals.ratio(x[:, 1, 0], x[:, 1, 1]) for source, x in tallies.items()}
         note = f"elsewhere {rates['personal']:.1f} a minute (simulator {rates['simulator'].value:.1f}); "
         note += f"speakers shuffled {ratios['shuffled']:.2f}; no weight shift {ratios['generic']:.2f}"
         title = f"{name} {timing.WINDOW_WORDS} from phrase ends, by elsewhere"
         row = Row("listen", title, ratios["personal"], ratios["simulator"], alone=ratios["alone"], note=note)
-        target = f"≥ {least}" if np.isinf(most) else f"{least} to {most}"
-        rows.append(row.asked(target, least <= ratios["personal"].value <= most))
+        if name in NODS_ASKED:
+            least, most = NODS_ASKED[name]
+            target = f"≥ {least}" if np.isinf(most) else f"{least} to {most}"
+            row = row.asked(target, least <= ratios["personal"].value <= most)
+        rows.append(row)
     return rows
 
 

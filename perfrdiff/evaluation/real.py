@@ -148,10 +148,10 @@ def _named_style_rows(reactor: Reactor, people: RealPeople, react: ReactTo) -> l
 
 def _restless_row(ends: Sequence[np.ndarray], nodding: Mapping[str, list[list[Nodding]]]) -> Row:
     """Whether the speaker's own face makes a listener nod all the time."""
-    small = timing.KINDS.index("small nods")
+    nods = timing.KINDS.index("nods")
     elsewhere = {
         face: np.stack(
-            [sum(timing.tally(of_style[i], ends[i])[small, 1] for of_style in nodding[face]) for i in range(len(ends))]
+            [sum(timing.tally(of_style[i], ends[i])[nods, 1] for of_style in nodding[face]) for i in range(len(ends))]
         )
         for face in FACES
     }  # (speakers, 2): counts and minutes

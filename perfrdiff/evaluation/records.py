@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 PersonRecord = dict[str, np.ndarray]
-RECORD_VERSION = 4  # raised when the keys or the meaning of a record change: older ones are not read
+RECORD_VERSION = 5  # raised when the keys or the meaning of a record change: older ones are not read
 
 
 def stack(records: Sequence[PersonRecord], key: str) -> np.ndarray:

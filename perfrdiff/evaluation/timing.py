@@ -11,7 +11,8 @@ from perfrdiff.coefficients import FPS
 ANSWER_WINDOW = (-0.2, 1.2)  # seconds from the end of a phrase in which a nod that answers begins
 WINDOW_WORDS = f"{ANSWER_WINDOW[0]:g} to {ANSWER_WINDOW[1]:g} s"
 LAST = FPS  # frames at the end of a reaction that do not count: a nod that begins there is cut off, and not seen as one
-KINDS = ("clear nods", "small nods")  # those of Nods.clear, and all that are counted at all
+KINDS = ("clear nods", "nods", "small nods")
+"""Those of `Nods.clear`; all bursts of nodding; every sinking of the chin by 1.5° (`events.small_nods`)."""
 
 
 @dataclass(frozen=True)
@@ -20,26 +21,28 @@ class Nodding:
 
     clips: int
     frames: int  # of each
-    starts: np.ndarray  # (n,) seconds, of all clips
-    clear: np.ndarray  # (n,) bool
+    starts: tuple[np.ndarray, ...]  # of each of KINDS: (n,) seconds, of all clips
 
     @classmethod
     def of(cls, clips: np.ndarray) -> "Nodding":
         """The nods in reactions (clips, frames, 58)."""
-        found = [events.nods(clip) for clip in clips]
-        starts, clear = (np.concatenate(parts) for parts in zip(*((n.start, n.clear) for n in found), strict=True))
-        return cls(len(clips), clips.shape[1], starts, clear)
+        bursts = [events.nods(clip) for clip in clips]
+        starts = (
+            [found.start[found.clear] for found in bursts],
+            [found.start for found in bursts],
+            [events.small_nods(clip) for clip in clips],
+        )
+        return cls(len(clips), clips.shape[1], tuple(np.concatenate(of_clips) for of_clips in starts))
 
     @property
     def counted(self) -> int:
         """Frames of each reaction that count: all but `LAST`, of which there has to be more than that."""
         return self.frames - LAST
 
-    def per_minute(self) -> tuple[float, float]:
-        """Clear nods and all nods a minute."""
+    def per_minute(self) -> list[float]:
+        """Nods a minute of each of `KINDS`."""
         minutes = self.clips * self.counted / FPS / 60
-        counted = self.starts * FPS < self.counted
-        return float((self.clear & counted).sum() / minutes), float(counted.sum() / minutes)
+        return [float((starts * FPS < self.counted).sum() / minutes) for starts in self.starts]
 
 
 def near(times: Sequence[float] | np.ndarray, frames: int, window: tuple[float, float] = ANSWER_WINDOW) -> np.ndarray:
@@ -64,8 +67,8 @@ def tally(nodding: Nodding, ends: np.ndarray, frames: int | None = None) -> np.n
     inside = near(ends, frames)
     minutes = nodding.clips * np.array([inside.sum(), (~inside).sum()]) / FPS / 60
     out = np.empty((len(KINDS), 2, 2))
-    for kind, chosen in enumerate((nodding.clear, np.ones(len(nodding.starts), bool))):
-        at = (nodding.starts[chosen] * FPS).astype(int)
+    for kind, starts in enumerate(nodding.starts):
+        at = (starts * FPS).astype(int)
         at = at[at < frames]
         out[kind] = np.stack([[inside[at].sum(), (~inside[at]).sum()], minutes], axis=1)
     return out

@@ -29,13 +29,16 @@ SINGLE = "Attentive"  # the style that also has rows of its own
 MARKS = {"clear nods": Mark(1.8, low_above=1.4, control=True), "small nods": Mark(1.0, 1.6)}
 AMOUNTS: tuple[tuple[str, float, float | None, str], ...] = (
     ("clear nods a minute", 0.0, None, "/min"),
+    ("nods a minute", 0.0, None, "/min"),
     ("small nods a minute", 20.0, 45.0, "/min"),
     ("rms of the pitch", 1.2, 2.6, "°"),
     ("rms of the yaw", 1.15, 4.6, "°"),
     ("rms of the roll", 0.77, 3.1, "°"),
 )
-"""Name, range asked for, unit. People who listen have 31.6 small nods a minute and an rms of 1.83° in pitch, 2.29° in
-yaw and 1.53° in roll; for yaw and roll from half to double of that is asked for."""
+"""Name, range asked for, unit; the first are those of timing.KINDS.
+
+People who listen have 31.6 small nods a minute and an rms of 1.83° in pitch, 2.29° in yaw and 1.53° in roll; for yaw
+and roll from half to double of that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,9 @@ def _rule_rows(voices: Sequence[Voice]) -> list[Row]:
     for what, pairs in (("phrase ends", heard), ("ends of talk by hand", by_hand)):
         if not pairs:
             continue
-        tallies = np.stack([timing.tally(Nodding(1, v.frames, v.rule, v.rule >= 0), ends) for v, ends in pairs])[:, 0]
+        tallies = np.stack(
+            [timing.tally(Nodding(1, v.frames, (v.rule,) * len(timing.KINDS)), ends) for v, ends in pairs]
+        )[:, 0]
         ratio = intervals.rate_ratio(tallies[:, 0], tallies[:, 1])
         count, minutes = tallies[..., 0].sum(axis=0), tallies[..., 1].sum()
         answered = intervals.mean(np.array([timing.share_answered(voice.rule, ends) for voice, ends in pairs]))
@@ -224,7 +229,7 @@ def _amount_rows(heard: dict[str, list[_Heard]]) -> list[Row]:
     numbers = {
         style: np.array([[*found.nodding.per_minute(), *found.variance] for found in of_voice])
         for style, of_voice in heard.items()
-    }  # (voices, 5): clear nods and all nods a minute, variances of the angles
+    }  # (voices, kinds + 3): nods a minute, variances of the angles
     together = np.mean(list(numbers.values()), axis=0)
     label = POOLED if len(heard) > 1 else next(iter(heard))
     rows = []
