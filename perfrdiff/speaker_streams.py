@@ -17,7 +17,7 @@ from perfrdiff.features.speaker_face import relative_face
 from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.published.inference import SpeakerClips
 
-SILENT_RANGE = 1e-3  # of the log energies of a clip without sound
+SILENT_RANGE = 1e-3  # of the MFCCs of a clip without sound
 
 
 class SpeakerStreams(Protocol):
@@ -101,7 +101,7 @@ class GivenSpeaker:
 
     def _as_heard(self, codec: ListeningCodec, weights: str, device: torch.device) -> SpeakerClips:
         """Tokens of what is heard and of how the face moves; zeros where there is nothing to hear or to see."""
-        if self.hearing is None and self.audio is not None and np.ptp(self.audio[:, :2]) > SILENT_RANGE:
+        if self.hearing is None and self.audio is not None and np.ptp(self.audio, axis=0).max() > SILENT_RANGE:
             raise InputError(
                 f"The speaker's features hold sound, but not what '{weights}' listens to; make them anew: "
                 "perfrdiff features VIDEO --out FILE."

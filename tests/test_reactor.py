@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from perfrdiff import checkpoints
-from perfrdiff.coefficients import CHANNEL, EXPRESSION, neutral
+from perfrdiff.coefficients import CHANNEL, EXPRESSION, UNTRUSTED_COLUMNS, neutral
 from perfrdiff.data.simulator.habits import NAMED_STYLES, ListenerHabits
 from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
-from perfrdiff.data.simulator.tracking import STILL_CHANNELS
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.motion_codec import MotionCodec
@@ -194,23 +193,45 @@ def test_shipped_weights_are_small_and_have_styles(shipped):
     assert set(shipped.styles) == set(NAMED_STYLES)
 
 
-def test_channels_that_the_simulator_leaves_still_are_dropped_by_the_codec(shipped):
-    """Trackers read movement in channels that no simulated speaker ever moved. Where the codec did not drop these,
-    every real speaker would have to be silenced there before the generator sees them."""
+def test_channels_that_a_tracker_cannot_be_trusted_on_change_nothing(shipped):
+    """Trackers read movement where there is none; a speaker's cheeks and tongue shall not make a listener nod."""
     speaker = simulate_speaker(np.random.default_rng(8), 6.0)
-    still = [CHANNEL[name] for name in STILL_CHANNELS]
+    shipped.set_listener(None)
 
     def reaction(channels, seed):
         rows = speaker.coefficients.copy()
         wander = np.cumsum(np.random.default_rng(1).normal(0, 0.02, (len(rows), len(channels))), axis=0)
         rows[:, channels] = np.clip(np.abs(rows[:, channels] + wander), 0, 1)
-        return shipped.react(speaker.audio, rows, samples=1, seed=seed).coefficients
+        return shipped.react(
+            speaker.audio, rows, hearing=speaker.hearing, face_seen=speaker.face_seen, samples=1, seed=seed
+        ).coefficients
 
-    shipped.set_listener(None)
     for seed in (0, 1):
         plain = shipped.react_to(speaker, samples=1, seed=seed).coefficients
-        unseen, seen = (np.abs(reaction(names, seed) - plain).max() for names in (still, [CHANNEL["jawOpen"]]))
+        unseen, seen = (
+            np.abs(reaction(names, seed) - plain).max() for names in (UNTRUSTED_COLUMNS, (CHANNEL["jawOpen"],))
+        )
         assert unseen < 5e-3 and seen > 10 * unseen
+
+
+def test_a_voice_alone_is_answered_and_so_is_a_face(shipped):
+    """Somebody who is only heard, or only seen; and one of whom there is nothing is refused."""
+    speaker = simulate_speaker(np.random.default_rng(8), 4.0)
+    shipped.set_listener(None)
+    both = shipped.react_to(speaker, samples=1).coefficients
+    heard = shipped.react(None, None, hearing=speaker.hearing, samples=1).coefficients
+    seen = shipped.react(None, speaker.coefficients, samples=1).coefficients
+    assert both.shape == heard.shape == seen.shape == (1, 100, 58)
+    assert min(np.abs(heard - both).max(), np.abs(seen - both).max(), np.abs(heard - seen).max()) > 1e-3
+    with pytest.raises(InputError, match="neither a voice nor a face"):
+        shipped.react(None, None, samples=1)
+
+
+def test_features_without_what_is_listened_to_are_refused(shipped):
+    """Features files of 0.1.0 have MFCCs and nothing else of the sound."""
+    speaker = simulate_speaker(np.random.default_rng(8), 2.0)
+    with pytest.raises(InputError, match="make them anew: perfrdiff features VIDEO"):
+        shipped.react(speaker.audio, speaker.coefficients, samples=1)
 
 
 @pytest.mark.slow

@@ -67,6 +67,7 @@ class DemoConfig:
     )  # fmt: skip
     editor_hidden: int = 192
     rank: int = 24
+    persons_per_step: int = 16  # with two windows of each, in the stage of generator and editor
     # Guided by the speaker's voice and face: they say when to nod and when to smile back.
     sampling: SamplingOptions = field(
         default_factory=lambda: SamplingOptions(
@@ -154,7 +155,8 @@ def run(
         return
     networks.editor.initialize_from_probe(style.probe_weights())
     generator = GeneratorStage(networks.denoiser, corpus, model=model)
-    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus))
+    persons = max(1, config.persons_per_step // PartialState().num_processes)  # of a process
+    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus), persons)
     _train("personal", personal, stage, config, work, compute)
     for network in (style, model, networks.editor):
         network.cpu().eval().requires_grad_(False)
@@ -164,7 +166,7 @@ def run(
     styles = named_styles(networks.encoder, corpus)
     checkpoint = checkpoints.Checkpoint(
         networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling,
-        DESCRIPTION.format(voices="real voices" if voices else "made-up voices"),
+        DESCRIPTION.format(voices="recorded and made-up voices" if voices else "made-up voices"),
     )  # fmt: skip
     checkpoint = replace(checkpoint, style_probe=fit_style_probe(networks.encoder, corpus))
     checkpoints.save(replace(checkpoint, calibration=make_calibration(checkpoint, corpus)), out, half=True)

@@ -40,8 +40,8 @@ def fit_style_probe(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSON
         for length, part in enumerate(torch.stack(part_styles, dim=1))
     ]
     truth = np.array(counted)
-    everything_fits = torch.full((2,), torch.inf)
-    return StyleProbe.fit(torch.stack(styles), truth, parts, parts, truth[:, -1:], everything_fits)
+    probe = StyleProbe.fit(torch.stack(styles), truth, parts, parts, truth[:, -1:], torch.zeros(1))
+    return probe.with_tensors(max_token_std=torch.tensor(torch.inf))
 
 
 def _mean(styles: Tensor) -> Tensor:
