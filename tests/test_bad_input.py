@@ -51,7 +51,10 @@ def one_sentence(caught):
         (lambda a, c: (a, c[:, :52], None), r"speaker coefficients has shape \(50, 52\); expected \(frames, 58\)"),
         (lambda a, c: (a, c[None], None), r"has shape \(1, 50, 58\); expected \(frames, 58\)"),
         (lambda a, c: (a, c, np.zeros((50, 15))), r"attributes has shape \(50, 15\); expected \(frames, 25\)"),
-        (lambda a, c: (a, c, np.zeros((49, 25))), "50 frames of audio, 50 frames of coefficients, 49 frames of attributes"),
+        (
+            lambda a, c: (a, c, np.zeros((49, 25))),
+            "50 frames of audio, 50 frames of coefficients, 49 frames of attributes",
+        ),
         (lambda a, c: (a, c[:-1], None), "50 frames of audio, 49 frames of coefficients"),
         (lambda a, c: (broken(a), c, None), "speaker audio holds a number that is not finite, first in frame 7"),
         (lambda a, c: (a, broken(c, np.inf), None), "coefficients holds a number that is not finite, first in frame 7"),
