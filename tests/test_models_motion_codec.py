@@ -74,8 +74,9 @@ def test_a_made_token_that_is_a_little_off_does_not_become_a_nod(clips, codec):
     assert pitch.diff().abs().mean() < 0.6 * plain.diff().abs().mean()
 
 
-def test_voice_and_microphone_do_not_matter(clips, codec):
-    mfcc = torch.tensor(clips[2][:2])
+def test_voice_and_microphone_do_not_matter(codec):
+    noise = torch.randn(2, 300, 78, generator=torch.Generator().manual_seed(0))
+    mfcc = codec.audio_mean + codec.audio_scale * noise  # as varied as the talks it was fitted to
     other = 3.0 * mfcc + torch.linspace(-4, 4, 78)
     assert torch.allclose(codec.audio(mfcc), codec.audio(other), atol=0.02)
     silent = codec.audio(torch.zeros(1, 50, 78))
