@@ -103,10 +103,10 @@ class Reactor:
     def style_of(self, behaviour: np.ndarray) -> Tensor:
         """The style vector (projection,), of length 1 or near it, of a behaviour (frames, 58) at 25 per second.
 
-        The style of a behaviour outside the encoder's training distribution, as of a real face with the demo weights,
-        is moved to the habits counted in it (perfrdiff.personal.style_probe).
-        A clip longer than the encoder takes is cut into overlapping clips whose styles are averaged. Raises InputError
-        for a wrong shape, numbers that are not finite, or less than a second.
+        Where a style probe says that a behaviour is outside the encoder's training distribution, its style is moved to
+        the habits counted in it (perfrdiff.personal.style_probe). A clip longer than the encoder takes is cut into
+        overlapping clips whose styles are averaged. Raises InputError for a wrong shape, numbers that are not finite,
+        or less than a second.
         """
         return self._read_listener(behaviour).style
 
@@ -256,8 +256,8 @@ class Reactor:
             coefficients: the speaker's face (frames, 58); None where only a voice is there.
             attributes: the speaker's facial attributes (frames, 25), which the emotion variant of the paper listens to;
                 None: read off the face (features.attributes).
-            hearing: what is heard of the speaker (frames, 8), see features.hearing; None for silence, and for weights
-                that listen to MFCCs.
+            hearing: what is heard of the speaker (frames, 8), see features.hearing; None where there is no sound, and
+                for weights that listen to MFCCs.
             face_seen: (frames,) bool, where the speaker's face was seen; None: everywhere. Weights that know of no
                 hidden face take the coefficients as they are.
             samples: how many reactions. Sample i does not depend on how many are asked for.
@@ -277,28 +277,20 @@ class Reactor:
             raise InputError(f"{samples} reactions asked for; at least 1 is possible.")
         if seed < 0:
             raise InputError(f"The seed is {seed}; it has to be 0 or more.")
-        defaults = self.checkpoint.sampling
-        steps = defaults.steps if steps is None else steps
-        guidance = defaults.guidance if guidance is None else guidance
-        if not 2 <= steps <= sampling.TRAIN_STEPS:
-            raise InputError(f"{steps} denoising steps asked for; expected 2 to {sampling.TRAIN_STEPS}.")
-        faults = Compat.parse(compat)
-        if faults != Compat() and not self.checkpoint.published:
-            raise InputError(f"'{self.checkpoint.name}' are not the paper's weights; they know no '{compat}' way.")
-        options = replace(defaults, steps=steps, guidance=guidance, discard_last_call=faults.discard_last_call)
+        options, faults = self._sampling_options(steps, guidance, compat)
         with self._threads(), torch.inference_mode():
             rows, predicted_attributes = self._sample(speaker, samples, seed, options, faults, progress)
             reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, : given.frames].cpu().numpy()
-        if defaults.head_smoothing:
-            reactions = _smooth_head(reactions, defaults.head_smoothing)
+        if options.head_smoothing:
+            reactions = _smooth_head(reactions, options.head_smoothing)
         reactions = _clip_expressions(reactions)
         if self._shift is not None:
             reactions = self._shift.motion_gain.scaled(self._strength).apply(reactions)
         return Reactions(
             reactions,
             seed,
-            steps,
-            guidance,
+            options.steps,
+            options.guidance,
             self._strength,
             self._listener,
             self.checkpoint.name,
@@ -316,6 +308,22 @@ class Reactor:
             face_seen=speaker.face_seen,
             **options,
         )
+
+    def _sampling_options(
+        self, steps: int | None, guidance: float | None, compat: str
+    ) -> tuple[sampling.SamplingOptions, Compat]:
+        """Those of the weights with what `react` was asked for, and the published faults to repeat."""
+        options = self.checkpoint.sampling
+        if steps is not None:
+            options = replace(options, steps=steps)
+        if guidance is not None:
+            options = replace(options, guidance=guidance)
+        if not 2 <= options.steps <= sampling.TRAIN_STEPS:
+            raise InputError(f"{options.steps} denoising steps asked for; expected 2 to {sampling.TRAIN_STEPS}.")
+        faults = Compat.parse(compat)
+        if faults != Compat() and not self.checkpoint.published:
+            raise InputError(f"'{self.checkpoint.name}' are not the paper's weights; they know no '{compat}' way.")
+        return replace(options, discard_last_call=faults.discard_last_call), faults
 
     def _sample(
         self,

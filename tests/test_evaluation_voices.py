@@ -64,8 +64,8 @@ def test_reactions_that_answer_are_told_from_reactions_that_do_not(monkeypatch):
     assert answering.simulator.low < 1 < answering.simulator.high
     busy = clear_row([np.arange(1, 29, 1.5) for _ in ends])
     assert not busy.met and busy.estimate.value == pytest.approx(1.0, abs=0.3)
-    strangers = clear_row([ends[(i + 1) % 12] + 0.4 for i in range(12)])
-    assert not strangers.met and strangers.estimate.value < 1.8
+    to_others = clear_row([ends[(i + 1) % 12] + 0.4 for i in range(12)])
+    assert not to_others.met and to_others.estimate.value < 1.8
 
 
 def test_the_rule_nods_after_long_speech_with_a_moving_pitch():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from perfrdiff import checkpoints
 from perfrdiff.behaviour import events
@@ -144,8 +144,8 @@ def test_weights_of_format_1_are_still_read(reactor, tmp_path):
     names = {today: before for before, today in checkpoints.FORMAT_1_KEYS.items()}
     with safe_open(new, "pt") as file:
         assert file.metadata()["format"] == "2" and set(names) <= set(file.keys())
-        tensors = {names.get(key, key): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        save_file(tensors, old, file.metadata() | {"format": "1"})
+        metadata = file.metadata() | {"format": "1"}
+    save_file({names.get(key, key): tensor for key, tensor in load_file(new).items()}, old, metadata)
     again = checkpoints.load("old", tmp_path)
     for fitted in checkpoints.FITTED:
         expected = getattr(reactor.checkpoint, fitted).state_dict()

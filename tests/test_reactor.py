@@ -11,7 +11,7 @@ from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
-from perfrdiff.models.motion_codec import MotionCodec
+from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.reactor import Reactor
@@ -123,7 +123,7 @@ def test_half_the_numbers_half_the_file(tmp_path, speaker):
 def token_checkpoint(speaker):
     """As `tiny_checkpoint`, for tokens of five frames."""
     faces = speaker.coefficients[None]
-    codec = MotionCodec.fit(faces, faces, speaker.audio[None])
+    codec = ListeningCodec.fit(faces, speaker.hearing[None])
     widths = codec.widths
     config = DenoiserConfig(
         features=widths["listener"], width=32, layers=2, heads=4, feedforward=48, window=6, reaction_delay=2,
@@ -149,7 +149,8 @@ def test_weights_of_tokens_give_every_frame(tmp_path, speaker, frames):
     checkpoints.save(checkpoint, tmp_path / "tokens.safetensors")
     reactor = Reactor(checkpoints.load("tokens", tmp_path), "cpu")
     reactor.set_listener(speaker.coefficients)
-    reactions = reactor.react(speaker.audio[:frames], speaker.coefficients[:frames], samples=2)
+    heard, face = speaker.hearing[:frames], speaker.coefficients[:frames]
+    reactions = reactor.react(None, face, hearing=heard, samples=2)
     assert reactions.coefficients.shape == (2, frames, 58)
 
 
@@ -157,11 +158,11 @@ def test_no_frame_knows_what_the_speaker_will_do(speaker):
     """But for 0.3 s, over which neighbouring tokens are smoothed."""
     torch.manual_seed(0)
     reactor = Reactor(token_checkpoint(speaker), "cpu")
-    coefficients, audio = speaker.coefficients.copy(), speaker.audio.copy()
+    coefficients, hearing = speaker.coefficients.copy(), speaker.hearing.copy()
     coefficients[41:, :52] += 0.3
-    audio[41:] = audio[41:][::-1]  # only mean and deviation over the clip depend on later audio
+    hearing[41:] += 1.0
     before = reactor.react_to(speaker, samples=1).coefficients[0]
-    after = reactor.react(audio, coefficients, samples=1).coefficients[0]
+    after = reactor.react(None, coefficients, hearing=hearing, face_seen=speaker.face_seen, samples=1).coefficients[0]
     assert np.abs(before - after)[:38].max() < 1e-5  # the last before a changed token are smoothed with it
     assert np.abs(before - after)[45:].max() > 1e-3
 

@@ -13,7 +13,7 @@ from perfrdiff.data.simulator.corpus import SPANS, Corpus
 from perfrdiff.data.simulator.habits import draw_habits
 from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
-from perfrdiff.data.simulator.wander import WANDERING_SHARE, add_wander
+from perfrdiff.data.simulator.tracking import WANDERING_SHARE, add_wander
 from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.personal.style_probe import CLIP_SECONDS

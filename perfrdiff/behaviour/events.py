@@ -33,7 +33,7 @@ class Nods:
 
     @property
     def clear(self) -> np.ndarray:
-        """(n,) bool: the nods that an onlooker takes for an answer, not those that go along with other movement."""
+        """(n,) bool: the nods that a viewer takes for an answer, not those that go along with other movement."""
         return (self.size >= CLEAR_DEGREES) | (self.strokes / 2 >= CLEAR_CYCLES)
 
 

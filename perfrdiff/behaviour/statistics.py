@@ -56,19 +56,18 @@ class BehaviourMeasure:
     """A number that describes how a person listens."""
 
     from_counts: Callable[[np.ndarray], np.ndarray]  # (…, clips, Q) of count_behaviour -> (…)
-    simulator_field: str | None  # the field of the simulator's ListenerHabits with the true number, where there is one
     normalise: Callable[[np.ndarray], np.ndarray] = np.asarray  # brings its spread over persons near to a normal one
 
 
 BEHAVIOUR_MEASURES = {
-    "nod rate": BehaviourMeasure(lambda c: _per_minute(c, "nods"), "nod_rate", lambda x: np.log(x + 1.0)),
-    "nod size": BehaviourMeasure(_nod_size, "nod_size", np.log),
-    "smile level": BehaviourMeasure(_mean("smile"), None, np.sqrt),
-    "blink rate": BehaviourMeasure(lambda c: _per_minute(c, "blinks"), "blink_rate", np.sqrt),
-    "rest pitch": BehaviourMeasure(_mean("pitch"), "rest_pitch"),
-    "rest yaw": BehaviourMeasure(_mean("yaw"), "rest_yaw"),
-    "rest tilt": BehaviourMeasure(_mean("tilt"), "rest_roll"),
-    "brow activity": BehaviourMeasure(_mean("brows"), None, np.sqrt),
+    "nod rate": BehaviourMeasure(lambda c: _per_minute(c, "nods"), lambda x: np.log(x + 1.0)),
+    "nod size": BehaviourMeasure(_nod_size, np.log),
+    "smile level": BehaviourMeasure(_mean("smile"), np.sqrt),
+    "blink rate": BehaviourMeasure(lambda c: _per_minute(c, "blinks"), np.sqrt),
+    "rest pitch": BehaviourMeasure(_mean("pitch")),
+    "rest yaw": BehaviourMeasure(_mean("yaw")),
+    "rest tilt": BehaviourMeasure(_mean("tilt")),
+    "brow activity": BehaviourMeasure(_mean("brows"), np.sqrt),
 }
 
 

@@ -87,14 +87,12 @@ def _evaluate_demo(options: argparse.Namespace) -> int:
             options.weights, people, device=options.device, samples=options.samples, seed=options.seed,
             steps=options.steps, guidance=options.guidance,
         )  # fmt: skip
-    text = report.markdown(table)
     print(
         f"Weights {options.weights}, {settings.persons} persons, {settings.speakers} speakers each, "
-        f"{settings.samples} samples of {settings.seconds:g} s.\n\n{text}"
+        f"{settings.samples} samples of {settings.seconds:g} s.\n"
     )
+    _hand_out(report.markdown(table), report.as_json(table), out, "behaviour")
     if out is not None:
-        (out / "behaviour.md").write_text(text + "\n", encoding="utf-8")
-        (out / "behaviour.json").write_text(_json(report.as_json(table)) + "\n", encoding="utf-8")
         plots.habits(table, out / "habits.png")
     return 0
 
@@ -132,15 +130,20 @@ def _evaluate_voices(options: argparse.Namespace) -> int:
     table = voices.measure(
         options.weights, options.voices, settings, device=options.device, progress=progress_bar_callback("voices")
     )
-    text = report.markdown(table)
     print(
-        f"Weights {options.weights}, voices {options.voices}, {settings.head} head, {settings.samples} reactions each."
-        f"\n\n{text}"
+        f"Weights {options.weights}, voices {options.voices}, {settings.head} head, "
+        f"{settings.samples} reactions each.\n"
     )
-    if out is not None:
-        (out / "voices.md").write_text(text + "\n", encoding="utf-8")
-        (out / "voices.json").write_text(_json(report.as_json(table)) + "\n", encoding="utf-8")
+    _hand_out(report.markdown(table), report.as_json(table), out, "voices")
     return 0
+
+
+def _hand_out(table: str, values: object, out: Path | None, name: str) -> None:
+    """Print a table; where there is a folder, it also gets the table (`name`.md) and its numbers (`name`.json)."""
+    print(table)
+    if out is not None:
+        (out / f"{name}.md").write_text(table + "\n", encoding="utf-8")
+        (out / f"{name}.json").write_text(_json(values) + "\n", encoding="utf-8")
 
 
 def _json(values: object) -> str:
@@ -211,10 +214,7 @@ def _evaluate_data(options: argparse.Namespace) -> int:
     if frrea is not None:
         lines = [replace(line, frrea=frrea) if line.method == "this listener" else line for line in report.lines]
         report = replace(report, lines=tuple(lines))
-    text = dataset.markdown(report)
-    print(text)
+    _hand_out(dataset.markdown(report), dataset.as_json(report), out, "metrics")
     if out is not None:
-        (out / "metrics.md").write_text(text + "\n", encoding="utf-8")
-        (out / "metrics.json").write_text(_json(dataset.as_json(report)) + "\n", encoding="utf-8")
         plots.scores(report, out / "metrics.png")
     return 0

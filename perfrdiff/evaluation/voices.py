@@ -20,7 +20,7 @@ from perfrdiff.evaluation.voice_heads import HEADS, voice_head
 from perfrdiff.features.audio import mfcc
 from perfrdiff.features.hearing import hear
 from perfrdiff.features.media.audio_track import RATE
-from perfrdiff.features.speech_activity import SHORTEST_PAUSE, Phrase
+from perfrdiff.features.speech_activity import SHORTEST_PAUSE, Phrase, ends_before_pauses
 from perfrdiff.reactor import Reactor
 
 SHORTEST = 6.0  # seconds of a file that is measured
@@ -88,7 +88,7 @@ def read_folder(folder: Path) -> list[Voice]:
 def _voice(recording: Recording, folder: Path) -> Voice:
     samples = recording.sound(0.0, recording.seconds)
     phrases = [Phrase(start, end) for start, end in recording.phrases]
-    ends = np.array([phrase.end for phrase in phrases if recording.seconds - phrase.end >= SHORTEST_PAUSE])
+    ends = np.array(ends_before_pauses(phrases, recording.seconds))
     turns = (folder / recording.name).with_suffix(".rttm")
     by_hand = ends_of_talk(read_turns(turns), recording.seconds) if turns.is_file() else None
     return Voice(recording.name, samples, ends, by_hand, rule_nods(samples, phrases))

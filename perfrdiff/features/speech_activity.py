@@ -6,6 +6,7 @@ speech.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -122,8 +123,12 @@ def phrase_ends(samples: np.ndarray) -> np.ndarray:
 
     Args and errors as ``phrases``.
     """
-    seconds = len(samples) / RATE
-    return np.array([phrase.end for phrase in phrases(samples) if seconds - phrase.end >= SHORTEST_PAUSE])
+    return np.array(ends_before_pauses(phrases(samples), len(samples) / RATE))
+
+
+def ends_before_pauses(spoken: Sequence[Phrase], seconds: float) -> list[float]:
+    """The ends, in seconds, of those phrases of a sound of so many seconds after which 0.2 s or more are left."""
+    return [phrase.end for phrase in spoken if seconds - phrase.end >= SHORTEST_PAUSE]
 
 
 def checked(samples: np.ndarray) -> np.ndarray:

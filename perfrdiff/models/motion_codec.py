@@ -19,7 +19,6 @@ MIN_VARIANCE = 1.5  # of a direction, in units of the tracker's noise; those wit
 FAST_CHANNELS = ("eyeBlink", "eyeLook", "eyeSquint")  # beginnings of the names of those that jump in a frame or two
 REAL_STEP = 0.4  # a step of this size in such a channel is rather a lid or a glance than an error
 VARIANCE_FLOOR = 2.0  # added to every variance, so that directions near the noise are not scaled up to 1
-SPEAKER_VARIANCE_FLOOR = 50.0  # the same for speakers: real ones move far more in small directions than simulated ones
 MIN_AUDIO_STD = 0.3  # of an audio channel over a clip, by its deviation over all clips
 GENERATED_TOKEN_ERROR = 0.1  # standard deviation of a generated token's error, in units of a direction's deviation
 
@@ -33,7 +32,7 @@ def tracker_noise() -> np.ndarray:
     return noise
 
 
-def principal_directions(clips: np.ndarray, patch: int, floor: float = VARIANCE_FLOOR) -> tuple[Tensor, Tensor, Tensor]:
+def principal_directions(clips: np.ndarray, patch: int) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (patch * 58,) and the maps into tokens (patch * 58, D) and back (D, patch * 58), of clips (N, T, 58)."""
     size = np.tile(tracker_noise(), patch)
     frames = clips.shape[1] // patch * patch
@@ -45,7 +44,7 @@ def principal_directions(clips: np.ndarray, patch: int, floor: float = VARIANCE_
         covariance += units.T @ units
     variance, vectors = np.linalg.eigh(covariance / len(rows))
     largest = np.argsort(-variance)[: int((variance > MIN_VARIANCE).sum())]
-    deviation = np.sqrt(variance[largest] + floor)
+    deviation = np.sqrt(variance[largest] + VARIANCE_FLOOR)
     into = vectors[:, largest] / deviation / size[:, None]
     out = (vectors[:, largest] * deviation).T * size
     return tuple(torch.tensor(matrix, dtype=torch.float32) for matrix in (mean, into, out))
@@ -111,7 +110,10 @@ def causal_patches(raw: Tensor, patch: int) -> Tensor:
 
 
 class MotionCodec(FixedTensors):
-    """Coefficients (…, frames, 58) and audio (…, frames, 78) to tokens and back."""
+    """Coefficients (…, frames, 58) and audio (…, frames, 78) to tokens and back, as in the demo weights of 0.1.0.
+
+    Those of today have `perfrdiff.models.listening_codec`, which is fitted with the functions above.
+    """
 
     listener_mean: Tensor  # (patch * 58,)
     listener_into: Tensor  # (patch * 58, D)
@@ -121,21 +123,6 @@ class MotionCodec(FixedTensors):
     speaker_into: Tensor  # (patch * 58, S)
     audio_mean: Tensor  # (78,)
     audio_scale: Tensor  # (78,)
-
-    @classmethod
-    def fit(cls, listener: np.ndarray, speaker: np.ndarray, audio: np.ndarray, patch: int = PATCH) -> "MotionCodec":
-        """From clips of listeners and speakers (N, frames, 58) and MFCCs (N, frames, 78)."""
-        rows = audio.reshape(-1, audio.shape[-1])
-        mean, into, out = principal_directions(listener, patch)
-        return cls(
-            mean,
-            into,
-            out,
-            fit_decoder(listener, mean, into),
-            *principal_directions(speaker, patch, SPEAKER_VARIANCE_FLOOR)[:2],
-            torch.tensor(rows.mean(0), dtype=torch.float32),
-            torch.tensor(np.maximum(rows.std(0), 1e-3), dtype=torch.float32),
-        )
 
     @property
     def patch(self) -> int:

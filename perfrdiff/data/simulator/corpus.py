@@ -16,9 +16,8 @@ from perfrdiff.behaviour.event_features import event_features
 from perfrdiff.data.simulator.habits import REST_SCALE, ListenerHabits, draw_habits, left_right_columns
 from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
-from perfrdiff.data.simulator.tracking import simulate_tracking
+from perfrdiff.data.simulator.tracking import add_wander, simulate_tracking
 from perfrdiff.data.simulator.voices import Voices
-from perfrdiff.data.simulator.wander import add_wander
 from perfrdiff.features.speaker_face import relative_face
 from perfrdiff.models.listening_codec import ListeningCodec
 
@@ -112,7 +111,7 @@ def _simulate_part(task: tuple[CorpusConfig, Voices | None, int, int]) -> dict[s
         "speaker": np.array(speaker) + part * (config.speakers // parts),
         "habits": np.stack(habit_vectors),
         "face": relative_face(np.stack([s.coefficients for s in speakers]), np.stack([s.face_seen for s in speakers])),
-        "hearing": np.stack([s.hearing for s in speakers if s.hearing is not None]),
+        "hearing": np.stack([s.hearing for s in speakers]),
     }
 
 

@@ -104,30 +104,3 @@ def add_gaze(motion: Motion, yaw: np.ndarray, pitch: np.ndarray) -> None:
     motion.offsets[:, CHANNEL["eyeLookOutRight"]] += right
     motion.add("eyeLookUp", np.clip(pitch, 0, None))
     motion.add("eyeLookDown", np.clip(-pitch, 0, None))
-
-
-def add_gaze_aversion(motion: Motion, rng: np.random.Generator, rate: float, size: float, side: float) -> None:
-    """Looks away for 0.5 s [0.17-2.1] and back, each in 0.1 s (docs/method.md 15.6); the head goes half the way."""
-    yaw = rng.normal(0, 0.10) + motion.drift(rng, 0.025, 0.5)
-    pitch = motion.drift(rng, 0.02, 0.5)
-    for time in event_times(rng, rate, motion.frames / FPS):
-        dwell = float(np.clip(rng.lognormal(np.log(0.8), 0.7), 0.2, 4))
-        away = motion.envelope(time, 0.12, dwell, 0.12)
-        turn = (1 if rng.random() < 0.5 + 0.5 * side else -1) * size * np.exp(0.3 * rng.standard_normal())
-        tip = size * rng.choice([-0.8, 0.5, 0.0], p=[0.5, 0.2, 0.3])
-        yaw = yaw + turn * away
-        pitch = pitch + tip * away
-        slow = motion.envelope(time, 0.45, dwell, 0.5)
-        motion.offsets[:, CHANNEL["rotationY"]] += 0.35 * turn * 35 * DEGREE * slow * rng.uniform(0, 0.7)
-        motion.offsets[:, CHANNEL["rotationX"]] -= 0.25 * tip * 30 * DEGREE * slow * rng.uniform(0, 0.7)
-    add_gaze(motion, yaw, pitch)
-
-
-def add_head_drift(motion: Motion, rng: np.random.Generator, energy: float) -> None:
-    """Restless motion of head and body; `energy` 1 is that of a calm speaker."""
-    for name, scale in (("rotationX", 1.2), ("rotationY", 1.6), ("rotationZ", 0.9)):
-        column = CHANNEL[name]
-        motion.offsets[:, column] += motion.drift(rng, scale * energy * DEGREE, 1.2)
-        motion.offsets[:, column] += motion.drift(rng, 0.15 * energy * DEGREE, 0.15)
-    for name, scale in (("translationX", 0.02), ("translationY", 0.012), ("translationZ", 0.04)):
-        motion.offsets[:, CHANNEL[name]] += motion.drift(rng, scale * energy, 3.0)

@@ -48,8 +48,8 @@ class SimulatedSpeaker:
     coefficients: np.ndarray  # (frames, 58)
     events: tuple[Event, ...]
     face_seen: np.ndarray  # (frames,) bool; elsewhere the coefficients are filled in
-    waveform: np.ndarray | None = None  # (N,) float32 at 16 kHz; None where nothing is heard
-    hearing: np.ndarray | None = None  # (frames, 8) of `hearing.hear`
+    waveform: np.ndarray  # (N,) float32 at 16 kHz
+    hearing: np.ndarray  # (frames, 8) of `hearing.hear`
 
     @property
     def attributes(self) -> None:
@@ -59,8 +59,7 @@ class SimulatedSpeaker:
     @cached_property
     def audio(self) -> np.ndarray:
         """(frames, 78) MFCCs."""
-        samples = np.zeros(0, np.float32) if self.waveform is None else self.waveform
-        return mfcc(samples, RATE, len(self.coefficients))
+        return mfcc(self.waveform, RATE, len(self.coefficients))
 
 
 def simulate_speaker(rng: np.random.Generator, seconds: float = 30.0, voices: Voices | None = None) -> SimulatedSpeaker:

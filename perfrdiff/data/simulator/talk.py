@@ -37,8 +37,7 @@ class Talk:
     @property
     def phrase_ends(self) -> list[float]:
         """Times at which a phrase ends before a pause, as `speech_activity.phrase_ends` has them."""
-        pause = speech_activity.SHORTEST_PAUSE
-        return [phrase.end for phrase in self.phrases if self.seconds - phrase.end >= pause]
+        return speech_activity.ends_before_pauses(self.phrases, self.seconds)
 
     def stresses(self) -> list[float]:
         """Times of the loudest syllables in phrases."""

@@ -6,7 +6,7 @@ from perfrdiff.coefficients import CHANNEL, EXPRESSION, ROTATION, TRANSLATION, U
 from perfrdiff.data.simulator.habits import left_right_columns
 from perfrdiff.data.simulator.motion import DEGREE
 from perfrdiff.features.tracking.jitter_filter import SMALLEST_ANGLE, SMALLEST_UNIT, filter_jitter
-from perfrdiff.features.tracking.signals import SHORT_GAP, neutral_offset, without_offset
+from perfrdiff.features.tracking.signals import fill_gaps, neutral_offset, without_offset
 
 __all__ = ["hide_face", "track_speaker"]
 
@@ -26,7 +26,6 @@ NOISE = 0.006  # expression units, and NOISE_BY_LEVEL by the root of the level; 
 NOISE_BY_LEVEL = 0.02
 NEVER_SEEN_SHARE = 0.03  # of the clips
 PARTLY_SEEN_SHARE = 0.30
-EASING_FRAMES = 10
 
 
 def track_speaker(coefficients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -90,25 +89,5 @@ def hide_face(coefficients: np.ndarray, rng: np.random.Generator) -> tuple[np.nd
         out[:, UNTRUSTED_COLUMNS] = 0.0
     if not seen.any():
         return np.tile(neutral(), (frames, 1)), seen
-    _fill(out, seen)
+    fill_gaps(out, seen)
     return out, seen
-
-
-def _fill(rows: np.ndarray, seen: np.ndarray) -> None:
-    """Fill the rows without a face in place: a line over a short gap, else eased to the median and back."""
-    median = np.median(rows[seen], axis=0)
-    missing = np.flatnonzero(~seen)
-    for gap in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
-        if not len(gap):
-            continue
-        before = rows[gap[0] - 1] if gap[0] else None
-        after = rows[gap[-1] + 1] if gap[-1] + 1 < len(rows) else None
-        if before is not None and after is not None and len(gap) <= SHORT_GAP:
-            share = np.linspace(0, 1, len(gap) + 2)[1:-1, None]
-            rows[gap] = (1 - share) * before + share * after
-            continue
-        rows[gap] = median
-        for edge, distance in ((before, gap - gap[0] + 1), (after, gap[-1] + 1 - gap)):
-            if edge is not None:
-                share = np.clip(distance / EASING_FRAMES, 0, 1)[:, None]
-                rows[gap] += (1 - share * share * (3 - 2 * share)) * (edge - median)

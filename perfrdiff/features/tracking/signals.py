@@ -112,7 +112,7 @@ def clean(track: RawTrack) -> tuple[np.ndarray, np.ndarray]:
     else:  # too short to learn the person's resting shape: the network alone is read
         rows[tracked, EXPRESSION] = without_offset(rows[tracked, EXPRESSION], offset)
         rows[:, UNTRUSTED_COLUMNS] = 0.0
-    _fill(rows, tracked)
+    fill_gaps(rows, tracked)
     for take in np.unique(takes):
         in_take = takes == take
         rows[in_take, EXPRESSION] = np.clip(filter_jitter(rows[in_take, EXPRESSION], SMALLEST_UNIT), 0, 1)
@@ -164,8 +164,9 @@ def without_offset(expressions: np.ndarray, offset: np.ndarray) -> np.ndarray:
     return np.clip((expressions - offset) / np.maximum(1.0 - offset, 1e-3), 0.0, 1.0)
 
 
-def _fill(rows: np.ndarray, tracked: np.ndarray) -> None:
-    """Fill the rows of frames without a face in place."""
+def fill_gaps(rows: np.ndarray, tracked: np.ndarray) -> None:
+    """Fill the rows (T, n) of frames without a face in place: a line over a short gap, else eased to the median of the
+    rows with a face, and back. `tracked`: (T,) bool, not all False."""
     median = np.median(rows[tracked], axis=0)
     frames = np.arange(len(rows))
     missing = np.flatnonzero(~tracked)
