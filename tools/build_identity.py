@@ -5,8 +5,8 @@
 
 MakeHuman's sliders of the head, each with the spread that it has among people, are put into the frame of
 assets/face/head.npz and turned into principal components whose coefficients are N(0, 1): with independent sliders
-a ~ N(0, 1) and a matrix M of their displacements, M a = (M V)(V^T a) for any rotation V, here the right singular vectors
-of M with the face weighted above the rest. The built-in head and the landmarks must have been built before
+a ~ N(0, 1) and a matrix M of their displacements, M a = (M V)(V^T a) for any rotation V, here the right singular
+vectors of M with the face weighted above the rest. The built-in head and the landmarks must have been built before
 (tools/build_face.py). Running it twice gives the same bytes.
 """
 

@@ -1,0 +1,185 @@
+"""The shape of a person's head from the landmarks of a photo, or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from renderer.errors import RenderError
+from renderer.face_model import COEFFICIENTS, FaceModel, rotation_matrix
+from renderer.identity.basis import IdentityBasis, load_identity_basis
+from renderer.identity.camera import HEAD_PLACE, PhotoCamera
+from renderer.identity.landmark_sets import LANDMARKS, SKIN_LANDMARKS
+from renderer.identity.landmark_solver import LandmarkModel, Sighting, solve
+from renderer.identity.residual import LandmarkSpline, landmark_shifts, smooth_step, trust_near_side
+from renderer.identity.rest import close_lips, mouth_activity, seat_eyes, seat_mouth, towards_mean_mouth
+
+LARGEST_TURN = np.radians(35.0)  # of the face away from the camera; beyond, half of it is a guess
+SMALLEST_FACE = 40  # pixels of the face's longer side
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a tracker saw in one photo."""
+
+    landmarks: np.ndarray  # (478, 3) pixels: x right, y down, z away from the camera
+    image_size: tuple[int, int]  # (height, width) pixels
+    coefficients: np.ndarray  # (58,), see renderer.face_model.COEFFICIENT_NAMES
+
+
+@dataclass(frozen=True)
+class ShapeFit:
+    """A person's head, and how it stands in the photo that it was fitted to."""
+
+    shape: np.ndarray  # (V, 3) float32, at rest, object space
+    coefficients: np.ndarray  # (K,) float32 of the identity basis; `shape` has what they leave besides
+    expression: np.ndarray  # (52,) float32, 0..1, in the photo
+    rotation: np.ndarray  # (3, 3) float32, object to world space
+    camera: PhotoCamera  # its focal length and centre are pixels of the photo
+    world: np.ndarray  # (V, 3) float32, in front of `camera`, with the photo's pose, expression and every residual
+    pixels: np.ndarray  # (V, 2) float32, where `world` falls in the photo
+    landmark_error: float  # mean distance of the landmarks of `world` from those of the photo, % of the face's height
+    scores: dict[str, float]  # 0..1: "shape", "pose"; below 0.3 the head is not to be trusted
+
+
+def fit_shape(
+    face: FaceModel, landmarks: np.ndarray, image_size: tuple[int, int], coefficients: np.ndarray
+) -> ShapeFit:
+    """The head whose landmarks are those of a photo.
+
+    Args:
+        face: the built-in head.
+        landmarks: (478, 3) pixels of the photo: x right, y down, z away from the camera.
+        image_size: (height, width) of the photo, pixels.
+        coefficients: (58,) as tracked in the photo; the place is not used.
+
+    Raises:
+        RenderError: a wrong shape, NaN, a face under 40 pixels or outside of the photo, one turned by more than 35
+            degrees, or a face model without landmarks.
+    """
+    return fit_shapes(face, [Frame(landmarks, image_size, coefficients)])[0]
+
+
+def fit_shapes(face: FaceModel, frames: Sequence[Frame]) -> list[ShapeFit]:
+    """One head from several photos of one person: a fit for each, all with the same `shape` and coefficients.
+
+    The components are fitted to all frames at once, and what they leave is the mean of the frames'. Raises RenderError
+    as `fit_shape` does.
+    """
+    if not len(frames):
+        raise RenderError("A head's shape needs at least one photo.")
+    if face.landmark_vertices is None or face.parts is None:
+        raise RenderError("This face model carries no MediaPipe landmarks; use the built-in head for that.")
+    basis = load_identity_basis()
+    if len(basis.components) != len(face.mean_shape):
+        raise RenderError("The identity basis belongs to the built-in head, and this face model is another.")
+    frames = [_checked(frame) for frame in frames]
+    model = LandmarkModel(face, basis)
+    identity, sightings = solve(model, [model.sighting(frame.landmarks, frame.coefficients) for frame in frames])
+    spline = LandmarkSpline(face, model)
+    shifts = [landmark_shifts(model, sighting, identity) for sighting in sightings]
+    fitted = face.mean_shape + basis.components @ identity
+    shape = _resting_shape(face, basis, model, spline, identity, sightings, shifts, fitted)
+    return [
+        _fit_of_frame(face, model, spline, identity, sighting, shift, fitted, shape)
+        for sighting, shift in zip(sightings, shifts, strict=True)
+    ]
+
+
+def _resting_shape(
+    face: FaceModel,
+    basis: IdentityBasis,
+    model: LandmarkModel,
+    spline: LandmarkSpline,
+    identity: np.ndarray,
+    sightings: list[Sighting],
+    shifts: list[np.ndarray],
+    fitted: np.ndarray,
+) -> np.ndarray:
+    trusted = [
+        trust_near_side(shift, model.mean, sighting.rotation, basis.landmark_mirror)
+        for sighting, shift in zip(sightings, shifts, strict=True)
+    ]
+    activity = float(np.mean([mouth_activity(sighting.expression) for sighting in sightings]))
+    mean_shift = towards_mean_mouth(np.mean(trusted, axis=0), model, identity, activity)
+    shape = _with_residual(face, model, spline, identity, fitted, mean_shift)
+    return np.ascontiguousarray(close_lips(shape, face), np.float32)
+
+
+def _with_residual(
+    face: FaceModel,
+    model: LandmarkModel,
+    spline: LandmarkSpline,
+    identity: np.ndarray,
+    fitted: np.ndarray,
+    shifts: np.ndarray,
+) -> np.ndarray:
+    """The head (V, 3) of the components alone, `fitted`, moved by landmark shifts (468, 3)."""
+    shape = seat_eyes(fitted + spline.spread(shifts), fitted, shifts, face)
+    return seat_mouth(shape, model, model.mean + model.identity @ identity + shifts, face)
+
+
+def _fit_of_frame(
+    face: FaceModel,
+    model: LandmarkModel,
+    spline: LandmarkSpline,
+    identity: np.ndarray,
+    sighting: Sighting,
+    shifts: np.ndarray,
+    fitted: np.ndarray,
+    shape: np.ndarray,
+) -> ShapeFit:
+    in_photo = _with_residual(face, model, spline, identity, fitted, shifts)
+    moved = in_photo + face.expression_basis @ sighting.expression
+    world = moved @ sighting.rotation.T + HEAD_PLACE
+    pixels = sighting.camera.project(world)
+    assert face.landmark_vertices is not None and face.landmark_weights is not None, "fit_shapes checks it"
+    drawn = np.einsum("lkc,lk->lc", pixels[face.landmark_vertices], face.landmark_weights)
+    percent = 100 / (model.height * sighting.camera.pixels_per_unit)
+    error = float(np.linalg.norm(drawn - sighting.landmarks[:, :2], axis=1).mean() * percent)
+    components_alone = float(np.linalg.norm(shifts, axis=1).mean() * 100 / model.height)
+    return ShapeFit(
+        shape=shape,
+        coefficients=identity.astype(np.float32),
+        expression=sighting.expression,
+        rotation=sighting.rotation.astype(np.float32),
+        camera=sighting.camera,
+        world=world.astype(np.float32),
+        pixels=pixels.astype(np.float32),
+        landmark_error=error,
+        scores={
+            "shape": float(1 - smooth_step(components_alone, 0.7, 2.0)),
+            "pose": float(1 - smooth_step(_turn(sighting.rotation), np.radians(12.0), np.radians(40.0))),
+        },
+    )
+
+
+def _turn(rotation: np.ndarray) -> float:
+    """Angle, radians, between where a face looks and the camera."""
+    return float(np.arccos(np.clip(-rotation[2, 2], -1, 1)))
+
+
+def _checked(frame: Frame) -> Frame:
+    landmarks, coefficients = np.asarray(frame.landmarks), np.asarray(frame.coefficients)
+    if landmarks.shape != (LANDMARKS, 3):
+        raise RenderError(f"Expected landmarks of shape ({LANDMARKS}, 3), got {landmarks.shape}.")
+    if coefficients.shape != (COEFFICIENTS,):
+        raise RenderError(f"Expected coefficients of shape ({COEFFICIENTS},), got {coefficients.shape}.")
+    if not (np.isfinite(landmarks).all() and np.isfinite(coefficients).all()):
+        raise RenderError("The photo's landmarks or coefficients contain NaN or infinity.")
+    height, width = frame.image_size
+    points = landmarks[:SKIN_LANDMARKS, :2]
+    size = float(np.ptp(points, axis=0).max())
+    if size < SMALLEST_FACE:
+        raise RenderError(f"The face in the photo is {size:.0f} pixels large; its shape needs {SMALLEST_FACE}.")
+    if not ((points > 0) & (points < (width, height))).all(axis=1).mean() > 0.8:
+        raise RenderError("The face lies largely outside of the photo.")
+    turn = _turn(rotation_matrix(coefficients[-6:-3]))
+    if turn > LARGEST_TURN:
+        raise RenderError(
+            f"The face in the photo is turned by {np.degrees(turn):.0f} degrees; its shape can be read up to "
+            f"{np.degrees(LARGEST_TURN):.0f}."
+        )
+    return Frame(landmarks, frame.image_size, coefficients)
