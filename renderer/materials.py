@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from renderer.jit import jit, jit_inline
+from renderer.texture_map import LAST_TEXEL
 
 SKIN, EYE, TEETH, TONGUE, MOUTH = range(5)  # materials; skin includes lips, scalp and what the collar covers
 # what is painted at the vertices and read in every pixel, see tools/face_paint.py
@@ -15,10 +16,11 @@ VERTEX_MASKS = ("occlusion", "lips", "browAcross", "hair", "lash", "cloth", "bro
 TOOTH_SPACING = np.float32(0.052)  # model units from one gap between teeth to the next
 
 # of StudioSurface: columns of vertex_attributes behind the colour 0..2, bits of triangle_materials above the material's
-# three, rows of colours
-OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z = range(3, 13)
-HAS_LIPS, HAS_BROW, HAS_HAIR, HAS_LASH, HAS_CLOTH = 1, 2, 4, 8, 16
-LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR = range(4)
+# three, rows of colours. SHINE and WRAP are read of textured skin only
+OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z, SHINE, WRAP = range(3, 15)
+HAS_LIPS, HAS_BROW, HAS_HAIR, HAS_LASH, HAS_CLOTH, HAS_TEXTURE = 1, 2, 4, 8, 16, 32
+LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR, SCLERA_COLOUR = range(5)
+SCLERA = (0.80, 0.77, 0.75)  # linear RGB
 
 # attributes of the points that are shaded together, each SHADING_BATCH long: where in the picture, 1 / distance, the
 # share of the pixel that sees the point, and what is there. `_apply_lights` makes the colours light times that share
@@ -77,6 +79,20 @@ def _triangle_wave(t):
     return np.float32(4.0) * abs(t - np.floor(t) - np.float32(0.5)) - np.float32(1.0)
 
 
+@jit
+def _blend_texels(texels, left, top, channel, x, y):
+    """Linear light 0..1 at x, y (0..1) between four texels; they are stored as square roots, which rounds less."""
+    upper = (
+        np.float32(texels[top, left, channel]) * (np.float32(1.0) - x) + np.float32(texels[top, left + 1, channel]) * x
+    )
+    lower = (
+        np.float32(texels[top + 1, left, channel]) * (np.float32(1.0) - x)
+        + np.float32(texels[top + 1, left + 1, channel]) * x
+    )
+    root = (upper + y * (lower - upper)) * np.float32(1 / 255)
+    return root * root
+
+
 @jit_inline
 def evaluate_material(
     shading_points,
@@ -88,6 +104,8 @@ def evaluate_material(
     triangle_materials,
     vertex_attributes,
     colours,
+    texels,
+    texture_corners,
     focal,
     mouth_brightness,
 ):
@@ -123,6 +141,19 @@ def evaluate_material(
     shine, gloss, wrap = np.float32(0.10), np.float32(0.0), np.float32(1.0)
     shadow = np.float32(1.0)
     if material == SKIN:
+        if mask & HAS_TEXTURE:
+            u = wa * texture_corners[face, 0] + wb * texture_corners[face, 2] + wc * texture_corners[face, 4]
+            v = wa * texture_corners[face, 1] + wb * texture_corners[face, 3] + wc * texture_corners[face, 5]
+            # in thin triangles rounding may lead outside
+            u = min(max(u, np.float32(0.0)), np.float32(texels.shape[1]) - np.float32(LAST_TEXEL))
+            v = min(max(v, np.float32(0.0)), np.float32(texels.shape[0]) - np.float32(LAST_TEXEL))
+            left, top = np.uint32(u), np.uint32(v)
+            u, v = u - np.float32(left), v - np.float32(top)
+            red = _blend_texels(texels, left, top, 0, u, v)
+            green = _blend_texels(texels, left, top, 1, u, v)
+            blue = _blend_texels(texels, left, top, 2, u, v)
+            shine = _interpolate(vertex_attributes, a, b, c, SHINE, wa, wb, wc)
+            wrap = _interpolate(vertex_attributes, a, b, c, WRAP, wa, wb, wc)
         if mask & HAS_CLOTH:
             t = _mask_coverage(
                 vertex_attributes, a, b, c, CLOTH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.006)
@@ -180,7 +211,7 @@ def evaluate_material(
         lx = _interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc)
         ly = _interpolate(vertex_attributes, a, b, c, LOCAL_Y, wa, wb, wc)
         lz = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
-        red, green, blue = np.float32(0.80), np.float32(0.77), np.float32(0.75)
+        red, green, blue = colours[SCLERA_COLOUR, 0], colours[SCLERA_COLOUR, 1], colours[SCLERA_COLOUR, 2]
         shine, gloss, wrap = np.float32(0.9), np.float32(2.0), np.float32(0.0)
         sky = np.float32(0.75)
         if lz > 0.0:

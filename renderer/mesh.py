@@ -16,9 +16,11 @@ from renderer.face_model import (
     pose_vertices,
     rotation_matrix,
 )
+from renderer.identity.identity import Identity
 from renderer.jit import jit
-from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity
+from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity, Palette
 from renderer.studio_surface import StudioSurface, studio_background, tone_curve
+from renderer.textured_surface import check_identity, textured_surface
 
 MESH_STYLES = ("studio", "grey")
 
@@ -36,8 +38,9 @@ class MeshRenderer:
 
     mesh_style: "studio" (lit, antialiased, shoulders that stay while the head turns) or "grey" (as the REACT data's
     videos have it: flat grey on black, FaceVerse's own framing; docs/method.md 13.5).
-    mesh_identity: a name in renderer.mesh_identities.MESH_IDENTITIES, a MeshIdentity, up to I identity coefficients, or
-    None for the mean face.
+    mesh_identity: a name in renderer.mesh_identities.MESH_IDENTITIES, a MeshIdentity, an Identity (a real person's
+    head with its texture; the grey style draws its shape alone), up to I identity coefficients, or None for the mean
+    face.
     backend: "cpu" (compiled loops), "gl" (OpenGL on EGL; where that is missing the CPU draws, with a warning), or
     "auto": OpenGL where there is a GPU.
     focal: pixels; None takes FaceVerse's, 1315 at 224, times STUDIO_ZOOM in the studio style.
@@ -48,7 +51,7 @@ class MeshRenderer:
         face: FaceModel,
         size: int = 256,
         mesh_style: str = "studio",
-        mesh_identity: str | MeshIdentity | np.ndarray | None = None,
+        mesh_identity: str | MeshIdentity | Identity | np.ndarray | None = None,
         focal: float | None = None,
         backend: str = "auto",
     ):
@@ -59,22 +62,32 @@ class MeshRenderer:
         if backend not in BACKENDS:
             raise RenderError(f"There is no back end named {backend!r}; choose one of {', '.join(BACKENDS)}.")
         self.face, self.size, self.mesh_style = face, int(size), mesh_style
-        mesh_identity, identity_coefficients = _resolve_identity(face, mesh_identity)
         zoom = STUDIO_ZOOM if mesh_style == "studio" else 1.0
         self.focal = FOCAL_AT_224 * self.size / 224 * zoom if focal is None else float(focal)
-        self._shape = np.ascontiguousarray(face.neutral_vertices(identity_coefficients), np.float32)
-        self._basis = face.expression_basis.reshape(-1, EXPRESSIONS)
+        palette, basis = Palette(), face.expression_basis
+        if isinstance(mesh_identity, Identity):
+            check_identity(face, mesh_identity)
+            self._shape, basis = mesh_identity.shape, mesh_identity.expression_basis
+        else:
+            mesh_identity, identity_coefficients = _resolve_identity(face, mesh_identity)
+            self._shape = np.ascontiguousarray(face.neutral_vertices(identity_coefficients), np.float32)
+            palette = mesh_identity.palette
+        self._basis = basis.reshape(-1, EXPRESSIONS)
         self._partly_rigid_vertices: np.ndarray | None = None
         landmarks = face.landmark_vertices
         self._inner_lip_vertices = None if landmarks is None else landmarks[[13, 14], 0]
         if mesh_style == "studio":
-            surface = StudioSurface(face, mesh_identity, self._shape)
+            surface = (
+                textured_surface(face, mesh_identity, self.focal)
+                if isinstance(mesh_identity, Identity)
+                else StudioSurface(face, mesh_identity, self._shape)
+            )
             self._shape = surface.shape
             self._basis = surface.basis.reshape(-1, EXPRESSIONS)
             if surface.head_weight is not None:  # neck, shoulders and long hair do not turn fully with the head
                 self._partly_rigid_vertices = np.flatnonzero(surface.head_weight < 1)
                 self._head_weight = surface.head_weight[self._partly_rigid_vertices, None]
-            background = studio_background(self.size, mesh_identity.palette)
+            background = studio_background(self.size, palette)
             scene = StaticScene(surface.triangles, self.size, self.focal, surface, background, tone_curve())
         else:
             # FaceVerse's own pictures are reproduced, jags and all; on the built-in head the rims of its lids and lips,

@@ -162,8 +162,8 @@ def shade(
     surface = scene.surface
     _shade(
         visibility_buffer, screen_vertices, normals, scene.triangles, surface.triangle_materials,
-        surface.vertex_attributes, surface.colours, LIGHTS, np.float32(scene.focal), np.float32(mouth_brightness),
-        scene.background, scene.tone_curve, image,
+        surface.vertex_attributes, surface.colours, surface.texture.texels, surface.texture.corners, LIGHTS,
+        np.float32(scene.focal), np.float32(mouth_brightness), scene.background, scene.tone_curve, image,
     )  # fmt: skip
 
 
@@ -176,6 +176,8 @@ def _shade(
     triangle_materials,
     vertex_attributes,
     colours,
+    texels,
+    texture_corners,
     lights,
     focal,
     mouth_brightness,
@@ -212,12 +214,12 @@ def _shade(
             if count > SHADING_BATCH - samples:
                 _shade_points(
                     shading_points, pixel, face, count, screen_vertices, normals, triangles, triangle_materials,
-                    vertex_attributes, colours, lights, focal, mouth_brightness, light,
+                    vertex_attributes, colours, texels, texture_corners, lights, focal, mouth_brightness, light,
                 )  # fmt: skip
                 count = 0
         _shade_points(
             shading_points, pixel, face, count, screen_vertices, normals, triangles, triangle_materials,
-            vertex_attributes, colours, lights, focal, mouth_brightness, light,
+            vertex_attributes, colours, texels, texture_corners, lights, focal, mouth_brightness, light,
         )  # fmt: skip
         _tone_map_row(light, background_share, tone_curve, image[y])
 
@@ -302,6 +304,8 @@ def _shade_points(
     triangle_materials,
     vertex_attributes,
     colours,
+    texels,
+    texture_corners,
     lights,
     focal,
     mouth_brightness,
@@ -319,6 +323,8 @@ def _shade_points(
             triangle_materials,
             vertex_attributes,
             colours,
+            texels,
+            texture_corners,
             focal,
             mouth_brightness,
         )

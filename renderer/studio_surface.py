@@ -6,10 +6,11 @@ import numpy as np
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel
 from renderer.hair import HairMesh, build_hair, build_lashes
-from renderer.materials import EYE, HAS_HAIR, HAS_LASH, MOUTH, SKIN, TEETH, TONGUE, VERTEX_MASKS
+from renderer.materials import EYE, HAS_HAIR, HAS_LASH, MOUTH, SCLERA, SKIN, TEETH, TONGUE, VERTEX_MASKS
 from renderer.mesh_identities import MeshIdentity, Palette
 from renderer.rasterizer import vertex_normals
 from renderer.shading import MAX_LINEAR
+from renderer.texture_map import NO_TEXTURE, TextureMap
 
 MATERIAL_OF_PART = {
     "skin": SKIN, "lips": SKIN, "mouth": MOUTH, "eyeLeft": EYE, "eyeRight": EYE, "teethUpper": TEETH,
@@ -46,8 +47,12 @@ def studio_background(size: int, palette: Palette) -> np.ndarray:
 class StudioSurface:
     """Everything about a face that stays the same from frame to frame, laid out for the compiled loop."""
 
-    def __init__(self, face: FaceModel, identity: MeshIdentity, shape: np.ndarray):
-        """`shape` (V, 3): the identity's expressionless face in object space."""
+    texture: TextureMap = NO_TEXTURE  # see textured_surface.py
+
+    def __init__(
+        self, face: FaceModel, identity: MeshIdentity, shape: np.ndarray, expression_basis: np.ndarray | None = None
+    ):
+        """`shape` (V, 3): the identity's face at rest in object space; `expression_basis` (V, 3, 52): None takes the face's."""
         palette = identity.palette
         vertices, triangles = len(face.mean_shape), face.triangles
         parts = np.zeros(len(triangles), np.uint8) if face.parts is None else face.parts
@@ -72,7 +77,9 @@ class StudioSurface:
             if face.parts is not None:
                 share = identity.beard_density * beard_mask(shape)[:, None]
                 albedo += share * (srgb_to_linear(palette.hair) - albedo)
-        self.colours = srgb_to_linear([palette.lips, palette.hair, palette.iris, palette.cloth])
+        self.colours = np.concatenate(
+            [srgb_to_linear([palette.lips, palette.hair, palette.iris, palette.cloth]), np.array([SCLERA], np.float32)]
+        )
 
         # which masks any of a triangle's corners comes near to: most pixels need none of them
         corners = vertex_masks[triangles][:, :, 1:6]
@@ -89,17 +96,17 @@ class StudioSurface:
         thickness = SCALP_LIFT.get(identity.haircut, SCALP_LIFT_UNDER_LOCKS)
         self.shape = _lift_scalp(shape, triangles, hair, thickness) if identity.hair else shape
         self.triangles, self.head_weight = triangles, face.head_weight
-        self.basis = lift_upper_lids(face)
+        self.basis = lift_upper_lids(face, face.expression_basis if expression_basis is None else expression_basis)
         if face.parts is not None and identity.hair:
             weight = np.ones(vertices) if face.head_weight is None else face.head_weight
             skin = np.zeros(vertices, bool)
             skin[triangles[np.isin(triangle_material, SKIN)]] = True
             for hair_mesh in build_hair(identity.haircut, self.shape, hair > 0.03, skin & (weight > 0.99)):
-                self._append_geometry(hair_mesh, HAS_HAIR, "hair", albedo[0])
+                self.append_geometry(hair_mesh, HAS_HAIR, "hair", albedo[0])
         if face.parts is not None and face.landmark_vertices is not None:
-            self._append_geometry(build_lashes(face, shape, self.basis), HAS_LASH, "lash", albedo[0])
+            self.append_geometry(build_lashes(face, shape, self.basis), HAS_LASH, "lash", albedo[0])
 
-    def _append_geometry(self, hair_mesh: HairMesh, layer: int, mask: str, albedo: np.ndarray) -> None:
+    def append_geometry(self, hair_mesh: HairMesh, layers: int, mask: str, albedo: np.ndarray) -> None:
         """Locks or lashes become part of what is drawn: skin on which everything is `mask`."""
         rows = np.zeros((len(hair_mesh.points), self.vertex_attributes.shape[1]), np.float32)
         rows[:, :3] = albedo
@@ -109,7 +116,7 @@ class StudioSurface:
         rows[:, 10] = hair_mesh.strand_u
         self.triangles = np.concatenate([self.triangles, hair_mesh.triangles + len(self.shape)])
         self.triangle_materials = np.append(
-            self.triangle_materials, np.full(len(hair_mesh.triangles), SKIN + 8 * layer, np.int32)
+            self.triangle_materials, np.full(len(hair_mesh.triangles), SKIN + 8 * layers, np.int32)
         )
         self.vertex_attributes = np.concatenate([self.vertex_attributes, rows])
         self.shape = np.concatenate([self.shape, hair_mesh.points])
@@ -128,14 +135,14 @@ def beard_mask(shape: np.ndarray) -> np.ndarray:
     return np.clip(inside / 0.08 + 0.4, 0, 1).astype(np.float32)
 
 
-def lift_upper_lids(face: FaceModel) -> np.ndarray:
-    """The expression basis (V, 3, 52) whose closing upper lids come to lie on the lower ones, not inside them.
+def lift_upper_lids(face: FaceModel, basis: np.ndarray) -> np.ndarray:
+    """The expression `basis` (V, 3, 52) whose closing upper lids come to lie on the lower ones, not inside them.
 
     Where the two rims cross each other the lash line breaks up into dashes. Models without parts keep their own.
     """
     if face.parts is None:
-        return face.expression_basis
-    basis = face.expression_basis.copy()
+        return basis
+    basis = basis.copy()
     skin = np.zeros(len(basis), bool)
     skin[face.triangles[face.parts == face.part_names.index("skin")]] = True
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
