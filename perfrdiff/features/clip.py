@@ -163,8 +163,8 @@ def read_listener(
 ) -> Listener:
     """A listener from a photo (portrait), a video of 2 s or more (portrait, behaviour) or a features file (behaviour).
 
-    A picture file, animated or not, is a photo. Of a video, the sharpest frontal frame with open eyes and a closed
-    mouth becomes the photo. Where the person talks, they do not listen: those parts are left out of the behaviour.
+    A picture file, animated or not, is a photo. Of a video, the calmest sharp and frontal frame becomes the photo
+    (``portrait_order``). Where the person talks, they do not listen: those parts are left out of the behaviour.
 
     Args:
         source: a photo, video or features file, by its content, not its name; a path, or opened already

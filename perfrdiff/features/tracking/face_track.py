@@ -22,6 +22,7 @@ from perfrdiff.features.media.video import VideoInfo
 from perfrdiff.features.tracking.landmarker import Face, FaceTracker
 from perfrdiff.features.tracking.notes import notes_on, times_of
 from perfrdiff.features.tracking.occlusion import face_appearance, occluded_frames
+from perfrdiff.features.tracking.portrait_frame import portrait_order
 from perfrdiff.features.tracking.pose import euler_angles, rotation_matrix, tracked_angles
 from perfrdiff.features.tracking.search import SURVEY_PIXELS, CandidateFace, find_faces, region_around, survey_faces
 from perfrdiff.features.tracking.signals import FaceReading, RawTrack, clean, quality_of
@@ -54,7 +55,7 @@ class FaceTrack:
     quality: np.ndarray  # (T,) uint8, index into signals.QUALITIES
     notes: list[str] = field(default_factory=list)  # sentences for the person who gave the file
     attributes: np.ndarray | None = None  # (T, 10) float32 of an AttributeNetwork: valence, arousal, 8 probabilities
-    best_frame: np.ndarray | None = None  # (H, W, 3) uint8 RGB: sharp, frontal, eyes open, mouth closed; on request
+    best_frame: np.ndarray | None = None  # (H, W, 3) uint8 RGB: calm, sharp, frontal (portrait_order); on request
     landmarks: np.ndarray | None = None  # (478, 3) float32, pixels of best_frame
     best_coefficients: np.ndarray | None = None  # (58,) float32 of best_frame as a photo
 
@@ -295,7 +296,7 @@ def _set_upright(track: RawTrack) -> int:
 
 
 def _with_portrait(result: FaceTrack, track: RawTrack, media: Media, turns: int, candidate: CandidateFace) -> FaceTrack:
-    for tick in _portrait_order(result.coefficients, track)[:5]:
+    for tick in portrait_order(result.coefficients, track.tracked, np.array(track.sharpness))[:5]:
         frame = np.ascontiguousarray(np.rot90(media.frame_at(int(tick)), -turns))
         try:
             near = None if turns else candidate.centre * frame.shape[1] / media.info.width
@@ -304,19 +305,3 @@ def _with_portrait(result: FaceTrack, track: RawTrack, media: Media, turns: int,
             continue
         return replace(result, best_frame=frame, landmarks=still.landmarks, best_coefficients=still.coefficients)
     raise InputError(f"No frame of {media.name} shows the face well enough for a portrait; give a photo instead.")
-
-
-def _portrait_order(coefficients: np.ndarray, track: RawTrack) -> np.ndarray:
-    """Tracked frames, the best portrait first: frontal, eyes open, mouth closed and at rest, sharp."""
-    frames = np.flatnonzero(track.tracked)
-    rows = coefficients[frames]
-
-    def both(name: str) -> np.ndarray:
-        return (rows[:, CHANNEL[name + "Left"]] + rows[:, CHANNEL[name + "Right"]]) / 2
-
-    pitch, yaw, roll = (rows[:, ROTATION] - [np.pi, 0, 0]).T / np.radians(15)
-    penalty = pitch**2 + yaw**2 + roll**2 + (both("eyeBlink") / 0.25) ** 2
-    penalty += (rows[:, CHANNEL["jawOpen"]] / 0.1) ** 2 + (both("mouthSmile") / 0.8) ** 2
-    sharp = np.array(track.sharpness)[frames]
-    penalty -= 2 * np.log(np.maximum(sharp, 1e-3) / np.median(np.maximum(sharp, 1e-3)))
-    return frames[np.argsort(penalty)]
