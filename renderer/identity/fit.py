@@ -1,0 +1,143 @@
+"""One photo becomes one person's head: shape, texture, eyes and hair, with a score for each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from renderer.errors import RenderError
+from renderer.face_model import FaceModel
+from renderer.identity.balance import balanced
+from renderer.identity.chart import texture_coordinates
+from renderer.identity.eyes import eye_colours
+from renderer.identity.hair import hair_shell
+from renderer.identity.identity import Identity
+from renderer.identity.photo import PhotoCanvas, luminance, photo_canvas
+from renderer.identity.placement import place
+from renderer.identity.regions import Regions, find_regions
+from renderer.identity.scalp import fit_scalp, hidden_ears, tuck_ears
+from renderer.identity.shape import fit_shape
+from renderer.identity.texture import encoded, mask, paint, region_fields
+from renderer.identity.units import adapted_units
+from renderer.identity.visibility import pose_head
+from renderer.portrait.topology import CHIN, FOREHEAD, LANDMARKS
+
+SMALLEST_FACE = 40  # pixels from forehead to chin
+LEAST_SCORES = {"mask": 0.15, "light": 0.1, "pose": 0.1, "sharpness": 0.0, "shape": 0.15}
+TRUSTED_MASK = 0.45  # from here on hair may stand off the skull
+GOOD_SCORE = 0.5  # below, a note says what was not good enough
+NOTES = {
+    "mask": "The person is hard to tell from the background, so the hair was kept close to the head.",
+    "light": "The light comes hard from one side and stays on the face; an evenly lit photo gives a better head.",
+    "pose": "The face is turned away, so one half was completed from the other.",
+    "sharpness": "The face is small or blurred in the photo, and so is the head.",
+    "shape": "The landmarks do not fit a head well, so the likeness may be poor.",
+}
+REFUSALS = {
+    "mask": "The person cannot be told from the photo's background; use a photo with a plainer one.",
+    "light": "Too little of the face is lit in the photo; use one with light from the front.",
+    "pose": "The face in the photo is turned too far away; use one that looks towards the camera.",
+    "shape": "What the tracker found in the photo does not have the shape of a face; use another photo.",
+}
+
+
+def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray) -> Identity:
+    """The head of the person in a photo, for the built-in face model.
+
+    Args:
+        face: the built-in head.
+        photo: (H, W, 3) uint8 RGB.
+        landmarks: (478, 3) pixels of the photo: x right, y down, z away from the camera.
+        coefficients: (58,) as tracked in the photo.
+
+    Raises:
+        RenderError: in one sentence, why no head can be made: a wrong shape, a face under 40 pixels, turned by more
+            than 35 degrees or outside of the photo, or a score below LEAST_SCORES.
+    """
+    photo, landmarks = _checked(photo, landmarks)
+    fit = fit_shape(face, landmarks, photo.shape[:2], coefficients)
+    canvas = photo_canvas(photo, landmarks)
+    pixels = canvas.from_photo(fit.pixels)
+    uv, fills = texture_coordinates(face)
+    head = pose_head(fit.world, pixels, face.triangles, canvas.size)
+    regions = find_regions(canvas, head, face.triangles, region_fields(face))
+
+    placement = place(fit.shape, fit.world, pixels, (face.head_weight > 0.9).astype(np.float64))
+    shape = tuck_ears(face, fit_scalp(face, fit.shape, placement, canvas, regions), hidden_ears(face, pixels, regions))
+    change = shape - fit.shape
+    head = pose_head(
+        fit.world + change @ placement.to_world.T, pixels + change @ placement.to_pixels.T, face.triangles, canvas.size
+    )
+    painting = paint(face, canvas, head, regions, uv, fills)
+    scores = {
+        **fit.scores,
+        "mask": _mask_score(canvas, regions),
+        "light": float(np.clip(1.25 - 1.6 * painting.unevenness, 0, 1)),
+        "sharpness": _sharpness(canvas),
+    }
+    _refuse(scores)
+    hair = None
+    if scores["mask"] >= TRUSTED_MASK:
+        hair = hair_shell(canvas, regions, head, face.triangles, shape, mask(face, "hair"), placement)
+    iris, sclera = eye_colours(canvas, _brightness(painting.skin))
+    identity = Identity(
+        shape=np.ascontiguousarray(shape, np.float32),
+        expression_basis=adapted_units(face, fit.shape),
+        coefficients=fit.coefficients,
+        texture=encoded(painting, None if hair is None else hair.colour),
+        texture_uv=uv,
+        iris=iris,
+        sclera=sclera,
+        hair=None if hair is None else hair.shell,
+        scores=scores,
+        notes=tuple(NOTES[name] for name, score in scores.items() if score < GOOD_SCORE),
+    )
+    return balanced(face, identity, canvas)[0]
+
+
+def _checked(photo: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    photo, landmarks = np.asarray(photo), np.asarray(landmarks, np.float64)
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or min(photo.shape[:2]) < SMALLEST_FACE:
+        raise RenderError(
+            f"A photo must be an RGB picture (height, width, 3) of 8 bits, not {photo.shape} of {photo.dtype}."
+        )
+    if landmarks.shape != (LANDMARKS, 3) or not np.isfinite(landmarks).all():
+        raise RenderError(f"A photo needs {LANDMARKS} finite landmarks with x, y and z.")
+    height = float(np.linalg.norm(landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]))
+    if height < SMALLEST_FACE:
+        raise RenderError(
+            f"The face in the photo is {height:.0f} pixels high; at least {SMALLEST_FACE} are needed for a head."
+        )
+    return photo, landmarks
+
+
+def _refuse(scores: dict[str, float]) -> None:
+    for name, sentence in REFUSALS.items():
+        if scores[name] < LEAST_SCORES[name]:
+            raise RenderError(sentence)
+
+
+def _mask_score(canvas: PhotoCanvas, regions: Regions) -> float:
+    """How decided the matte is round the head, 0..1: 1 where its edge is as narrow as a hair's, 0 for a mist."""
+    head = regions.hair + regions.skin
+    solid = float((head > 0.9).sum())
+    undecided = float(((head > 0.1) & (head < 0.9) & (regions.cloth < 0.1)).sum())
+    return float(np.clip(1.3 - 2.2 * undecided / max(solid + undecided, 1.0), 0, 1))
+
+
+def _sharpness(canvas: PhotoCanvas) -> float:
+    """Detail of the finest band over that of the next, in the face's middle: 1 sharp, 0 for an enlarged stamp."""
+    centre, half = canvas.landmarks[:468, :2].mean(axis=0).astype(int), 110
+    window = luminance(canvas.linear[centre[1] - half : centre[1] + half, centre[0] - half : centre[0] + half])
+    window = np.sqrt(window)
+    blurs = [window, *(cv2.GaussianBlur(window, (0, 0), sigma) for sigma in (1.5, 4.5))]
+    fine, coarse = (float((blurs[k] - blurs[k + 1]).std()) for k in range(2))
+    return float(np.clip(2.2 * fine / max(coarse, 1e-4), 0, 1))
+
+
+def _brightness(skin: np.ndarray) -> float:
+    """Luminance that white would have in the photo, from the skin's (3,); skins reflect 0.1 to 0.5."""
+    light = float(luminance(skin))
+    return max(light / 0.35, 0.25) if light < 0.35 else 1.0

@@ -1,0 +1,149 @@
+"""The texture of a head: the photo's colours in linear light, where they are seen, unlit and completed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from renderer.face_model import FaceModel
+from renderer.identity.chart import (
+    ATLAS_HEIGHT,
+    ATLAS_WIDTH,
+    BUST,
+    BUST_PARTS,
+    HAIR,
+    HEAD,
+    OUTER_PARTS,
+    TexelMap,
+    part_triangles,
+    texel_map,
+)
+from renderer.identity.delight import fitted_shade, light_gain, unevenness
+from renderer.identity.fill import mirrored, push_pull
+from renderer.identity.photo import MATTE_EROSION, PhotoCanvas, luminance, sample
+from renderer.identity.regions import Regions
+from renderer.identity.visibility import PosedHead, facing_confidence
+
+SURE_PERSON = (0.6, 0.95)  # of the eroded matte: below nothing, above everything is the person's colour
+LID_RIM = (0.004, 0.012)  # model units from the lash line: nearer, a pixel's error would paint lashes on the lid
+UNSEEN_EAR = 0.85  # brightness of an ear that is not seen, over the skin's
+EAR_WIDTH, EAR_HEIGHTS = 0.455, (-0.30, 0.28)  # object space: the mean head's ears stand out beyond
+UNSEEN = 0.12
+
+
+@dataclass(frozen=True)
+class Painting:
+    """Linear light 0..1 of the head's and the bust's tile, and what was learnt on the way."""
+
+    head: np.ndarray  # (768, 768, 3) float32
+    bust: np.ndarray  # (768, 768, 3) float32
+    skin: np.ndarray  # (3,) linear RGB of the face's plain skin, unlit
+    unevenness: float  # of the photo's light over the face, see delight
+    seen: float  # share of the face that the photo shows, before mirroring
+
+
+def mask(face: FaceModel, name: str) -> np.ndarray:
+    """(V,) float32: one of the face model's vertex masks by name."""
+    assert face.vertex_masks is not None, "texture_coordinates has refused models without parts"
+    return face.vertex_masks[:, face.vertex_mask_names.index(name)]
+
+
+def region_fields(face: FaceModel) -> np.ndarray:
+    """(V, 3) signed distances for find_regions: scalp, face, what clothes cover."""
+    scalp = mask(face, "hair")
+    face_field = np.minimum(-scalp, 0.45 - face.mean_shape[:, 1])
+    return np.stack([scalp, np.clip(face_field, -1, 1), mask(face, "cloth")], axis=1)
+
+
+def ear_vertices(face: FaceModel) -> np.ndarray:
+    """(V,) bool: skin that belongs to the ears."""
+    x, y, _ = face.mean_shape.T
+    skin = np.zeros(len(x), bool)
+    skin[face.triangles[part_triangles(face, OUTER_PARTS)]] = True
+    return skin & (np.abs(x) > EAR_WIDTH) & (y > EAR_HEIGHTS[0]) & (y < EAR_HEIGHTS[1])
+
+
+def paint(
+    face: FaceModel, canvas: PhotoCanvas, head: PosedHead, regions: Regions, uv: np.ndarray, fills: np.ndarray
+) -> Painting:
+    """Both tiles of one photo. `uv` and `fills` are `texture_coordinates(face)`."""
+    sure = cv2.erode(canvas.person, np.ones((MATTE_EROSION, MATTE_EROSION), np.uint8))
+    sure = np.clip((sure - SURE_PERSON[0]) / (SURE_PERSON[1] - SURE_PERSON[0]), 0, 1)
+    lash = mask(face, "lash")
+    away_from_lids = np.clip((LID_RIM[1] - lash) / (LID_RIM[1] - LID_RIM[0]), 0, 1)
+    confidence = facing_confidence(head.facing) * away_from_lids
+
+    coefficients, mean, skin, spread = _light(face, canvas, head, regions, sure, confidence)
+    gain = light_gain(coefficients, head.normals, mean)
+    attributes = np.column_stack([head.pixels, head.depth, confidence, gain, ear_vertices(face)])
+    head_map = texel_map(face, uv, fills & part_triangles(face, OUTER_PARTS), HEAD)
+    colour, trust, hair, ears = _sampled(canvas, head, regions, sure, head_map, attributes)
+    seen = float((trust > UNSEEN)[face_texels(head_map, colour.shape)].mean())
+    colour, trust = mirrored(colour, trust)
+    # an ear that is nowhere seen is skin, whatever lies round it
+    unseen_ear = ears * np.clip(1 - trust / UNSEEN, 0, 1)
+    colour += unseen_ear[..., None] * (UNSEEN_EAR * skin - colour)
+    trust = np.maximum(trust, unseen_ear)
+    painted_head = push_pull(colour, np.clip(trust / UNSEEN, 0, 1))
+
+    bust_triangles = part_triangles(face, BUST_PARTS)
+    bust_map = texel_map(face, uv, fills & bust_triangles, BUST)
+    attributes[:, 3] = np.clip((head.facing - 0.05) / 0.3, 0, 1)
+    colour, trust, hair, _ = _sampled(canvas, head, regions, sure, bust_map, attributes)
+    painted_bust = push_pull(colour, trust * (1 - hair))
+    return Painting(painted_head, painted_bust, skin, spread, seen)
+
+
+def face_texels(head_map: TexelMap, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of the HEAD tile in which the face lies, from brow to chin."""
+    return slice(int(0.30 * shape[0]), int(0.72 * shape[0])), slice(int(0.22 * shape[1]), int(0.78 * shape[1]))
+
+
+def encoded(painting: Painting, hair: np.ndarray | None) -> np.ndarray:
+    """(H, W, 3) uint8 atlas: the square root of linear light.
+
+    hair: linear colours of the HAIR tile, or None.
+    """
+    atlas = np.zeros((ATLAS_HEIGHT, ATLAS_WIDTH, 3), np.uint8)
+    for tile, colour in ((HEAD, painting.head), (BUST, painting.bust)):
+        tile.view(atlas)[:] = _square_root(colour)
+    if hair is not None:
+        HAIR.view(atlas)[:] = _square_root(hair)
+    return atlas
+
+
+def _square_root(linear: np.ndarray) -> np.ndarray:
+    return (np.sqrt(np.clip(linear, 0, 1)) * 255 + 0.5).astype(np.uint8)
+
+
+def _light(face, canvas, head, regions, sure, confidence):
+    """Shade coefficients, its mean, the skin's colour (3,) without it and the shade's unevenness, from the vertices."""
+    plain = (mask(face, "hair") < -0.05) & (mask(face, "lips") < -0.01) & (face.mean_shape[:, 1] < 0.45)
+    skin = np.zeros(len(plain), bool)
+    skin[face.triangles[part_triangles(face, ("skin",))]] = True
+    ids = np.flatnonzero(plain & skin & (confidence > 0.05))
+    pixels = head.pixels[ids]
+    visible = head.visible(pixels, head.depth[ids])
+    weights = confidence[ids] * visible * sample(sure, pixels) * sample(regions.skin, pixels)
+    colour = canvas.sample(pixels)
+    light, normals = luminance(colour), head.normals[ids]
+    coefficients = fitted_shade(light, normals, weights)
+    mean = float(np.average(light, weights=weights + 1e-9))
+    unlit = colour / light_gain(coefficients, normals, mean)[:, None]
+    order = np.argsort(luminance(unlit))
+    share = np.cumsum(weights[order]) / max(weights.sum(), 1e-9)
+    middle = order[(share > 0.35) & (share < 0.8)]
+    return coefficients, mean, unlit[middle].mean(axis=0), unevenness(coefficients, normals, weights + 1e-9, mean)
+
+
+def _sampled(canvas, head, regions, sure, texels: TexelMap, attributes):
+    """Colour (h, w, 3), confidence, share of hair and ear mask (h, w) of a tile."""
+    values = texels.interpolate(attributes)
+    pixels = np.ascontiguousarray(values[:, :2])
+    hair = sample(regions.hair, pixels)
+    colour = canvas.sample(pixels)
+    colour /= (1 + (values[:, 4] - 1) * (1 - hair))[:, None]
+    trust = values[:, 3] * head.visible(pixels, values[:, 2]) * sample(sure, pixels)
+    return texels.image(colour), texels.image(trust), texels.image(hair), texels.image(values[:, 5])
