@@ -29,6 +29,7 @@ from renderer.rasterizer import (
 from renderer.shaders import FULLSCREEN_VERTEX, GREY_FRAGMENT, MESH_VERTEX, RESOLVE_FRAGMENT, STUDIO_FRAGMENT
 from renderer.shading import LIGHTS, MAX_LINEAR, shade, surface_ids
 from renderer.studio_surface import StudioSurface
+from renderer.texture_map import LAST_TEXEL
 
 BACKENDS = ("auto", "cpu", "gl")
 GPU_DEVICES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*")
@@ -165,12 +166,14 @@ class GLBackend:
             (GREY_FRAGMENT if surface is None else STUDIO_FRAGMENT)
             .replace("TEXTURE_WIDTH", str(TEXTURE_WIDTH))
             .replace("TOOTH_SPACING", f"{TOOTH_SPACING:.6f}")
+            .replace("LAST_TEXEL", f"{LAST_TEXEL:.6f}")
         )
         self._program = gl.program(MESH_VERTEX, fragment)
         self._set_uniforms(
             focal_scale=2 * scene.focal / scene.size, principal_offset=2 * (scene.size // 2) / scene.size - 1
         )
-        self._vertex_buffer = gl.buffer(reserve=int(scene.triangles.max() + 1) * 24, dynamic=True)
+        self._drawn_vertices, triangles, texel_positions = _split_seams(scene)
+        self._vertex_buffer = gl.buffer(reserve=len(self._drawn_vertices) * 24, dynamic=True)
         vertex_buffers = [
             (
                 self._vertex_buffer,
@@ -180,9 +183,11 @@ class GLBackend:
             )
         ]
         if surface is not None:
-            columns = np.ascontiguousarray(surface.vertex_attributes[:, :13])
-            names = ("albedo_occlusion", "lips_brow_hair", "lash_cloth_along", "local_position")
-            vertex_buffers.append((gl.buffer(columns), "4f 3f 3f 3f", *names))
+            columns = np.hstack([surface.vertex_attributes[self._drawn_vertices, :15], texel_positions])
+            names = ("albedo_occlusion", "lips_brow_hair", "lash_cloth_along", "local_position", "shine_wrap")
+            vertex_buffers.append((gl.buffer(columns), "4f 3f 3f 3f 2f 2f", *names, "texel_position"))
+            height, width = surface.texture.texels.shape[:2]
+            self._texels = gl.texture((width, height), 4, surface.texture.texels, alignment=1)
             self._upload_triangle_values(surface.triangle_materials)
             self._set_uniforms(lights=LIGHTS, colours=surface.colours, focal=scene.focal)
             self._resolve = gl.program(FULLSCREEN_VERTEX, RESOLVE_FRAGMENT.replace("MAX_LINEAR", f"{MAX_LINEAR:.3f}"))
@@ -192,7 +197,7 @@ class GLBackend:
                 (scene.size,) * 2, 3, np.ascontiguousarray(scene.background[::-1], np.float32), dtype="f4"
             )
             self._output_framebuffer = gl.framebuffer([gl.renderbuffer((scene.size,) * 2, 4)])
-        self._mesh_array = gl.vertex_array(self._program, vertex_buffers, gl.buffer(scene.triangles))
+        self._mesh_array = gl.vertex_array(self._program, vertex_buffers, gl.buffer(triangles))
         self._sample_texture = gl.texture((samples,) * 2, 4, dtype="f4")
         self._sample_framebuffer = gl.framebuffer([self._sample_texture], gl.depth_renderbuffer((samples,) * 2))
         return gl.info["GL_RENDERER"]
@@ -228,7 +233,7 @@ class GLBackend:
         import moderngl
 
         gl = _context()
-        self._vertex_buffer.write(np.ascontiguousarray(vertices, np.float32))
+        self._vertex_buffer.write(np.ascontiguousarray(vertices[self._drawn_vertices], np.float32))
         self._sample_framebuffer.use()
         self._sample_framebuffer.clear()
         gl.enable_only(moderngl.DEPTH_TEST | (moderngl.CULL_FACE if cull_backfaces else 0))
@@ -247,7 +252,8 @@ class GLBackend:
     def _draw_studio(self, vertices: np.ndarray, mouth_brightness: float, channels: int) -> np.ndarray:
         import moderngl
 
-        self._set_uniforms(mouth_brightness=mouth_brightness)
+        self._set_uniforms(mouth_brightness=mouth_brightness, texels=1)
+        self._texels.use(1)
         self._draw(vertices, cull_backfaces=True)
         self._output_framebuffer.use()
         _context().enable_only(moderngl.NOTHING)
@@ -260,3 +266,16 @@ class GLBackend:
         size = self._scene.size
         pixels = np.frombuffer(self._output_framebuffer.read(components=channels, alignment=1), np.uint8)
         return pixels.reshape(size, size, channels)[::-1].copy()
+
+
+def _split_seams(scene: StaticScene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices as OpenGL wants them: one that lies in several places of the texture is there several times.
+
+    Returns their numbers among the scene's (N,), triangles of them (F, 3) uint32, their places in texels (N, 2).
+    """
+    if scene.surface is None or not scene.surface.texture.textured.any():
+        vertices = np.arange(scene.triangles.max() + 1)
+        return vertices, scene.triangles, np.zeros((len(vertices), 2), np.float32)
+    corners = np.column_stack([scene.triangles.reshape(-1), scene.surface.texture.corners.reshape(-1, 2)])
+    corners, number = np.unique(corners.astype(np.float32), axis=0, return_inverse=True)  # exact up to 2^24
+    return corners[:, 0].astype(int), number.reshape(-1, 3).astype(np.uint32), corners[:, 1:]

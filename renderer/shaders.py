@@ -15,11 +15,15 @@ in vec4 albedo_occlusion;
 in vec3 lips_brow_hair;
 in vec3 lash_cloth_along;
 in vec3 local_position;
+in vec2 shine_wrap;
+in vec2 texel_position;
 out vec3 world_normal;
 out vec4 albedo_and_sky;
 out vec3 masks_a;
 out vec3 masks_b;
 out vec3 local;
+out vec2 textured_gloss;
+out vec2 texel;
 out float inverse_depth;
 void main() {
     float distance = 10.0 - position.z;
@@ -29,6 +33,7 @@ void main() {
                        position.y * focal_scale + principal_offset * distance, clip_depth * distance, distance);
     world_normal = normal; albedo_and_sky = albedo_occlusion; local = local_position;
     masks_a = lips_brow_hair; masks_b = lash_cloth_along;
+    textured_gloss = shine_wrap; texel = texel_position;
     inverse_depth = 1.0 / distance;
 }
 """
@@ -47,8 +52,9 @@ void main() {
 STUDIO_FRAGMENT = """
 #version 330
 uniform sampler2D triangle_materials;  // of StudioSurface, one row of TEXTURE_WIDTH after the other
+uniform sampler2D texels;    // of TextureMap, 0..1: the square root of linear light
 uniform vec3 lights[9];
-uniform vec3 colours[4];     // lips, hair, iris, cloth
+uniform vec3 colours[5];     // lips, hair, iris, cloth, sclera
 uniform float focal;         // pixels of the finished picture
 uniform float mouth_brightness;
 in vec3 world_normal;
@@ -56,6 +62,8 @@ in vec4 albedo_and_sky;
 in vec3 masks_a;
 in vec3 masks_b;
 in vec3 local;
+in vec2 textured_gloss;
+in vec2 texel;
 in float inverse_depth;
 out vec4 colour;
 
@@ -66,12 +74,20 @@ float smooth_ramp(float distance, float width) {
 float mask_coverage(float mask, float soft) {  // the derivatives are per sample, the finished picture has half as many
     return smooth_ramp(mask, max(soft, 2.6 * length(vec2(dFdx(mask), dFdy(mask)))));
 }
+vec3 sample_texture(vec2 at) {  // linear light; texel i has its middle at i
+    ivec2 corner = ivec2(clamp(at, vec2(0.0), vec2(textureSize(texels, 0)) - LAST_TEXEL));
+    vec2 t = at - vec2(corner);
+    vec3 upper = mix(texelFetch(texels, corner, 0).rgb, texelFetch(texels, corner + ivec2(1, 0), 0).rgb, t.x);
+    vec3 lower = mix(texelFetch(texels, corner + ivec2(0, 1), 0).rgb, texelFetch(texels, corner + 1, 0).rgb, t.x);
+    vec3 root = mix(upper, lower, t.y);
+    return root * root;
+}
 float triangle_wave(float t) { return 4.0 * abs(t - floor(t) - 0.5) - 1.0; }
 
 void main() {
     int triangle = gl_PrimitiveID;
-    ivec2 texel = ivec2(triangle % TEXTURE_WIDTH, triangle / TEXTURE_WIDTH);
-    int bits = int(texelFetch(triangle_materials, texel, 0).r + 0.5);
+    ivec2 entry = ivec2(triangle % TEXTURE_WIDTH, triangle / TEXTURE_WIDTH);
+    int bits = int(texelFetch(triangle_materials, entry, 0).r + 0.5);
     int material = bits & 7, layers = bits >> 3;  // masks near this triangle: no other may show
     vec3 normal = world_normal * inversesqrt(dot(world_normal, world_normal) + 1e-12);
     float sky = clamp(albedo_and_sky.a, 0.0, 1.0);
@@ -86,6 +102,10 @@ void main() {
     lips *= float(layers & 1); hair *= float(layers >> 2 & 1);
     lash *= float(layers >> 3 & 1); cloth *= float(layers >> 4 & 1);
     if (material == 0) {  // skin
+        if ((layers & 32) != 0) {
+            rgb = sample_texture(texel);
+            shine = textured_gloss.x; wrap = textured_gloss.y;
+        }
         rgb = mix(rgb, colours[3], cloth);
         shine *= 1.0 - cloth; wrap *= 1.0 - cloth;
         rgb = mix(rgb, colours[0], lips);
@@ -104,7 +124,7 @@ void main() {
         wrap *= 1.0 - hair; shine *= 1.0 - 0.7 * hair;
         rgb *= 1.0 - lash; shine *= 1.0 - lash;
     } else if (material == 1) {  // eye
-        rgb = vec3(0.80, 0.77, 0.75);
+        rgb = colours[4];
         shine = 0.9; gloss = 2; wrap = 0.0; sky = 0.75;
         if (local.z > 0.0) {
             float ring = length(local.xy) / length(local);
