@@ -241,16 +241,17 @@ def evaluate_material(
             - np.float32(0.85),
             np.float32(0.4),
         )
-        red, green, blue = np.float32(0.80), np.float32(0.74), np.float32(0.64)
-        shadow = (np.float32(0.88) - np.float32(0.80) * back) * (np.float32(1.0) - np.float32(0.25) * gap)
+        red, green, blue = np.float32(0.92), np.float32(0.85), np.float32(0.73)
+        shadow = (np.float32(0.98) - np.float32(0.80) * back) * (np.float32(1.0) - np.float32(0.20) * gap)
+        mouth_brightness = np.sqrt(mouth_brightness)  # they stand right behind the lips
         sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), np.float32(1.0), np.float32(0.0)
     elif material == TONGUE:
         back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
-        red, green, blue = np.float32(0.60), np.float32(0.20), np.float32(0.19)
+        red, green, blue = np.float32(0.46), np.float32(0.115), np.float32(0.11)
         across = _interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc)
         groove = np.float32(0.22) * _smoothstep(np.float32(0.012) - abs(across), np.float32(0.03))
-        shadow = (np.float32(0.95) - np.float32(0.90) * back) * (np.float32(1.0) - groove)
-        sky, shine, gloss = np.float32(0.6), np.float32(0.22) * shadow, np.float32(1.0)
+        shadow = max(np.float32(0.10), np.float32(0.90) - np.float32(1.20) * back) * (np.float32(1.0) - groove)
+        sky, shine, gloss = np.float32(0.6), np.float32(0.10) * shadow * mouth_brightness, np.float32(1.0)
     elif material == MOUTH:
         back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
         red, green, blue = np.float32(0.22), np.float32(0.045), np.float32(0.04)

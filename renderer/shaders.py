@@ -95,6 +95,7 @@ void main() {
     vec3 rgb = albedo_and_sky.rgb;
     float shine = 0.10, wrap = 1.0, eye_highlight = 0.0, shadow = 1.0;
     int gloss = 0;
+    float light_in_mouth = mouth_brightness;
     // outside of any branch: derivatives are undefined where neighbours go other ways
     float cloth = mask_coverage(masks_b.y, 0.006), lips = mask_coverage(masks_a.x, 0.010);
     float hair = mask_coverage(masks_a.z, 0.05);
@@ -138,19 +139,20 @@ void main() {
     } else if (material == 2) {  // teeth
         normal = vec3(0.4 * normal.x, 0.15, 0.9);
         float gap = smooth_ramp(triangle_wave(local.x / TOOTH_SPACING) - 0.85, 0.4);
-        rgb = vec3(0.80, 0.74, 0.64);
-        shadow = (0.88 - 0.80 * local.z) * (1.0 - 0.25 * gap);
+        rgb = vec3(0.92, 0.85, 0.73);
+        shadow = (0.98 - 0.80 * local.z) * (1.0 - 0.20 * gap);
+        light_in_mouth = sqrt(light_in_mouth);  // they stand right behind the lips
         sky = 0.6; shine = 0.2; gloss = 1; wrap = 0.0;
     } else if (material == 3) {  // tongue
-        rgb = vec3(0.60, 0.20, 0.19);
-        shadow = (0.95 - 0.90 * local.z) * (1.0 - 0.22 * smooth_ramp(0.012 - abs(local.x), 0.03));
-        sky = 0.6; shine = 0.22 * shadow; gloss = 1;
+        rgb = vec3(0.46, 0.115, 0.11);
+        shadow = max(0.10, 0.90 - 1.20 * local.z) * (1.0 - 0.22 * smooth_ramp(0.012 - abs(local.x), 0.03));
+        sky = 0.6; shine = 0.10 * shadow * light_in_mouth; gloss = 1;
     } else {  // mouth
         rgb = vec3(0.22, 0.045, 0.04);
         shadow = max(0.06, 0.6 - 1.6 * local.z);
         sky = 0.4; shine = 0.0;
     }
-    if (material >= 2) shadow *= mouth_brightness;
+    if (material >= 2) shadow *= light_in_mouth;
     float key = dot(normal, lights[0]), fill = max(0.0, dot(normal, lights[1])), rim = max(0.0, dot(normal, lights[2]));
     float sky_facing = 0.5 + 0.5 * normal.y;
     vec3 wrap_amount = wrap * vec3(0.40, 0.20, 0.12);
