@@ -1,4 +1,4 @@
-"""Which pixels of the person are skin, hair and clothes: colours learnt from where each surely is, joined with place."""
+"""Which pixels of the person are skin, hair and clothes: colours learnt where each surely is, joined with place."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fi
     outside = ~on_head
     far_below = np.clip((below - 1.25) / 0.3, -1, 1)
     places = [
-        np.where(outside, np.clip((0.95 - below) / 0.3, -1, 1), np.clip(scalp / 0.12, -1, 1)) - (face > 0.12),
+        np.where(outside, np.clip((1.25 - below) / 0.5, -1, 1), np.clip(scalp / 0.12, -1, 1)) - (face > 0.12),
         np.where(outside, -0.6, np.clip(face / 0.12, -1, 1)),
         np.where(outside, far_below, np.clip(body / 0.12, -1, 1)),
     ]

@@ -30,7 +30,11 @@ SURE_PERSON = (0.6, 0.95)  # of the eroded matte: below nothing, above everythin
 LID_RIM = (0.004, 0.012)  # model units from the lash line: nearer, a pixel's error would paint lashes on the lid
 UNSEEN_EAR = 0.85  # brightness of an ear that is not seen, over the skin's
 EAR_WIDTH, EAR_HEIGHTS = 0.455, (-0.30, 0.28)  # object space: the mean head's ears stand out beyond
-UNSEEN = 0.12
+UNSEEN = 0.12  # confidence from which on a texel's own colour counts fully
+SCALP_EDGE = 0.12  # model units about the hairline over which what is unseen goes from skin to hair
+SURE_HAIR = 0.75  # share of hair from which a colour may be continued as hair
+UNSEEN_HAIR = 0.8  # brightness of hair that is not seen: without strands, it would look lighter
+LEAST_HAIR = 0.01  # share of the seen texels; with less, the head is shaven
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,9 @@ def mask(face: FaceModel, name: str) -> np.ndarray:
 def region_fields(face: FaceModel) -> np.ndarray:
     """(V, 3) signed distances for find_regions: scalp, face, what clothes cover."""
     scalp = mask(face, "hair")
-    face_field = np.minimum(-scalp, 0.45 - face.mean_shape[:, 1])
-    return np.stack([scalp, np.clip(face_field, -1, 1), mask(face, "cloth")], axis=1)
+    face_field = np.clip(np.minimum(-scalp, 0.45 - face.mean_shape[:, 1]), -1, 1)
+    ears = ear_vertices(face)  # place does not tell whether hair hides them
+    return np.stack([np.where(ears, 0, scalp), np.where(ears, 0, face_field), mask(face, "cloth")], axis=1)
 
 
 def ear_vertices(face: FaceModel) -> np.ndarray:
@@ -77,21 +82,21 @@ def paint(
 
     coefficients, mean, skin, spread = _light(face, canvas, head, regions, sure, confidence)
     gain = light_gain(coefficients, head.normals, mean)
-    attributes = np.column_stack([head.pixels, head.depth, confidence, gain, ear_vertices(face)])
+    attributes = np.column_stack([head.pixels, head.depth, confidence, gain, ear_vertices(face), mask(face, "hair")])
     head_map = texel_map(face, uv, fills & part_triangles(face, OUTER_PARTS), HEAD)
-    colour, trust, hair, ears = _sampled(canvas, head, regions, sure, head_map, attributes)
+    colour, trust, hair, ears, scalp = _sampled(canvas, head, regions, sure, head_map, attributes)
     seen = float((trust > UNSEEN)[face_texels(head_map, colour.shape)].mean())
     colour, trust = mirrored(colour, trust)
     # an ear that is nowhere seen is skin, whatever lies round it
     unseen_ear = ears * np.clip(1 - trust / UNSEEN, 0, 1)
     colour += unseen_ear[..., None] * (UNSEEN_EAR * skin - colour)
     trust = np.maximum(trust, unseen_ear)
-    painted_head = push_pull(colour, np.clip(trust / UNSEEN, 0, 1))
+    painted_head = _completed(colour, np.clip(trust / UNSEEN, 0, 1), hair, scalp)
 
     bust_triangles = part_triangles(face, BUST_PARTS)
     bust_map = texel_map(face, uv, fills & bust_triangles, BUST)
     attributes[:, 3] = np.clip((head.facing - 0.05) / 0.3, 0, 1)
-    colour, trust, hair, _ = _sampled(canvas, head, regions, sure, bust_map, attributes)
+    colour, trust, hair, _, _ = _sampled(canvas, head, regions, sure, bust_map, attributes)
     painted_bust = push_pull(colour, trust * (1 - hair))
     return Painting(painted_head, painted_bust, skin, spread, seen)
 
@@ -146,4 +151,21 @@ def _sampled(canvas, head, regions, sure, texels: TexelMap, attributes):
     colour = canvas.sample(pixels)
     colour /= (1 + (values[:, 4] - 1) * (1 - hair))[:, None]
     trust = values[:, 3] * head.visible(pixels, values[:, 2]) * sample(sure, pixels)
-    return texels.image(colour), texels.image(trust), texels.image(hair), texels.image(values[:, 5])
+    return (
+        texels.image(colour), texels.image(trust), texels.image(hair), texels.image(values[:, 5]),
+        texels.image(values[:, 6], empty=-1.0),
+    )  # fmt: skip
+
+
+def _completed(colour: np.ndarray, trust: np.ndarray, hair: np.ndarray, scalp: np.ndarray) -> np.ndarray:
+    """Unseen scalp is continued from hair and unseen skin from skin; where no hair was seen, both from everything.
+
+    trust, hair (h, w): 0..1; scalp (h, w): signed distance to the hairline.
+    """
+    on_scalp = np.clip(scalp / SCALP_EDGE + 0.5, 0, 1)[..., None]
+    skin = push_pull(colour, trust * (1 - hair * on_scalp[..., 0]))
+    hair_trust = trust * np.clip((hair - SURE_HAIR) / (1 - SURE_HAIR), 0, 1)
+    if hair_trust.sum() < LEAST_HAIR * trust.sum():
+        return push_pull(colour, trust)
+    rest = skin + on_scalp * (UNSEEN_HAIR * push_pull(colour, hair_trust) - skin)
+    return trust[..., None] * colour + (1 - trust[..., None]) * rest
