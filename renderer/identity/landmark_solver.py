@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from renderer.face_model import CAMERA_Z, EXPRESSION_NAMES, FaceModel, rotation_matrix
@@ -24,6 +25,9 @@ DEPTH_WEIGHT = 0.12  # the tracker's depth is a guess
 ANGLE_SIGMA = np.radians(1.5)  # about the tracked pose; looser, and the skull becomes a cone in other poses
 UNIT_SIGMA = 0.15  # about the tracked unit
 IDENTITY_LIMIT = 3.5  # standard deviations
+SKULL_SIGMA = 0.05  # model units, 8 mm: the spread of people's skulls; landmarks alone draw them into cones
+SKULL_POINTS = 10  # independent points that the skull counts for
+BESIDE_FACE = 0.12  # model units from the nearest landmark at which the skull begins
 
 FITTED_UNITS = np.array([
     i for i, name in enumerate(EXPRESSION_NAMES) if not name.startswith("eyeLook") and name != "tongueOut"
@@ -75,10 +79,21 @@ class LandmarkModel:
         self.mean = at_landmarks(face.mean_shape)
         self.identity = at_landmarks(basis.components)  # (468, 3, K)
         self.units = at_landmarks(face.expression_basis[:, :, FITTED_UNITS])  # (468, 3, U)
+        self.skull = self._skull_prior(face, basis)  # (K, K)
         self.height = float(np.linalg.norm(self.mean[FOREHEAD_TOP] - self.mean[CHIN_BOTTOM]))
         self.weight = np.ones(SKIN_LANDMARKS)
         self.weight[OVAL] = 0.35
         self.weight[np.concatenate(list(LID_RIMS.values()))] = 2.0
+
+    def _skull_prior(self, face: FaceModel, basis: IdentityBasis) -> np.ndarray:
+        """The precision of coefficients that keeps skull and ears, which carry no landmarks, near the mean head's."""
+        behind = cKDTree(self.mean).query(face.mean_shape)[0] > BESIDE_FACE
+        assert face.head_weight is not None and face.parts is not None, "the built-in head has them"
+        skin = np.zeros(len(behind), bool)
+        skin[face.triangles[face.parts == face.part_names.index("skin")]] = True
+        skull = basis.components[behind & skin & (face.head_weight > 0.99)]
+        flat = skull[::4].reshape(-1, skull.shape[2])  # neighbours move alike
+        return (flat.T @ flat).astype(np.float64) * (3 * SKULL_POINTS / SKULL_SIGMA**2 / len(flat))
 
     def world(self, sighting: Sighting, identity: np.ndarray) -> np.ndarray:
         """(468, 3) in front of the camera of HEAD_PLACE."""
@@ -110,8 +125,9 @@ def solve(
     for _ in range(ROUNDS):
         normal = np.zeros((len(frozen), len(frozen)))
         gradient = np.zeros(len(frozen))
-        normal[range(count), range(count)] = len(sightings) ** 0.5  # frames of one clip share their errors
-        gradient[:count] = -identity * len(sightings) ** 0.5
+        prior = (np.eye(count) + model.skull) * len(sightings) ** 0.5  # frames of one clip share their errors
+        normal[:count, :count] = prior
+        gradient[:count] = -prior @ identity
         for number, sighting in enumerate(sightings):
             jacobian, residual = _linearised(model, sighting, identity)
             columns = np.r_[:count, count + own * number : count + own * (number + 1)]
