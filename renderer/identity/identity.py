@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import trimesh
 
 
 @dataclass(frozen=True)
@@ -34,3 +39,18 @@ class Identity:
     hair: HairShell | None = None
     scores: dict[str, float] = field(default_factory=dict)  # 0..1: "mask", "light", "pose", "sharpness", "shape"
     notes: tuple[str, ...] = ()  # sentences about what was not good enough
+
+    def save(self, path: str | Path) -> None:
+        """Writes it to an .npz file that `renderer.identity.files.load_identity` reads; raises RenderError."""
+        from renderer.identity.files import save_identity  # which itself imports this class
+
+        save_identity(self, path)
+
+    def trimesh(self, coefficients: np.ndarray | None = None) -> trimesh.Scene:
+        """The head as a `trimesh.Scene` of textured parts, posed by `coefficients` (58,); None: at rest.
+
+        World space as FaceModel has it, y up, the viewer at +z. Raises RenderError for coefficients of another shape.
+        """
+        from renderer.export.trimesh_scene import identity_scene  # loads the head and its surface
+
+        return identity_scene(self, coefficients)
