@@ -13,7 +13,7 @@ from renderer.mesh import MeshRenderer
 from renderer.studio_surface import srgb_to_linear
 
 DRAWN_SIZE = 128  # pixels; both are compared in patches, not in pixels
-STRENGTH = 0.6  # exponent: the rest of the difference is the photo's exposure and lamp, not the person
+STRENGTH = 0.8  # exponent: the rest of the difference is the photo's exposure and lamp, not the person
 LARGEST_GAIN = 2.2
 PATCHES = (10, 151, 50, 280, 118, 347)  # MediaPipe's landmarks: forehead, between the brows, cheeks
 PATCH = 0.05  # of the face's height: half a patch's side

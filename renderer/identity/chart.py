@@ -19,10 +19,10 @@ from renderer.rasterizer import NO_TRIANGLE, new_visibility_buffer, rasterise, v
 ATLAS_HEIGHT = 768  # texels; the face is then about as fine as in a picture of 512 pixels
 CENTRE = np.array([0.0, 0.0, 0.2], np.float32)  # object space: from here nearly all of the skin is seen without folds
 CHART_EDGE = np.radians(140.0)  # from the face's direction; what lies beyond is the nape
-BUST_TOP, BUST_SCALE = 0.45, 258.0  # object space y of the tile's upper edge, texels a unit
+NECK = 0.93  # of FaceModel.head_weight: what follows the head less belongs to the bust
+BUST_TOP, BUST_SCALE = 0.30, 258.0  # object space y of the tile's upper edge, texels a unit
 
-OUTER_PARTS = ("skin", "lips")  # of FaceModel.part_names: what the head's chart shows
-BUST_PARTS = ("cloth",)
+OUTER_PARTS = ("skin", "lips")  # of FaceModel.part_names
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,21 @@ def part_triangles(face: FaceModel, names: tuple[str, ...]) -> np.ndarray:
     return np.isin(face.parts, [face.part_names.index(name) for name in names])
 
 
+def head_triangles(face: FaceModel) -> np.ndarray:
+    """(F,) bool: what the HEAD tile shows."""
+    return part_triangles(face, OUTER_PARTS) & ~_on_neck(face)
+
+
+def bust_triangles(face: FaceModel) -> np.ndarray:
+    """(F,) bool: what the BUST tile shows."""
+    return part_triangles(face, ("cloth",)) | part_triangles(face, OUTER_PARTS) & _on_neck(face)
+
+
+def _on_neck(face: FaceModel) -> np.ndarray:
+    assert face.head_weight is not None, "part_triangles has refused models that do not know their parts"
+    return face.head_weight[face.triangles].mean(axis=1) < NECK
+
+
 def head_chart(points: np.ndarray) -> np.ndarray:
     """Object space (..., 3) -> texels (..., 2) of the HEAD tile; the face's middle is the tile's.
 
@@ -103,8 +118,8 @@ def texture_coordinates(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     corners = face.mean_shape[face.triangles]
     uv = np.full((*face.triangles.shape, 2), np.nan, np.float32)
     fills = np.zeros(len(face.triangles), bool)
-    for names, tile, chart in ((OUTER_PARTS, HEAD, head_chart), (BUST_PARTS, BUST, bust_chart)):
-        ids = np.flatnonzero(part_triangles(face, names))
+    for chosen, tile, chart in ((head_triangles, HEAD, head_chart), (bust_triangles, BUST, bust_chart)):
+        ids = np.flatnonzero(chosen(face))
         texels = chart(corners[ids])
         if tile is HEAD:
             offset = corners[ids] - CENTRE

@@ -63,7 +63,7 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
     regions = find_regions(canvas, head, face.triangles, region_fields(face))
 
     placement = place(fit.shape, fit.world, pixels, (face.head_weight > 0.9).astype(np.float64))
-    shape = tuck_ears(face, fit_scalp(face, fit.shape, placement, canvas, regions), hidden_ears(face, pixels, regions))
+    shape = tuck_ears(face, fit_scalp(face, fit.shape, placement, canvas, regions), hidden_ears(face, head, regions))
     change = shape - fit.shape
     head = pose_head(
         fit.world + change @ placement.to_world.T, pixels + change @ placement.to_pixels.T, face.triangles, canvas.size

@@ -20,15 +20,18 @@ OUTLINE = 0.5  # share of hair at which the shell ends
 UNDERLAP = 0.14  # model units by which it goes on under the skin, so that no gap opens when the head turns
 DIVE = 1.2  # model units it sinks there, per unit
 ROUNDNESS = 0.30  # model units from the outline at which the shell has its full thickness, and that thickness
+SKIN_DEPTH = 0.05  # model units under the skin at which it starts there: cheeks and jaw move
 RISE = 0.8  # of the shell over the skin, per unit of distance from where skin begins
-COVER = (0.012, 0.12)  # model units by which hair stands off skin that it hides: least, most
-LEAST_AREA = 0.03  # square model units of hair beyond the skull that are worth a shell
+COVER = (0.02, 0.12)  # model units by which hair stands off skin that it hides: least, most
+LEAST_AREA = 0.045  # square model units of hair in one piece beyond the skull that are worth a shell
 LARGEST_AREA = 2.5
+LARGEST_HOLE = 0.04  # square model units
 THINNEST_LOCK = 0.09  # model units
 SMOOTHING = 0.018  # model units
-JAW_LEVELS = (-0.2, 0.4)  # object space y between which the hair's width beside the face is read
+JAW_LEVELS = (-0.25, 0.25)  # object space y between which the hair's width beside the face is read
 SPREAD = 0.06  # model units by which it may grow wider farther down
 SIDE, EAR_TOP = 0.06, -0.28  # object space z and y: farther back and lower lie the ears
+SHOULDERS = 0.55  # object space y from which the body does not follow the head
 LOWEST_ROOT = 0.30  # object space y below which hair does not grow
 FALL = ((0.40, 0.50, 0.60, 0.75, 0.90, 1.10), (1.0, 0.92, 0.6, 0.4, 0.1, 0.0))
 """Object space y and the share of the head's turning there: the mesh's own along the neck."""
@@ -75,15 +78,46 @@ def hair_shell(
     hair = cv2.resize(regions.hair, on_mesh.shape[::-1], interpolation=cv2.INTER_AREA)
     points = _points(placement, len(hair))
     hair = _rooted(_hanging(_without_strips(hair, on_mesh, unit), points), on_mesh, height)
+    hair = _without_holes(hair, on_mesh, unit)
     beyond = (hair > OUTLINE) & ~on_mesh
     area = float(beyond.sum()) / unit**2
     if not LEAST_AREA < area < LARGEST_AREA:
         return None
-    # a fringe is painted on the forehead; only ears, neck and clothes are hidden
-    beside = (back > SIDE) & (height > EAR_TOP) | (height > LOWEST_ROOT)
-    covered = on_mesh & (hair > OUTLINE) & (on_scalp < 0.05) & beside
-    sheets = _sheets(hair, beyond, covered, on_mesh, nearness, unit, points @ placement.towards_camera, points[..., 1])
+    # a fringe is painted on the forehead, and what lies on the shoulders on them; ears and neck are hidden
+    hides = np.minimum(hair - OUTLINE, 0.05 - on_scalp)
+    hides = np.minimum(hides, np.maximum(np.minimum(back - SIDE, height - EAR_TOP), height - LOWEST_ROOT))
+    hides = np.minimum(hides, SHOULDERS - height)
+    hides = cv2.GaussianBlur(np.where(on_mesh, np.clip(hides, -0.1, 0.1), 0.1).astype(np.float32), (0, 0), 0.02 * unit)
+    covered = on_mesh & (hides > 0)
+    beyond = _large_parts(beyond, covered, unit)
+    if not beyond.any():
+        return None
+    sheets = _sheets(
+        hair,
+        beyond,
+        covered,
+        on_mesh,
+        nearness,
+        unit,
+        points @ placement.towards_camera,
+        np.where(on_mesh, height, points[..., 1]),
+    )
     return _shell(canvas, regions, sheets, placement, unit)
+
+
+def _without_holes(hair: np.ndarray, on_mesh: np.ndarray, unit: float) -> np.ndarray:
+    """Hair that also fills small gaps between itself and the head: an ear's tip, a wisp that was not recognised."""
+    _, labels = cv2.connectedComponents(((hair <= OUTLINE) & ~on_mesh).astype(np.uint8))
+    areas = np.bincount(labels.ravel()) / unit**2
+    areas[0] = np.inf
+    return np.where(areas[labels] < LARGEST_HOLE, 1.0, hair).astype(np.float32)
+
+
+def _large_parts(beyond: np.ndarray, covered: np.ndarray, unit: float) -> np.ndarray:
+    """`beyond` without parts that are too small for a shell of their own."""
+    _, labels = cv2.connectedComponents((beyond | covered).astype(np.uint8))
+    areas = np.bincount(labels[beyond], minlength=labels.max() + 1) / unit**2
+    return beyond & (areas[labels] > LEAST_AREA)
 
 
 def _points(placement: Placement, size: int) -> np.ndarray:
@@ -114,7 +148,8 @@ def _hanging(hair: np.ndarray, points: np.ndarray) -> np.ndarray:
     wide = (hair > OUTLINE) & (y > JAW_LEVELS[0]) & (y < JAW_LEVELS[1])
     below = np.clip((y - JAW_LEVELS[1]) / 0.1, 0, 1)
     for side in (-1, 1):
-        reach = float((side * x)[wide & (side * x > 0)].max(initial=0.0)) + SPREAD
+        row_reach = np.where(wide & (side * x > 0), side * x, 0.0).max(axis=1)
+        reach = float(np.quantile(row_reach[row_reach > 0], 0.8)) + SPREAD if row_reach.any() else 0.0
         outside = np.clip((side * x - reach) / 0.04 + 0.5, 0, 1)
         hair = hair * (1 - below * outside)
     return hair
@@ -142,7 +177,9 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
     shown = beyond | covered
     under = on_mesh & ~covered
     to_shown = _distance(shown, unit)
-    field = np.where(on_mesh, OUTLINE + 0.5 * (1 - to_shown / UNDERLAP), hair)
+    underlap = np.where(height > SHOULDERS, 0.2 * UNDERLAP, UNDERLAP)
+    field = np.where(on_mesh, OUTLINE + 0.5 * (1 - to_shown / underlap), np.where(beyond, np.maximum(hair, 0.51), hair))
+    field = np.where(~on_mesh & ~cv2.dilate(beyond.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool), 0, field)
     field = cv2.GaussianBlur(np.where(covered, 1.0, field).astype(np.float32), (0, 0), 0.008 * unit)
 
     body = (field > OUTLINE) | on_mesh
@@ -161,9 +198,9 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
     smooth = cv2.GaussianBlur((front * known).astype(np.float32), (0, 0), 0.03 * unit)
     front = smooth / np.maximum(cv2.GaussianBlur(known, (0, 0), 0.03 * unit), 1e-3)
     rise = RISE * _distance(under, unit)
-    over = np.clip(front - nearness, np.minimum(COVER[0], rise), np.minimum(COVER[1], rise))
+    over = np.clip(front - nearness, COVER[0], np.maximum(COVER[0], np.minimum(COVER[1], rise)))
     front = np.where(covered, nearness + over, front)
-    front = np.where(under, nearness - 0.015 - DIVE * to_shown, front)
+    front = np.where(under, nearness - SKIN_DEPTH - DIVE * to_shown, front)
     return _Sheets(field, front.astype(np.float32), (middle - thickness).astype(np.float32), on_mesh)
 
 

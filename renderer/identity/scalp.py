@@ -9,6 +9,7 @@ from renderer.identity.photo import PhotoCanvas, sample
 from renderer.identity.placement import Placement
 from renderer.identity.regions import Regions
 from renderer.identity.texture import ear_vertices, mask
+from renderer.identity.visibility import PosedHead
 
 SKULL_CENTRE = np.array([0.0, -0.25, 0.2])  # object space
 DIRECTIONS = 96  # in which the outline is read
@@ -21,7 +22,7 @@ COVERED = 0.55  # share of an ear's pixels that are hair
 def fit_scalp(
     face: FaceModel, shape: np.ndarray, placement: Placement, canvas: PhotoCanvas, regions: Regions
 ) -> np.ndarray:
-    """`shape` (V, 3) whose scalp ends where the photo's hair does, seen from the photo's side; faces are not changed."""
+    """`shape` (V, 3) whose scalp ends where the photo's hair does, seen from where it was taken; the face stays."""
     scalp = mask(face, "hair")
     weight = np.clip(scalp / HAIRLINE_FADE, 0, 1)
     weight = weight * weight * (3 - 2 * weight)
@@ -72,12 +73,14 @@ def _outline(canvas, regions, centre, away, mesh_radius) -> np.ndarray:
     return np.interp(order, order[known], radius[known] / mesh_radius[known]) * mesh_radius
 
 
-def hidden_ears(face: FaceModel, pixels: np.ndarray, regions: Regions) -> dict[str, bool]:
-    """Whether hair covers the ears, by side; pixels (V, 2) of the canvas."""
+def hidden_ears(face: FaceModel, head: PosedHead, regions: Regions) -> dict[str, bool]:
+    """Whether hair covers the ears, by side, judged by what the camera sees of them."""
     ears, x = ear_vertices(face), face.mean_shape[:, 0]
     hidden = {}
     for side, chosen in (("Left", ears & (x > 0)), ("Right", ears & (x < 0))):
-        hidden[side] = bool((sample(regions.hair, pixels[chosen]) > 0.5).mean() > COVERED)
+        chosen = chosen & head.visible(head.pixels, head.depth) & (head.facing > 0)
+        covered = sample(regions.hair, head.pixels[chosen]) > 0.5
+        hidden[side] = bool(len(covered) and covered.mean() > COVERED)
     return hidden
 
 

@@ -12,11 +12,12 @@ from renderer.identity.chart import (
     ATLAS_HEIGHT,
     ATLAS_WIDTH,
     BUST,
-    BUST_PARTS,
     HAIR,
     HEAD,
     OUTER_PARTS,
     TexelMap,
+    bust_triangles,
+    head_triangles,
     part_triangles,
     texel_map,
 )
@@ -83,7 +84,7 @@ def paint(
     coefficients, mean, skin, spread = _light(face, canvas, head, regions, sure, confidence)
     gain = light_gain(coefficients, head.normals, mean)
     attributes = np.column_stack([head.pixels, head.depth, confidence, gain, ear_vertices(face), mask(face, "hair")])
-    head_map = texel_map(face, uv, fills & part_triangles(face, OUTER_PARTS), HEAD)
+    head_map = texel_map(face, uv, fills & head_triangles(face), HEAD)
     colour, trust, hair, ears, scalp = _sampled(canvas, head, regions, sure, head_map, attributes)
     seen = float((trust > UNSEEN)[face_texels(head_map, colour.shape)].mean())
     colour, trust = mirrored(colour, trust)
@@ -93,11 +94,10 @@ def paint(
     trust = np.maximum(trust, unseen_ear)
     painted_head = _completed(colour, np.clip(trust / UNSEEN, 0, 1), hair, scalp)
 
-    bust_triangles = part_triangles(face, BUST_PARTS)
-    bust_map = texel_map(face, uv, fills & bust_triangles, BUST)
+    bust_map = texel_map(face, uv, fills & bust_triangles(face), BUST)
     attributes[:, 3] = np.clip((head.facing - 0.05) / 0.3, 0, 1)
     colour, trust, hair, _, _ = _sampled(canvas, head, regions, sure, bust_map, attributes)
-    painted_bust = push_pull(colour, trust * (1 - hair))
+    painted_bust = push_pull(colour, trust)
     return Painting(painted_head, painted_bust, skin, spread, seen)
 
 
@@ -149,7 +149,7 @@ def _sampled(canvas, head, regions, sure, texels: TexelMap, attributes):
     pixels = np.ascontiguousarray(values[:, :2])
     hair = sample(regions.hair, pixels)
     colour = canvas.sample(pixels)
-    colour /= (1 + (values[:, 4] - 1) * (1 - hair))[:, None]
+    colour /= (1 + (values[:, 4] - 1) * sample(regions.skin, pixels))[:, None]
     trust = values[:, 3] * head.visible(pixels, values[:, 2]) * sample(sure, pixels)
     return (
         texels.image(colour), texels.image(trust), texels.image(hair), texels.image(values[:, 5]),
