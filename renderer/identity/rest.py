@@ -15,6 +15,7 @@ from renderer.identity.residual import smooth_step
 MOVED_FROM, MOVED_TO = 0.15, 0.60
 BACK = 0.85  # of the way to the mean mouth
 AROUND_MOUTH = 0.14  # model units from the lips over which this fades out
+LIP_OVERLAP = 0.002  # model units by which the rims of closed lips cross, so that nothing shows between
 LIP_REACH = 0.07  # model units from their rims over which lips are closed
 LID_REACH = (1.25, 2.2)  # radii of the eyeball within which skin keeps its distance to the ball, and where that ends
 LID_THICKNESS = 1.015  # radii of the eyeball: skin stays farther out
@@ -45,10 +46,11 @@ def towards_mean_mouth(shifts: np.ndarray, model: LandmarkModel, identity: np.nd
 
 
 def close_lips(shape: np.ndarray, face: FaceModel) -> np.ndarray:
-    """The head (V, 3) with the rims of its lips as near to each other as those of the mean head."""
+    """The head (V, 3) with lips that touch; those of the mean head leave a gap of a millimetre."""
     assert face.landmark_vertices is not None, "fit_shape checks it"
     upper, lower = (face.landmark_vertices[rim, 0] for rim in (UPPER_LIP_RIM, LOWER_LIP_RIM))
-    excess = (shape[lower] - shape[upper]) - (face.mean_shape[lower] - face.mean_shape[upper])
+    touching = (face.mean_shape[lower] - face.mean_shape[upper]) * (1.0, 0.0, 1.0) - (0.0, LIP_OVERLAP, 0.0)
+    excess = (shape[lower] - shape[upper]) - touching
     lips = mouth_vertices(face)
     follows = lower_jaw(face)[lips]
     closed = shape.copy()
