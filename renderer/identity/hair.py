@@ -21,6 +21,7 @@ UNDERLAP = 0.14  # model units by which it goes on under the skin, so that no ga
 DIVE = 1.2  # model units it sinks there, per unit
 ROUNDNESS = 0.30  # model units from the outline at which the shell has its full thickness, and that thickness
 SKIN_DEPTH = 0.05  # model units under the skin at which it starts there: cheeks and jaw move
+BEHIND = 0.02  # model units by which it starts behind the outline of a cheek, which then hides its edge
 RISE = 0.8  # of the shell over the skin, per unit of distance from where skin begins
 COVER = (0.02, 0.12)  # model units by which hair stands off skin that it hides: least, most
 LEAST_AREA = 0.045  # square model units of hair in one piece beyond the skull that are worth a shell
@@ -29,6 +30,7 @@ LARGEST_HOLE = 0.04  # square model units
 THINNEST_LOCK = 0.09  # model units
 SMOOTHING = 0.018  # model units
 JAW_LEVELS = (-0.25, 0.25)  # object space y between which the hair's width beside the face is read
+LOWEST_END = 0.72  # object space y at which a shell ends; longer hair is painted on the clothes
 SPREAD = 0.06  # model units by which it may grow wider farther down
 SIDE, EAR_TOP = 0.06, -0.28  # object space z and y: farther back and lower lie the ears
 SHOULDERS = 0.55  # object space y from which the body does not follow the head
@@ -54,7 +56,7 @@ class _Sheets:
     field: np.ndarray  # (S, S) float32: the shell is where this is above OUTLINE
     front: np.ndarray  # (S, S) float32, model units towards the camera
     back: np.ndarray
-    on_mesh: np.ndarray  # (S, S) bool: the head or the body is there
+    skull: np.ndarray  # (S, S) bool: the head is there
 
 
 def hair_shell(
@@ -87,9 +89,9 @@ def hair_shell(
     hides = np.minimum(hair - OUTLINE, 0.05 - on_scalp)
     hides = np.minimum(hides, np.maximum(np.minimum(back - SIDE, height - EAR_TOP), height - LOWEST_ROOT))
     hides = np.minimum(hides, SHOULDERS - height)
-    hides = cv2.GaussianBlur(np.where(on_mesh, np.clip(hides, -0.1, 0.1), 0.1).astype(np.float32), (0, 0), 0.02 * unit)
-    covered = on_mesh & (hides > 0)
-    beyond = _large_parts(beyond, covered, unit)
+    hides = np.clip(np.where(on_mesh, hides, hair - OUTLINE), -0.1, 0.1).astype(np.float32)
+    covered = on_mesh & (cv2.GaussianBlur(hides, (0, 0), 0.02 * unit) > 0)
+    beyond, covered = _large_parts(beyond, covered, unit)
     if not beyond.any():
         return None
     sheets = _sheets(
@@ -113,11 +115,12 @@ def _without_holes(hair: np.ndarray, on_mesh: np.ndarray, unit: float) -> np.nda
     return np.where(areas[labels] < LARGEST_HOLE, 1.0, hair).astype(np.float32)
 
 
-def _large_parts(beyond: np.ndarray, covered: np.ndarray, unit: float) -> np.ndarray:
-    """`beyond` without parts that are too small for a shell of their own."""
+def _large_parts(beyond: np.ndarray, covered: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both without the parts whose share of `beyond` is too small for a shell of their own."""
     _, labels = cv2.connectedComponents((beyond | covered).astype(np.uint8))
     areas = np.bincount(labels[beyond], minlength=labels.max() + 1) / unit**2
-    return beyond & (areas[labels] > LEAST_AREA)
+    large = areas[labels] > LEAST_AREA
+    return beyond & large, covered & large
 
 
 def _points(placement: Placement, size: int) -> np.ndarray:
@@ -133,8 +136,9 @@ def _without_strips(hair: np.ndarray, on_mesh: np.ndarray, unit: float) -> np.nd
     radius = round(0.5 * THINNEST_LOCK * unit)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     opened = cv2.morphologyEx(np.where(on_mesh, 0.0, hair).astype(np.float32), cv2.MORPH_OPEN, kernel)
-    # what was thick enough gets its corners back, and what of it lies on the head
-    kept = np.minimum(hair, cv2.dilate(opened, kernel))
+    # what was thick enough gets its corners back and may taper
+    wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * radius + 1, 4 * radius + 1))
+    kept = np.minimum(hair, cv2.dilate(opened, wide))
     kept = np.where(on_mesh, hair, kept).astype(np.float32)
     return cv2.GaussianBlur(kept, (0, 0), SMOOTHING * unit)
 
@@ -152,7 +156,7 @@ def _hanging(hair: np.ndarray, points: np.ndarray) -> np.ndarray:
         reach = float(np.quantile(row_reach[row_reach > 0], 0.8)) + SPREAD if row_reach.any() else 0.0
         outside = np.clip((side * x - reach) / 0.04 + 0.5, 0, 1)
         hair = hair * (1 - below * outside)
-    return hair
+    return hair * np.clip((LOWEST_END - y) / 0.08 + 0.5, 0, 1)
 
 
 def _rooted(hair: np.ndarray, on_mesh: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -182,7 +186,8 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
     field = np.where(~on_mesh & ~cv2.dilate(beyond.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool), 0, field)
     field = cv2.GaussianBlur(np.where(covered, 1.0, field).astype(np.float32), (0, 0), 0.008 * unit)
 
-    body = (field > OUTLINE) | on_mesh
+    skull = on_mesh & (height < SHOULDERS)
+    body = (field > OUTLINE) | skull
     depth = np.minimum(_distance(~body, unit) / ROUNDNESS, 1)
     thickness = ROUNDNESS * np.sqrt(1 - (1 - depth) ** 2)
     # beside the head the shell starts from the skin it touches, and swells with the distance from it
@@ -192,7 +197,7 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
     table = np.zeros(labels[1].max() + 1, np.float32)
     table[labels[1][on_mesh]] = nearness[on_mesh]
     touching = cv2.GaussianBlur(table[labels[1]], (0, 0), 0.02 * unit)
-    swell = 0.03 + RISE * _distance(on_mesh, unit)
+    swell = RISE * _distance(on_mesh, unit) - BEHIND
     front = np.minimum(middle + thickness, np.maximum(touching, middle) + swell)
     known = body.astype(np.float32)
     smooth = cv2.GaussianBlur((front * known).astype(np.float32), (0, 0), 0.03 * unit)
@@ -201,7 +206,7 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
     over = np.clip(front - nearness, COVER[0], np.maximum(COVER[0], np.minimum(COVER[1], rise)))
     front = np.where(covered, nearness + over, front)
     front = np.where(under, nearness - SKIN_DEPTH - DIVE * to_shown, front)
-    return _Sheets(field, front.astype(np.float32), (middle - thickness).astype(np.float32), on_mesh)
+    return _Sheets(field, front.astype(np.float32), (middle - thickness).astype(np.float32), skull)
 
 
 def _shell(
@@ -212,11 +217,11 @@ def _shell(
         return None
     pixels = (outline.points + 0.5) * DEPTH_STEP - 0.5
     near, far = sample(sheets.front, outline.points), sample(sheets.back, outline.points)
-    free = outline.on_edge & (sample(sheets.on_mesh.astype(np.float32), outline.points) < 0.5)
+    free = outline.on_edge & (sample(sheets.skull.astype(np.float32), outline.points) < 0.5)
     near[free] = far[free] = 0.5 * (near + far)[free]
     points = np.concatenate([placement.points(pixels, near), placement.points(pixels, far)])
     # the back is left out where the skull stands before it
-    inner = cv2.erode(sheets.on_mesh.astype(np.float32), np.ones((9, 9)))
+    inner = cv2.erode(sheets.skull.astype(np.float32), np.ones((9, 9)))
     hidden = sample(inner, outline.points) > 0.5
     behind = outline.triangles[~hidden[outline.triangles].all(axis=1)]
     triangles = np.concatenate([outline.triangles, behind[:, ::-1] + len(pixels)])
