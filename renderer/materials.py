@@ -20,7 +20,11 @@ TOOTH_SPACING = np.float32(0.052)  # model units from one gap between teeth to t
 OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z, SHINE, WRAP = range(3, 15)
 HAS_LIPS, HAS_BROW, HAS_HAIR, HAS_LASH, HAS_CLOTH, HAS_TEXTURE = 1, 2, 4, 8, 16, 32
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR, SCLERA_COLOUR = range(5)
-SCLERA = (0.80, 0.77, 0.75)  # linear RGB
+# linear RGB
+SCLERA = (0.80, 0.77, 0.75)
+TEETH_COLOUR = np.array([0.92, 0.85, 0.73], np.float32)
+TONGUE_COLOUR = np.array([0.46, 0.115, 0.11], np.float32)
+MOUTH_COLOUR = np.array([0.22, 0.045, 0.04], np.float32)
 
 # attributes of the points that are shaded together, each SHADING_BATCH long: where in the picture, 1 / distance, the
 # share of the pixel that sees the point, and what is there. `_apply_lights` makes the colours light times that share
@@ -241,20 +245,20 @@ def evaluate_material(
             - np.float32(0.85),
             np.float32(0.4),
         )
-        red, green, blue = np.float32(0.92), np.float32(0.85), np.float32(0.73)
+        red, green, blue = TEETH_COLOUR[0], TEETH_COLOUR[1], TEETH_COLOUR[2]
         shadow = (np.float32(0.98) - np.float32(0.80) * back) * (np.float32(1.0) - np.float32(0.20) * gap)
         mouth_brightness = np.sqrt(mouth_brightness)  # they stand right behind the lips
         sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), np.float32(1.0), np.float32(0.0)
     elif material == TONGUE:
         back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
-        red, green, blue = np.float32(0.46), np.float32(0.115), np.float32(0.11)
+        red, green, blue = TONGUE_COLOUR[0], TONGUE_COLOUR[1], TONGUE_COLOUR[2]
         across = _interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc)
         groove = np.float32(0.22) * _smoothstep(np.float32(0.012) - abs(across), np.float32(0.03))
         shadow = max(np.float32(0.10), np.float32(0.90) - np.float32(1.20) * back) * (np.float32(1.0) - groove)
         sky, shine, gloss = np.float32(0.6), np.float32(0.10) * shadow * mouth_brightness, np.float32(1.0)
     elif material == MOUTH:
         back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)
-        red, green, blue = np.float32(0.22), np.float32(0.045), np.float32(0.04)
+        red, green, blue = MOUTH_COLOUR[0], MOUTH_COLOUR[1], MOUTH_COLOUR[2]
         shadow = max(np.float32(0.06), np.float32(0.6) - np.float32(1.6) * back)
         sky, shine = np.float32(0.4), np.float32(0.0)
 

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from renderer.backends import BACKENDS, CPUBackend, StaticScene, choose_backend
-from renderer.coefficients import UPRIGHT, plausible_coefficients
+from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import (
     EXPRESSIONS,
     FOCAL_AT_224,
     FaceModel,
     pose_vertices,
-    rotation_matrix,
 )
 from renderer.identity.identity import Identity
 from renderer.jit import jit
 from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity, Palette
+from renderer.posing import pose_bust
 from renderer.studio_surface import StudioSurface, studio_background, tone_curve
 from renderer.textured_surface import check_identity, textured_surface
 
@@ -29,8 +29,6 @@ STUDIO_ZOOM = 0.67
 
 FRAMES_PER_BATCH = 32  # frames whose vertices are computed in one matrix product
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
-NECK_JOINT = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
-SHOULDER_SHARE = 0.5  # share of the neck joint's travel that the shoulders take up
 
 
 class MeshRenderer:
@@ -73,7 +71,7 @@ class MeshRenderer:
             self._shape = np.ascontiguousarray(face.neutral_vertices(identity_coefficients), np.float32)
             palette = mesh_identity.palette
         self._basis = basis.reshape(-1, EXPRESSIONS)
-        self._partly_rigid_vertices: np.ndarray | None = None
+        self._head_weight: np.ndarray | None = None
         landmarks = face.landmark_vertices
         self._inner_lip_vertices = None if landmarks is None else landmarks[[13, 14], 0]
         if mesh_style == "studio":
@@ -84,9 +82,7 @@ class MeshRenderer:
             )
             self._shape = surface.shape
             self._basis = surface.basis.reshape(-1, EXPRESSIONS)
-            if surface.head_weight is not None:  # neck, shoulders and long hair do not turn fully with the head
-                self._partly_rigid_vertices = np.flatnonzero(surface.head_weight < 1)
-                self._head_weight = surface.head_weight[self._partly_rigid_vertices, None]
+            self._head_weight = surface.head_weight  # neck, shoulders and long hair do not turn fully with the head
             background = studio_background(self.size, palette)
             scene = StaticScene(surface.triangles, self.size, self.focal, surface, background, tone_curve())
         else:
@@ -123,7 +119,7 @@ class MeshRenderer:
         frames = (
             (world, self._mouth_brightness(world))
             for rows, vertices in self._object_vertices(coefficients)
-            for world in self._blend_neck(vertices, rows)
+            for world in pose_bust(vertices, rows, self._head_weight)
         )
         return self._backend.studio(frames, channels)
 
@@ -133,23 +129,6 @@ class MeshRenderer:
             return np.float32(1.0)
         gap = np.linalg.norm(world[self._inner_lip_vertices[0]] - world[self._inner_lip_vertices[1]])
         return np.float32(np.clip((gap - CLOSED_LIPS) / (PARTED_LIPS - CLOSED_LIPS), 0.1, 1.0))
-
-    def _blend_neck(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """World vertices (T, V, 3) with the neck bent between a turning head and upright shoulders.
-
-        The model's own rule turns everything rigidly; a bust that turns with its head looks like a figurine.
-        """
-        world = pose_vertices(vertices, rows)
-        if self._partly_rigid_vertices is None:
-            return world
-        upright = np.tile(np.append(UPRIGHT, (0, 0, 0)), (len(rows), 1)).astype(np.float32)
-        neck_displacement = (rotation_matrix(rows[:, -6:-3]) - rotation_matrix(upright[:, :3])) @ NECK_JOINT
-        upright[:, 3:] = rows[:, -3:] + SHOULDER_SHARE * neck_displacement
-        unrotated = pose_vertices(vertices[:, self._partly_rigid_vertices], upright)
-        world[:, self._partly_rigid_vertices] = unrotated + self._head_weight * (
-            world[:, self._partly_rigid_vertices] - unrotated
-        )
-        return world
 
     def _render_grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         frames = ((world, flat_shading(world, self._triangles)) for world in self._posed_vertices(coefficients))

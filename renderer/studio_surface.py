@@ -52,7 +52,7 @@ class StudioSurface:
     def __init__(
         self, face: FaceModel, identity: MeshIdentity, shape: np.ndarray, expression_basis: np.ndarray | None = None
     ):
-        """shape (V, 3): the identity's face at rest in object space; expression_basis (V, 3, 52): None is the face's."""
+        """shape (V, 3): the face at rest in object space; expression_basis (V, 3, 52): None takes that of `face`."""
         palette = identity.palette
         vertices, triangles = len(face.mean_shape), face.triangles
         parts = np.zeros(len(triangles), np.uint8) if face.parts is None else face.parts

@@ -18,6 +18,7 @@ from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coef
 from renderer.hair import LASHES
 from renderer.mesh import MeshRenderer, grey_image
 from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity
+from renderer.posing import pose_bust
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = np.load(Path(__file__).parent / "data" / "faceverse_golden_small.npz")
@@ -75,7 +76,7 @@ def test_studio_frames_the_whole_head_at_any_size(head):
         renderer = MeshRenderer(head, size)
         image = picture(renderer, posed())
         assert image.shape == (size, size, 3)
-        world = renderer._blend_neck(renderer._shape[None], posed())[0][: len(head.mean_shape)]
+        world = pose_bust(renderer._shape[None], posed(), renderer._head_weight)[0][: len(head.mean_shape)]
         world = world[head.head_weight == 1]
         u, v = project(world, size, renderer.focal).T
         assert 0 < v.min() < 0.1 * size

@@ -1,0 +1,56 @@
+"""A person's head as trimesh objects, for the tools that read those."""
+
+from __future__ import annotations
+
+import numpy as np
+import trimesh
+from PIL import Image
+from trimesh.visual.material import PBRMaterial
+from trimesh.visual.texture import TextureVisuals
+
+from renderer.coefficients import plausible_coefficients
+from renderer.export.parts import Part, surface_parts
+from renderer.face_model import EXPRESSIONS, load_face_model, neutral_coefficients
+from renderer.identity.identity import Identity
+from renderer.posing import pose_bust
+from renderer.rasterizer import vertex_normals
+from renderer.textured_surface import textured_surface
+
+_FULL_RESOLUTION = np.inf  # a camera so near that the texture is never made smaller
+
+
+def identity_scene(identity: Identity, coefficients: np.ndarray | None = None) -> trimesh.Scene:
+    """The head of `identity`, posed by `coefficients` (58,); None: at rest. One geometry a part, named as Part.name.
+
+    World space, see FaceModel. Raises RenderError for coefficients of another shape or an identity of another head.
+    """
+    surface = textured_surface(load_face_model(), identity, _FULL_RESOLUTION)
+    rows = plausible_coefficients(neutral_coefficients() if coefficients is None else np.atleast_2d(coefficients)[:1])
+    vertices = surface.shape + surface.basis @ rows[0, :EXPRESSIONS]
+    world = np.ascontiguousarray(pose_bust(vertices[None], rows, surface.head_weight)[0], np.float32)
+    normals = np.empty_like(world)
+    vertex_normals(world, surface.triangles, normals)
+    return trimesh.Scene({part.name: part_mesh(part, world, normals) for part in surface_parts(surface)})
+
+
+def part_mesh(part: Part, world: np.ndarray, normals: np.ndarray) -> trimesh.Trimesh:
+    """One part at the surface's vertices `world` (V, 3) with `normals` (V, 3)."""
+    if part.image is not None:
+        material = PBRMaterial(
+            baseColorTexture=Image.fromarray(part.image), metallicFactor=0.0, roughnessFactor=part.roughness
+        )
+        visual = TextureVisuals(uv=part.uv * (1, -1) + (0, 1), material=material)  # trimesh counts from below
+    else:
+        visual = trimesh.visual.ColorVisuals(vertex_colors=_rgba(part.colours))
+    return trimesh.Trimesh(
+        vertices=world[part.vertices],
+        faces=part.triangles,
+        vertex_normals=normals[part.vertices],
+        visual=visual,
+        process=False,
+    )
+
+
+def _rgba(colours: np.ndarray) -> np.ndarray:
+    """(N, 4) uint8 from linear RGB; glTF and trimesh take the colours of vertices as linear light."""
+    return np.column_stack([np.rint(255 * np.clip(colours, 0, 1)), np.full(len(colours), 255)]).astype(np.uint8)
