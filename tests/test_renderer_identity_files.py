@@ -1,15 +1,20 @@
 """A person's head in a file: it comes back as it was, says what it is, and no foreign file passes for one."""
 
+import json
 import stat
+import struct
 import zipfile
 from dataclasses import fields, replace
 from io import BytesIO
 
+import cv2
 import numpy as np
 import pytest
+import trimesh
 
 from renderer.errors import RenderError
-from renderer.face_model import load_face_model
+from renderer.export.glb import save_glb
+from renderer.face_model import COEFFICIENT_NAMES, EXPRESSION_NAMES, load_face_model, neutral_coefficients
 from renderer.identity.files import NOTICE, load_identity
 from tests.support.made_up_identity import made_up_identity
 
@@ -157,3 +162,72 @@ def test_a_damaged_file_is_refused_wherever_it_is_damaged(identity, tmp_path):
         path.write_bytes(bytes(turned))
         with pytest.raises(RenderError, match="identity"):
             load_identity(path)
+
+
+def glb_document(content: bytes) -> tuple[dict, bytes]:
+    """The JSON and the buffer of a GLB file."""
+    magic, version, length = struct.unpack_from("<4sII", content)
+    assert (magic, version, length) == (b"glTF", 2, len(content))
+    size, kind = struct.unpack_from("<I4s", content, 12)
+    assert kind == b"JSON" and content[20 + size + 4 :][:4] == b"BIN\0"
+    return json.loads(content[20 : 20 + size]), content[28 + size :]
+
+
+def view_bytes(document, buffer, number):
+    view = document["bufferViews"][number]
+    return buffer[view["byteOffset"] :][: view["byteLength"]]
+
+
+def test_glb_has_the_texture_and_the_units_by_name(identity, tmp_path):
+    path = tmp_path / "head.glb"
+    save_glb(identity, path)
+    document, buffer = glb_document(path.read_bytes())
+    assert document["asset"]["extras"]["notice"] == NOTICE
+    (mesh,) = document["meshes"]
+    assert mesh["extras"]["targetNames"] == list(EXPRESSION_NAMES)
+    names = [document["materials"][one["material"]]["name"] for one in mesh["primitives"]]
+    assert {"face", "hair", "eyes", "teeth", "tongue"} <= set(names)
+    face = mesh["primitives"][names.index("face")]
+
+    material = document["materials"][face["material"]]["pbrMetallicRoughness"]
+    png = view_bytes(document, buffer, document["images"][material["baseColorTexture"]["index"]]["bufferView"])
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] / 255
+    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+    np.testing.assert_allclose(linear, (identity.texture / 255) ** 2, atol=0.006)
+
+    jaw = document["accessors"][face["targets"][EXPRESSION_NAMES.index("jawOpen")]["POSITION"]]
+    moved = np.frombuffer(view_bytes(document, buffer, jaw["sparse"]["values"]["bufferView"]), np.float32).reshape(
+        -1, 3
+    )
+    lowest = (
+        -identity.expression_basis[:, 1, EXPRESSION_NAMES.index("jawOpen")].max() * 0.162
+    )  # object space has y down
+    assert moved[:, 1].min() == pytest.approx(lowest, rel=0.05)
+    heights = document["accessors"][face["attributes"]["POSITION"]]
+    assert 0.15 < heights["max"][1] - heights["min"][1] < 0.6  # metres, with the shoulders
+    assert all(len(one["targets"]) == 52 for one in mesh["primitives"])
+
+
+def test_glb_is_read_by_others(identity, tmp_path):
+    save_glb(identity, tmp_path / "head.glb")
+    scene = trimesh.load_scene(tmp_path / "head.glb")
+    assert len(scene.geometry) >= 7 and all(part.is_volume is not None for part in scene.geometry.values())
+    seen = {part.visual.material.name for part in scene.geometry.values() if hasattr(part.visual, "material")}
+    assert {"face", "eyes"} <= seen
+
+
+def test_trimesh_objects_are_posed_and_textured(identity):
+    rest, opened = neutral_coefficients()[0], neutral_coefficients()[0]
+    opened[COEFFICIENT_NAMES.index("jawOpen")] = 1.0
+    still, posed = identity.trimesh(), identity.trimesh(opened)
+    np.testing.assert_array_equal(identity.trimesh(rest).geometry["face"].vertices, still.geometry["face"].vertices)
+    lower = still.geometry["teeth"].vertices[:, 1] - posed.geometry["teeth"].vertices[:, 1]
+    assert lower.max() > 0.1 and lower.min() == pytest.approx(0, abs=1e-4)  # the upper teeth stay
+    face = still.geometry["face"]
+    image = np.asarray(face.visual.material.baseColorTexture)
+    front = face.vertices[:, 2] > np.quantile(face.vertices[:, 2], 0.8)
+    column, row = (face.visual.uv[front] * (1, -1) + (0, 1)).clip(0, 0.999).T
+    red = image[(row * len(image)).astype(int), (column * len(image)).astype(int), 0].astype(float)
+    assert np.corrcoef(red, face.vertices[front, 0])[0, 1] > 0.95  # the pattern grows to the subject's left
+    with pytest.raises(RenderError, match="58"):
+        identity.trimesh(np.zeros(5))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from renderer.errors import RenderError
 from renderer.face_model import EXPRESSIONS
 from renderer.identity.identity import HairShell, Identity
+from renderer.whole_files import write_whole
 
 FORMAT = "perfrdiff identity 1"
 NOTICE = "This file describes a person's face; keep it only with their consent."
@@ -67,20 +66,9 @@ def save_identity(identity: Identity, path: str | Path) -> None:
     The file says that it is a person's face, and only its owner may read it. Raises RenderError where `identity` holds
     what `load_identity` would refuse, or where the file cannot be written.
     """
-    path = Path(path)
     arrays = _to_arrays(identity)
     _check(arrays, "The identity cannot be saved")
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise RenderError(f"The identity cannot be written to {path}: {error.strerror or error}.") from error
+    write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def load_identity(path: str | Path) -> Identity:
