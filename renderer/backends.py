@@ -1,7 +1,7 @@
-"""Two ways of drawing one scene behind one interface: compiled loops on the CPU, and OpenGL.
+"""Ways of drawing one scene behind one interface: compiled loops on the CPU, OpenGL, and pyrender.
 
-OpenGL is reached through moderngl on EGL, without a window. It was chosen over pyrender, which numpy 2 breaks
-(`np.infty`), which pins a PyOpenGL of 2014, and which draws a fifth as many pictures a second (docs/method.md 13.14).
+OpenGL is reached through moderngl on EGL, without a window. pyrender draws on EGL too, by its own shading, and fewer
+pictures a second; it is there for who asks for it by name (pyrender_backend.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from renderer.face_model import CAMERA_Z
 from renderer.materials import TOOTH_SPACING
+from renderer.pyrender_backend import PyrenderBackend
 from renderer.rasterizer import (
     CENTRE_SAMPLE,
     SAMPLE_PATTERN,
@@ -31,7 +32,7 @@ from renderer.shading import LIGHTS, MAX_LINEAR, shade, surface_ids
 from renderer.studio_surface import StudioSurface
 from renderer.texture_map import LAST_TEXEL
 
-BACKENDS = ("auto", "cpu", "gl")
+BACKENDS = ("auto", "cpu", "gl", "pyrender")
 GPU_DEVICES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*")
 SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast")  # GL without a GPU: slower than the loops
 TEXTURE_WIDTH = 1024  # triangles in one row of a texture
@@ -77,21 +78,30 @@ class StaticScene:
 
 
 def choose_backend(kind: str, scene: StaticScene) -> Backend:
-    """The back end to draw with: "cpu", "gl", or "auto": OpenGL where there is a GPU.
+    """The back end to draw with: "cpu", "gl", "pyrender", or "auto": OpenGL where there is a GPU.
 
-    Where OpenGL was asked for and cannot be had, the CPU draws, and one sentence says so (a warning).
+    Where OpenGL or pyrender was asked for and cannot be had, the CPU draws, and one sentence says so (a warning).
     """
+    if kind == "pyrender":
+        try:
+            return PyrenderBackend(scene)
+        except Exception as error:
+            _warn_of_cpu("pyrender", error)
     if kind == "gl" or (kind == "auto" and has_gpu()):
         try:
             backend = GLBackend(scene)
         except Exception as error:  # whatever a driver or a missing library raises: the picture matters more
             if kind == "gl":
-                reason = " ".join(str(error).split()) or type(error).__name__
-                warnings.warn(f"OpenGL cannot be used ({reason}); the CPU draws instead.", stacklevel=3)
+                _warn_of_cpu("OpenGL", error)
         else:
             if kind == "gl" or not backend.renderer_name.lower().startswith(SOFTWARE_RENDERERS):
                 return backend
     return CPUBackend(scene)
+
+
+def _warn_of_cpu(missing: str, error: Exception) -> None:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    warnings.warn(f"{missing} cannot be used ({reason}); the CPU draws instead.", stacklevel=4)
 
 
 def has_gpu() -> bool:

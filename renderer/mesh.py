@@ -40,7 +40,7 @@ class MeshRenderer:
     head with its texture; the grey style draws its shape alone), up to I identity coefficients, or None for the mean
     face.
     backend: "cpu" (compiled loops), "gl" (OpenGL on EGL; where that is missing the CPU draws, with a warning), or
-    "auto": OpenGL where there is a GPU.
+    "pyrender" (that library's shading, an extra; else the CPU, with a warning), or "auto": OpenGL where there is a GPU.
     focal: pixels; None takes FaceVerse's, 1315 at 224, times STUDIO_ZOOM in the studio style.
     """
 
