@@ -62,8 +62,13 @@ def test_nothing_moves_when_nothing_is_asked(animator):
     assert np.array_equal(draw(animator), animator._photo.photo_frame)
 
 
-def test_the_crop_shows_the_face_at_half_the_frames_height(animator):
-    top, chin = framed_points(animator, [10, 152])
+def test_the_crop_shows_the_face_at_half_the_frames_height(face, portrait):
+    """Where the photo has room for it: a photo of head and shoulders."""
+    picture, landmarks, own = portrait
+    wide = np.pad(picture, ((0, 100), (80, 80), (0, 0)), mode="edge")
+    roomy = WarpAnimator(face, SIZE)
+    roomy.set_portrait(wide, landmarks + np.float32([80, 0, 0]), own)
+    top, chin = framed_points(roomy, [10, 152])
     assert 0.45 <= (chin[1] - top[1]) / SIZE <= 0.5
     assert abs(0.5 * (top[0] + chin[0]) / SIZE - 0.5) < 0.1
 
@@ -83,7 +88,7 @@ def test_lids_close_with_skin_and_a_lash_line(animator):
         upper, lower = framed_points(animator, eye.upper[3:6]), framed_points(animator, eye.lower[3:6])
         height = float((lower - upper)[:, 1].mean())
         x = round(float(upper[:, 0].mean()))
-        y = round(float(upper[:, 1].mean() + 0.4 * height))
+        y = round(float(upper[:, 1].mean() + 0.3 * height))
         patch = (slice(y - 1, y + 2), slice(x - 2, x + 3))
         skin_y = round(float(framed_points(animator, eye.socket_upper[3:6])[:, 1].mean()))
         skin = still[skin_y - 1 : skin_y + 2, x - 2 : x + 3].mean(axis=(0, 1))

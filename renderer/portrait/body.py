@@ -13,6 +13,7 @@ _RING_DISTANCES = np.array([0.05, 0.1, 0.16, 0.23, 0.31, 0.40, 0.5, 0.62, 0.76, 
 COLLAR_HEAD_SHARE = 0.10  # of the head's motion is left at the collar
 SHOULDER_HEAD_SHARE = 0.03  # and beside the neck, where a tilt's lever is long
 NECK_LENGTH = 0.62  # face heights from the chin to where only the shoulders' share is left
+LEAST_HAIR = 0.14  # face heights from the forehead's landmarks to the top of a bald head
 EXPRESSION_FALLOFF = 0.26  # face heights over which the outline's own motion (jaw, temples) dies away
 
 
@@ -34,11 +35,11 @@ class SurroundingRings:
         rings = outline[None, :, :2] + outward[None] * (_RING_DISTANCES * height)[:, None, None]
         distance = np.broadcast_to(_RING_DISTANCES[:, None], rings.shape[:2])
 
-        # Depth: the outline's own, sinking quickly to the middle of the skull. Points there hardly move when the head
-        # turns, which is what a head's silhouette does.
+        extent = _person_extent(rings, matte, centre, outward, height)
         ears = 0.5 * (landmarks[EAR_RIGHT, 2] + landmarks[EAR_LEFT, 2])
         behind = ears + 0.10 * height
-        z = outline[None, :, 2] + (behind - outline[None, :, 2]) * (1 - np.exp(-distance / 0.14))
+        profile = _depth_profile(distance, extent, -outward @ down)
+        z = outline[None, :, 2] + (behind - outline[None, :, 2]) * profile
         self.rings = np.concatenate([rings, z[..., None]], axis=2).reshape(-1, 3)
 
         sideways = ((rings - centre) @ right) / height
@@ -54,7 +55,6 @@ class SurroundingRings:
             self.head_weight * (1 - shoulder_mask) + np.minimum(self.head_weight, SHOULDER_HEAD_SHARE) * shoulder_mask
         )
         # Away from the person nothing follows the head; the matte hides it anyway, this keeps its soft edge calm.
-        extent = _person_extent(rings, matte, centre, outward, height)
         outside_weight = _smoothstep(extent[None] + 0.12, extent[None] + 0.75, distance)
         upper_weight = 1 - _smoothstep(0.3, 0.8, below)
         self.head_weight = (self.head_weight * (1 - outside_weight * np.maximum(upper_weight, 0.5))).reshape(-1)
@@ -75,6 +75,20 @@ class SurroundingRings:
 def _smoothstep(low, high, value):
     t = ((value - low) / (high - low)).clip(0, 1)
     return t * t * (3 - 2 * t)
+
+
+def _depth_profile(distance: np.ndarray, extent: np.ndarray, upward: np.ndarray) -> np.ndarray:
+    """How far a vertex lies between the outline's depth (0) and the middle of the skull (1).
+
+    distance (R, 72), extent (72,): face heights from the outline to the vertex, and to where the person ends; upward
+    (72,): 1 above the face, -1 below. Points in the middle of the skull hardly move when the head turns, as a head's
+    silhouette does. Above the face hair lies on the skull, which is round: up to near its edge it turns with the
+    forehead, or it would slide over it. Below, the neck falls back at once.
+    """
+    share = (distance / np.maximum(extent, LEAST_HAIR)[None]).clip(0, 1)
+    skull = 1 - np.sqrt(1 - share**2)
+    neck = 1 - np.exp(-distance / 0.14)
+    return neck + (skull - neck) * _smoothstep(-0.1, 0.5, upward)[None]
 
 
 def _person_extent(rings, matte, centre, outward, height) -> np.ndarray:

@@ -15,10 +15,14 @@ MIN_OPENNESS = 0.10  # opening / width below which the photo's eye counts as shu
 
 
 class Eye:
-    """Prepared once per photo. All points are index coordinates of the padded picture."""
+    """Prepared once per photo. All points are index coordinates of the padded picture.
 
-    def __init__(self, crop: PortraitCrop, indices: EyeIndices) -> None:
+    behind_glass: nothing but the lids' margins moves, and no skin from beyond the crease, where the rims may be.
+    """
+
+    def __init__(self, crop: PortraitCrop, indices: EyeIndices, behind_glass: bool = False) -> None:
         self.indices = indices
+        self.behind_glass = behind_glass
         points = crop.landmarks[:, :2].astype(np.float64)
         upper, lower = points[indices.upper], points[indices.lower]
         self.width = float(np.linalg.norm(upper[-1] - upper[0]))
@@ -40,6 +44,8 @@ class Eye:
         lid_drop = closure * (meeting_line - upper)
         points[indices.upper] = upper + lid_drop
         points[indices.lower] = lower + raise_lower
+        if self.behind_glass:
+            return
         inner = slice(1, -1)  # the rings' ends lie beyond the corners and stay
         points[indices.crease_upper[inner]] += 0.30 * lid_drop[inner]
         points[indices.socket_upper[inner]] += 0.08 * lid_drop[inner]
@@ -75,7 +81,8 @@ class Eye:
         band = np.minimum(LASH_BAND * self.width, 0.5 * rest_length)
         blend_weight = np.clip(closure / 0.35, 0, 1)
         blend_weight = blend_weight * blend_weight * (3 - 2 * blend_weight)
-        max_length = rest_length + 0.45 * socket_length * blend_weight
+        beyond_crease = 0.0 if self.behind_glass else 0.45
+        max_length = rest_length + beyond_crease * socket_length * blend_weight
         distance = (1 - t) * current_length
         stretched = band + (distance - band) * (max_length - band) / np.maximum(current_length - band, 1e-3)
         non_linear = np.where(distance < band, distance, stretched)

@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 
 from renderer.errors import RenderError
+from renderer.portrait.padding import padded_window
 from renderer.portrait.topology import CHIN, FOREHEAD, LANDMARKS, OVAL
 
 FACE_HEIGHT = 0.47  # forehead to chin, of the frame's height
+TIGHTEST_FACE_HEIGHT = 0.72  # the same where the photo ends near the face: closer rather than beyond its edge
 FACE_CENTRE = 0.49  # of the frame's height: hair needs a little less room than the shoulders
-LARGEST_SHIFT = 0.11  # of the frame: how far the frame may move to stay inside a tight photo
+SHIFT_ASIDE, SHIFT_UP = 0.11, 0.2  # of the frame: how far it may move to stay inside a tight photo
+UNSAFE_EDGE = 0.005  # of the photo's shorter side: the outermost rows of a video are often black or smeared
 MARGIN = 0.25  # of the frame: what is kept beyond its edges, for motion that brings the outside in
 SMALLEST_FACE = 40  # pixels from forehead to chin; below that there is nothing to animate
 
@@ -35,20 +38,14 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Portrait
     image, landmarks = _validated(image, landmarks)
     points = landmarks[:, :2]
     height = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
-    side = height / FACE_HEIGHT
-    oval = points[OVAL]
-    face_centre = 0.5 * (oval.min(axis=0) + oval.max(axis=0))
-    corner = face_centre - side * np.array([0.5, FACE_CENTRE])
-    photo = np.array([image.shape[1], image.shape[0]], dtype=np.float64)
-    # A tight photo: rather move the frame a little than invent a strip of picture.
-    in_photo_corner = np.clip(corner, 0.0, np.maximum(photo - side, 0.0))
-    corner = corner + np.clip(in_photo_corner - corner, -LARGEST_SHIFT * side, LARGEST_SHIFT * side)
-
+    photo = np.array([image.shape[1], image.shape[0]])
+    edge = int(np.ceil(UNSAFE_EDGE * photo.min()))
+    corner, side = _frame_square(points, height, photo, edge)
     scale = size / side
     margin = round(MARGIN * size)
     padded_side = side * (1 + 2 * MARGIN)
-    crop_min = np.floor(np.maximum(corner - side * MARGIN - 2, 0)).astype(int)
-    crop_max = np.ceil(np.minimum(corner - side * MARGIN + padded_side + 2, photo)).astype(int)
+    crop_min = np.floor(np.maximum(corner - side * MARGIN - 2, edge)).astype(int)
+    crop_max = np.ceil(np.minimum(corner - side * MARGIN + padded_side + 2, photo - edge)).astype(int)
     cropped = image[crop_min[1] : crop_max[1], crop_min[0] : crop_max[0]]
     resized_size = np.maximum(np.round((crop_max - crop_min) * scale), 1).astype(int)
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -56,11 +53,27 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Portrait
     ratio = resized_size / (crop_max - crop_min)  # true scale after rounding, x and y
     total = size + 2 * margin
     offset = np.round((corner - crop_min) * ratio).astype(int) - margin  # padded picture's corner inside `cropped`
-    picture = _pad_with_blur(cropped, offset, total)
+    picture = padded_window(cropped, offset, total)
     crop_landmarks = np.empty_like(landmarks)
     crop_landmarks[:, :2] = (points - crop_min) * ratio - offset - 0.5
     crop_landmarks[:, 2] = landmarks[:, 2] * scale
     return PortraitCrop(picture, crop_landmarks.astype(np.float32), margin, size, height * scale)
+
+
+def _frame_square(points: np.ndarray, height: float, photo: np.ndarray, edge: int) -> tuple[np.ndarray, float]:
+    """Corner (2,) and side of the frame in pixels of a photo of width and height `photo` (2,).
+
+    points (N, 2): landmarks; height: forehead to chin; edge: pixels along the photo's edges to be left out. The frame
+    stays inside the photo as long as the face then fills no more than TIGHTEST_FACE_HEIGHT of it and keeps to its
+    middle.
+    """
+    side = float(np.clip(photo.min() - 2 * edge, height / TIGHTEST_FACE_HEIGHT, height / FACE_HEIGHT))
+    oval = points[OVAL]
+    corner = 0.5 * (oval.min(axis=0) + oval.max(axis=0)) - side * np.array([0.5, FACE_CENTRE])
+    inside = np.clip(corner, edge, np.maximum(photo - edge - side, edge))
+    # Beside and above the head a soft wall may be invented; below it, that would be clothes: more room to move up.
+    least = -side * np.array([SHIFT_ASIDE, SHIFT_UP])
+    return corner + np.clip(inside - corner, least, SHIFT_ASIDE * side), side
 
 
 def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -96,32 +109,3 @@ def _validated(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np
     if not (0 <= centre[0] <= image.shape[1] and 0 <= centre[1] <= image.shape[0]):
         raise RenderError("The landmarks lie outside the photo; they must be pixels of the same picture.")
     return image, landmarks
-
-
-def _pad_with_blur(cropped: np.ndarray, offset: np.ndarray, total: int) -> np.ndarray:
-    """Window [offset, offset + total) of `cropped`; what lies outside repeats the edge and blurs away with distance."""
-    height, width = cropped.shape[:2]
-    columns, rows = np.arange(total) + offset[0], np.arange(total) + offset[1]
-    picture = cropped[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None, :]]
-    out_x = np.maximum(np.maximum(-columns, columns - (width - 1)), 0)
-    out_y = np.maximum(np.maximum(-rows, rows - (height - 1)), 0)
-    distance = np.hypot(out_x[None, :], out_y[:, None]).astype(np.float32)
-    if not distance.any():
-        return np.ascontiguousarray(picture)
-    result = picture.astype(np.float32)
-    blur_start = 0.0
-    for sigma in (0.008 * total, 0.025 * total, 0.06 * total):
-        blurred = _blurred(picture, sigma)
-        blend_weight = np.clip((distance - blur_start) / (2 * sigma), 0, 1)[..., None]
-        result += (blurred - result) * blend_weight
-        blur_start += 2 * sigma
-    return result.round().astype(np.uint8)
-
-
-def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
-    """Wide Gaussian blur as float32, at a resolution that suits it: at full size it cost more than all the rest."""
-    step = max(1, int(sigma / 3))
-    small = (max(2, picture.shape[1] // step), max(2, picture.shape[0] // step))
-    coarse = cv2.resize(picture, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-    coarse = cv2.GaussianBlur(coarse, (0, 0), sigma / step, borderType=cv2.BORDER_REPLICATE)
-    return cv2.resize(coarse, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0, 255)

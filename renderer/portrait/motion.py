@@ -32,6 +32,12 @@ POSE_LIMIT = np.radians([15.0, 24.0, 20.0])  # pitch, yaw, roll away from the ph
 TRANSLATION_LIMIT = np.array([0.18, 0.18, 0.6])  # model units, eased likewise
 GAZE_LIMIT = 0.9  # of a full eyeLook unit
 
+SMILE_PARTS, SMILE_PARTED = 0.3, 0.85  # of mouthSmile: closed lips begin to part, and are parted
+LIPS_OF_A_SMILE = {"mouthUpperUp": 0.55, "mouthLowerDown": 0.5, "jawOpen": 0.1}
+"""What a wide smile adds: people who smile that much show their teeth, and the tracker reads little of it as units of
+their own. Lips that stay shut are drawn out to a line, and the face makes a grimace."""
+SMILE_SQUINT = 0.3  # raised lower lids of a full smile; one with the mouth alone looks polite at best
+
 _EYE_CHANNELS = ("eyeBlink", "eyeLook", "eyeWide")  # lids and irises are moved by eyes.py, not by the head's units
 
 
@@ -124,6 +130,7 @@ class RelativeMotion:
         """One row (58,) of `plausible_coefficients` to its motion."""
         row = row.astype(np.float64)
         expression = relative_to_photo(row[:EXPRESSIONS], self.photo_coefficients[:EXPRESSIONS], self.undo_share)
+        self._part_smiling_lips(expression, row)
         expression = np.where(expression > 0, np.minimum(expression, 1.0), expression)
         _limit_shared_units(expression)
         displacement = (expression @ self.source.basis).reshape(-1, 3)
@@ -152,7 +159,8 @@ class RelativeMotion:
         )
         lid_closure += 0.28 * gaze[:, 1].clip(0) - 0.12 * (-gaze[:, 1]).clip(0)  # the upper lid follows the gaze
         lid_closure -= 0.22 * (both("eyeWide") - photo_value("eyeWide")).clip(0)
-        squint = (both("eyeSquint") - photo_value("eyeSquint")).clip(0, 1)
+        smile_squint = SMILE_SQUINT * (both("mouthSmile") - photo_value("mouthSmile")).clip(0)
+        squint = np.maximum((both("eyeSquint") - photo_value("eyeSquint")).clip(0, 1), smile_squint)
         return Motion(
             displacement=displacement,
             rotation=rotation,
@@ -161,6 +169,15 @@ class RelativeMotion:
             squint=squint,
             gaze=gaze,
         )
+
+    def _part_smiling_lips(self, expression: np.ndarray, row: np.ndarray) -> None:
+        """Adds LIPS_OF_A_SMILE to `expression` (52,), in place, as far as the smile goes beyond the photo's own."""
+        parted = (_parted_by_smile(row) - _parted_by_smile(self.photo_coefficients)).clip(0)
+        for side, share in zip(("Right", "Left"), parted, strict=True):
+            for stem, value in LIPS_OF_A_SMILE.items():
+                name = stem if stem in CHANNEL else stem + side
+                asked = max(float(row[CHANNEL[name]]), 0.0)
+                expression[CHANNEL[name]] += share * max(value - asked, 0.0) * (0.5 if name == stem else 1.0)
 
     @staticmethod
     def _gaze(row: np.ndarray) -> np.ndarray:
@@ -175,6 +192,14 @@ class RelativeMotion:
             [[0.9 * across + 0.1 * right, 0.9 * down + 0.1 * down_right],
              [0.9 * across + 0.1 * left, 0.9 * down + 0.1 * down_left]]
         )  # fmt: skip
+
+
+def _parted_by_smile(row: np.ndarray) -> np.ndarray:
+    """(2,) 0…1: how far the smile of a 58-vector parts the lips on the right and the left; lips held shut do not."""
+    smile = np.array([row[CHANNEL["mouthSmile" + side]] for side in ("Right", "Left")])
+    t = ((smile - SMILE_PARTS) / (SMILE_PARTED - SMILE_PARTS)).clip(0, 1)
+    held_shut = max(row[CHANNEL["mouthClose"]], row[CHANNEL["mouthPressLeft"]], row[CHANNEL["mouthPressRight"]])
+    return t * t * (3 - 2 * t) * np.clip(1 - 1.5 * held_shut, 0, 1)
 
 
 def _angles_from_upright(row: np.ndarray) -> np.ndarray:

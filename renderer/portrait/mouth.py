@@ -6,15 +6,20 @@ import numpy as np
 from renderer.jit import jit
 from renderer.portrait.drawing import blend, coverage, crop_window
 from renderer.portrait.framing import PortraitCrop
+from renderer.portrait.mouth_colours import mouth_colours
 from renderer.portrait.topology import LIPS_LOWER_INNER, LIPS_UPPER_INNER
 
 CLOSED_GAP = 0.045  # gap / mouth width below which the photo's mouth counts as closed (landmarks jitter by that much)
 
-LIP_FOLLOW_LIMIT = 0.07  # of the mouth's width: how far the photo's own teeth stretch with the lower lip
+LIP_FOLLOW_LIMIT = 0.07  # of the mouth's width: how far the photo's own teeth stretch with a lip
 
-GREY_SATURATION = 0.12  # saturation of the skin below which a photo is taken for less and less coloured
+TOOTH_LEVEL = 0.62  # of the drawn teeth's brightness: what is brighter in the photo's mouth is a tooth
+TOOTHY = (0.35, 0.6)  # share of such pixels: the photo's mouth is not worth stretching, it is
 
-_TOOTH_EDGES = np.array([0.0, 0.165, 0.295, 0.40, 0.485], dtype=np.float32)  # of the mouth's width, from the middle
+TOOTH_SHADE, CAVITY_SHADE = 0.72, 0.30  # of the light at the lips' rim; teeth stand right behind it
+
+_TOOTH_EDGES = np.array([0.0, 0.165, 0.295, 0.40, 0.485, 0.56])  # of the mouth's width, from the middle
+_TOOTH_LENGTHS = np.array([0.012, -0.004, 0.008, 0.0, 0.0])  # beyond the row's edge: a lateral incisor is shorter
 
 
 def close_lips(landmarks: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -50,25 +55,15 @@ class Mouth:
         lower_lip = lower[3:8].mean(axis=0)
         self.gap = float((lower_lip - self.origin) @ self.down) / self.width
         self.lower_teeth = np.array([0.0, self.gap - 0.025])
-        skin = _skin(crop.picture, landmarks)
-        self.exposure = np.clip(skin.mean() / 165.0, 0.35, 1.15)
-        colour_cast = skin / max(skin.mean(), 1.0)
-        self.tooth_colour = np.clip(np.array([228.0, 214.0, 194.0]) * self.exposure * (0.6 + 0.4 * colour_cast), 0, 245)
-        saturation = np.ptp(skin) / max(skin.max(), 1.0)
-        saturation_scale = np.clip(saturation / GREY_SATURATION, 0, 1)  # a grey photo has a grey mouth
-        base_colours = (
-            self.tooth_colour,
-            np.array([150.0, 66.0, 62.0]) * self.exposure,
-            np.array([44.0, 17.0, 16.0]) * self.exposure,
-        )
-        self.tooth_colour, self.tongue_colour, self.cavity_colour = (
-            c.mean() + (c - c.mean()) * saturation_scale for c in base_colours
-        )
+        self.colours = mouth_colours(crop.picture, landmarks)
         self.photo_mask = None
         if is_open:
             contour = np.concatenate([upper, lower[-2:0:-1]])
             mouth_mask = coverage(crop.picture.shape[:2], contour, np.zeros(2), factor=2)
             self.photo_mask = cv2.GaussianBlur(mouth_mask, (0, 0), max(0.6, 0.012 * self.width))
+            levels = crop.picture[mouth_mask > 0.9].mean(axis=1)
+            share = (levels > TOOTH_LEVEL * self.colours.tooth.mean()).mean() if len(levels) else 0.0
+            self.stretchable = float(np.clip((share - TOOTHY[0]) / (TOOTHY[1] - TOOTHY[0]), 0, 1))
 
     def draw(self, frame: np.ndarray, points: np.ndarray, affine: np.ndarray, jaw: np.ndarray) -> None:
         """Draws the interior between the moved inner lips.
@@ -88,45 +83,46 @@ class Mouth:
         origin = corner + self.margin
         mask = coverage(shape, contour, origin)
         inverse = cv2.invertAffineTransform(affine)
+        rise, follow = self._rise(upper, inverse), float(np.clip(jaw[1], -self.gap, LIP_FOLLOW_LIMIT))
         colour = np.empty((*shape, 3), dtype=np.float32)
         source_map = np.empty((2, *shape), dtype=np.float32)
+        teeth = np.empty(shape, dtype=np.float32)
         _interior(
-            colour, source_map, inverse, origin.astype(np.float64), self.origin, self.right, self.down, self.width,
-            jaw + self.lower_teeth, self.tooth_colour, self.tongue_colour, self.cavity_colour, _TOOTH_EDGES,
-            self.gap, float(np.clip(jaw[1], -self.gap, LIP_FOLLOW_LIMIT)),
+            colour, source_map, teeth, inverse, origin.astype(np.float64), self.origin, self.right, self.down,
+            self.width, jaw + self.lower_teeth, self.colours.table, _TOOTH_EDGES, _TOOTH_LENGTHS, self.colours.slope,
+            self.gap, rise, follow,
         )  # fmt: skip
-        # Lips shade what lies behind them: dark at the rim, more so under the upper lip.
+        # Lips shade what lies behind them: dark at the rim, less so on the teeth.
         padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         depth = cv2.GaussianBlur(padded, (0, 0), 0.05 * self.width)[1:-1, 1:-1]
-        colour *= (0.30 + 0.70 * (1.35 * depth - 0.25).clip(0, 1))[..., None]
+        rim = CAVITY_SHADE + (TOOTH_SHADE - CAVITY_SHADE) * teeth
+        colour *= (rim + (1 - rim) * (1.6 * depth - 0.3).clip(0, 1))[..., None]
         if self.photo_mask is not None:
             photo = cv2.remap(self.picture, source_map[0], source_map[1], cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
             shown = cv2.remap(
                 self.photo_mask, source_map[0], source_map[1], cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT
             )
-            colour += (photo - colour) * shown[..., None]
+            # A few dark teeth drawn out to a wide smile look broken: there the drawn ones take their place.
+            stretched = min((rise + max(follow, 0.0)) / max(self.gap, 0.01), 1.0)
+            colour += (photo - colour) * (shown * (1 - (1 - self.stretchable) * stretched))[..., None]
         blend(frame, corner, colour, mask)
+
+    def _rise(self, upper: np.ndarray, inverse: np.ndarray) -> float:
+        """How far the upper inner lip (11, 2) has risen over the photo's teeth, in mouth widths, within the limit."""
+        middle = inverse[:, :2] @ upper[4:7].mean(axis=0) + inverse[:, 2]
+        return float(np.clip(-((middle - self.origin) @ self.down) / self.width, 0, LIP_FOLLOW_LIMIT))
 
 
 @jit
 def _interior(
-    colour,
-    source_map,
-    inverse,
-    corner,
-    origin,
-    right,
-    down,
-    width,
-    jaw,
-    tooth_colour,
-    tongue_colour,
-    cavity_colour,
-    edges,
-    gap,
-    follow,
-):
-    """Paints the interior procedurally, pixel by pixel; `source_map` receives the picture coordinates of the skull."""
+    colour, source_map, teeth, inverse, corner, origin, right, down, width, jaw, palette, edges, lengths, slope, gap,
+    rise, follow,
+):  # fmt: skip
+    """Paints the interior procedurally, pixel by pixel.
+
+    `source_map` (2, h, w) receives the picture coordinates of the skull, `teeth` (h, w) how much of a pixel is tooth.
+    Lengths are mouth widths; palette (4, 3): tooth, tongue, cavity, gum.
+    """
     for i in range(colour.shape[0]):
         for j in range(colour.shape[1]):
             px, py = j + corner[0], i + corner[1]
@@ -134,44 +130,57 @@ def _interior(
             sy = inverse[1, 0] * px + inverse[1, 1] * py + inverse[1, 2]
             x = ((sx - origin[0]) * right[0] + (sy - origin[1]) * right[1]) / width
             y = ((sx - origin[0]) * down[0] + (sy - origin[1]) * down[1]) / width
-            # Small moves of the lower lip stretch what the photo shows; larger ones leave it hanging from the skull.
-            step = follow * min(max(y / max(gap + follow, 0.01), 0.0), 1.0) * width
+            # Small moves of the lips stretch what the photo shows; larger ones leave it hanging from the skull.
+            opened = max(gap + rise + follow, 0.01)
+            step = ((rise + follow) * min(max((y + rise) / opened, 0.0), 1.0) - rise) * width
             source_map[0, i, j], source_map[1, i, j] = sx - step * down[0], sy - step * down[1]
             lx, ly = x - jaw[0], y - jaw[1]
             lateral = min(abs(x) / 0.5, 1.0)
-            light = 1.0 - 0.5 * lateral * lateral
-            r, g, b = cavity_colour[0], cavity_colour[1], cavity_colour[2]
+            light = (1.0 - 0.5 * lateral * lateral) * (1.0 + slope * min(max(2 * x, -1.0), 1.0))
+            r, g, b = palette[2, 0], palette[2, 1], palette[2, 2]
             # Tongue: lies in the lower jaw, its back a little higher; lit from the front.
             tx, ty = lx / 0.35, (ly + 0.06) / 0.21
             tongue = 1.0 - (tx * tx + ty * ty)
             if tongue > 0:
-                blend_weight = min(tongue * 2.5, 1.0) * 0.85
+                weight = min(tongue * 2.5, 1.0) * 0.85
                 shade = (0.55 + 0.45 * tongue) * light * (1.0 - 0.3 * min(max(-ly / 0.25, 0.0), 1.0))
-                r += (tongue_colour[0] * shade - r) * blend_weight
-                g += (tongue_colour[1] * shade - g) * blend_weight
-                b += (tongue_colour[2] * shade - b) * blend_weight
+                r += (palette[1, 0] * shade - r) * weight
+                g += (palette[1, 1] * shade - g) * weight
+                b += (palette[1, 2] * shade - b) * weight
+            tooth = 0.0
             for row in range(2):
                 if row == 0:  # lower teeth, in the jaw
-                    u = abs(lx) * 1.25
-                    edge = 0.30 * lx * lx
-                    inside = (ly - edge) / 0.022
-                    brightness, warmth = 0.66, 0.94
+                    u, beyond = abs(lx) * 1.25, ly - 0.30 * lx * lx
+                    brightness, warmth, reach = 0.72, 0.96, 0.44
                 else:
-                    u = abs(x)
-                    edge = 0.095 - 0.24 * x * x
-                    inside = (edge - y) / 0.022
-                    brightness, warmth = 1.0, 1.0
-                blend_weight = min(max(inside, 0.0), 1.0) * min(max((0.44 - u) / 0.10, 0.0), 1.0)
-                if blend_weight <= 0:
+                    u, beyond = abs(x), 0.095 - 0.24 * x * x - y
+                    brightness, warmth, reach = 1.0, 1.0, 0.52
+                weight = min(max((reach - u) / 0.10, 0.0), 1.0)
+                if weight <= 0 or beyond < -0.02:
                     continue
-                gap_distance = 1.0
-                for k in range(edges.shape[0]):
-                    gap_distance = min(gap_distance, abs(u - edges[k]))
-                gap_shade = 1.0 - (0.05 + 0.20 * row) * max(0.0, 1.0 - gap_distance / 0.016)
-                shade = brightness * light * gap_shade
-                r += (tooth_colour[0] * shade - r) * blend_weight
-                g += (tooth_colour[1] * shade * warmth - g) * blend_weight
-                b += (tooth_colour[2] * shade * warmth * warmth - b) * blend_weight
+                number = 0
+                while number < lengths.shape[0] - 1 and u > edges[number + 1]:
+                    number += 1
+                half = 0.5 * (edges[number + 1] - edges[number])
+                across = abs(u - edges[number] - half) / half  # 0 in a tooth's middle, 1 between two
+                from_gap = (1.0 - across) * half
+                if row == 1:  # each tooth's edge is its own, rounded towards its neighbours
+                    beyond += lengths[number] - 0.016 * max(0.0, 1.0 - from_gap / 0.03)
+                weight *= min(max(beyond / 0.022, 0.0), 1.0)
+                shade = brightness * light * (1.0 - 0.08 * across * across)
+                shade *= 1.0 - (0.05 + 0.13 * row) * max(0.0, 1.0 - from_gap / 0.014)
+                flesh = row * min(max((beyond - 0.215 + 0.04 * across * across) / 0.02, 0.0), 1.0)
+                for k in range(3):
+                    hue = palette[0, k] * (1.0 if k == 0 else (warmth if k == 1 else warmth * warmth))
+                    target = (hue + (palette[3, k] - hue) * flesh) * shade
+                    if k == 0:
+                        r += (target - r) * weight
+                    elif k == 1:
+                        g += (target - g) * weight
+                    else:
+                        b += (target - b) * weight
+                tooth = max(tooth, weight)
+            teeth[i, j] = tooth
             colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = r, g, b
 
 
@@ -189,14 +198,3 @@ def catmull_rom(points: np.ndarray, subdivisions: int = 4) -> np.ndarray:
     a, b, c, d = (points[:, None] for points in (before, start, end, after))
     curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
     return np.vstack([curve.reshape(-1, 2), points[-1:]])
-
-
-def _skin(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Median colour (3,) of the cheeks and the chin."""
-    patches = []
-    radius = 2
-    for index in (50, 280, 205, 425, 199):
-        x, y = np.round(landmarks[index, :2]).astype(int)
-        x, y = np.clip([x, y], radius, picture.shape[0] - 1 - radius)
-        patches.append(picture[y - radius : y + radius + 1, x - radius : x + radius + 1].reshape(-1, 3))
-    return np.median(np.concatenate(patches), axis=0).astype(np.float64)

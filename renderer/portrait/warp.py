@@ -8,11 +8,13 @@ import numpy as np
 from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import FaceModel
-from renderer.portrait.background import add_hair_strands, fill_background
+from renderer.portrait.background import add_hair_strands, fill_background, without_background
 from renderer.portrait.drawing import composite, rasterise
 from renderer.portrait.eyes import Eye
 from renderer.portrait.framing import frame_photo
 from renderer.portrait.geometry import LocalAffine, PortraitMesh
+from renderer.portrait.glasses import kept_motion, wears_glasses
+from renderer.portrait.light import facing_aside, light_of_turn
 from renderer.portrait.matte import person_matte
 from renderer.portrait.motion import BlendshapeMotion, Motion, RelativeMotion
 from renderer.portrait.mouth import Mouth, close_lips
@@ -82,9 +84,13 @@ class _PreparedPhoto:
         self.photo_frame = np.ascontiguousarray(crop.picture[frame, frame])
         self.background = np.ascontiguousarray(background[frame, frame])
         alpha = (matte * 255).round().astype(np.uint8)
-        self.rgba_layer = np.ascontiguousarray(np.dstack([crop.picture, alpha]))
+        self.rgba_layer = np.ascontiguousarray(np.dstack([without_background(crop.picture, matte, background), alpha]))
+        self.facing = facing_aside(len(crop.picture), points)
         self.geometry = PortraitMesh(crop, points, matte, motion.source)
-        self.eyes = [Eye(crop, indices) for indices in EYES]
+        glasses = wears_glasses(crop.picture, points)
+        if glasses:
+            self.geometry.feature_scale *= kept_motion(points)
+        self.eyes = [Eye(crop, indices, glasses) for indices in EYES]
         self.mouth = Mouth(crop, points, is_open)
         self._eye_affines = [LocalAffine(points[np.concatenate([e.upper, e.lower, e.crease_upper])]) for e in EYES]
         self._mouth_affine = LocalAffine(points[[*LIPS_UPPER_INNER, 2, 164, 94]])
@@ -119,7 +125,8 @@ class _PreparedPhoto:
         )
         person = cv2.remap(self.rgba_layer, map_x, map_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
         frame = np.empty((self.size, self.size, 3), dtype=np.uint8)
-        composite(person, self.background, self.photo_frame, map_x, map_y, self.margin, frame)
+        light = light_of_turn(motion.rotation)
+        composite(person, self.background, self.photo_frame, map_x, map_y, self.margin, self.facing, light, frame)
         geometry = self.geometry
         affine = geometry.head_affine(self._mouth_affine, motion)
         self.mouth.draw(frame, face, affine, self._jaw(motion))
