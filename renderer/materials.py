@@ -23,7 +23,7 @@ LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR, SCLERA_COLOUR = range(5)
 # linear RGB
 SCLERA = (0.80, 0.77, 0.75)
 TEETH_COLOUR = np.array([0.92, 0.85, 0.73], np.float32)
-TONGUE_COLOUR = np.array([0.46, 0.115, 0.11], np.float32)
+TONGUE_COLOUR = np.array([0.42, 0.095, 0.09], np.float32)
 MOUTH_COLOUR = np.array([0.22, 0.045, 0.04], np.float32)
 
 # attributes of the points that are shaded together, each SHADING_BATCH long: where in the picture, 1 / distance, the
@@ -189,7 +189,7 @@ def evaluate_material(
                 green += t * (colours[HAIR_COLOUR, 1] * np.float32(0.8) - green)
                 blue += t * (colours[HAIR_COLOUR, 2] * np.float32(0.8) - blue)
                 shine *= np.float32(1.0) - t
-        if mask & HAS_HAIR:
+        if mask & HAS_HAIR and not mask & HAS_TEXTURE:
             t = _mask_coverage(vertex_attributes, a, b, c, HAIR, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.05))
             # strands combed back: two waves across them that do not keep step
             lx, lz = (

@@ -100,7 +100,7 @@ void main() {
     float cloth = mask_coverage(masks_b.y, 0.006), lips = mask_coverage(masks_a.x, 0.010);
     float hair = mask_coverage(masks_a.z, 0.05);
     float lash = 0.85 * mask_coverage(masks_b.x, 0.010);
-    lips *= float(layers & 1); hair *= float(layers >> 2 & 1);
+    lips *= float(layers & 1); hair *= float((layers & 36) == 4);
     lash *= float(layers >> 3 & 1); cloth *= float(layers >> 4 & 1);
     if (material == 0) {  // skin
         if ((layers & 32) != 0) {
@@ -144,7 +144,7 @@ void main() {
         light_in_mouth = sqrt(light_in_mouth);  // they stand right behind the lips
         sky = 0.6; shine = 0.2; gloss = 1; wrap = 0.0;
     } else if (material == 3) {  // tongue
-        rgb = vec3(0.46, 0.115, 0.11);
+        rgb = vec3(0.42, 0.095, 0.09);
         shadow = max(0.10, 0.90 - 1.20 * local.z) * (1.0 - 0.22 * smooth_ramp(0.012 - abs(local.x), 0.03));
         sky = 0.6; shine = 0.10 * shadow * light_in_mouth; gloss = 1;
     } else {  // mouth

@@ -28,7 +28,7 @@ from renderer.texture_map import fit_texture
 
 FACE_DEPTH = 0.4  # model units by which a face lies before the head's own origin
 # how much textured skin, lips, scalp and cloth shine, and how far light wraps round them
-SKIN_SHINE, LIP_SHINE, SCALP_SHINE, CLOTH_SHINE = 0.06, 0.10, 0.03, 0.0
+SKIN_SHINE, LIP_SHINE, SCALP_SHINE, CLOTH_SHINE = 0.05, 0.07, 0.02, 0.0
 SCALP_WRAP, CLOTH_WRAP = 0.3, 0.0
 
 

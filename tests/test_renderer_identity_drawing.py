@@ -124,6 +124,10 @@ def test_hair_is_seen_from_both_sides(face):
         for who in (bare, hairy, inside_out)
     ]
     assert covered[1] > covered[0] + 200 and covered[2] == covered[1]
+    values = posed()
+    with_hair, without = (picture(MeshRenderer(face, 128, mesh_identity=who), values) for who in (hairy, bare))
+    red, green, blue = with_hair[np.abs(with_hair - without).max(axis=2) > 40].mean(axis=0)
+    assert red > 1.2 * blue and green > 1.15 * blue  # the texture's own corner, not the scalp's colour
 
 
 def test_a_transparent_textured_head_over_its_wall_is_the_opaque_picture(drawn):
