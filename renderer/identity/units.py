@@ -22,15 +22,15 @@ def adapted_units(face: FaceModel, shape: np.ndarray) -> np.ndarray:
     both. The upper lids are not lifted yet, see renderer.studio_surface.lift_upper_lids. Raises RenderError for a shape
     of another size, or a face model without landmarks.
     """
-    if face.landmark_vertices is None or face.landmark_weights is None:
+    vertices, weights = face.landmark_vertices, face.landmark_weights
+    if vertices is None or weights is None:
         raise RenderError("This face model carries no MediaPipe landmarks; use the built-in head for that.")
     if shape.shape != face.mean_shape.shape:
         raise RenderError(f"Expected a shape of {face.mean_shape.shape}, got {shape.shape}.")
 
-    def landmarks(vertices: np.ndarray) -> np.ndarray:
-        return np.einsum("lkc,lk->lc", vertices[face.landmark_vertices], face.landmark_weights)
-
-    own, mean = landmarks(shape.astype(np.float64)), landmarks(face.mean_shape.astype(np.float64))
+    own, mean = (
+        np.einsum("lkc,lk->lc", head[vertices].astype(np.float64), weights) for head in (shape, face.mean_shape)
+    )
     basis = face.expression_basis.copy()
     mouth = np.clip(mouth_width(own) / mouth_width(mean), *MOUTH_RANGE)
     jaw = np.clip(_jaw_height(own) / _jaw_height(mean), *MOUTH_RANGE)
