@@ -39,7 +39,7 @@ class Tile:
 
     def uv(self, texels: np.ndarray) -> np.ndarray:
         """Texels of the tile (..., 2), texel i covering [i, i + 1) -> 0..1 of the atlas, float32."""
-        return ((texels + (self.left, 0)) / (ATLAS_WIDTH, ATLAS_HEIGHT)).astype(np.float32)
+        return ((texels + np.array([self.left, 0])) / (ATLAS_WIDTH, ATLAS_HEIGHT)).astype(np.float32)
 
 
 HEAD = Tile(0, 768)

@@ -19,12 +19,15 @@ from renderer.identity.scalp import fit_scalp, hidden_ears, tuck_ears
 from renderer.identity.shape import fit_shape
 from renderer.identity.texture import encoded, mask, paint, region_fields
 from renderer.identity.units import adapted_units
-from renderer.identity.visibility import pose_head
+from renderer.identity.visibility import PosedHead, pose_head
 from renderer.portrait.topology import CHIN, FOREHEAD, LANDMARKS
+from renderer.rasterizer import NO_TRIANGLE
 
 SMALLEST_FACE = 40  # pixels from forehead to chin
-LEAST_SCORES = {"mask": 0.15, "light": 0.1, "pose": 0.1, "sharpness": 0.0, "shape": 0.15}
+LEAST_SCORES = {"light": 0.02, "pose": 0.05, "shape": 0.15}
 TRUSTED_MASK = 0.45  # from here on hair may stand off the skull
+MOST_HAIR = (1.3, 2.6)  # area of hair beyond the skull over that of the face: usual, and a mask gone wrong
+MOST_FOREIGN = 0.5  # share of the lower face in no colour of the person
 GOOD_SCORE = 0.5  # below, a note says what was not good enough
 NOTES = {
     "mask": "The person is hard to tell from the background, so the hair was kept close to the head.",
@@ -34,7 +37,6 @@ NOTES = {
     "shape": "The landmarks do not fit a head well, so the likeness may be poor.",
 }
 REFUSALS = {
-    "mask": "The person cannot be told from the photo's background; use a photo with a plainer one.",
     "light": "Too little of the face is lit in the photo; use one with light from the front.",
     "pose": "The face in the photo is turned too far away; use one that looks towards the camera.",
     "shape": "What the tracker found in the photo does not have the shape of a face; use another photo.",
@@ -62,8 +64,13 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
     head = pose_head(fit.world, pixels, face.triangles, canvas.size)
     regions = find_regions(canvas, head, face.triangles, region_fields(face))
 
+    mask_score = _mask_score(head, regions)
+    trusted = mask_score >= TRUSTED_MASK
     placement = place(fit.shape, fit.world, pixels, (face.head_weight > 0.9).astype(np.float64))
-    shape = tuck_ears(face, fit_scalp(face, fit.shape, placement, canvas, regions), hidden_ears(face, head, regions))
+    shape = fit.shape
+    if trusted:
+        shape = fit_scalp(face, shape, placement, canvas, regions)
+        shape = tuck_ears(face, shape, hidden_ears(face, head, regions))
     change = shape - fit.shape
     head = pose_head(
         fit.world + change @ placement.to_world.T, pixels + change @ placement.to_pixels.T, face.triangles, canvas.size
@@ -71,13 +78,15 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
     painting = paint(face, canvas, head, regions, uv, fills)
     scores = {
         **fit.scores,
-        "mask": _mask_score(canvas, regions),
+        "mask": mask_score,
         "light": float(np.clip(1.25 - 1.6 * painting.unevenness, 0, 1)),
         "sharpness": _sharpness(canvas),
     }
     _refuse(scores)
+    if regions.foreign > MOST_FOREIGN:
+        raise RenderError("Something covers the mouth in the photo; use one that shows the whole face.")
     hair = None
-    if scores["mask"] >= TRUSTED_MASK:
+    if trusted:
         hair = hair_shell(canvas, regions, head, face.triangles, shape, mask(face, "hair"), placement)
     iris, sclera = eye_colours(canvas, _brightness(painting.skin))
     identity = Identity(
@@ -117,12 +126,17 @@ def _refuse(scores: dict[str, float]) -> None:
             raise RenderError(sentence)
 
 
-def _mask_score(canvas: PhotoCanvas, regions: Regions) -> float:
-    """How decided the matte is round the head, 0..1: 1 where its edge is as narrow as a hair's, 0 for a mist."""
-    head = regions.hair + regions.skin
-    solid = float((head > 0.9).sum())
-    undecided = float(((head > 0.1) & (head < 0.9) & (regions.cloth < 0.1)).sum())
-    return float(np.clip(1.3 - 2.2 * undecided / max(solid + undecided, 1.0), 0, 1))
+def _mask_score(head: PosedHead, regions: Regions) -> float:
+    """How far the mask of hair can be trusted, 0..1: its edge is narrow, and there is no more hair than heads have."""
+    size = head.seen_triangle.shape[::-1]
+    hair, skin = (cv2.resize(share, size, interpolation=cv2.INTER_AREA) for share in (regions.hair, regions.skin))
+    solid = float((hair + skin > 0.9).sum())
+    undecided = float(((hair + skin > 0.1) & (hair + skin < 0.9) & (hair > skin)).sum())
+    beyond = float(((hair > 0.5) & (head.seen_triangle == NO_TRIANGLE)).sum())
+    face = float((skin > 0.5).sum())
+    decided = 1.3 - 2.2 * undecided / max(solid + undecided, 1.0)
+    plausible = (MOST_HAIR[1] - beyond / max(face, 1.0)) / (MOST_HAIR[1] - MOST_HAIR[0])
+    return float(np.clip(min(decided, plausible), 0, 1))
 
 
 def _sharpness(canvas: PhotoCanvas) -> float:

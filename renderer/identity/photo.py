@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from renderer.portrait.matte import person_matte
-from renderer.portrait.topology import CHIN, FOREHEAD, OVAL
+from renderer.portrait.matte import CONNECTED, person_matte
+from renderer.portrait.topology import CHIN, FOREHEAD, NOSE_TIP, OVAL
 from renderer.studio_surface import srgb_to_linear
 
 SIZE = 960  # pixels of the canvas
@@ -76,13 +76,22 @@ def photo_canvas(photo: np.ndarray, landmarks: np.ndarray) -> PhotoCanvas:
     inside = np.zeros((SIZE, SIZE), bool)
     inside[max(0, low[1]) : max(0, high[1]), max(0, low[0]) : max(0, high[0])] = True
     matte = person_matte(picture, on_canvas)
-    return PhotoCanvas(picture, _LINEAR[picture], on_canvas, matte * inside, inside, ratio, offset)
+    person = _one_person(matte * inside, on_canvas)
+    return PhotoCanvas(picture, _LINEAR[picture], on_canvas, person, inside, ratio, offset)
+
+
+def _one_person(matte: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The matte (P, P) without people who hang together with this one only outside of the photo."""
+    _, labels = cv2.connectedComponents((matte > CONNECTED).astype(np.uint8))
+    column, row = np.clip(np.round(landmarks[NOSE_TIP, :2]), 0, len(matte) - 1).astype(int)
+    person = (labels == labels[row, column]).astype(np.uint8)
+    return matte * cv2.dilate(person, np.ones((9, 9), np.uint8))
 
 
 def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """`image` (P, Q[, C]) float32 at pixels (N, 2), bilinear, edges repeated: (N[, C]) float32."""
     count = len(pixels)
-    rows = -(-count // 1024)  # cv2 wants maps that are not too long in any direction
+    rows = max(1, -(-count // 1024))  # cv2 wants maps that are neither empty nor too long in any direction
     maps = np.zeros((rows * 1024, 2), np.float32)
     maps[:count] = pixels
     maps = maps.reshape(rows, 1024, 2)

@@ -15,7 +15,8 @@ CLUSTERS = 3  # colours a region may have: lit, shaded, and strands or a pattern
 SEEDS = 1500  # pixels a region's colours are learnt from
 COLOUR_NOISE = 6.0  # Lab units by which a region's own colours scatter
 PLACE_WEIGHT = 2.0  # natural logarithm of the odds that place alone can give
-SMOOTHING = 9  # pixels at the regions' resolution: colours count as the mean of such a window
+FOREIGN = -2.0  # log likelihood below which a colour is not a region's
+LOWER_FACE = [205, 425, 214, 434, 172, 397, 148, 377]  # MediaPipe's landmarks: cheeks beside the nose, jaw, chin
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Regions:
     hair: np.ndarray
     skin: np.ndarray
     cloth: np.ndarray
-    contrast: float  # 0..1, how well hair and skin are told apart by colour; near 0: a shaven head, or a mist
+    foreign: float  # 0..1, share of the face under the nose whose colour is neither skin's nor hair's: a mask, a hand's
 
 
 def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fields: np.ndarray) -> Regions:
@@ -71,11 +72,12 @@ def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fi
     shares /= shares.sum(axis=0)
     radius = max(2, round(0.03 * height * DEPTH_STEP))
     full = [guided_filter(share.astype(np.float32), canvas.picture, radius) * canvas.person for share in shares]
-    contrast = 0.0
-    if hair_seed.sum() > 50 and skin_seed.sum() > 50:
-        gap = likelihoods[0][hair_seed].mean() - likelihoods[1][hair_seed].mean()
-        contrast = float(np.clip(gap / 6, 0, 1))
-    return Regions(*full, contrast)
+    lower_face = np.zeros((size, size), np.uint8)
+    outline = landmarks[LOWER_FACE].round().astype(np.int32)
+    cv2.fillConvexPoly(lower_face, cv2.convexHull(outline), 1)
+    unlike = np.maximum(likelihoods[0], likelihoods[1]) < FOREIGN
+    foreign = float(unlike[lower_face > 0].mean()) if lower_face.any() else 0.0
+    return Regions(*full, foreign)
 
 
 def _colours(samples: np.ndarray) -> np.ndarray:
