@@ -17,7 +17,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.request import DEFAULTS, MAX_SEED, SETTINGS, ReactRequest, Setting
 
-NOT_OVER_THE_API = ("out", "overwrite", "device", "save_shift")
+NOT_OVER_THE_API = ("out", "overwrite", "device", "save_shift", "save_identity")
 """Settings that name places and devices of the server."""
 
 PARAMETERS = tuple(
@@ -81,7 +81,8 @@ def endpoint(visits: Visits, weights: str) -> Callable[..., Iterator[Answer | No
         try:
             given = dict(zip(PARAMETERS, values, strict=True))
             given = given | read_files(given, visits.folder)
-            visits.keep(visit.session_hash, given["speaker"], given["listener"], *(path for path, *_ in given["shift"]))
+            kept = [given["speaker"], given["listener"], *(path for path, *_ in given["shift"])]
+            visits.keep(visit.session_hash, *kept, *filter(None, [given["identity"]]))
             out = visits.new_folder(visit.session_hash, keep_earlier=True)
             request = read_request(given, out, weights)
             for _, _, result in follow(request):
@@ -105,7 +106,10 @@ def read_files(given: Mapping[str, object], uploads: Path) -> dict[str, object]:
 
     Raises InputError for anything that is no uploaded file: other paths of this machine are closed to a caller.
     """
-    files: dict[str, object] = {name: _uploaded(name, given.get(name), uploads) for name in FILES}
+    files: dict[str, object] = {
+        name: None if SETTINGS[name].optional and given.get(name) is None else _uploaded(name, given.get(name), uploads)
+        for name in FILES
+    }
     shifts = given.get("shift") or ()
     files["shift"] = [_shift(entry, uploads) for entry in (shifts if isinstance(shifts, list | tuple) else [shifts])]
     return files

@@ -13,7 +13,7 @@ from page.words import LABELS
 from perfrdiff import checkpoints
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline import run as pipeline
-from perfrdiff.pipeline.request import DEFAULTS, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
+from perfrdiff.pipeline.request import DEFAULTS, LISTENER, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
 from perfrdiff.reactor import Reactor
 from renderer.mesh_identities import MESH_IDENTITIES
 from renderer.portrait import pirender_weights
@@ -27,7 +27,9 @@ FOLDED_ROWS = (
     ("mesh_style", "mesh_identity", "name", "transparent", "animator"),
     ("weights",),
 )
-NOT_ON_THE_PAGE = ("out", "overwrite", "device", "save_shift", "steps", "compat", "shift")
+NOT_ON_THE_PAGE = (
+    "out", "overwrite", "device", "save_shift", "steps", "compat", "shift", "identity", "save_identity",
+)  # fmt: skip
 """Settings without a widget: the server's own, and what only those want who write programs."""
 
 SLIDER_LIMIT = 10_000  # a whole number that may be larger is typed, not slid to
@@ -45,7 +47,7 @@ class Controls:
         self.widgets: dict[str, Component] = {}
         self._names: Mapping[str, Sequence[str]] = {
             "style": pipeline.styles(reactor),
-            "mesh_identity": tuple(MESH_IDENTITIES),
+            "mesh_identity": (LISTENER, *MESH_IDENTITIES),
             "weights": choosable_weights(weights),
         }
         self._defaults = DEFAULTS | _defaults_of(reactor) | {"weights": weights}

@@ -152,9 +152,10 @@ def test_the_defaults_are_the_same_at_every_door(doors, weights, controls):
 def test_a_setting_has_one_name_everywhere(controls, weights):
     """Every field is an option of the shell; page and API lack what the server decides, the page what few want."""
     parameters = set(inspect.signature(api.endpoint(Visits(OUT), weights)).parameters) - {"visit"}
-    assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift"}
+    assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift", "save_identity"}
     assert set(controls.widgets) | {"listener"} == set(SETTINGS) - set(NOT_ON_THE_PAGE)
-    assert set(NOT_ON_THE_PAGE) == {"out", "overwrite", "device", "save_shift", "steps", "compat", "shift"}
+    left_out = {"out", "overwrite", "device", "save_shift", "steps", "compat", "shift", "identity", "save_identity"}
+    assert set(NOT_ON_THE_PAGE) == left_out
 
 
 @pytest.mark.parametrize(

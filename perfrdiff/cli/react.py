@@ -58,6 +58,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"Listener: {name.lower()} {value}")
     if request.save_shift is not None:
         print(f"The listener's shift: {request.save_shift} ({request.save_shift.stat().st_size / 1e3:.0f} kB)")
+    if request.save_identity is not None:
+        size = request.save_identity.stat().st_size
+        print(f"The listener's head: {request.save_identity} ({size / 1e6:.1f} MB); it is a person's face")
     seconds = sum(result.stage_seconds.values())
     print(f"{len(result.reactions)} reactions of {result.frames / 25:.1f} s in {seconds:.1f} s: {result.folder}")
     return 0

@@ -18,6 +18,7 @@ from perfrdiff.personal import MAX_STRENGTH
 from perfrdiff.published.compat import Compat
 
 VIEWS = ("mesh", "photo")
+LISTENER = "listener"  # whom the mesh shows unless one of the made-up people is asked for
 MAX_SHARE = 2.0  # of a saved shift in a mixture; the least is its negative
 MAX_NAME_LENGTH = 24
 MAX_SEED = 2**63 - 1
@@ -115,8 +116,17 @@ class ReactRequest:
         choices=("studio", "grey"),
     )  # fmt: skip
     mesh_identity: str = _setting(
-        "text", "pictures", "whom the mesh shows: Alex, Mara, Kofi, Yuna, Omar or Edda", "Alex", placeholder="NAME"
-    )
+        "text", "pictures", "whom the mesh shows: the listener, or one of the made-up Alex, Mara, Kofi, Yuna, Omar and "
+        "Edda", LISTENER, placeholder="NAME",
+    )  # fmt: skip
+    identity: Path | None = _setting(
+        "path", "pictures", "file of the listener's head that save_identity kept, in place of one fitted to the photo",
+        None, placeholder="FILE",
+    )  # fmt: skip
+    save_identity: Path | None = _setting(
+        "path", "pictures", "file in which to keep the listener's head; it is a person's face", None,
+        placeholder="FILE",
+    )  # fmt: skip
     transparent: bool = _setting(
         "flag", "pictures", "also write each mesh without a ground (WebM, VP9 with alpha, silent)", False
     )
@@ -144,12 +154,17 @@ class ReactRequest:
         Compat.parse(self.compat)
         if self.shift and self.style is not None:
             raise InputError("A style and a saved shift were both given; the listener can have one of them.")
+        if self.identity is not None and self.mesh_identity != LISTENER:
+            raise InputError(f"A saved head and '{self.mesh_identity}' were both given; the mesh can show one of them.")
         if len(self.name) > MAX_NAME_LENGTH or not self.name.isprintable():
             raise InputError(f"name must be at most {MAX_NAME_LENGTH} letters on one line.")
 
     def public(self) -> dict:
         """The settings without anything that names a person's file or folder, as JSON can hold them."""
-        private = ("speaker", "listener", "out", "weights", "device", "overwrite", "shift", "save_shift", "name")
+        private = (
+            "speaker", "listener", "out", "weights", "device", "overwrite", "shift", "save_shift", "name", "identity",
+            "save_identity",
+        )  # fmt: skip
         public = {name: getattr(self, name) for name in SETTINGS if name not in private}
         return public | {"views": list(self.views), "shares_of_shifts": [share for _, share in self.shift]}
 

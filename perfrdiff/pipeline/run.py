@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 
 from perfrdiff import __version__
@@ -74,7 +75,8 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         ExitStack() as files,
     ):
         clock.enter("Reading the speaker")
-        _check_shift_file(request)
+        _check_kept_file(request.save_shift, "the listener's shift", request.overwrite)
+        _check_kept_file(request.save_identity, "the listener's head", request.overwrite)
         reactor = load_reactor(request.weights, request.device)
         if request.compat != "corrected" and not reactor.checkpoint.published:
             raise InputError(f"'{request.weights}' are not the paper's weights; they know no '{request.compat}' way.")
@@ -101,7 +103,7 @@ def react(request: ReactRequest, progress: Progress | None = None) -> ReactResul
         clock.enter("Drawing")
         videos.write(folder, speaker, speaker_file, reactions, style, clock.report)
         clock.enter("Packing")
-        settings = _settings(request, reactions, speaker, listener, style, videos.animator)
+        settings = _settings(request, reactions, speaker, listener, style, videos)
         folder.write_numbers(reactions.coefficients, settings)
         if request.save_shift is not None and reactor.shift is not None:
             reactor.shift.save(request.save_shift)
@@ -125,15 +127,14 @@ def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -
     return name
 
 
-def _check_shift_file(request: ReactRequest) -> None:
-    """Raise InputError, before any work, where the listener's shift cannot be saved."""
-    path = request.save_shift
+def _check_kept_file(path: Path | None, what: str, overwrite: bool) -> None:
+    """Raise InputError, before any work, where a file that is to be kept cannot be written."""
     if path is None:
         return
     if not path.parent.is_dir():
-        raise InputError(f"There is no folder {path.parent} to save the listener's shift in; make it, or name another.")
-    if path.is_dir() or (path.exists() and not request.overwrite):
-        raise InputError(f"{path} exists already; name another file for the listener's shift, or allow overwriting.")
+        raise InputError(f"There is no folder {path.parent} to save {what} in; make it, or name another.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"{path} exists already; name another file for {what}, or allow overwriting.")
 
 
 def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reactions: Reactions) -> list[str]:
@@ -150,11 +151,19 @@ def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reaction
 
 
 def _settings(
-    request: ReactRequest, reactions: Reactions, speaker: Speaker, listener: Listener, style: str, animator: str | None
+    request: ReactRequest,
+    reactions: Reactions,
+    speaker: Speaker,
+    listener: Listener,
+    style: str,
+    videos: ReactionVideos,
 ) -> dict[str, object]:
-    """What was requested and what was used (`animator`: what moved the photo); it names no file of a person."""
+    """What was requested and what was used; it names no file of a person."""
     count, frames, _ = reactions.coefficients.shape
-    used = {"steps": reactions.steps, "guidance_scale": reactions.guidance, "animator": animator}
+    used = {
+        "steps": reactions.steps, "guidance_scale": reactions.guidance, "animator": videos.animator,
+        "mesh_identity": videos.mesh_identity,
+    }  # fmt: skip
     return {
         "what": TITLE,
         "digital_source_type": DIGITAL_SOURCE_TYPE,

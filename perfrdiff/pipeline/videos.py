@@ -14,10 +14,12 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import Media
 from perfrdiff.pipeline.folder import OutputFolder
-from perfrdiff.pipeline.request import ReactRequest
+from perfrdiff.pipeline.listener_mesh import STAND_IN, head_of
+from perfrdiff.pipeline.request import LISTENER, ReactRequest
 from perfrdiff.reactor import GENERIC, Reactions
 from renderer.face_model import FaceModel, load_face_model
 from renderer.faceverse import react_identity
+from renderer.identity.identity import Identity
 from renderer.mesh import MeshRenderer
 from renderer.portrait import portrait_animator
 from renderer.video.export import VideoOptions, VideoTrack, export_videos
@@ -50,7 +52,8 @@ class ReactionVideos:
 
     def __init__(self, request: ReactRequest):
         self._request = request
-        self._mesh = _mesh_renderer(request)
+        self.mesh_identity: str | None = None  # whom the mesh shows; None where none is drawn
+        self._mesh = _mesh_renderer(request, STAND_IN if request.mesh_identity == LISTENER else request.mesh_identity)
         self._animator = portrait_animator(
             built_in_face(), request.size, request.animator, checkpoints.FOLDER, request.device
         )
@@ -58,9 +61,10 @@ class ReactionVideos:
 
     def set_listener(self, listener: Listener) -> None:
         """Take the listener's photo, before the reactions exist: nobody should wait for them to learn that the face is
-        too small. A features file shows nobody, so there is no photo to animate, and a note says so.
+        too small. A features file shows nobody, so there is no photo to animate, and a note says so; the mesh becomes
+        the listener's head.
 
-        Raises InputError or RenderError where nothing that was asked for can be drawn.
+        Raises InputError or RenderError where nothing that was asked for can be drawn, or a saved head not be read.
         """
         if listener.photo is None:
             if self._request.views == ("photo",):
@@ -74,6 +78,12 @@ class ReactionVideos:
             assert listener.photo is not None, "without a photo there is no such view"
             assert listener.landmarks is not None and listener.photo_coefficients is not None
             self._animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
+        if "mesh" in self.views:
+            head = head_of(listener, built_in_face(), self._request)
+            listener.notes.extend(head.notes)
+            self.mesh_identity = head.name
+            if head.name == LISTENER:
+                self._mesh = _mesh_renderer(self._request, head.identity)
 
     @property
     def animator(self) -> str | None:
@@ -148,11 +158,11 @@ def _speaker_pictures(speaker: Speaker, speaker_file: Media, long_side: int) -> 
     return speaker_file.frames(long_side)
 
 
-def _mesh_renderer(request: ReactRequest) -> MeshRenderer:
+def _mesh_renderer(request: ReactRequest, identity: str | Identity) -> MeshRenderer:
     """The mesh to draw. The grey style shows REACT's reference person where FaceVerse's model was converted."""
     if request.mesh_style == "grey" and REACT_FACE.is_file():
         return MeshRenderer(load_face_model(REACT_FACE), request.size, request.mesh_style, react_identity())
-    return MeshRenderer(built_in_face(), request.size, request.mesh_style, request.mesh_identity)
+    return MeshRenderer(built_in_face(), request.size, request.mesh_style, identity)
 
 
 def _metadata(request: ReactRequest, reactions: Reactions) -> dict[str, str]:
