@@ -1,0 +1,181 @@
+"""Is the mesh the listener? Fits photos and clips, asks a recognition network and the tracker, draws contact sheets.
+
+    python -m tools.identity_report PHOTO_OR_CLIP … --out DIR [--size 256]
+
+Prints a Markdown table and writes DIR/identity_<name>.png for each file: the photo, then the mesh in every motion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from perfrdiff.coefficients import CHANNEL
+from perfrdiff.errors import InputError
+from perfrdiff.features.clip import Listener, read_listener
+from perfrdiff.features.tracking.face_track import track_image
+from renderer.errors import RenderError
+from renderer.face_model import FaceModel, load_face_model, pose_vertices, project
+from renderer.identity.fit import fit_identity
+from renderer.identity.identity import Identity
+from renderer.mesh import MeshRenderer
+from renderer.portrait.topology import CHIN, FOREHEAD
+from tools.contact_sheet import coefficients
+from tools.recognition import SAME_PERSON, descriptor, distances
+
+MOTIONS: dict[str, dict[str, float]] = {
+    "neutral": {},
+    "smile .8": {"mouthSmile": 0.8, "cheekSquint": 0.3},
+    "blink": {"eyeBlink": 1.0},
+    "jaw .6": {"jawOpen": 0.6},
+    "yaw -20": {"rotationY": -20},
+    "yaw +20": {"rotationY": 20},
+    "nod": {"rotationX": 12},
+}
+RECOGNISED_MOVING = 0.65  # distance of a moving face that still counts as the person
+SMILES, BLINKS = ("mouthSmileLeft", "mouthSmileRight"), ("eyeBlinkLeft", "eyeBlinkRight")
+TRACKED_SIZE = 512  # pixels of the pictures that the tracker and the recognition network look at
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One file's listener and what was drawn of it."""
+
+    name: str
+    listener: Listener
+    identity: Identity
+    seconds: float  # processor time of the fit
+    pictures: dict[str, np.ndarray]  # motion -> (S, S, 3) uint8
+
+
+def fit(path: Path, face: FaceModel) -> Fitted:
+    """Fit one file and draw every motion. InputError or RenderError where it is refused."""
+    listener = read_listener(path)
+    if listener.photo is None or listener.landmarks is None or listener.photo_coefficients is None:
+        raise InputError(f"“{path.name}” shows nobody.")
+    start = time.process_time()
+    identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients)
+    seconds = time.process_time() - start
+    rows = np.stack([coefficients(values) for values in MOTIONS.values()])
+    drawn = MeshRenderer(face, TRACKED_SIZE, mesh_identity=identity, backend="cpu").render(rows)
+    return Fitted(path.stem, listener, identity, seconds, dict(zip(MOTIONS, drawn, strict=True)))
+
+
+def tracked_again(fitted: Fitted, face: FaceModel) -> dict[str, float]:
+    """What the tracker reads of the drawn mesh: units, and the landmarks' error in % of the face's height."""
+    found = {name: track_image(fitted.pictures[name], name) for name in ("neutral", "smile .8", "blink")}
+
+    def mean(motion: str, names: tuple[str, str]) -> float:
+        return float(np.mean([found[motion].coefficients[CHANNEL[name]] for name in names]))
+
+    seen = found["neutral"].landmarks[:468, :2]
+    assert face.landmark_vertices is not None and face.landmark_weights is not None, "the built-in head has them"
+    vertices = pose_vertices(fitted.identity.shape[None], coefficients({})[None])[0]
+    points = np.einsum("lkc,lk->lc", vertices[face.landmark_vertices], face.landmark_weights)
+    renderer = MeshRenderer(face, TRACKED_SIZE, mesh_identity=fitted.identity, backend="cpu")
+    wanted = project(points, TRACKED_SIZE, renderer.focal)
+    height = np.linalg.norm(wanted[CHIN] - wanted[FOREHEAD])
+    return {
+        "landmarks": float(np.linalg.norm(seen - wanted, axis=1).mean() / height * 100),
+        "neutral smile": mean("neutral", SMILES),
+        "smile": mean("smile .8", SMILES),
+        "blink": mean("blink", BLINKS),
+    }
+
+
+def sheet(fitted: Fitted, size: int) -> np.ndarray:
+    """The photo and every motion in one row of pictures (size, size), RGB."""
+    photo, points = fitted.listener.photo, fitted.listener.landmarks
+    assert photo is not None and points is not None, "of a fitted listener"
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    centre, side = (low + high) / 2, 2.1 * (high - low).max()
+    square = cv2.warpAffine(
+        photo, np.array([[size / side, 0, size / 2 - centre[0] * size / side],
+                         [0, size / side, size / 2 - centre[1] * size / side]]), (size, size), flags=cv2.INTER_AREA
+    )  # fmt: skip
+    frames = [
+        square,
+        *(cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in fitted.pictures.values()),
+    ]
+    return np.hstack(frames)
+
+
+def report(fitted: list[Fitted], face: FaceModel) -> str:
+    """The table, Markdown."""
+    photos = [_of_photo(one) for one in fitted]
+    apart = {motion: distances([_of_drawing(one, motion) for one in fitted], photos) for motion in MOTIONS}
+    rows = ["| file | own | nearest other | worst moving | landmarks | neutral smile | smile .8 | blink | fit |",
+            "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    own, first, moving = [], 0, []
+    for i, one in enumerate(fitted):
+        others = np.delete(apart["neutral"][i], i)
+        nearest = float(others.min()) if len(others) else float("nan")
+        worst = max(apart[motion][i, i] for motion in MOTIONS)
+        read = tracked_again(one, face)
+        rows.append(
+            f"| {one.name} | {apart['neutral'][i, i]:.2f} | {nearest:.2f} | {worst:.2f} | {read['landmarks']:.2f} % | "
+            f"{read['neutral smile']:.2f} | {read['smile']:.2f} | {read['blink']:.2f} | {one.seconds:.2f} s |"
+        )
+        own.append(apart["neutral"][i, i])
+        first += not len(others) or own[-1] < nearest
+        moving += [apart[motion][i, i] < RECOGNISED_MOVING for motion in MOTIONS]
+    rows.append("")
+    rows.append(
+        f"Own distance below .55: {np.mean(np.array(own) < 0.55):.0%}, below {SAME_PERSON}: "
+        f"{np.mean(np.array(own) < SAME_PERSON):.0%}; nearest is the own photo: {first} of {len(fitted)}; "
+        f"moving, below {RECOGNISED_MOVING}: {np.mean(moving):.0%}."
+    )
+    return "\n".join(rows)
+
+
+def _of_photo(one: Fitted) -> np.ndarray:
+    assert one.listener.photo is not None, "of a fitted listener"
+    found = descriptor(one.listener.photo, one.listener.landmarks)
+    assert found is not None, "landmarks say where the face is"
+    return found
+
+
+def _of_drawing(one: Fitted, motion: str) -> np.ndarray:
+    picture = one.pictures[motion]
+    found = descriptor(picture)
+    return found if found is not None else _where_tracked(picture, motion)
+
+
+def _where_tracked(picture: np.ndarray, motion: str) -> np.ndarray:
+    found = descriptor(picture, track_image(picture, motion).landmarks)
+    assert found is not None, "landmarks say where the face is"
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="PHOTO_OR_CLIP")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the contact sheets")
+    parser.add_argument("--size", type=int, default=256, help="side of one picture of a sheet in pixels")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    face, fitted = load_face_model(), []
+    for path in options.files:
+        try:
+            fitted.append(fit(path, face))
+        except (InputError, RenderError) as error:
+            print(f"{path.name}: {error}", file=sys.stderr)
+            continue
+        target = options.out / f"identity_{path.stem}.png"
+        cv2.imwrite(str(target), sheet(fitted[-1], options.size)[..., ::-1])
+        print(f"{target}  {' '.join(f'{name} {value:.2f}' for name, value in fitted[-1].identity.scores.items())}  "
+              f"{' '.join(fitted[-1].identity.notes)}")  # fmt: skip
+    if not fitted:
+        return 2
+    print(f"\n{report(fitted, face)}")
+    return 0 if len(fitted) == len(options.files) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
