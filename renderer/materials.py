@@ -22,7 +22,7 @@ HAS_LIPS, HAS_BROW, HAS_HAIR, HAS_LASH, HAS_CLOTH, HAS_TEXTURE = 1, 2, 4, 8, 16,
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR, SCLERA_COLOUR = range(5)
 # linear RGB
 SCLERA = (0.80, 0.77, 0.75)
-TEETH_COLOUR = np.array([0.92, 0.85, 0.73], np.float32)
+TEETH_COLOUR = np.array([0.93, 0.88, 0.79], np.float32)
 TONGUE_COLOUR = np.array([0.42, 0.095, 0.09], np.float32)
 MOUTH_COLOUR = np.array([0.22, 0.045, 0.04], np.float32)
 
@@ -246,8 +246,10 @@ def evaluate_material(
             np.float32(0.4),
         )
         red, green, blue = TEETH_COLOUR[0], TEETH_COLOUR[1], TEETH_COLOUR[2]
-        shadow = (np.float32(0.98) - np.float32(0.80) * back) * (np.float32(1.0) - np.float32(0.20) * gap)
-        mouth_brightness = np.sqrt(mouth_brightness)  # they stand right behind the lips
+        shadow = max(np.float32(0.05), np.float32(1.0) - np.float32(1.2) * back) * (
+            np.float32(1.0) - np.float32(0.20) * gap
+        )
+        mouth_brightness = mouth_brightness ** np.float32(1 / 3)  # they stand right behind the lips
         sky, shine, gloss, wrap = np.float32(0.6), np.float32(0.2), np.float32(1.0), np.float32(0.0)
     elif material == TONGUE:
         back = _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc)

@@ -139,9 +139,9 @@ void main() {
     } else if (material == 2) {  // teeth
         normal = vec3(0.4 * normal.x, 0.15, 0.9);
         float gap = smooth_ramp(triangle_wave(local.x / TOOTH_SPACING) - 0.85, 0.4);
-        rgb = vec3(0.92, 0.85, 0.73);
-        shadow = (0.98 - 0.80 * local.z) * (1.0 - 0.20 * gap);
-        light_in_mouth = sqrt(light_in_mouth);  // they stand right behind the lips
+        rgb = vec3(0.93, 0.88, 0.79);
+        shadow = max(0.05, 1.0 - 1.2 * local.z) * (1.0 - 0.20 * gap);
+        light_in_mouth = pow(light_in_mouth, 1.0 / 3.0);  // they stand right behind the lips
         sky = 0.6; shine = 0.2; gloss = 1; wrap = 0.0;
     } else if (material == 3) {  // tongue
         rgb = vec3(0.42, 0.095, 0.09);

@@ -21,6 +21,7 @@ from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity
 from renderer.posing import pose_bust
 
 ROOT = Path(__file__).resolve().parent.parent
+SIDES = ("Left", "Right")
 GOLDEN = np.load(Path(__file__).parent / "data" / "faceverse_golden_small.npz")
 
 
@@ -119,6 +120,21 @@ def test_each_face_part_answers_its_unit(studio):
         part = around(bald, picture(bald, values).astype(float), posed(), brow, 6).mean(axis=2)
         dark_row.append((part.min(axis=1)).argmin())
     assert dark_row[1] <= dark_row[0] - 1  # the brow's line rose by a pixel at least
+
+
+def test_teeth_are_white_and_the_tongue_is_red(head):
+    """Grey teeth make a smile a grimace, a pale tongue looks like a ball in the mouth."""
+    smile = {f"{unit}{side}": value for unit, value in (("mouthSmile", 1.0), ("mouthUpperUp", 0.5)) for side in SIDES}
+    for name in ("Alex", "Kofi"):
+        renderer = MeshRenderer(head, 512, mesh_identity=name)
+        values = posed(jawOpen=0.2, **smile)
+        teeth = around(renderer, picture(renderer, values).astype(int), values, [13, 14, 82, 312], 0)
+        white = (teeth.min(axis=2) > 185) & (np.ptp(teeth, axis=2) < 35)
+        assert white.mean() > 0.3, name
+        values = posed(jawOpen=0.8)
+        mouth = around(renderer, picture(renderer, values).astype(int), values, [13, 14, 82, 312], 0)
+        red, green, blue = np.median(mouth[len(mouth) // 2], axis=0)
+        assert 90 < red < 200 and red > 1.6 * green and red > 1.6 * blue
 
 
 def test_iris_goes_where_the_gaze_goes(studio):
