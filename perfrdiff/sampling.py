@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.signal import lfilter
 from torch import Tensor
 
 from perfrdiff.models.denoiser import Denoiser
@@ -49,12 +50,24 @@ def _log_ratio() -> np.ndarray:
     return 0.5 * np.log(abar / (1 - abar))
 
 
-def start_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal (samples, *shape); sample i depends on the seed and i alone, whatever `samples` is."""
+def start_noise(
+    seed: int, samples: int, shape: tuple[int, int], slow_noise: float = 0.0, slow_frames: float = 5.0
+) -> Tensor:
+    """Standard normal (samples, frames, features); sample i depends on the seed and i alone, whatever `samples` is.
+
+    With `slow_noise`, noise of that standard deviation is added that forgets itself within `slow_frames` frames
+    (an autoregression of first order): see SamplingOptions.
+    """
     rows = []
     for i in range(samples):
         generator = torch.Generator().manual_seed(seed * STEP_SEED + i)
-        rows.append(torch.randn(shape, generator=generator))
+        noise = torch.randn(shape, generator=generator)
+        if slow_noise:
+            kept = float(np.exp(-1 / slow_frames))
+            fresh = torch.randn(shape, generator=generator).numpy() * float(np.sqrt(1 - kept**2))
+            fresh[0] /= np.sqrt(1 - kept**2)  # as long ago as ever
+            noise = noise + slow_noise * torch.from_numpy(lfilter([1.0], [1.0, -kept], fresh, axis=0)).to(noise)
+        rows.append(noise)
     return torch.stack(rows)
 
 
@@ -203,6 +216,8 @@ class SamplingOptions:
     slide: int = 25  # new frames (tokens, where weights have these) per window
     clamp: float = 1.0  # limit of a predicted x0, network units
     head_smoothing: float = 0.0  # frames: standard deviation of a Gaussian over where the head is; a third over nods
+    slow_noise: float = 0.0  # of the noise a reaction begins as: slow noise beside the white, see docs/method.md 16.2
+    slow_frames: float = 5.0  # frames (tokens, where weights have these) in which it forgets itself
     solver: str = "ddim"  # (published) or "dpm": `dpm_solver`
     eta: float = 0.0  # of DDIM; only the render variant of the published code takes one
     discard_last_call: bool = False  # see `ddim`; `dpm_solver` has no such fault to repeat
@@ -255,7 +270,8 @@ def sample_sequence(
     device = next(iter(streams.values())).device
     window, slide = config.window, options.slide
     starts = list(range(0, max(frames - window, 0) + slide, slide))
-    noise = start_noise(seed, samples, (starts[-1] + window, config.features)).to(device)
+    shape = (starts[-1] + window, config.features)
+    noise = start_noise(seed, samples, shape, options.slow_noise, options.slow_frames).to(device)
     done = torch.zeros(samples, 0, config.features, device=device)
     for i, start in enumerate(starts):
         speaker_start = start - config.reaction_delay

@@ -129,3 +129,16 @@ def test_inpainted_frames_are_kept(denoiser):
 def test_steps_outside_the_schedule_are_refused():
     with pytest.raises(ValueError, match="denoising steps"):
         sampling.leading_timesteps(1)
+
+
+def test_slow_noise_stands_beside_the_white():
+    """A reaction begins as noise whose slow part makes up for a network that is unsure of slow movement."""
+    shape = (4000, 5)
+    white, both = sampling.start_noise(3, 4, shape), sampling.start_noise(3, 4, shape, slow_noise=0.5, slow_frames=8.0)
+    slow = both - white
+    assert slow.std().item() == pytest.approx(0.5, rel=0.1)
+    assert slow[:, :200].std().item() == pytest.approx(0.5, rel=0.2), "from the first frame on"
+    one_later = (slow[:, 1:] * slow[:, :-1]).mean() / slow.square().mean()
+    assert one_later.item() == pytest.approx(np.exp(-1 / 8), abs=0.02)
+    assert torch.equal(sampling.start_noise(3, 2, shape, 0.5, 8.0), both[:2]), "whatever the number of samples"
+    assert torch.equal(sampling.start_noise(3, 4, shape, 0.0, 8.0), white)

@@ -17,6 +17,7 @@ from perfrdiff.models.motion_descriptors import DESCRIPTORS, NOD_BANDS, frame_de
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.demo.augmentation import augment_speakers
+from perfrdiff.training.demo.behaviour import BehaviourLoss, movement_energies, person_energies
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
@@ -160,6 +161,63 @@ def test_generator_and_editor_learn_together(tmp_path):
         return alike.loss(torch.Generator().manual_seed(3)).item()
 
     assert change(0.0) != change(1.0)
+
+
+def test_energies_tell_slow_movement_from_quick():
+    time = torch.arange(24) / 24
+    slow, quick = torch.sin(2 * torch.pi * time), torch.sin(2 * torch.pi * 10 * time)
+    tokens = torch.zeros(2, 24, 3)
+    tokens[0, :, 0], tokens[1, :, 0] = slow, quick
+    tokens[:, :, 2] = torch.tensor([0.5, -0.5])[:, None]  # a descriptor
+    energies = movement_energies(tokens, motion_width=2)
+    assert energies.shape == (2, 5)
+    assert energies[0, 0].item() == pytest.approx(energies[1, 0].item(), abs=0.05), "both move as much"
+    assert energies[1, 2] > energies[0, 2] + 2, "the second moves quickly"
+    assert (energies[:, [1, 3]] < -3).all(), "the second direction stands still"
+    assert energies[:, 4].tolist() == [0.5, -0.5]
+
+
+@pytest.mark.slow
+def test_the_editor_is_told_how_its_person_moves():
+    """One of four persons is livelier than the others: their shift learns it from samples alone."""
+    stage = personal_stage(tiny_corpus(clips=3))
+    denoiser, width = stage.generator_stage.denoiser, WIDTHS["listener"] - DESCRIPTORS
+    persons, windows = torch.arange(4), torch.arange(4).repeat_interleave(2)
+    style = torch.nn.functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
+    targets = torch.zeros(6, 2 * width + DESCRIPTORS)
+    targets[0, : 2 * width] = 3.0
+    behaviour = BehaviourLoss(denoiser, width, targets)
+
+    def livelier() -> float:
+        """By how much the first person's samples move more than the others'."""
+        generator = torch.Generator().manual_seed(7)
+        conditions = stage.generator_stage.conditions(windows.repeat(8), generator)
+        styles = style.repeat(8, 1)
+        with torch.no_grad():
+            sampled = behaviour._sample(conditions, {}, stage.model.editor(styles), generator)
+        energies = movement_energies(sampled, width)[:, : 2 * width].mean(1).reshape(8, 4, 2).mean((0, 2))
+        return (energies[0] - energies[1:].mean()).item()
+
+    before = livelier()
+    optimizer = torch.optim.Adam(stage.model.editor.parameters(), 1e-2)
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        conditions = stage.generator_stage.conditions(windows, generator)
+        behaviour(persons, conditions, stage.model.editor(style), generator).backward()
+        optimizer.step()
+    assert livelier() > before + 0.5
+
+
+def test_behaviour_is_part_of_the_personal_stage():
+    stage = personal_stage(tiny_corpus(clips=3))
+    width = WIDTHS["listener"] - DESCRIPTORS
+    own = person_energies(stage.generator_stage.corpus, SMALL.window)
+    assert own.shape == (6, 2 * width + DESCRIPTORS) and own.isfinite().all()
+    behaviour = BehaviourLoss(stage.generator_stage.denoiser, width, own)
+    both = replace(stage, persons=4, windows_per_person=2, behaviour=behaviour)
+    values = [one.loss(torch.Generator().manual_seed(3)) for one in (both, replace(both, behaviour=None))]
+    assert torch.stack(values).isfinite().all() and values[0] != values[1]
 
 
 def test_generic_persons_shift_nothing():

@@ -53,13 +53,8 @@ class GeneratorStage:
 
     def denoising_loss(self, clips: Tensor, generator: torch.Generator, edits: Edits | None = None) -> Tensor:
         """The loss of a random window of each listener clip (N,)."""
-        config = self.denoiser.config
         count = len(clips)
-        starts = random_integers(count, self.corpus.tokens - config.window + 1, generator)
-        starts = torch.where(torch.rand(count, generator=generator) < self.opening_share, 0, starts)
-        x0, conditions = window_batch(self.corpus, clips, starts, config)
-        conditions["past_listener"] = self.add_past_noise(conditions["past_listener"], generator)
-        conditions |= augment_speakers(conditions, generator)
+        x0, conditions = self._windows(clips, generator)
         timesteps = random_integers(count, TRAIN_STEPS, generator).to(x0.device)
         noise = noise_like(x0, generator)
         keep = {name: mask.to(x0.device) for name, mask in self.denoiser.draw_masks(count, generator).items()}
@@ -73,6 +68,19 @@ class GeneratorStage:
             return error
         forecast = self.model.forecast(memory.context).float()
         return error + self.forecast_weight * F.mse_loss(forecast, forecast_targets(self.corpus.codec, x0))
+
+    def conditions(self, clips: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The conditions of a random window of each listener clip (N,)."""
+        return self._windows(clips, generator)[1]
+
+    def _windows(self, clips: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """A random window x0 of each listener clip (N,), and its conditions, augmented."""
+        config = self.denoiser.config
+        starts = random_integers(len(clips), self.corpus.tokens - config.window + 1, generator)
+        starts = torch.where(torch.rand(len(clips), generator=generator) < self.opening_share, 0, starts)
+        x0, conditions = window_batch(self.corpus, clips, starts, config)
+        conditions["past_listener"] = self.add_past_noise(conditions["past_listener"], generator)
+        return x0, conditions | augment_speakers(conditions, generator)
 
     def add_past_noise(self, past: Tensor, generator: torch.Generator) -> Tensor:
         """Past listeners (N, W, D) with noise of `past_noise` at most; the zeros before the clip stay."""

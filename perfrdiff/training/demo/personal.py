@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perfrdiff.data.simulator.corpus import SPANS, Corpus
-from perfrdiff.models.layers import Edits
+from perfrdiff.models.layers import WeightEdit
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
+from perfrdiff.training.demo.behaviour import BehaviourLoss
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo.style_encoder import read_span
 from perfrdiff.training.demo.windows import random_integers
@@ -37,6 +38,7 @@ def style_table(encoder: StyleEncoder, corpus: Corpus) -> Tensor:
 @dataclass
 class PersonalStage:
     """Windows of persons, denoised with the generator shifted to the person's style; some with the generic generator.
+    With `behaviour`, the first persons of a batch are also sampled, and have to move as much as they do.
 
     The style is read from other clips of the same person, so that it must carry the person and not the clip. A frozen
     generator that was trained to suit everybody leaves the shifts little to take hold of; trained with them it grows
@@ -50,6 +52,9 @@ class PersonalStage:
     windows_per_person: int = 2
     generic_share: float = 0.2  # of the persons, who train the generator without a shift
     mean_style_share: float = 0.5  # of the styles, which are means over two clips or more, as of a long video
+    behaviour: BehaviourLoss | None = None  # needs two windows of each person
+    behaviour_weight: float = 0.1
+    behaviour_share: float = 0.5  # of a batch's persons
 
     def loss(self, generator: torch.Generator) -> Tensor:
         clips_of = self.generator_stage.corpus.clips_of()
@@ -57,17 +62,23 @@ class PersonalStage:
         order = torch.rand(len(persons), clips_of.shape[1], generator=generator).argsort(1)
         clips = clips_of[persons].gather(1, order.to(clips_of.device))
         is_personal = torch.rand(len(persons), generator=generator) >= self.generic_share
-        shifts = self._shifts(clips[:, 1:], is_personal, generator)
+        shifts = self.model.editor(self._styles(clips[:, 1:], generator))
+        factor = is_personal.to(self.styles)[:, None, None]
+        shared = {name: replace(shift, left=shift.left * factor) for name, shift in shifts.items()}
         windows = clips[:, 0].repeat_interleave(self.windows_per_person)
-        return self.generator_stage.denoising_loss(windows, generator, shifts)
+        error = self.generator_stage.denoising_loss(windows, generator, shared)
+        if self.behaviour is None:
+            return error
+        count = max(1, round(self.behaviour_share * len(persons)))
+        first = {name: WeightEdit(left=shift.left[:count], right=shift.right[:count]) for name, shift in shifts.items()}
+        conditions = self.generator_stage.conditions(windows[: count * self.windows_per_person], generator)
+        return error + self.behaviour_weight * self.behaviour(persons[:count], conditions, first, generator)
 
-    def _shifts(self, style_clips: Tensor, is_personal: Tensor, generator: torch.Generator) -> Edits:
-        """Shifts from the first of each person's clips (persons, clips) or from several; 0 where not `is_personal`."""
+    def _styles(self, style_clips: Tensor, generator: torch.Generator) -> Tensor:
+        """Styles (persons, style) of the first of each person's clips (persons, clips), or of several."""
         crops = random_integers(style_clips.shape[1], len(self.styles), generator)
         styles = torch.stack([self.styles[crop, clip] for crop, clip in zip(crops, style_clips.T, strict=True)])
         is_mean = torch.rand(len(style_clips), generator=generator) < self.mean_style_share
         count = torch.where(is_mean, 1 + random_integers(len(style_clips), style_clips.shape[1], generator), 1)
         is_used = (torch.arange(len(styles))[:, None] < count).to(styles)[..., None]
-        style = F.normalize((is_used * styles).sum(0), dim=-1)
-        factor = is_personal.to(style)[:, None, None]
-        return {name: replace(shift, left=shift.left * factor) for name, shift in self.model.editor(style).items()}
+        return F.normalize((is_used * styles).sum(0), dim=-1)

@@ -24,6 +24,7 @@ from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.sampling import SamplingOptions
+from perfrdiff.training.demo.behaviour import BehaviourLoss, person_energies
 from perfrdiff.training.demo.calibration import make_calibration
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
@@ -156,7 +157,9 @@ def run(
     networks.editor.initialize_from_probe(style.probe_weights())
     generator = GeneratorStage(networks.denoiser, corpus, model=model)
     persons = max(1, config.persons_per_step // PartialState().num_processes)  # of a process
-    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus), persons)
+    targets = person_energies(corpus, config.denoiser.window)
+    behaviour = BehaviourLoss(networks.denoiser, corpus.codec.motion_width, targets)
+    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus), persons, behaviour=behaviour)
     _train("personal", personal, stage, config, work, compute)
     for network in (style, model, networks.editor):
         network.cpu().eval().requires_grad_(False)
