@@ -15,6 +15,8 @@ CLUSTERS = 3  # colours a region may have: lit, shaded, and strands or a pattern
 SEEDS = 1500  # pixels a region's colours are learnt from
 COLOUR_NOISE = 6.0  # Lab units by which a region's own colours scatter
 PLACE_WEIGHT = 2.0  # natural logarithm of the odds that place alone can give
+UNFAMILIAR = (-3.0, -1.2)  # log likelihoods of a colour that is not, and surely is, one of the person's
+INNER = 13  # pixels across, at half the canvas's resolution: a ring of background in the matte is narrower
 FOREIGN = -2.0  # log likelihood below which a colour is not a region's
 LOWER_FACE = [205, 425, 214, 434, 172, 397, 148, 377]  # MediaPipe's landmarks: cheeks beside the nose, jaw, chin
 
@@ -26,6 +28,7 @@ class Regions:
     hair: np.ndarray
     skin: np.ndarray
     cloth: np.ndarray
+    familiar: np.ndarray  # 0..1: whether the colour there is one of the person's at all
     foreign: float  # 0..1, share of the face under the nose whose colour is neither skin's nor hair's: a mask, a hand's
 
 
@@ -50,8 +53,9 @@ def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fi
     row, column = np.mgrid[:size, :size].astype(np.float32)
     below = ((column - top[0]) * down[0] + (row - top[1]) * down[1]) / height  # 0 forehead, 1 chin
     sure = person > 0.9
-    skin_seed = sure & on_head & (face > 0.05) & (below < 0.9)
-    hair_seed = sure & (on_head & (scalp > 0.08) | ~on_head & (below < 0.35)) & (below < 0.45)
+    skin_seed = sure & on_head & (face > 0.05) & (below < 0.55)  # lower there may be a beard, or a mask
+    inner = cv2.erode(person, np.ones((INNER, INNER), np.uint8)) > 0.9
+    hair_seed = (sure & on_head & (scalp > 0.08) | inner & ~on_head & (below < 0.35)) & (below < 0.45)
     cloth_seed = sure & (below > 1.55)
     skin_model = _colours(lab[skin_seed])
     likelihoods = [
@@ -72,12 +76,14 @@ def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fi
     shares /= shares.sum(axis=0)
     radius = max(2, round(0.03 * height * DEPTH_STEP))
     full = [guided_filter(share.astype(np.float32), canvas.picture, radius) * canvas.person for share in shares]
+    best = np.clip((np.max(likelihoods, axis=0) - UNFAMILIAR[0]) / (UNFAMILIAR[1] - UNFAMILIAR[0]), 0, 1)
+    familiar = cv2.resize(best.astype(np.float32), (canvas.size, canvas.size), interpolation=cv2.INTER_LINEAR)
     lower_face = np.zeros((size, size), np.uint8)
     outline = landmarks[LOWER_FACE].round().astype(np.int32)
     cv2.fillConvexPoly(lower_face, cv2.convexHull(outline), 1)
     unlike = np.maximum(likelihoods[0], likelihoods[1]) < FOREIGN
     foreign = float(unlike[lower_face > 0].mean()) if lower_face.any() else 0.0
-    return Regions(*full, foreign)
+    return Regions(*full, familiar, foreign)
 
 
 def _colours(samples: np.ndarray) -> np.ndarray:

@@ -27,8 +27,10 @@ from renderer.identity.photo import MATTE_EROSION, PhotoCanvas, luminance, sampl
 from renderer.identity.regions import Regions
 from renderer.identity.visibility import PosedHead, facing_confidence
 
+OUTLINE_WIDTH = 37  # pixels across: nearer to the outline than half of it, a strange colour is the background's
 SURE_PERSON = (0.6, 0.95)  # of the eroded matte: below nothing, above everything is the person's colour
 LID_RIM = (0.004, 0.012)  # model units from the lash line: nearer, a pixel's error would paint lashes on the lid
+SQUARE_ON = 0.3  # confidence of a facing from which strange colours are believed
 UNSEEN_EAR = 0.85  # brightness of an ear that is not seen, over the skin's
 EAR_WIDTH, EAR_HEIGHTS = 0.455, (-0.30, 0.28)  # object space: the mean head's ears stand out beyond
 UNSEEN = 0.12  # confidence from which on a texel's own colour counts fully
@@ -75,8 +77,7 @@ def paint(
     face: FaceModel, canvas: PhotoCanvas, head: PosedHead, regions: Regions, uv: np.ndarray, fills: np.ndarray
 ) -> Painting:
     """Both tiles of one photo. `uv` and `fills` are `texture_coordinates(face)`."""
-    sure = cv2.erode(canvas.person, np.ones((MATTE_EROSION, MATTE_EROSION), np.uint8))
-    sure = np.clip((sure - SURE_PERSON[0]) / (SURE_PERSON[1] - SURE_PERSON[0]), 0, 1)
+    sure = _surely_person(canvas, regions)
     lash = mask(face, "lash")
     away_from_lids = np.clip((LID_RIM[1] - lash) / (LID_RIM[1] - LID_RIM[0]), 0, 1)
     confidence = facing_confidence(head.facing) * away_from_lids
@@ -99,6 +100,15 @@ def paint(
     colour, trust, hair, _, _ = _sampled(canvas, head, regions, sure, bust_map, attributes)
     painted_bust = push_pull(colour, trust)
     return Painting(painted_head, painted_bust, skin, spread, seen)
+
+
+def _surely_person(canvas: PhotoCanvas, regions: Regions) -> np.ndarray:
+    """(P, P) float32, 0..1: what may be sampled. Near the outline only colours that the person also has elsewhere."""
+    sure = cv2.erode(canvas.person, np.ones((MATTE_EROSION, MATTE_EROSION), np.uint8))
+    sure = np.clip((sure - SURE_PERSON[0]) / (SURE_PERSON[1] - SURE_PERSON[0]), 0, 1)
+    inner = cv2.erode(canvas.person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (OUTLINE_WIDTH, OUTLINE_WIDTH)))
+    inner = cv2.blur(inner, (OUTLINE_WIDTH // 2, OUTLINE_WIDTH // 2))
+    return sure * np.maximum(inner, regions.familiar)
 
 
 def face_texels(head_map: TexelMap, shape: tuple[int, ...]) -> tuple[slice, slice]:
@@ -151,6 +161,8 @@ def _sampled(canvas, head, regions, sure, texels: TexelMap, attributes):
     colour = canvas.sample(pixels)
     colour /= (1 + (values[:, 4] - 1) * sample(regions.skin, pixels))[:, None]
     trust = values[:, 3] * head.visible(pixels, values[:, 2]) * sample(sure, pixels)
+    # at a grazing angle a pixel's error leads into the background, also beside the neck where that is enclosed
+    trust *= np.maximum(np.minimum(values[:, 3] / SQUARE_ON, 1), sample(regions.familiar, pixels))
     return (
         texels.image(colour), texels.image(trust), texels.image(hair), texels.image(values[:, 5]),
         texels.image(values[:, 6], empty=-1.0),
