@@ -76,7 +76,7 @@ class PyrenderBackend:
         pose = np.eye(4)
         pose[2, 3] = CAMERA_Z
         self._graph.add(camera, pose=pose)
-        if scene.surface is None:
+        if scene.surface is None or scene.background is None or scene.tone_curve is None:  # the grey style
             return
         for direction, colour, share in (
             (KEY, KEY_COLOUR, 1.0),
@@ -88,6 +88,7 @@ class PyrenderBackend:
             self._graph.add(lamp, pose=_towards(LIGHTS[direction]))
         images: dict[int, Any] = {}
         self._parts = [(part, self._material(part, images)) for part in surface_parts(scene.surface)]
+        self._occlusion = scene.surface.vertex_attributes[:, OCCLUSION, None]
         levels = np.minimum(scene.background * ((len(scene.tone_curve) - 1) / MAX_LINEAR), len(scene.tone_curve) - 1)
         self._background = scene.tone_curve[levels.astype(int)].astype(np.float32)
 
@@ -120,12 +121,12 @@ class PyrenderBackend:
             if part.colours is not None:
                 shades = part.colours * (mouth_brightness if part.name in IN_MOUTH else 1.0)
             else:
-                shades = np.repeat(self._scene.surface.vertex_attributes[part.vertices, OCCLUSION, None], 3, axis=1)
+                shades = np.repeat(self._occlusion[part.vertices], 3, axis=1)
             primitives.append(
                 self._library.Primitive(
                     positions=world[part.vertices],
                     normals=normals[part.vertices],
-                    texcoord_0=None if part.uv is None else part.uv * np.float32((1, -1)) + np.float32((0, 1)),
+                    texcoord_0=None if part.uv is None else (part.uv * (1, -1) + (0, 1)).astype(np.float32),
                     color_0=np.column_stack([np.clip(shades, 0, 1), np.ones(len(shades))]).astype(np.float32),
                     indices=part.triangles,
                     material=material,

@@ -36,6 +36,9 @@ def check_identity(face: FaceModel, identity: Identity) -> None:
     """Raises RenderError where `identity` was not made for `face`, which must know its parts."""
     if face.parts is None:
         raise RenderError("A listener's identity can be drawn on the built-in head only.")
+    texture = identity.texture
+    if texture.dtype != np.uint8 or texture.ndim != 3 or texture.shape[2] != 3 or min(texture.shape) < 2:
+        raise RenderError(f"The identity's texture is {texture.dtype} of shape {texture.shape}, not a colour picture.")
     found = (identity.shape.shape, identity.expression_basis.shape, identity.texture_uv.shape)
     expected = (face.mean_shape.shape, face.expression_basis.shape, (len(face.triangles), 3, 2))
     if found != expected:

@@ -149,6 +149,9 @@ def test_the_grey_style_draws_the_persons_shape(face, identity):
 def test_an_identity_of_another_head_is_refused(face, identity):
     with pytest.raises(RenderError, match="another head"):
         MeshRenderer(face, mesh_identity=replace(identity, shape=identity.shape[:-1]))
+    for texture in (identity.texture[..., 0], identity.texture[:1], identity.texture / 255):
+        with pytest.raises(RenderError, match="colour picture"):
+            MeshRenderer(face, mesh_identity=replace(identity, texture=texture))
     with pytest.raises(RenderError, match="built-in head"):
         MeshRenderer(replace(face, parts=None), mesh_identity=identity)
 

@@ -94,9 +94,10 @@ def _part(
     """The part of the `chosen` (F,) triangles; places (F, 3, 2) in the image, colours (V, 3)."""
     corners = surface.triangles[chosen].reshape(-1)
     roughness = _ROUGHNESS.get(name, 0.9)
-    if places is None:
+    if colours is not None:
         vertices, number = np.unique(corners, return_inverse=True)
         return Part(name, vertices, number.reshape(-1, 3).astype(np.int32), None, None, colours[vertices], roughness)
+    assert places is not None, "what has no colours lies in an image"
     keys = np.column_stack([corners, places[chosen].reshape(-1, 2)])
     keys, number = np.unique(keys, axis=0, return_inverse=True)
     return Part(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 from PIL import Image
+from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
@@ -30,18 +31,22 @@ def identity_scene(identity: Identity, coefficients: np.ndarray | None = None) -
     world = np.ascontiguousarray(pose_bust(vertices[None], rows, surface.head_weight)[0], np.float32)
     normals = np.empty_like(world)
     vertex_normals(world, surface.triangles, normals)
-    return trimesh.Scene({part.name: part_mesh(part, world, normals) for part in surface_parts(surface)})
+    scene = trimesh.Scene()
+    for part in surface_parts(surface):
+        scene.add_geometry(part_mesh(part, world, normals), geom_name=part.name)
+    return scene
 
 
 def part_mesh(part: Part, world: np.ndarray, normals: np.ndarray) -> trimesh.Trimesh:
     """One part at the surface's vertices `world` (V, 3) with `normals` (V, 3)."""
-    if part.image is not None:
+    visual: TextureVisuals | ColorVisuals
+    if part.image is not None and part.uv is not None:
         material = PBRMaterial(
             baseColorTexture=Image.fromarray(part.image), metallicFactor=0.0, roughnessFactor=part.roughness
         )
         visual = TextureVisuals(uv=part.uv * (1, -1) + (0, 1), material=material)  # trimesh counts from below
     else:
-        visual = trimesh.visual.ColorVisuals(vertex_colors=_rgba(part.colours))
+        visual = ColorVisuals(vertex_colors=_rgba(part.colours))
     return trimesh.Trimesh(
         vertices=world[part.vertices],
         faces=part.triangles,
@@ -51,6 +56,7 @@ def part_mesh(part: Part, world: np.ndarray, normals: np.ndarray) -> trimesh.Tri
     )
 
 
-def _rgba(colours: np.ndarray) -> np.ndarray:
+def _rgba(colours: np.ndarray | None) -> np.ndarray:
     """(N, 4) uint8 from linear RGB; glTF and trimesh take the colours of vertices as linear light."""
+    assert colours is not None, "a part without an image has colours"
     return np.column_stack([np.rint(255 * np.clip(colours, 0, 1)), np.full(len(colours), 255)]).astype(np.uint8)

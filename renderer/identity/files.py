@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def _from_arrays(arrays: dict[str, np.ndarray]) -> Identity:
     )
 
 
-def _read_array(member: BinaryIO, name: str, path: str) -> np.ndarray:
+def _read_array(member: IO[bytes], name: str, path: str) -> np.ndarray:
     """One array, whose type and size are believed only within limits: a few bytes may ask for gigabytes."""
     try:
         if np.lib.format.read_magic(member) != (1, 0):
@@ -150,7 +150,7 @@ def _check_form(name: str, shape: tuple[int, ...], dtype: np.dtype, what: str) -
     right &= len(shape) == len(expected)
     for length, wanted in zip(shape, expected, strict=False):
         right &= length == wanted if isinstance(wanted, int) else length <= _LIMITS[wanted]
-    if not right or (name == "texture" and not 4 <= shape[0] * shape[1] <= MAX_TEXELS):
+    if not right or (name == "texture" and (min(shape) < 2 or shape[0] * shape[1] > MAX_TEXELS)):
         raise RenderError(f"{what}: {name} is {dtype} of shape {tuple(shape)}.")
 
 
