@@ -19,6 +19,7 @@ from renderer.identity.camera import DISTANCE, HEAD_PLACE, PhotoCamera
 from renderer.identity.landmark_sets import CHIN_BOTTOM, FOREHEAD_TOP, LID_RIMS, OVAL, SKIN_LANDMARKS
 
 ROUNDS = 8
+ACTIVE_SET_ROUNDS = 4  # of one round, for parameters at their limits
 LANDMARK_SIGMA = 0.007  # of the face's height: what the tracker's points scatter, and what the mesh's places are worth
 CAUCHY = 2.0  # sigmas from which a landmark counts less
 DEPTH_WEIGHT = 0.12  # the tracker's depth is a guess
@@ -134,11 +135,35 @@ def solve(
             normal[np.ix_(columns, columns)] += jacobian.T @ jacobian
             gradient[columns] += jacobian.T @ residual
             _add_priors(normal, gradient, count + own * number, sighting)
-        step = np.zeros(len(frozen))
-        step[free] = cho_solve(cho_factor(normal[np.ix_(free, free)]), gradient[free])
-        identity = np.clip(identity + step[:count], -IDENTITY_LIMIT, IDENTITY_LIMIT)
+        lowest, highest = np.full(len(frozen), -np.inf), np.full(len(frozen), np.inf)
+        lowest[:count], highest[:count] = -IDENTITY_LIMIT - identity, IDENTITY_LIMIT - identity
+        for number, sighting in enumerate(sightings):
+            units = slice(count + own * number + 6, count + own * (number + 1))
+            lowest[units], highest[units] = -sighting.units, 1 - sighting.units
+        step = _step_within(normal, gradient, lowest, highest, free)
+        identity = identity + step[:count]
         sightings = [_moved(s, step[count + own * n : count + own * (n + 1)]) for n, s in enumerate(sightings)]
     return identity, sightings
+
+
+def _step_within(
+    normal: np.ndarray, gradient: np.ndarray, lowest: np.ndarray, highest: np.ndarray, free: np.ndarray
+) -> np.ndarray:
+    """The step (P,) that solves normal · step = gradient over the `free` parameters, none of them beyond its limits.
+
+    What would leave its limits is held there, and the others are solved for again.
+    """
+    step = np.zeros(len(gradient))
+    for _ in range(ACTIVE_SET_ROUNDS):
+        step[free] = 0.0
+        missing = gradient - normal @ step  # by what is held at its limits
+        step[free] = cho_solve(cho_factor(normal[np.ix_(free, free)]), missing[free])
+        beyond = (step < lowest) | (step > highest)
+        step = np.clip(step, lowest, highest)
+        if not beyond.any():
+            break
+        free = free[~beyond[free]]
+    return step
 
 
 def _linearised(model: LandmarkModel, sighting: Sighting, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
