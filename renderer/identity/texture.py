@@ -31,6 +31,7 @@ OUTLINE_WIDTH = 37  # pixels across: nearer to the outline than half of it, a st
 SURE_PERSON = (0.6, 0.95)  # of the eroded matte: below nothing, above everything is the person's colour
 LID_RIM = (0.004, 0.012)  # model units from the lash line: nearer, a pixel's error would paint lashes on the lid
 SQUARE_ON = 0.3  # confidence of a facing from which strange colours are believed
+LEAST_TRUST = 0.02  # confidence that counts as none: alone in its place, it would colour all that is unseen around
 UNSEEN_EAR = 0.85  # brightness of an ear that is not seen, over the skin's
 EAR_WIDTH, EAR_HEIGHTS = 0.455, (-0.30, 0.28)  # object space: the mean head's ears stand out beyond
 UNSEEN = 0.12  # confidence from which on a texel's own colour counts fully
@@ -91,7 +92,9 @@ def paint(
     colour, trust = mirrored(colour, trust)
     # an ear that is nowhere seen is skin, whatever lies round it
     unseen_ear = ears * np.clip(1 - trust / UNSEEN, 0, 1)
-    colour += unseen_ear[..., None] * (UNSEEN_EAR * skin - colour)
+    total = (trust + unseen_ear)[..., None]
+    known = (colour * trust[..., None] + UNSEEN_EAR * skin * unseen_ear[..., None]) / np.maximum(total, 1e-6)
+    colour = np.where(total > 0, known, colour).astype(np.float32)
     trust = np.maximum(trust, unseen_ear)
     painted_head = _completed(colour, np.clip(trust / UNSEEN, 0, 1), hair, scalp)
 
@@ -163,6 +166,7 @@ def _sampled(canvas, head, regions, sure, texels: TexelMap, attributes):
     trust = values[:, 3] * head.visible(pixels, values[:, 2]) * sample(sure, pixels)
     # at a grazing angle a pixel's error leads into the background, also beside the neck where that is enclosed
     trust *= np.maximum(np.minimum(values[:, 3] / SQUARE_ON, 1), sample(regions.familiar, pixels))
+    trust = np.maximum(trust - LEAST_TRUST, 0)
     return (
         texels.image(colour), texels.image(trust), texels.image(hair), texels.image(values[:, 5]),
         texels.image(values[:, 6], empty=-1.0),
