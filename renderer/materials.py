@@ -19,6 +19,7 @@ TOOTH_SPACING = np.float32(0.052)  # model units from one gap between teeth to t
 # three, rows of colours. SHINE and WRAP are read of textured skin only
 OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z, SHINE, WRAP = range(3, 15)
 HAS_LIPS, HAS_BROW, HAS_HAIR, HAS_LASH, HAS_CLOTH, HAS_TEXTURE = 1, 2, 4, 8, 16, 32
+IS_LASH = 64  # a lash itself, not the lid that is painted like one
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR, SCLERA_COLOUR = range(5)
 # linear RGB
 SCLERA = (0.80, 0.77, 0.75)

@@ -19,8 +19,8 @@ from renderer.materials import (
     COVERAGE,
     GREEN,
     HAS_HAIR,
-    HAS_LASH,
     INVERSE_DEPTH,
+    IS_LASH,
     NORMAL_X,
     NORMAL_Y,
     NORMAL_Z,
@@ -140,7 +140,7 @@ def surface_ids(triangle_materials: np.ndarray) -> np.ndarray:
     Surfaces are told apart at an edge by material; lashes and locks of hair are surfaces of their own.
     """
     layers = triangle_materials >> 3
-    material = triangle_materials & 7 | (layers & HAS_HAIR > 0) << 3 | (layers & HAS_LASH > 0) << 4
+    material = triangle_materials & 7 | (layers & HAS_HAIR > 0) << 3 | (layers & IS_LASH > 0) << 4
     return np.arange(len(triangle_materials)) | material.astype(np.int64) << TRIANGLE_ID_BITS
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel
 from renderer.hair import HairMesh, build_hair, build_lashes
-from renderer.materials import EYE, HAS_HAIR, HAS_LASH, MOUTH, SCLERA, SKIN, TEETH, TONGUE, VERTEX_MASKS
+from renderer.materials import EYE, HAS_HAIR, HAS_LASH, IS_LASH, MOUTH, SCLERA, SKIN, TEETH, TONGUE, VERTEX_MASKS
 from renderer.mesh_identities import MeshIdentity, Palette
 from renderer.rasterizer import vertex_normals
 from renderer.shading import MAX_LINEAR
@@ -104,7 +104,7 @@ class StudioSurface:
             for hair_mesh in build_hair(identity.haircut, self.shape, hair > 0.03, skin & (weight > 0.99)):
                 self.append_geometry(hair_mesh, HAS_HAIR, "hair", albedo[0])
         if face.parts is not None and face.landmark_vertices is not None:
-            self.append_geometry(build_lashes(face, shape, self.basis), HAS_LASH, "lash", albedo[0])
+            self.append_geometry(build_lashes(face, shape, self.basis), HAS_LASH | IS_LASH, "lash", albedo[0])
 
     def append_geometry(self, hair_mesh: HairMesh, layers: int, mask: str, albedo: np.ndarray) -> None:
         """Locks or lashes become part of what is drawn: skin on which everything is `mask`."""

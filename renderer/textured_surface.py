@@ -16,6 +16,7 @@ from renderer.materials import (
     HAS_LASH,
     HAS_TEXTURE,
     IRIS_COLOUR,
+    LASH,
     LIP_COLOUR,
     SCLERA_COLOUR,
     SHINE,
@@ -30,6 +31,7 @@ FACE_DEPTH = 0.4  # model units by which a face lies before the head's own origi
 # how much textured skin, lips, scalp and cloth shine, and how far light wraps round them
 SKIN_SHINE, LIP_SHINE, SCALP_SHINE, CLOTH_SHINE = 0.05, 0.07, 0.02, 0.0
 SCALP_WRAP, CLOTH_WRAP = 0.3, 0.0
+LASH_INSET = 0.006  # model units by which the painted line of the lashes is thinner: the photo has its own
 
 
 def check_identity(face: FaceModel, identity: Identity) -> None:
@@ -70,6 +72,7 @@ def textured_surface(face: FaceModel, identity: Identity, focal: float) -> Studi
     rows[:, SHINE], rows[:, WRAP] = SKIN_SHINE, 1.0
     rows[scalp, SHINE], rows[scalp, WRAP] = SCALP_SHINE, SCALP_WRAP
     rows[lips, SHINE] = LIP_SHINE
+    rows[:, LASH] -= LASH_INSET
     rows[cloth, SHINE], rows[cloth, WRAP] = CLOTH_SHINE, CLOTH_WRAP
     if identity.hair is not None:
         uv = np.concatenate([uv, _append_shell(surface, identity.hair, colours["scalp"])])

@@ -17,10 +17,9 @@ from renderer.materials import (
     HAIR,
     HAIR_COLOUR,
     HAS_HAIR,
-    HAS_LASH,
     HAS_TEXTURE,
     IRIS_COLOUR,
-    LASH,
+    IS_LASH,
     LIP_COLOUR,
     LIPS,
     LOCAL_X,
@@ -63,7 +62,7 @@ def surface_parts(surface: StudioSurface) -> list[Part]:
     material, layers = surface.triangle_materials & 7, surface.triangle_materials >> 3
     textured = layers & HAS_TEXTURE > 0
     hair = (layers & HAS_HAIR > 0) & _all_corners(surface, HAIR)
-    lashes = (layers & HAS_LASH > 0) & _all_corners(surface, LASH)
+    lashes = layers & IS_LASH > 0
     skin = (material == SKIN) & ~lashes
     texture = _srgb(_linear_texture(surface))
     places = (surface.texture.corners.reshape(-1, 3, 2) + 0.5) / texture.shape[1::-1]
