@@ -13,16 +13,15 @@ USUAL_SCLERA = np.array([0.62, 0.58, 0.55], np.float32)
 FEW_PIXELS = 60  # of the canvas; from fewer, the usual colour keeps half of the say
 IRIS_RING = (0.42, 0.88)  # of the iris's radius: outside the pupil, inside the dark rim
 SCLERA_DISTANCE = 1.2  # of the iris's radius from its centre
-IRIS_SHADE = 0.72  # how bright the shader draws an iris of brightness 1, on average
-SCLERA_RANGE = (0.35, 0.80)  # luminance; brighter looks startled, darker unwell
+IRIS_SHADE, SCLERA_SHADE = 0.72, 0.8  # how bright the shader draws one of brightness 1, on average
+SCLERA_RANGE = (0.20, 0.75)  # luminance; brighter looks startled, darker unwell
 LEAST_OPENING = 0.12  # of the eye's width: between closer lids there is nothing to read
 
 
-def eye_colours(canvas: PhotoCanvas, brightness: float) -> tuple[np.ndarray, np.ndarray]:
-    """(3,) iris and (3,) sclera, linear RGB float32, as they would be in a light that shows white as 1.
+def eye_colours(canvas: PhotoCanvas) -> tuple[np.ndarray, np.ndarray]:
+    """(3,) iris and (3,) sclera, linear RGB float32, in the photo's own light, as the texture is.
 
-    brightness: of the photo's light on the face, as the luminance of a white surface there. Closed, tiny or covered
-    eyes leave the usual colours.
+    Closed, tiny or covered eyes leave the usual colours.
     """
     iris_pixels, sclera_pixels = [], []
     for eye in EYES:
@@ -46,26 +45,24 @@ def eye_colours(canvas: PhotoCanvas, brightness: float) -> tuple[np.ndarray, np.
         iris_pixels.append(canvas.linear[window][ring & (row > centre[1] - 0.2 * radius)])
         white = (inside > 0) & (distance > SCLERA_DISTANCE) & (row > centre[1] - 0.5 * radius)
         sclera_pixels.append(canvas.linear[window][white])
-    iris = _typical(iris_pixels, 0.15, 0.7) / (brightness * IRIS_SHADE) if iris_pixels else None
-    sclera = _typical(sclera_pixels, 0.5, 0.9) / brightness if sclera_pixels else None
-    return _mixed(iris, iris_pixels, USUAL_IRIS), _limited(_mixed(sclera, sclera_pixels, USUAL_SCLERA))
+    iris = _mixed(iris_pixels, (0.15, 0.7), USUAL_IRIS * IRIS_SHADE) / IRIS_SHADE
+    return iris.astype(np.float32), _limited(
+        _mixed(sclera_pixels, (0.5, 0.9), USUAL_SCLERA * SCLERA_SHADE) / SCLERA_SHADE
+    )
 
 
-def _typical(pixels: list[np.ndarray], low: float, high: float) -> np.ndarray | None:
-    """Mean of the pixels whose brightness lies between two quantiles: without highlights, lashes and lids' shadow."""
-    pixels = np.concatenate(pixels)
-    if len(pixels) < 8:
-        return np.full(3, np.nan)
-    light = luminance(pixels)
-    kept = (light >= np.quantile(light, low)) & (light <= np.quantile(light, high))
-    return pixels[kept].mean(axis=0)
+def _mixed(parts: list[np.ndarray], quantiles: tuple[float, float], usual: np.ndarray) -> np.ndarray:
+    """Mean of the pixels (N, 3) whose brightness lies between two quantiles, leaning to the usual where they are few.
 
-
-def _mixed(colour: np.ndarray | None, pixels: list[np.ndarray], usual: np.ndarray) -> np.ndarray:
-    if colour is None or not np.isfinite(colour).all():
+    So highlights, lashes and the lids' shadow are left out.
+    """
+    pixels = np.concatenate([*parts, np.zeros((0, 3), np.float32)])
+    if not len(pixels):
         return usual.copy()
-    count = sum(len(part) for part in pixels)
-    share = count / (count + FEW_PIXELS)
+    light = luminance(pixels)
+    low, high = np.quantile(light, quantiles)
+    colour = pixels[(light >= low) & (light <= high)].mean(axis=0)
+    share = len(pixels) / (len(pixels) + FEW_PIXELS)
     return np.clip(share * colour + (1 - share) * usual, 0.004, 0.9).astype(np.float32)
 
 

@@ -15,14 +15,14 @@ def push_pull(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
     Gortler et al., The Lumigraph (1996), section 3.3: a pyramid of weighted means downwards, blended in upwards.
     """
-    levels = [(colour * weight[..., None], weight)]
+    levels: list[tuple[np.ndarray, np.ndarray]] = [(colour * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 2:
         held, trust = levels[-1]
         half = (max(1, -(-trust.shape[1] // 2)), max(1, -(-trust.shape[0] // 2)))
-        held = cv2.resize(held, half, interpolation=cv2.INTER_AREA).reshape(half[1], half[0], -1)
-        trust = cv2.resize(trust, half, interpolation=cv2.INTER_AREA)
-        gain = np.minimum(4.0 * trust, 1.0) / np.maximum(trust, 1e-8)  # four texels that are a quarter sure are sure
-        levels.append((held * gain[..., None], trust * gain))
+        smaller = np.asarray(cv2.resize(held, half, interpolation=cv2.INTER_AREA)).reshape(half[1], half[0], -1)
+        sparse = np.asarray(cv2.resize(trust, half, interpolation=cv2.INTER_AREA))
+        gain = np.minimum(4.0 * sparse, 1.0) / np.maximum(sparse, 1e-8)  # four texels that are a quarter sure are sure
+        levels.append((smaller * gain[..., None], sparse * gain))
     held, trust = levels.pop()
     total = max(float(trust.sum()), 1e-8)
     result = np.broadcast_to(held.sum(axis=(0, 1)) / total, held.shape).astype(np.float32)

@@ -17,7 +17,7 @@ from renderer.identity.placement import place
 from renderer.identity.regions import Regions, find_regions
 from renderer.identity.scalp import fit_scalp, hidden_ears, tuck_ears
 from renderer.identity.shape import fit_shape
-from renderer.identity.texture import encoded, mask, paint, region_fields
+from renderer.identity.texture import encoded, mask, on_head, paint, region_fields
 from renderer.identity.units import adapted_units
 from renderer.identity.visibility import PosedHead, pose_head
 from renderer.portrait.topology import CHIN, FOREHEAD, LANDMARKS
@@ -66,7 +66,7 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
 
     mask_score = _mask_score(head, regions)
     trusted = mask_score >= TRUSTED_MASK
-    placement = place(fit.shape, fit.world, pixels, (face.head_weight > 0.9).astype(np.float64))
+    placement = place(fit.shape, fit.world, pixels, on_head(face).astype(np.float64))
     shape = fit.shape
     if trusted:
         shape = fit_scalp(face, shape, placement, canvas, regions)
@@ -88,7 +88,7 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
     hair = None
     if trusted:
         hair = hair_shell(canvas, regions, head, face.triangles, shape, mask(face, "hair"), placement)
-    iris, sclera = eye_colours(canvas, _brightness(painting.skin))
+    iris, sclera = eye_colours(canvas)
     identity = Identity(
         shape=np.ascontiguousarray(shape, np.float32),
         expression_basis=adapted_units(face, fit.shape),
@@ -147,9 +147,3 @@ def _sharpness(canvas: PhotoCanvas) -> float:
     blurs = [window, *(cv2.GaussianBlur(window, (0, 0), sigma) for sigma in (1.5, 4.5))]
     fine, coarse = (float((blurs[k] - blurs[k + 1]).std()) for k in range(2))
     return float(np.clip(2.2 * fine / max(coarse, 1e-4), 0, 1))
-
-
-def _brightness(skin: np.ndarray) -> float:
-    """Luminance that white would have in the photo, from the skin's (3,); skins reflect 0.1 to 0.5."""
-    light = float(luminance(skin))
-    return max(light / 0.35, 0.25) if light < 0.35 else 1.0

@@ -92,9 +92,9 @@ def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """`image` (P, Q[, C]) float32 at pixels (N, 2), bilinear, edges repeated: (N[, C]) float32."""
     count = len(pixels)
     rows = max(1, -(-count // 1024))  # cv2 wants maps that are neither empty nor too long in any direction
-    maps = np.zeros((rows * 1024, 2), np.float32)
-    maps[:count] = pixels
-    maps = maps.reshape(rows, 1024, 2)
+    padded = np.zeros((rows * 1024, 2), np.float32)
+    padded[:count] = pixels
+    maps = padded.reshape(rows, 1024, 2)
     values = cv2.remap(image, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return values.reshape(rows * 1024, *image.shape[2:])[:count]
 

@@ -44,7 +44,7 @@ def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fi
     person = cv2.resize(canvas.person, (size, size), interpolation=cv2.INTER_AREA)
     small = cv2.resize(canvas.picture, (size, size), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    lab[..., 0] *= 0.7  # shade changes lightness more than what the surface is
+    lab = lab * np.array([0.7, 1, 1], np.float32)  # shade changes lightness more than what the surface is
 
     landmarks = canvas.landmarks[:468, :2] / DEPTH_STEP
     top, bottom = landmarks[10], landmarks[152]
@@ -83,7 +83,7 @@ def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fi
     cv2.fillConvexPoly(lower_face, cv2.convexHull(outline), 1)
     unlike = np.maximum(likelihoods[0], likelihoods[1]) < FOREIGN
     foreign = float(unlike[lower_face > 0].mean()) if lower_face.any() else 0.0
-    return Regions(*full, familiar, foreign)
+    return Regions(full[0], full[1], full[2], familiar, foreign)
 
 
 def _colours(samples: np.ndarray) -> np.ndarray:
@@ -93,9 +93,10 @@ def _colours(samples: np.ndarray) -> np.ndarray:
     chosen = np.ascontiguousarray(samples[:: max(1, len(samples) // SEEDS)], np.float32)
     cv2.setRNGSeed(0)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    _, label, centres = cv2.kmeans(chosen, CLUSTERS, None, criteria, 1, cv2.KMEANS_PP_CENTERS)
+    label = np.zeros((len(chosen), 1), np.int32)  # kmeans fills it in
+    _, _, centres = cv2.kmeans(chosen, CLUSTERS, label, criteria, 1, cv2.KMEANS_PP_CENTERS)
     share = np.bincount(label.ravel(), minlength=CLUSTERS) / len(chosen)
-    return centres[share > 0.12]
+    return np.asarray(centres, np.float32)[share > 0.12]
 
 
 def _log_likelihood(lab: np.ndarray, centres: np.ndarray, taken: np.ndarray | None) -> np.ndarray:

@@ -8,7 +8,7 @@ from renderer.face_model import FaceModel
 from renderer.identity.photo import PhotoCanvas, sample
 from renderer.identity.placement import Placement
 from renderer.identity.regions import Regions
-from renderer.identity.texture import ear_vertices, mask
+from renderer.identity.texture import ear_vertices, mask, on_head
 from renderer.identity.visibility import PosedHead
 
 SKULL_CENTRE = np.array([0.0, -0.25, 0.2])  # object space
@@ -37,7 +37,7 @@ def fit_scalp(
     distance = np.linalg.norm(offset, axis=1)
     angle = (np.arctan2(offset[:, 1], offset[:, 0]) - upwards + np.pi) % (2 * np.pi) - np.pi
     direction = np.interp(angle, angles - upwards, np.arange(DIRECTIONS))
-    skull = (scalp > -0.2) & (face.head_weight > 0.9) & ~ear_vertices(face)
+    skull = (scalp > -0.2) & on_head(face) & ~ear_vertices(face)
     along = offset[skull] @ away.T
     across = np.abs(offset[skull] @ np.stack([-away[:, 1], away[:, 0]]))
     mesh_radius = np.where((along > 0) & (across < 0.12 * placement.scale), along, 0).max(axis=0)

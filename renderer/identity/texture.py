@@ -31,7 +31,7 @@ OUTLINE_WIDTH = 37  # pixels across: nearer to the outline than half of it, a st
 SURE_PERSON = (0.6, 0.95)  # of the eroded matte: below nothing, above everything is the person's colour
 LID_RIM = (0.004, 0.012)  # model units from the lash line: nearer, a pixel's error would paint lashes on the lid
 SQUARE_ON = 0.3  # confidence of a facing from which strange colours are believed
-LEAST_TRUST = 0.02  # confidence that counts as none: alone in its place, it would colour all that is unseen around
+LEAST_TRUST = 0.004  # confidence that counts as none: alone in its place, it would colour all that is unseen around
 UNSEEN_EAR = 0.85  # brightness of an ear that is not seen, over the skin's
 EAR_WIDTH, EAR_HEIGHTS = 0.455, (-0.30, 0.28)  # object space: the mean head's ears stand out beyond
 UNSEEN = 0.12  # confidence from which on a texel's own colour counts fully
@@ -49,13 +49,18 @@ class Painting:
     bust: np.ndarray  # (768, 768, 3) float32
     skin: np.ndarray  # (3,) linear RGB of the face's plain skin, unlit
     unevenness: float  # of the photo's light over the face, see delight
-    seen: float  # share of the face that the photo shows, before mirroring
 
 
 def mask(face: FaceModel, name: str) -> np.ndarray:
     """(V,) float32: one of the face model's vertex masks by name."""
     assert face.vertex_masks is not None, "texture_coordinates has refused models without parts"
     return face.vertex_masks[:, face.vertex_mask_names.index(name)]
+
+
+def on_head(face: FaceModel) -> np.ndarray:
+    """(V,) bool: what turns with the head."""
+    assert face.head_weight is not None, "texture_coordinates has refused models without parts"
+    return face.head_weight > 0.9
 
 
 def region_fields(face: FaceModel) -> np.ndarray:
@@ -88,7 +93,6 @@ def paint(
     attributes = np.column_stack([head.pixels, head.depth, confidence, gain, ear_vertices(face), mask(face, "hair")])
     head_map = texel_map(face, uv, fills & head_triangles(face), HEAD)
     colour, trust, hair, ears, scalp = _sampled(canvas, head, regions, sure, head_map, attributes)
-    seen = float((trust > UNSEEN)[face_texels(head_map, colour.shape)].mean())
     colour, trust = mirrored(colour, trust)
     # an ear that is nowhere seen is skin, whatever lies round it
     unseen_ear = ears * np.clip(1 - trust / UNSEEN, 0, 1)
@@ -102,7 +106,7 @@ def paint(
     attributes[:, 3] = np.clip((head.facing - 0.05) / 0.3, 0, 1)
     colour, trust, hair, _, _ = _sampled(canvas, head, regions, sure, bust_map, attributes)
     painted_bust = push_pull(colour, trust)
-    return Painting(painted_head, painted_bust, skin, spread, seen)
+    return Painting(painted_head, painted_bust, skin, spread)
 
 
 def _surely_person(canvas: PhotoCanvas, regions: Regions) -> np.ndarray:
@@ -112,11 +116,6 @@ def _surely_person(canvas: PhotoCanvas, regions: Regions) -> np.ndarray:
     inner = cv2.erode(canvas.person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (OUTLINE_WIDTH, OUTLINE_WIDTH)))
     inner = cv2.blur(inner, (OUTLINE_WIDTH // 2, OUTLINE_WIDTH // 2))
     return sure * np.maximum(inner, regions.familiar)
-
-
-def face_texels(head_map: TexelMap, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of the HEAD tile in which the face lies, from brow to chin."""
-    return slice(int(0.30 * shape[0]), int(0.72 * shape[0])), slice(int(0.22 * shape[1]), int(0.78 * shape[1]))
 
 
 def encoded(painting: Painting, hair: np.ndarray | None) -> np.ndarray:
