@@ -40,7 +40,9 @@ def fill_background(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarra
         known_far = known
     reach = np.interp(below, [0.1, 0.5], [HEAD_REACH, NECK_REACH])
     filled = _continued(_fill_by_pyramid(picture, known_far), known_far, reach)
-    return np.where(known_far[..., None], picture, filled.round().clip(0, 255)).astype(np.uint8)
+    inside = cv2.distanceTransform(known_far.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
+    own = (inside / (SKIPPED_RIM * size)).clip(0, 1)  # no seam where the invented begins
+    return (filled + (picture - filled) * own).round().clip(0, 255).astype(np.uint8)
 
 
 def without_background(picture: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.ndarray:

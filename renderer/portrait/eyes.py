@@ -8,7 +8,7 @@ from renderer.portrait.framing import PortraitCrop
 from renderer.portrait.topology import EyeIndices
 
 GAZE_TRAVEL = np.array([0.20, 0.14])  # of the eye's width: iris travel of a full look across and down
-LID_MEETING_HEIGHT = 0.14  # where the lids meet, from the lower margin towards the upper one
+LID_MEETING_HEIGHT = 0.08  # where the lids meet, from the lower margin towards the upper one
 LID_ROWS = 7
 LASH_BAND = 0.06  # of the eye's width: the part of the upper lid at its margin that is never stretched
 MIN_OPENNESS = 0.10  # opening / width below which the photo's eye counts as shut: nothing to show under the lid
