@@ -67,15 +67,15 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
     mask_score = _mask_score(head, regions)
     trusted = mask_score >= TRUSTED_MASK
     placement = place(fit.shape, fit.world, pixels, on_head(face).astype(np.float64))
-    shape = fit.shape
+    shape, hidden = fit.shape, hidden_ears(face, head, regions)
     if trusted:
         shape = fit_scalp(face, shape, placement, canvas, regions)
-        shape = tuck_ears(face, shape, hidden_ears(face, head, regions))
+        shape = tuck_ears(face, shape, hidden)
     change = shape - fit.shape
     head = pose_head(
         fit.world + change @ placement.to_world.T, pixels + change @ placement.to_pixels.T, face.triangles, canvas.size
     )
-    painting = paint(face, canvas, head, regions, uv, fills)
+    painting = paint(face, canvas, head, regions, uv, fills, hidden)
     scores = {
         **fit.scores,
         "mask": mask_score,

@@ -80,9 +80,18 @@ def ear_vertices(face: FaceModel) -> np.ndarray:
 
 
 def paint(
-    face: FaceModel, canvas: PhotoCanvas, head: PosedHead, regions: Regions, uv: np.ndarray, fills: np.ndarray
+    face: FaceModel,
+    canvas: PhotoCanvas,
+    head: PosedHead,
+    regions: Regions,
+    uv: np.ndarray,
+    fills: np.ndarray,
+    hidden: dict[str, bool],
 ) -> Painting:
-    """Both tiles of one photo. `uv` and `fills` are `texture_coordinates(face)`."""
+    """Both tiles of one photo.
+
+    `uv` and `fills` are `texture_coordinates(face)`; hidden says which ears hair covers, see hidden_ears.
+    """
     sure = _surely_person(canvas, regions)
     lash = mask(face, "lash")
     away_from_lids = np.clip((LID_RIM[1] - lash) / (LID_RIM[1] - LID_RIM[0]), 0, 1)
@@ -93,14 +102,17 @@ def paint(
     attributes = np.column_stack([head.pixels, head.depth, confidence, gain, ear_vertices(face), mask(face, "hair")])
     head_map = texel_map(face, uv, fills & head_triangles(face), HEAD)
     colour, trust, hair, ears, scalp = _sampled(canvas, head, regions, sure, head_map, attributes)
+    trust *= 1 - ears * hair
     colour, trust = mirrored(colour, trust)
-    # an ear that is nowhere seen is skin, whatever lies round it
+    # an ear that is nowhere seen is skin, or hair where that hides it, whatever lies round it
+    hair_trust = trust * np.clip((hair - SURE_HAIR) / (1 - SURE_HAIR), 0, 1) * np.clip(scalp / SCALP_EDGE, 0, 1)
+    ear_colour = _ear_colour(UNSEEN_EAR * skin, colour, hair_trust, hidden)
     unseen_ear = ears * np.clip(1 - trust / UNSEEN, 0, 1)
     total = (trust + unseen_ear)[..., None]
-    known = (colour * trust[..., None] + UNSEEN_EAR * skin * unseen_ear[..., None]) / np.maximum(total, 1e-6)
+    known = (colour * trust[..., None] + ear_colour * unseen_ear[..., None]) / np.maximum(total, 1e-6)
     colour = np.where(total > 0, known, colour).astype(np.float32)
     trust = np.maximum(trust, unseen_ear)
-    painted_head = _completed(colour, np.clip(trust / UNSEEN, 0, 1), hair, scalp)
+    painted_head = _completed(colour, np.clip(trust / UNSEEN, 0, 1), hair, scalp, np.clip(hair_trust / UNSEEN, 0, 1))
 
     bust_map = texel_map(face, uv, fills & bust_triangles(face), BUST)
     attributes[:, 3] = np.clip((head.facing - 0.05) / 0.3, 0, 1)
@@ -172,14 +184,28 @@ def _sampled(canvas, head, regions, sure, texels: TexelMap, attributes):
     )  # fmt: skip
 
 
-def _completed(colour: np.ndarray, trust: np.ndarray, hair: np.ndarray, scalp: np.ndarray) -> np.ndarray:
+def _ear_colour(skin: np.ndarray, colour: np.ndarray, hair_trust: np.ndarray, hidden: dict[str, bool]) -> np.ndarray:
+    """(1, w, 3): what ears are painted with that are not seen; the subject's right is on the tile's left."""
+    width = colour.shape[1]
+    result = np.broadcast_to(skin, (1, width, 3)).astype(np.float32).copy()
+    total = float(hair_trust.sum())
+    if total > 0:
+        hair = UNSEEN_HAIR * (colour * hair_trust[..., None]).sum(axis=(0, 1)) / total
+        for side, half in (("Right", slice(0, width // 2)), ("Left", slice(width // 2, width))):
+            if hidden[side]:
+                result[:, half] = hair
+    return result
+
+
+def _completed(
+    colour: np.ndarray, trust: np.ndarray, hair: np.ndarray, scalp: np.ndarray, hair_trust: np.ndarray
+) -> np.ndarray:
     """Unseen scalp is continued from hair and unseen skin from skin; where no hair was seen, both from everything.
 
-    trust, hair (h, w): 0..1; scalp (h, w): signed distance to the hairline.
+    trust, hair, hair_trust (h, w): 0..1, the last where both are sure; scalp (h, w): signed distance to the hairline.
     """
     on_scalp = np.clip(scalp / SCALP_EDGE + 0.5, 0, 1)[..., None]
     skin = push_pull(colour, trust * (1 - hair * on_scalp[..., 0]))
-    hair_trust = trust * np.clip((hair - SURE_HAIR) / (1 - SURE_HAIR), 0, 1)
     if hair_trust.sum() < LEAST_HAIR * trust.sum():
         return push_pull(colour, trust)
     rest = skin + on_scalp * (UNSEEN_HAIR * push_pull(colour, hair_trust) - skin)
