@@ -56,9 +56,18 @@ class Sighting:
     @property
     def expression(self) -> np.ndarray:
         """(52,) float32, zero where no unit is fitted."""
-        expression = np.zeros(len(EXPRESSION_NAMES), np.float32)
-        expression[FITTED_UNITS] = self.units
-        return expression
+        return _all_units(self.units)
+
+    @property
+    def strongest_expression(self) -> np.ndarray:
+        """(52,) float32, of each unit what was fitted or tracked, whichever is more."""
+        return _all_units(np.maximum(self.units, self.tracked_units))
+
+
+def _all_units(fitted: np.ndarray) -> np.ndarray:
+    expression = np.zeros(len(EXPRESSION_NAMES), np.float32)
+    expression[FITTED_UNITS] = fitted
+    return expression
 
 
 def above_rest(expression: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ def _resting_shape(
         trust_near_side(shift, model.mean, sighting.rotation, basis.landmark_mirror)
         for sighting, shift in zip(sightings, shifts, strict=True)
     ]
-    activity = float(np.mean([mouth_activity(sighting.expression) for sighting in sightings]))
+    activity = float(np.mean([mouth_activity(sighting.strongest_expression) for sighting in sightings]))
     mean_shift = towards_mean_mouth(np.mean(trusted, axis=0), model, identity, activity)
     shape = _with_residual(face, model, spline, identity, fitted, mean_shift)
     return np.ascontiguousarray(close_lips(shape, face), np.float32)
