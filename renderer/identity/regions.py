@@ -17,6 +17,7 @@ COLOUR_NOISE = 6.0  # Lab units by which a region's own colours scatter
 PLACE_WEIGHT = 2.0  # natural logarithm of the odds that place alone can give
 UNFAMILIAR = (-3.0, -1.2)  # log likelihoods of a colour that is not, and surely is, one of the person's
 INNER = 13  # pixels across, at half the canvas's resolution: a ring of background in the matte is narrower
+EDGE_RADIUS = 0.03  # of the face's height: the window in which edges of regions follow those of the picture
 FOREIGN = -2.0  # log likelihood below which a colour is not a region's
 LOWER_FACE = [205, 425, 214, 434, 172, 397, 148, 377]  # MediaPipe's landmarks: cheeks beside the nose, jaw, chin
 
@@ -74,8 +75,12 @@ def find_regions(canvas: PhotoCanvas, head: PosedHead, triangles: np.ndarray, fi
     logits = np.stack([cv2.blur(logit.astype(np.float32), (3, 3)) for logit in logits])
     shares = np.exp(logits - logits.max(axis=0))
     shares /= shares.sum(axis=0)
-    radius = max(2, round(0.03 * height * DEPTH_STEP))
-    full = [guided_filter(share.astype(np.float32), canvas.picture, radius) * canvas.person for share in shares]
+    radius = max(2, round(EDGE_RADIUS * height))
+    filtered = [guided_filter(share.astype(np.float32), small, radius) for share in shares]
+    full = [
+        cv2.resize(share, (canvas.size, canvas.size), interpolation=cv2.INTER_LINEAR) * canvas.person
+        for share in filtered
+    ]
     best = np.clip((np.max(likelihoods, axis=0) - UNFAMILIAR[0]) / (UNFAMILIAR[1] - UNFAMILIAR[0]), 0, 1)
     familiar = cv2.resize(best.astype(np.float32), (canvas.size, canvas.size), interpolation=cv2.INTER_LINEAR)
     lower_face = np.zeros((size, size), np.uint8)

@@ -76,7 +76,7 @@ def ear_vertices(face: FaceModel) -> np.ndarray:
     x, y, _ = face.mean_shape.T
     skin = np.zeros(len(x), bool)
     skin[face.triangles[part_triangles(face, OUTER_PARTS)]] = True
-    return skin & (np.abs(x) > EAR_WIDTH) & (y > EAR_HEIGHTS[0]) & (y < EAR_HEIGHTS[1])
+    return skin & (mask(face, "hair") < 0) & (np.abs(x) > EAR_WIDTH) & (y > EAR_HEIGHTS[0]) & (y < EAR_HEIGHTS[1])
 
 
 def paint(
