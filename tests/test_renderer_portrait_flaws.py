@@ -1,0 +1,176 @@
+"""The photo animator's known faults, each with what must not come back."""
+
+import cv2
+import numpy as np
+import pytest
+
+from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.portrait import WarpAnimator
+from renderer.portrait.background import fill_background
+from renderer.portrait.body import SurroundingRings
+from renderer.portrait.framing import frame_photo
+from renderer.portrait.glasses import kept_motion, wears_glasses
+from renderer.portrait.light import STRENGTH, facing_aside, light_of_turn
+from renderer.portrait.mouth_colours import mouth_colours
+from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER
+from tests.support.drawn_portrait import drawn_portrait
+
+SIZE = 192
+
+
+@pytest.fixture(scope="module")
+def face():
+    return load_face_model()
+
+
+@pytest.fixture(scope="module")
+def portrait(face):
+    return drawn_portrait(face, 400)
+
+
+@pytest.fixture(scope="module")
+def animator(face, portrait):
+    animator = WarpAnimator(face, SIZE)
+    animator.set_portrait(*portrait)
+    return animator
+
+
+def row(**values: float) -> np.ndarray:
+    """(58,) from rest; rotations in degrees, a stem without side moves both sides."""
+    result = neutral_coefficients()[0]
+    for name, value in values.items():
+        value = np.radians(value) if name.startswith("rotation") else value
+        for full in (name,) if name in COEFFICIENT_NAMES else (name + "Left", name + "Right"):
+            result[COEFFICIENT_NAMES.index(full)] += value
+    return result
+
+
+def with_glasses(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The picture with two dark rims and a bridge drawn round the eyes."""
+    picture = picture.copy()
+    right, left = (landmarks[[eye.upper[0], eye.upper[-1]], :2].mean(axis=0) for eye in EYES)
+    across = left - right
+    between = float(np.hypot(*across))
+    thick = max(1, round(0.03 * between))
+    whole = lambda point: tuple(np.round(point).astype(int).tolist())  # noqa: E731
+    for centre in (right, left):
+        axes = (round(0.40 * between), round(0.30 * between))
+        cv2.ellipse(
+            picture, whole(centre + np.array([0, 0.06 * between])), axes, 0, 0, 360, (25, 22, 20), thick, cv2.LINE_AA
+        )
+    bridge = whole(right + 0.4 * across), whole(left - 0.4 * across)
+    cv2.line(picture, *bridge, (25, 22, 20), thick, cv2.LINE_AA)
+    return picture
+
+
+def test_a_photo_that_ends_below_the_chin_is_shown_closer_not_continued(portrait):
+    """Invented clothes were streaks; the frame keeps to the picture as long as the face does not fill it."""
+    picture, landmarks, _ = portrait
+    cut = picture[: round(float(landmarks[152, 1])) + 30]
+    crop = frame_photo(cut, landmarks, SIZE)
+    top, chin = crop.landmarks[[10, 152], 1] - crop.margin
+    assert 0.5 < (chin - top) / SIZE <= 0.73
+    inside = crop.picture[crop.margin : crop.margin + SIZE, crop.margin : crop.margin + SIZE]
+    scale = (chin - top) / (landmarks[152, 1] - landmarks[10, 1])
+    assert chin + 30 * scale >= SIZE - 3, "the frame ends where the picture does"
+    assert inside.shape == (SIZE, SIZE, 3)
+
+
+def test_a_wide_smile_parts_the_lips_and_shows_bright_teeth(animator):
+    """A wide smile behind shut lips is a grimace, and grey teeth are worse."""
+    photo = animator._photo
+
+    def gap(**values):
+        points, _, _ = photo.targets(photo.motion(row(**values)))
+        return float((points[LIPS_LOWER_INNER[4:7], 1] - points[LIPS_UPPER_INNER[4:7], 1]).mean()) / photo.mouth.width
+
+    assert gap(mouthSmile=0.25) < 0.02
+    assert 0.05 < gap(mouthSmile=0.9) < 0.35
+    assert gap(mouthSmile=0.9, mouthPress=0.7) < 0.02, "lips that are pressed stay shut"
+    points, _, _ = photo.targets(photo.motion(row(mouthSmile=0.9)))
+    upper, lower = (points[ring[5], :2] - photo.margin for ring in (LIPS_UPPER_INNER, LIPS_LOWER_INNER))
+    frame = next(animator.animate(row(mouthSmile=0.9)[None]))
+    x, y = np.round(0.5 * (upper + lower)).astype(int)
+    tooth = frame[y, x - 2 : x + 3].mean()
+    cheek = photo.geometry.face[[50, 280], :2] - photo.margin
+    skin = np.mean([frame[round(v), round(u)].mean() for u, v in cheek])
+    assert tooth > 0.8 * skin
+
+
+def test_teeth_are_as_warm_as_the_light_and_never_glow(portrait):
+    picture, landmarks, _ = portrait
+    tooth = mouth_colours(picture, landmarks).tooth
+    assert tooth[0] >= tooth[1] >= tooth[2] and tooth.max() < 250
+    dark = mouth_colours((picture * 0.4).astype(np.uint8), landmarks)
+    assert dark.tooth.mean() < 0.65 * tooth.mean()
+    lit = picture * np.linspace(1.0, 0.4, picture.shape[1])[None, :, None]
+    assert mouth_colours(lit.astype(np.uint8), landmarks).slope < -0.02
+
+
+def test_lines_of_the_background_run_on_straight_behind_the_head(portrait):
+    """Mirrored across the outline they bent round it like a halo."""
+    _, landmarks, _ = portrait
+    picture = np.full((400, 400, 3), 60, np.uint8)
+    picture[100:140] = 200
+    matte = np.zeros((400, 400), np.float32)
+    cv2.circle(matte, (200, 190), 110, 1.0, -1)
+    picture[matte > 0] = (150, 110, 90)
+    filled = fill_background(picture, matte, landmarks)
+    beside = filled[:, 128].mean(axis=1)  # some 10 pixels behind the outline at the line's height
+    assert beside[112:128].min() > 110
+    assert beside[160:200].max() < 90
+    assert np.array_equal(filled[:60], picture[:60])
+
+
+def test_glasses_are_seen_and_their_rims_keep_still(face, portrait):
+    picture, landmarks, own = portrait
+    assert not wears_glasses(picture, landmarks)
+    worn = with_glasses(picture, landmarks)
+    assert wears_glasses(worn, landmarks)
+    animator = WarpAnimator(face, SIZE)
+    animator.set_portrait(worn, landmarks, own)
+    photo = animator._photo
+    still = photo.geometry.face
+    rims = np.concatenate([[*eye.socket_lower[2:7], *eye.socket_upper[2:7], *eye.crease_lower[2:7]] for eye in EYES])
+    for values in ({"eyeBlink": 1.0}, {"cheekSquint": 1.0}, {"mouthSmile": 0.9}):
+        moved, _, _ = photo.targets(photo.motion(row(**values)))
+        assert np.linalg.norm((moved - still)[rims, :2], axis=1).max() < 0.006 * photo.geometry.height
+    lids, _, _ = photo.targets(photo.motion(row(eyeBlink=1.0)))
+    for eye in EYES:
+        assert (lids[eye.upper[3:6], 1] - still[eye.upper[3:6], 1]).min() > 0.5 * eye_height(still, eye)
+
+
+def eye_height(points: np.ndarray, eye) -> float:
+    return float((points[eye.lower[3:6], 1] - points[eye.upper[3:6], 1]).mean())
+
+
+def test_glasses_hold_back_nothing_of_the_mouth(portrait):
+    kept = kept_motion(portrait[1])
+    assert kept[LIPS_LOWER_INNER].min() == 1.0
+    assert kept[168] < 0.5
+
+
+def test_hair_above_the_forehead_turns_with_it(portrait):
+    """Hair that lies on the skull but stays behind looks like a wig that slides."""
+    _, landmarks, _ = portrait
+    height = float(np.linalg.norm(landmarks[152, :2] - landmarks[10, :2]))
+    matte = np.zeros((400, 400), np.float32)
+    centre = landmarks[[10, 152], :2].mean(axis=0)
+    cv2.circle(matte, tuple(np.round(centre).astype(int).tolist()), round(0.85 * height), 1.0, -1)
+    rings = SurroundingRings(landmarks, matte).rings.reshape(-1, 72, 3)
+    forehead, skull = rings[0, 0, 2], rings[-1, 0, 2]  # column 0 goes up from the forehead's middle
+    assert rings[1, 0, 2] - forehead < 0.35 * (skull - forehead)
+    assert np.all(np.diff(rings[:, 0, 2]) >= -1e-9)
+
+
+def test_the_light_follows_a_turn_subtly_and_only_a_turn(animator, portrait):
+    photo = animator._photo
+    assert light_of_turn(photo.motion(row()).rotation) == 0
+    assert abs(light_of_turn(photo.motion(row(rotationX=12)).rotation)) < 0.1 * STRENGTH
+    light = light_of_turn(photo.motion(row(rotationY=12)).rotation)
+    assert -STRENGTH < light < -0.3 * STRENGTH  # turned to the picture's right, that side gets darker
+    facing = facing_aside(len(portrait[0]), portrait[1])
+    points = np.round(portrait[1][[234, 454], :2]).astype(int)
+    right, left = (int(facing[y, x]) for x, y in points)
+    assert right < -100 and left > 100
+    assert np.abs(np.diff(facing.astype(int), axis=1)).max() <= 4 and facing[-1].max() == 0
