@@ -28,9 +28,9 @@ def push_pull(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
     result = np.broadcast_to(held.sum(axis=(0, 1)) / total, held.shape).astype(np.float32)
     while levels:
         held, trust = levels.pop()
-        result = cv2.resize(np.ascontiguousarray(result), trust.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        result = result.reshape(*trust.shape, -1)
-        result = held + result * (1 - trust[..., None])
+        coarse = np.ascontiguousarray(result)
+        finer = np.asarray(cv2.resize(coarse, trust.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+        result = held + finer.reshape(*trust.shape, -1) * (1 - trust[..., None])
     return result
 
 
