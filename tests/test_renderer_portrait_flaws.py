@@ -6,7 +6,7 @@ import pytest
 
 from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
 from renderer.portrait import WarpAnimator
-from renderer.portrait.background import fill_background
+from renderer.portrait.background import fill_background, without_background
 from renderer.portrait.body import SurroundingRings
 from renderer.portrait.framing import frame_photo
 from renderer.portrait.glasses import kept_motion, wears_glasses
@@ -174,3 +174,16 @@ def test_the_light_follows_a_turn_subtly_and_only_a_turn(animator, portrait):
     right, left = (int(facing[y, x]) for x, y in points)
     assert right < -100 and left > 100
     assert np.abs(np.diff(facing.astype(int), axis=1)).max() <= 4 and facing[-1].max() == 0
+
+
+@pytest.mark.parametrize("width", [4, 12, 40])
+@pytest.mark.parametrize("behind", [(0, 0, 0), (40, 160, 90), (230, 230, 230)])
+def test_soft_edges_carry_the_persons_own_colour(width, behind):
+    """A dark or coloured rim would travel with the head over the new background."""
+    own = np.array([200.0, 60.0, 20.0])
+    matte = np.clip((128 + width / 2 - np.arange(256)) / width, 0, 1).astype(np.float32)[None].repeat(256, axis=0)
+    picture = (matte[..., None] * own + (1 - matte[..., None]) * behind).round().astype(np.uint8)
+    background = np.broadcast_to(np.uint8(behind), picture.shape)
+    found = without_background(picture, matte, background)
+    edge = (matte > 0.05) & (matte < 1)
+    assert np.abs(found[edge] - own).max() < 12

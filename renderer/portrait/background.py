@@ -137,7 +137,9 @@ def _fill_by_pyramid(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
         size = ((colour.shape[1] + 1) // 2, (colour.shape[0] + 1) // 2)
         levels.append(tuple(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (colour, weight)))
     colour, weight = levels[-1]
-    filled = colour / np.maximum(weight, 1e-4)[..., None]
+    everywhere = colour.sum(axis=(0, 1)) / max(float(weight.sum()), 1e-6)  # a corner in which nothing is known
+    filled = np.where(weight[..., None] > 1e-4, colour / np.maximum(weight, 1e-4)[..., None], everywhere)
+    filled = filled.astype(np.float32)
     for colour, weight in reversed(levels[:-1]):
         filled = cv2.resize(filled, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         known_colour = colour / np.maximum(weight, 1e-4)[..., None]
