@@ -10,9 +10,11 @@ from renderer.backends import BACKENDS, CPUBackend, StaticScene, choose_backend
 from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import (
+    CAMERA_Z,
     EXPRESSIONS,
     FOCAL_AT_224,
     FaceModel,
+    neutral_coefficients,
     pose_vertices,
 )
 from renderer.identity.identity import Identity
@@ -26,6 +28,9 @@ MESH_STYLES = ("studio", "grey")
 
 STUDIO_ZOOM = 0.67
 """FaceVerse's camera frames a face without skull and neck; the studio style steps back by this factor of its focal."""
+
+ROOM_ABOVE = 0.04  # of the picture, over a person's hair at rest: it goes up in a nod
+LEAST_ZOOM = 0.57  # below, the ends of the shoulders would be seen
 
 FRAMES_PER_BATCH = 32  # frames whose vertices are computed in one matrix product
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
@@ -41,7 +46,8 @@ class MeshRenderer:
     face.
     backend: "cpu" (compiled loops), "gl" (OpenGL on EGL; where that is missing the CPU draws, with a warning), or
     "pyrender" (that library's shading, an extra; else the CPU, with a warning), or "auto": OpenGL where there is a GPU.
-    focal: pixels; None takes FaceVerse's, 1315 at 224, times STUDIO_ZOOM in the studio style.
+    focal: pixels; None takes FaceVerse's, 1315 at 224, times STUDIO_ZOOM in the studio style, and farther away for a
+    person with high hair.
     """
 
     def __init__(
@@ -60,7 +66,7 @@ class MeshRenderer:
         if backend not in BACKENDS:
             raise RenderError(f"There is no back end named {backend!r}; choose one of {', '.join(BACKENDS)}.")
         self.face, self.size, self.mesh_style = face, int(size), mesh_style
-        zoom = STUDIO_ZOOM if mesh_style == "studio" else 1.0
+        zoom = _zoom(mesh_identity) if mesh_style == "studio" else 1.0
         self.focal = FOCAL_AT_224 * self.size / 224 * zoom if focal is None else float(focal)
         palette, basis = Palette(), face.expression_basis
         if isinstance(mesh_identity, Identity):
@@ -181,6 +187,17 @@ def _shade_flat(world, triangles, triangle_greys):
             (nx * nx + ny * ny + nz * nz) * (lx * lx + ly * ly + lz * lz) + 1e-30
         )
         triangle_greys[face] = 200.0 * (0.1 + 0.95 * max(0.0, cosine))
+
+
+def _zoom(identity: str | MeshIdentity | Identity | np.ndarray | None) -> float:
+    """The studio's zoom: STUDIO_ZOOM, or for a real person that at which all hair is in the picture."""
+    if not isinstance(identity, Identity):
+        return STUDIO_ZOOM
+    points = identity.shape if identity.hair is None else np.concatenate([identity.shape, identity.hair.points])
+    world = pose_vertices(points[None], neutral_coefficients())[0]
+    highest = float((world[:, 1] / (CAMERA_Z - world[:, 2])).max())  # of the focal length, above the picture's middle
+    half = 224 / 2 / FOCAL_AT_224
+    return float(np.clip((1 - 2 * ROOM_ABOVE) * half / max(highest, 1e-6), LEAST_ZOOM, STUDIO_ZOOM))
 
 
 def _resolve_identity(

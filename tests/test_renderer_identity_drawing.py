@@ -175,3 +175,16 @@ def test_opengl_draws_the_same_textured_picture(face):
         flat = contrast < 24
         assert flat.mean() > 0.6
         assert difference[flat].mean() < 0.4 and (difference[flat] > 12).mean() < 5e-4
+
+
+def test_high_hair_stays_in_the_picture(face, identity):
+    """The camera steps back from a tall head, and from nobody else."""
+    shape = identity.shape.copy()
+    above_brows = np.minimum(shape[:, 1] + 0.3, 0)  # y points down
+    shape[:, 1] += 0.2 * above_brows
+    tall = MeshRenderer(face, 128, mesh_identity=replace(identity, shape=shape), backend="cpu")
+    usual = MeshRenderer(face, 128, mesh_identity=identity, backend="cpu")
+    assert tall.focal < usual.focal <= MeshRenderer(face, 128, backend="cpu").focal
+    assert not next(iter(tall.render_transparent(posed())))[:3, :, 3].any(), "air above the head"
+    corners = next(iter(tall.render_transparent(posed())))[-1, [0, -1], 3]
+    assert (corners == 255).all(), "the shoulders reach the picture's corners"
