@@ -11,7 +11,7 @@ import numpy as np
 from perfrdiff import __version__, checkpoints
 from perfrdiff.coefficients import WIDTH
 from perfrdiff.errors import InputError
-from perfrdiff.features.clip import Listener, Speaker
+from perfrdiff.features.clip import Listener, Speaker, read_listener
 from perfrdiff.features.media.input import Media
 from perfrdiff.pipeline.folder import OutputFolder
 from perfrdiff.pipeline.listener_mesh import STAND_IN, head_of
@@ -19,14 +19,17 @@ from perfrdiff.pipeline.request import LISTENER, ReactRequest
 from perfrdiff.reactor import GENERIC, Reactions
 from renderer.face_model import FaceModel, load_face_model
 from renderer.faceverse import react_identity
+from renderer.identity.fit import fit_identity
 from renderer.identity.identity import Identity
 from renderer.mesh import MeshRenderer
 from renderer.portrait import portrait_animator
+from renderer.resources import asset
 from renderer.video.export import VideoOptions, VideoTrack, export_videos
 from renderer.video.layout import AI_LABEL, SideBySideLayout
 
 TITLE = "AI-generated facial reaction (PerFRDiff demo)"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term
+EXAMPLE_PHOTO = asset("examples/portrait.jpg")
 SPEAKER_SIZE = 512  # pixels of a drawn speaker
 REACT_FACE = (
     checkpoints.FOLDER / "faceverse.npz"
@@ -40,8 +43,12 @@ def built_in_face() -> FaceModel:
 
 
 def warm_up() -> None:
-    """Load the face and compile the drawing code, so that the first visitor need not wait for it."""
-    next(MeshRenderer(built_in_face()).render(np.zeros((1, WIDTH), np.float32)))
+    """Load the face and the tracker, and compile what fits and draws a head: the first visitor need not wait for it."""
+    face = built_in_face()
+    listener = read_listener(EXAMPLE_PHOTO)
+    assert listener.photo is not None and listener.landmarks is not None and listener.photo_coefficients is not None
+    identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients)
+    next(MeshRenderer(face, mesh_identity=identity).render(np.zeros((1, WIDTH), np.float32)))
 
 
 class ReactionVideos:
