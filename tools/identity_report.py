@@ -1,8 +1,9 @@
-"""Is the mesh the listener? Fits photos and clips, asks a recognition network and the tracker, draws contact sheets.
+"""Is it the listener? Asks a recognition network and the tracker about mesh and moved photo, and draws contact sheets.
 
     python -m tools.identity_report PHOTO_OR_CLIP … --out DIR [--size 256]
 
-Prints a Markdown table and writes DIR/identity_<name>.png for each file: the photo, then the mesh in every motion.
+Prints a Markdown table and writes DIR/identity_<name>.png for each file: the photo, the mesh in every motion, and below
+the photo moved in the same ways.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import numpy as np
 from perfrdiff.coefficients import CHANNEL
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, read_listener
-from perfrdiff.features.tracking.face_track import track_image
+from perfrdiff.features.tracking.face_track import FaceStill, track_image
 from renderer.errors import RenderError
 from renderer.face_model import FaceModel, load_face_model, pose_vertices, project
 from renderer.identity.fit import fit_identity
 from renderer.identity.identity import Identity
 from renderer.mesh import MeshRenderer
+from renderer.portrait import WarpAnimator
 from renderer.portrait.topology import CHIN, FOREHEAD
 from tools.contact_sheet import coefficients
 from tools.recognition import SAME_PERSON, descriptor, distances
@@ -51,7 +53,8 @@ class Fitted:
     listener: Listener
     identity: Identity
     seconds: float  # processor time of the fit
-    pictures: dict[str, np.ndarray]  # motion -> (S, S, 3) uint8
+    pictures: dict[str, np.ndarray]  # motion -> (S, S, 3) uint8, the mesh
+    moved: dict[str, np.ndarray]  # the same of the photo
 
 
 def fit(path: Path, face: FaceModel) -> Fitted:
@@ -64,15 +67,19 @@ def fit(path: Path, face: FaceModel) -> Fitted:
     seconds = time.process_time() - start
     rows = np.stack([coefficients(values) for values in MOTIONS.values()])
     drawn = MeshRenderer(face, TRACKED_SIZE, mesh_identity=identity, backend="cpu").render(rows)
-    return Fitted(path.stem, listener, identity, seconds, dict(zip(MOTIONS, drawn, strict=True)))
+    animator = WarpAnimator(face, TRACKED_SIZE)
+    animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
+    meshes, moved = (dict(zip(MOTIONS, frames, strict=True)) for frames in (drawn, animator.animate(rows)))
+    return Fitted(path.stem, listener, identity, seconds, meshes, moved)
 
 
 def tracked_again(fitted: Fitted, face: FaceModel) -> dict[str, float]:
     """What the tracker reads of the drawn mesh: units, and the landmarks' error in % of the face's height."""
     found = {name: track_image(fitted.pictures[name], name) for name in ("neutral", "smile .8", "blink")}
+    photo = {name: track_image(fitted.moved[name], name) for name in ("smile .8", "blink")}
 
-    def mean(motion: str, names: tuple[str, str]) -> float:
-        return float(np.mean([found[motion].coefficients[CHANNEL[name]] for name in names]))
+    def mean(motion: str, names: tuple[str, str], tracked: dict[str, FaceStill] = found) -> float:
+        return float(np.mean([tracked[motion].coefficients[CHANNEL[name]] for name in names]))
 
     seen = found["neutral"].landmarks[:468, :2]
     assert face.landmark_vertices is not None and face.landmark_weights is not None, "the built-in head has them"
@@ -86,11 +93,13 @@ def tracked_again(fitted: Fitted, face: FaceModel) -> dict[str, float]:
         "neutral smile": mean("neutral", SMILES),
         "smile": mean("smile .8", SMILES),
         "blink": mean("blink", BLINKS),
+        "moved smile": mean("smile .8", SMILES, photo),
+        "moved blink": mean("blink", BLINKS, photo),
     }
 
 
 def sheet(fitted: Fitted, size: int) -> np.ndarray:
-    """The photo and every motion in one row of pictures (size, size), RGB."""
+    """The photo and every motion, of the mesh and of the photo, in two rows of pictures (size, size), RGB."""
     photo, points = fitted.listener.photo, fitted.listener.landmarks
     assert photo is not None and points is not None, "of a fitted listener"
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
@@ -99,28 +108,37 @@ def sheet(fitted: Fitted, size: int) -> np.ndarray:
         photo, np.array([[size / side, 0, size / 2 - centre[0] * size / side],
                          [0, size / side, size / 2 - centre[1] * size / side]]), (size, size), flags=cv2.INTER_AREA
     )  # fmt: skip
-    frames = [
-        square,
-        *(cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in fitted.pictures.values()),
-    ]
-    return np.hstack(frames)
+    rows = (
+        [cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in frames.values()]
+        for frames in (fitted.pictures, fitted.moved)
+    )
+    return np.vstack([np.hstack([square, *row]) for row in rows])
 
 
 def report(fitted: list[Fitted], face: FaceModel) -> str:
     """The table, Markdown."""
     photos = [_of_photo(one) for one in fitted]
-    apart = {motion: distances([_of_drawing(one, motion) for one in fitted], photos) for motion in MOTIONS}
-    rows = ["| file | own | nearest other | worst moving | landmarks | neutral smile | smile .8 | blink | fit |",
-            "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    apart = {
+        motion: distances([_described(one.pictures[motion], motion) for one in fitted], photos) for motion in MOTIONS
+    }
+    columns = (
+        "file", "own", "nearest other", "worst moving", "landmarks", "neutral smile", "smile .8", "blink", "fit",
+        "photo: worst moving", "smile .8", "blink",
+    )  # fmt: skip
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     own, first, moving = [], 0, []
     for i, one in enumerate(fitted):
         others = np.delete(apart["neutral"][i], i)
         nearest = float(others.min()) if len(others) else float("nan")
         worst = max(apart[motion][i, i] for motion in MOTIONS)
         read = tracked_again(one, face)
+        photo = max(
+            distances([_described(picture, name)], photos[i : i + 1])[0, 0] for name, picture in one.moved.items()
+        )
         rows.append(
             f"| {one.name} | {apart['neutral'][i, i]:.2f} | {nearest:.2f} | {worst:.2f} | {read['landmarks']:.2f} % | "
-            f"{read['neutral smile']:.2f} | {read['smile']:.2f} | {read['blink']:.2f} | {one.seconds:.2f} s |"
+            f"{read['neutral smile']:.2f} | {read['smile']:.2f} | {read['blink']:.2f} | {one.seconds:.2f} s | "
+            f"{photo:.2f} | {read['moved smile']:.2f} | {read['moved blink']:.2f} |"
         )
         own.append(apart["neutral"][i, i])
         first += not len(others) or own[-1] < nearest
@@ -141,14 +159,10 @@ def _of_photo(one: Fitted) -> np.ndarray:
     return found
 
 
-def _of_drawing(one: Fitted, motion: str) -> np.ndarray:
-    picture = one.pictures[motion]
+def _described(picture: np.ndarray, motion: str) -> np.ndarray:
     found = descriptor(picture)
-    return found if found is not None else _where_tracked(picture, motion)
-
-
-def _where_tracked(picture: np.ndarray, motion: str) -> np.ndarray:
-    found = descriptor(picture, track_image(picture, motion).landmarks)
+    if found is None:
+        found = descriptor(picture, track_image(picture, motion).landmarks)
     assert found is not None, "landmarks say where the face is"
     return found
 
