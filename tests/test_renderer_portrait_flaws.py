@@ -187,3 +187,19 @@ def test_soft_edges_carry_the_persons_own_colour(width, behind):
     found = without_background(picture, matte, background)
     edge = (matte > 0.05) & (matte < 1)
     assert np.abs(found[edge] - own).max() < 12
+
+
+def test_the_invented_background_has_no_seam(portrait):
+    """Before a wall in graded light a ring round the head would be seen at once."""
+    crop = frame_photo(portrait[0], portrait[1], SIZE)
+    size = len(crop.picture)
+    across = np.linspace(60, 200, size)
+    wall = (across[None, :, None] * [0.5, 0.8, 1.0] + across[:, None, None] * 0.1).astype(np.uint8)
+    rows, columns = np.mgrid[:size, :size]
+    centre = crop.landmarks[:, :2].mean(axis=0)
+    matte = (np.hypot(columns - centre[0], rows - centre[1]) < 0.3 * size).astype(np.float32)
+    filled = fill_background(np.where(matte[..., None] > 0, np.uint8([180, 90, 60]), wall), matte, crop.landmarks)
+    bent = np.abs(filled[:, 2:].astype(int) - 2 * filled[:, 1:-1].astype(int) + filled[:, :-2])
+    assert bent[: int(centre[1])].max() <= 6, "no line where the invented begins"
+    ring = (np.hypot(columns - centre[0], rows - centre[1]) < 0.34 * size) & (matte == 0)
+    assert np.abs(filled.astype(int) - wall)[ring].max() <= 12, "mirrored, the light turns back by twice the depth"

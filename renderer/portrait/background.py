@@ -8,7 +8,7 @@ from renderer.portrait.framing import head_axes
 # Of the padded picture, twice how far beyond the matte no background is trusted: round the hair for the strands that
 # the matte leaves out; at the shoulders less, but with 0.006 an astronaut's ring left a copy of its rim behind.
 STRAND_BAND, SHOULDER_BAND = 0.05, 0.016
-SKIPPED_RIM = 0.012  # of the padded picture
+RIM = 0.012  # of the padded picture: over so much the invented passes into what is seen
 HEAD_REACH, NECK_REACH = 0.16, 0.04  # of the padded picture: a turning head uncovers much more than a neck
 STRAND_DIFFERENCE = (16.0, 56.0)  # levels of difference to the background: none of it is hair, all of it is
 MAX_BACKGROUND_DETAIL = 60.0  # square levels of detail in a background that still lets strands be told from it
@@ -39,9 +39,10 @@ def fill_background(picture: np.ndarray, matte: np.ndarray, landmarks: np.ndarra
     if calm[known_far & above_jaw & beside].mean() < 0.5:
         known_far = known
     reach = np.interp(below, [0.1, 0.5], [HEAD_REACH, NECK_REACH])
-    filled = _continued(_fill_by_pyramid(picture, known_far), known_far, reach)
-    inside = cv2.distanceTransform(known_far.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
-    own = (inside / (SKIPPED_RIM * size)).clip(0, 1)  # no seam where the invented begins
+    inside = cv2.distanceTransform(known_far.astype(np.uint8), cv2.DIST_L2, 3) / (RIM * size)
+    trusted = inside >= 1  # right at the edge the person's own rim may be left
+    filled = _continued(_fill_by_pyramid(picture, trusted), trusted, reach)
+    own = inside.clip(0, 1)[..., None]  # no seam where the invented begins
     return (filled + (picture - filled) * own).round().clip(0, 255).astype(np.uint8)
 
 
@@ -98,7 +99,7 @@ def _continued(smooth: np.ndarray, known: np.ndarray, reach: np.ndarray) -> np.n
 
     Each row is mirrored at the left and at the right edge of what is unknown, each column at the upper one, and the
     nearest of the three counts most: a line that meets the head runs on straight. Mirrored across the outline instead,
-    all lines would follow it as a halo. Right at the edge the person's own rim may be left: it is skipped.
+    all lines would follow it as a halo.
 
     reach (P, P): of the picture, how deep the texture goes into the unknown.
     """
@@ -111,8 +112,9 @@ def _continued(smooth: np.ndarray, known: np.ndarray, reach: np.ndarray) -> np.n
         seen = seen[:, ::-1] if flip else seen
         edge = np.maximum.accumulate(np.where(seen, axis, -1.0), axis=1).astype(np.float32)
         distance = np.where(edge >= 0, axis - edge, np.float32(size))
-        edge = cv2.GaussianBlur(edge, (0, 0), 0.4, sigmaY=0.012 * size)  # neighbouring rows must not fall apart
-        mirrored = 2 * edge - axis - SKIPPED_RIM * size
+        smoothed = cv2.GaussianBlur(edge, (0, 0), 0.4, sigmaY=0.012 * size)  # neighbouring rows must not fall apart
+        edge = np.where(seen, axis, np.minimum(smoothed, axis))
+        mirrored = 2 * edge - axis
         mirrored = size - 1 - mirrored[:, ::-1] if flip else mirrored
         distance = distance[:, ::-1] if flip else distance
         if turn:
