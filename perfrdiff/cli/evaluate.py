@@ -38,7 +38,7 @@ def _add_demo(commands) -> None:
         "demo",
         help="simulated dyads with known truth",
         description="Measure on held-out simulated dyads whether the reactions listen, differ, are somebody, are alive "
-        "and are plausible, with 95 %% bootstrap intervals over persons. For a quick look: --persons 16 --samples 2 "
+        "and are plausible, with 95 % bootstrap intervals over persons. For a quick look: --persons 16 --samples 2 "
         "--speakers 1 --no-long-style.",
     )
     command.set_defaults(evaluate=_evaluate_demo)
@@ -102,7 +102,7 @@ def _add_voices(commands) -> None:
         "voices",
         help="a folder of real speech",
         description="Measure on recordings of real speech whether the named styles nod when phrases end, beside their "
-        "own nods over other voices and a rule that nods at pauses, with 95 %% bootstrap intervals over voices. The "
+        "own nods over other voices and a rule that nods at pauses, with 95 % bootstrap intervals over voices. The "
         "speaker's head is idle or moved by the loudness. Where FILE.rttm with turns by hand lies beside a recording, "
         "ends of talk are taken from it, too.",
     )

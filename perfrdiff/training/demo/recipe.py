@@ -72,12 +72,18 @@ class DemoConfig:
     # Guided by the speaker's voice and face: they say when to nod and when to smile back.
     sampling: SamplingOptions = field(
         default_factory=lambda: SamplingOptions(
-            steps=10, guidance=2.0, guidance_over=("audio", "coefficients"), slide=20, clamp=10.0, solver="dpm"
+            steps=10,
+            guidance=2.0,
+            guidance_over=("audio", "coefficients"),
+            slide=20,
+            clamp=10.0,
+            solver="dpm",
+            slow_noise=0.3,
         )
     )
     style_schedule: Schedule = field(default_factory=lambda: Schedule(steps=1500, learning_rate=1e-3))
     personal_schedule: Schedule = field(
-        default_factory=lambda: Schedule(steps=11000, learning_rate=1.2e-3, warmup=200, ema=0.999)
+        default_factory=lambda: Schedule(steps=15000, learning_rate=1.2e-3, warmup=200, ema=0.999)
     )
 
 
