@@ -274,7 +274,7 @@ def test_shipped_weights_answer_a_smile(shipped):
     shipped.set_listener(None)
     for seed in range(3):
         speaker = simulate_speaker(np.random.default_rng(seed), 20.0)
-        smile = shipped.react_to(speaker, samples=2).coefficients[..., 43:45].mean(axis=(0, 2))
+        smile = shipped.react_to(speaker, samples=10).coefficients[..., 43:45].mean(axis=(0, 2))
         near = np.zeros(len(smile), bool)
         for event in speaker.events:
             if event.kind in ("smile", "laugh"):
