@@ -45,5 +45,5 @@ def test_people_are_recognised_in_their_own_meshes():
     apart = distances(meshes, photos)
     assert np.diag(apart).max() < SAME_PERSON
     assert (apart.argmin(axis=1) == np.arange(len(apart))).all(), "the nearest of all is the own photo"
-    strangers = distances([descriptor(neutral(name)) for name in MESH_IDENTITIES], photos)
-    assert np.diag(apart).max() < strangers.min(), "no made-up person comes as near"
+    made_up = distances([descriptor(neutral(name)) for name in MESH_IDENTITIES], photos)
+    assert np.diag(apart).max() < made_up.min(), "no made-up person comes as near"

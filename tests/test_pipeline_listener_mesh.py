@@ -9,9 +9,11 @@ import pytest
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, read_listener
+from perfrdiff.pipeline import videos as videos_of_a_run
 from perfrdiff.pipeline.listener_mesh import STAND_IN, head_of
 from perfrdiff.pipeline.request import LISTENER, ReactRequest
 from perfrdiff.pipeline.run import _check_kept_file
+from perfrdiff.pipeline.videos import ReactionVideos
 from renderer.face_model import load_face_model, neutral_coefficients
 from renderer.identity.identity import Identity
 from renderer.mesh import MeshRenderer
@@ -44,6 +46,28 @@ def test_by_default_the_mesh_is_the_listener(head, listener):
         return float(np.abs(picture[70:76, 50:78].mean(axis=(0, 1)) - cheeks).max())
 
     assert distance(drawn) < min(40.0, distance(made_up)), "the skin is the photo's"
+
+
+@pytest.mark.parametrize(
+    "settings, shown",
+    [({}, LISTENER), ({"views": "photo"}, None), ({"views": "photo", "transparent": True}, LISTENER),
+     ({"mesh_identity": "Omar"}, "Omar")],
+)  # fmt: skip
+def test_a_head_is_made_where_one_is_drawn(listener, settings, shown):
+    videos = ReactionVideos(request(**settings))
+    videos.set_listener(listener)
+    assert videos.mesh_identity == shown
+
+
+def test_reacts_own_face_is_nobodys_likeness(listener, monkeypatch, tmp_path):
+    """Where FaceVerse's file is, the grey style shows REACT's reference person; no listener is fitted for it."""
+    (tmp_path / "faceverse.npz").write_bytes(b"")
+    monkeypatch.setattr(videos_of_a_run, "REACT_FACE", tmp_path / "faceverse.npz")
+    monkeypatch.setattr(videos_of_a_run, "_mesh_renderer", lambda *_: None)
+    monkeypatch.setattr(videos_of_a_run, "head_of", None)  # would be called for a likeness
+    videos = ReactionVideos(request(mesh_style="grey"))
+    videos.set_listener(listener)
+    assert videos.mesh_identity is None
 
 
 def test_a_made_up_person_is_shown_when_asked_for(listener):

@@ -17,6 +17,7 @@ from renderer.portrait.mouth import catmull_rom
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.unfold import signed_areas
 from tests.support.drawn_portrait import drawn_portrait
+from tools.contact_sheet import coefficients
 
 SIZE = 192
 
@@ -40,12 +41,7 @@ def animator(face, portrait):
 
 def row(**values: float) -> np.ndarray:
     """(58,) from rest; rotations in degrees, a stem without side moves both sides."""
-    result = neutral_coefficients()[0]
-    for name, value in values.items():
-        value = np.radians(value) if name.startswith("rotation") else value
-        for full in (name,) if name in COEFFICIENT_NAMES else (name + "Left", name + "Right"):
-            result[COEFFICIENT_NAMES.index(full)] += value
-    return result
+    return coefficients(values)
 
 
 def draw(animator: WarpAnimator, **values: float) -> np.ndarray:

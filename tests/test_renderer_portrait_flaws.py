@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.face_model import load_face_model
 from renderer.portrait import WarpAnimator
 from renderer.portrait.background import fill_background, without_background
 from renderer.portrait.body import SurroundingRings
@@ -14,6 +14,7 @@ from renderer.portrait.light import STRENGTH, facing_aside, light_of_turn
 from renderer.portrait.mouth_colours import mouth_colours
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER
 from tests.support.drawn_portrait import drawn_portrait
+from tools.contact_sheet import coefficients
 
 SIZE = 192
 
@@ -37,12 +38,7 @@ def animator(face, portrait):
 
 def row(**values: float) -> np.ndarray:
     """(58,) from rest; rotations in degrees, a stem without side moves both sides."""
-    result = neutral_coefficients()[0]
-    for name, value in values.items():
-        value = np.radians(value) if name.startswith("rotation") else value
-        for full in (name,) if name in COEFFICIENT_NAMES else (name + "Left", name + "Right"):
-            result[COEFFICIENT_NAMES.index(full)] += value
-    return result
+    return coefficients(values)
 
 
 def with_glasses(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -162,7 +162,7 @@ def _settings(
     count, frames, _ = reactions.coefficients.shape
     used = {
         "steps": reactions.steps, "guidance_scale": reactions.guidance, "animator": videos.animator,
-        "mesh_identity": videos.mesh_identity,
+        "mesh_identity": videos.mesh_identity or request.mesh_identity,
     }  # fmt: skip
     return {
         "what": TITLE,

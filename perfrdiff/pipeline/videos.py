@@ -14,7 +14,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, Speaker, read_listener
 from perfrdiff.features.media.input import Media
 from perfrdiff.pipeline.folder import OutputFolder
-from perfrdiff.pipeline.listener_mesh import STAND_IN, head_of
+from perfrdiff.pipeline.listener_mesh import head_of
 from perfrdiff.pipeline.request import LISTENER, ReactRequest
 from perfrdiff.reactor import GENERIC, Reactions
 from renderer.face_model import FaceModel, load_face_model
@@ -59,8 +59,9 @@ class ReactionVideos:
 
     def __init__(self, request: ReactRequest):
         self._request = request
-        self.mesh_identity: str | None = None  # whom the mesh shows; None where none is drawn
-        self._mesh = _mesh_renderer(request, STAND_IN if request.mesh_identity == LISTENER else request.mesh_identity)
+        self.mesh_identity: str | None = None  # whom the mesh shows; None where none is drawn, and for REACT's face
+        is_listener = request.mesh_identity == LISTENER and not _shows_react_face(request)
+        self._mesh = None if is_listener else _mesh_renderer(request, request.mesh_identity)
         self._animator = portrait_animator(
             built_in_face(), request.size, request.animator, checkpoints.FOLDER, request.device
         )
@@ -85,11 +86,12 @@ class ReactionVideos:
             assert listener.photo is not None, "without a photo there is no such view"
             assert listener.landmarks is not None and listener.photo_coefficients is not None
             self._animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
-        if "mesh" in self.views:
+        draws_mesh = "mesh" in self.views or self._request.transparent
+        if draws_mesh and not _shows_react_face(self._request):
             head = head_of(listener, built_in_face(), self._request)
             listener.notes.extend(head.notes)
             self.mesh_identity = head.name
-            if head.name == LISTENER:
+            if self._mesh is None:
                 self._mesh = _mesh_renderer(self._request, head.identity)
 
     @property
@@ -114,6 +116,7 @@ class ReactionVideos:
         count, frames, _ = reactions.coefficients.shape
         pictures: dict[str, list[Iterator[np.ndarray]]] = {}  # view -> the frames of every reaction, drawn lazily
         if "mesh" in self.views:
+            assert self._mesh is not None, "set_listener made it"
             pictures["mesh"] = [self._mesh.render(rows) for rows in reactions.coefficients]
         if "photo" in self.views:
             pictures["photo"] = self._animator.animate_many(list(reactions.coefficients))
@@ -122,6 +125,7 @@ class ReactionVideos:
             files = folder.reaction(index + 1, self.views, request.transparent)
             cards.append([VideoTrack(pictures[view][index], files.videos[view]) for view in self.views])
             if files.transparent is not None:
+                assert self._mesh is not None, "set_listener made it"
                 transparent.append(VideoTrack(self._mesh.render_transparent(rows), files.transparent))
         label = AI_LABEL if request.label else ""
         kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
@@ -165,9 +169,14 @@ def _speaker_pictures(speaker: Speaker, speaker_file: Media, long_side: int) -> 
     return speaker_file.frames(long_side)
 
 
+def _shows_react_face(request: ReactRequest) -> bool:
+    """The grey style shows REACT's reference person where FaceVerse's model was converted."""
+    return request.mesh_style == "grey" and REACT_FACE.is_file()
+
+
 def _mesh_renderer(request: ReactRequest, identity: str | Identity) -> MeshRenderer:
-    """The mesh to draw. The grey style shows REACT's reference person where FaceVerse's model was converted."""
-    if request.mesh_style == "grey" and REACT_FACE.is_file():
+    """The mesh to draw."""
+    if _shows_react_face(request):
         return MeshRenderer(load_face_model(REACT_FACE), request.size, request.mesh_style, react_identity())
     return MeshRenderer(built_in_face(), request.size, request.mesh_style, identity)
 

@@ -1,4 +1,4 @@
-"""Identities in files: .npz without pickle, read as carefully as what a stranger sent."""
+"""Identities in files: .npz without pickle, read as carefully as anything that somebody sent."""
 
 from __future__ import annotations
 

@@ -20,10 +20,9 @@ from renderer.identity.shape import fit_shape
 from renderer.identity.texture import encoded, mask, on_head, paint, region_fields
 from renderer.identity.units import adapted_units
 from renderer.identity.visibility import PosedHead, pose_head
-from renderer.portrait.topology import CHIN, FOREHEAD, LANDMARKS
+from renderer.portrait.framing import checked_portrait
 from renderer.rasterizer import NO_TRIANGLE
 
-SMALLEST_FACE = 40  # pixels from forehead to chin
 LEAST_SCORES = {"light": 0.02, "pose": 0.05, "shape": 0.15}
 TRUSTED_MASK = 0.45  # from here on hair may stand off the skull
 MOST_HAIR = (1.3, 2.6)  # area of hair beyond the skull over that of the face: usual, and a mask gone wrong
@@ -56,7 +55,7 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
         RenderError: in one sentence, why no head can be made: a wrong shape, a face under 40 pixels, turned by more
             than 35 degrees or outside of the photo, or a score below LEAST_SCORES.
     """
-    photo, landmarks = _checked(photo, landmarks)
+    photo, landmarks = checked_portrait(photo, landmarks)
     fit = fit_shape(face, landmarks, photo.shape[:2], coefficients)
     canvas = photo_canvas(photo, landmarks)
     pixels = canvas.from_photo(fit.pixels)
@@ -102,22 +101,6 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
         notes=tuple(NOTES[name] for name, score in scores.items() if score < GOOD_SCORE),
     )
     return balanced(face, identity, canvas)[0]
-
-
-def _checked(photo: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    photo, landmarks = np.asarray(photo), np.asarray(landmarks, np.float64)
-    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or min(photo.shape[:2]) < SMALLEST_FACE:
-        raise RenderError(
-            f"A photo must be an RGB picture (height, width, 3) of 8 bits, not {photo.shape} of {photo.dtype}."
-        )
-    if landmarks.shape != (LANDMARKS, 3) or not np.isfinite(landmarks).all():
-        raise RenderError(f"A photo needs {LANDMARKS} finite landmarks with x, y and z.")
-    height = float(np.linalg.norm(landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]))
-    if height < SMALLEST_FACE:
-        raise RenderError(
-            f"The face in the photo is {height:.0f} pixels high; at least {SMALLEST_FACE} are needed for a head."
-        )
-    return photo, landmarks
 
 
 def _refuse(scores: dict[str, float]) -> None:

@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 from renderer.face_model import CAMERA_Z, EXPRESSION_NAMES, FaceModel, rotation_matrix
 from renderer.identity.basis import IdentityBasis
 from renderer.identity.camera import DISTANCE, HEAD_PLACE, PhotoCamera
-from renderer.identity.landmark_sets import CHIN_BOTTOM, FOREHEAD_TOP, LID_RIMS, OVAL, SKIN_LANDMARKS
+from renderer.identity.landmark_sets import LID_RIMS
+from renderer.portrait.topology import CHIN, FACE_LANDMARKS, FOREHEAD, OVAL
 
 ROUNDS = 8
 ACTIVE_SET_ROUNDS = 4  # of one round, for parameters at their limits
@@ -90,8 +91,8 @@ class LandmarkModel:
         self.identity = at_landmarks(basis.components)  # (468, 3, K)
         self.units = at_landmarks(face.expression_basis[:, :, FITTED_UNITS])  # (468, 3, U)
         self.skull = self._skull_prior(face, basis)  # (K, K)
-        self.height = float(np.linalg.norm(self.mean[FOREHEAD_TOP] - self.mean[CHIN_BOTTOM]))
-        self.weight = np.ones(SKIN_LANDMARKS)
+        self.height = float(np.linalg.norm(self.mean[FOREHEAD] - self.mean[CHIN]))
+        self.weight = np.ones(FACE_LANDMARKS)
         self.weight[OVAL] = 0.35
         self.weight[np.concatenate(list(LID_RIMS.values()))] = 2.0
 
@@ -113,7 +114,7 @@ class LandmarkModel:
         """Where the search starts: the mean face in the tracked pose and expression, as large as what is seen."""
         rotation = rotation_matrix(coefficients[-6:-3]).astype(np.float64)
         units = above_rest(coefficients[: len(EXPRESSION_NAMES)].astype(np.float64))[FITTED_UNITS]
-        seen = landmarks[:SKIN_LANDMARKS].astype(np.float64)
+        seen = landmarks[:FACE_LANDMARKS].astype(np.float64)
         start = Sighting(seen, rotation, units, rotation, PhotoCamera(DISTANCE, np.zeros(2)), units)
         flat = start.camera.project(self.world(start, np.zeros(self.identity.shape[2])))
         middle, seen_middle = flat.mean(axis=0), seen[:, :2].mean(axis=0)
@@ -121,20 +122,13 @@ class LandmarkModel:
         return replace(start, camera=PhotoCamera(DISTANCE * scale, seen_middle - scale * middle))
 
 
-def solve(
-    model: LandmarkModel, sightings: list[Sighting], identity_free: bool = True, units_free: bool = True
-) -> tuple[np.ndarray, list[Sighting]]:
+def solve(model: LandmarkModel, sightings: list[Sighting]) -> tuple[np.ndarray, list[Sighting]]:
     """Identity coefficients (K,), one for all sightings, and the sightings with pose, camera and units found."""
     count, own = model.identity.shape[2], 6 + len(FITTED_UNITS)
     identity = np.zeros(count)
-    frozen = np.zeros(count + own * len(sightings), bool)
-    frozen[:count] = not identity_free
-    for number in range(len(sightings)):
-        frozen[count + own * number + 6 : count + own * (number + 1)] = not units_free
-    free = np.flatnonzero(~frozen)
+    parameters = count + own * len(sightings)
     for _ in range(ROUNDS):
-        normal = np.zeros((len(frozen), len(frozen)))
-        gradient = np.zeros(len(frozen))
+        normal, gradient = np.zeros((parameters, parameters)), np.zeros(parameters)
         prior = (np.eye(count) + model.skull) * len(sightings) ** 0.5  # frames of one clip share their errors
         normal[:count, :count] = prior
         gradient[:count] = -prior @ identity
@@ -144,25 +138,23 @@ def solve(
             normal[np.ix_(columns, columns)] += jacobian.T @ jacobian
             gradient[columns] += jacobian.T @ residual
             _add_priors(normal, gradient, count + own * number, sighting)
-        lowest, highest = np.full(len(frozen), -np.inf), np.full(len(frozen), np.inf)
+        lowest, highest = np.full(parameters, -np.inf), np.full(parameters, np.inf)
         lowest[:count], highest[:count] = -IDENTITY_LIMIT - identity, IDENTITY_LIMIT - identity
         for number, sighting in enumerate(sightings):
             units = slice(count + own * number + 6, count + own * (number + 1))
             lowest[units], highest[units] = -sighting.units, 1 - sighting.units
-        step = _step_within(normal, gradient, lowest, highest, free)
+        step = _step_within(normal, gradient, lowest, highest)
         identity = identity + step[:count]
         sightings = [_moved(s, step[count + own * n : count + own * (n + 1)]) for n, s in enumerate(sightings)]
     return identity, sightings
 
 
-def _step_within(
-    normal: np.ndarray, gradient: np.ndarray, lowest: np.ndarray, highest: np.ndarray, free: np.ndarray
-) -> np.ndarray:
-    """The step (P,) that solves normal · step = gradient over the `free` parameters, none of them beyond its limits.
+def _step_within(normal: np.ndarray, gradient: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> np.ndarray:
+    """The step (P,) that solves normal · step = gradient, no parameter beyond its limits.
 
     What would leave its limits is held there, and the others are solved for again.
     """
-    step = np.zeros(len(gradient))
+    step, free = np.zeros(len(gradient)), np.arange(len(gradient))
     for _ in range(ACTIVE_SET_ROUNDS):
         step[free] = 0.0
         missing = gradient - normal @ step  # by what is held at its limits

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import lu_factor, lu_solve
+from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from renderer.face_model import FaceModel
-from renderer.identity.landmark_sets import LID_RIMS, OVAL, SKIN_LANDMARKS
+from renderer.identity.landmark_sets import LID_RIMS
 from renderer.identity.landmark_solver import LandmarkModel, Sighting
+from renderer.portrait.topology import FACE_LANDMARKS, OVAL
 
 SMOOTHING, SMOOTHING_OVAL, SMOOTHING_LIDS = 0.02, 0.06, 0.006  # model units; the oval slides on a turned head
 FULL_WITHIN, NONE_BEYOND = 0.10, 0.45  # model units from the nearest landmark
@@ -51,27 +51,17 @@ class LandmarkSpline:
 
     def __init__(self, face: FaceModel, model: LandmarkModel):
         self._places, self._points = model.mean, face.mean_shape.astype(np.float64)
-        smoothing = np.full(SKIN_LANDMARKS, SMOOTHING)
-        smoothing[OVAL] = SMOOTHING_OVAL
-        smoothing[np.concatenate(list(LID_RIMS.values()))] = SMOOTHING_LIDS
-        affine = np.concatenate([np.ones((SKIN_LANDMARKS, 1)), self._places], axis=1)
-        system = np.zeros((SKIN_LANDMARKS + 4, SKIN_LANDMARKS + 4))
-        system[:SKIN_LANDMARKS, :SKIN_LANDMARKS] = cdist(self._places, self._places) - np.diag(smoothing)
-        system[:SKIN_LANDMARKS, SKIN_LANDMARKS:] = affine
-        system[SKIN_LANDMARKS:, :SKIN_LANDMARKS] = affine.T
-        self._factors = lu_factor(system)
+        self._smoothing = np.full(FACE_LANDMARKS, SMOOTHING)
+        self._smoothing[OVAL] = SMOOTHING_OVAL
+        self._smoothing[np.concatenate(list(LID_RIMS.values()))] = SMOOTHING_LIDS
         self._fade = 1 - smooth_step(cKDTree(self._places).query(self._points)[0], FULL_WITHIN, NONE_BEYOND)
         if face.head_weight is not None:
             self._fade *= face.head_weight
-        self._moving = np.flatnonzero(self._fade > 0)
-        near = self._points[self._moving]
-        kernel = np.concatenate([cdist(near, self._places), np.ones((len(near), 1)), near], axis=1)
-        self._kernel = (kernel * self._fade[self._moving, None]).astype(np.float32)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """(468, C) -> (V, C)."""
-        right = np.zeros((SKIN_LANDMARKS + 4, values.shape[1]))
-        right[:SKIN_LANDMARKS] = values
+        spline = RBFInterpolator(self._places, values, smoothing=self._smoothing, kernel="linear", degree=1)
+        moving = np.flatnonzero(self._fade > 0)
         spread = np.zeros((len(self._points), values.shape[1]))
-        spread[self._moving] = self._kernel @ lu_solve(self._factors, right).astype(np.float32)
+        spread[moving] = self._fade[moving, None] * spline(self._points[moving])
         return spread

@@ -114,5 +114,5 @@ def seat_mouth(shape: np.ndarray, model: LandmarkModel, landmarks: np.ndarray, f
 
 def mouth_width(landmarks: np.ndarray) -> float:
     """Between the corners of the mouth of landmarks (468, 3)."""
-    right, left = landmarks[list(MOUTH_CORNERS)]
+    right, left = landmarks[MOUTH_CORNERS]
     return float(np.linalg.norm(left - right))

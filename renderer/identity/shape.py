@@ -9,15 +9,15 @@ import numpy as np
 
 from renderer.errors import RenderError
 from renderer.face_model import COEFFICIENTS, FaceModel, rotation_matrix
-from renderer.identity.basis import IdentityBasis, load_identity_basis
+from renderer.identity.basis import load_identity_basis
 from renderer.identity.camera import HEAD_PLACE, PhotoCamera
-from renderer.identity.landmark_sets import LANDMARKS, SKIN_LANDMARKS
 from renderer.identity.landmark_solver import LandmarkModel, Sighting, solve
 from renderer.identity.residual import LandmarkSpline, landmark_shifts, smooth_step, trust_near_side
 from renderer.identity.rest import close_lips, mouth_activity, seat_eyes, seat_mouth, towards_mean_mouth
+from renderer.portrait.framing import SMALLEST_FACE
+from renderer.portrait.topology import FACE_LANDMARKS, LANDMARKS
 
 LARGEST_TURN = np.radians(35.0)  # of the face away from the camera; beyond, half of it is a guess
-SMALLEST_FACE = 40  # pixels of the face's longer side
 
 
 @dataclass(frozen=True)
@@ -78,82 +78,64 @@ def fit_shapes(face: FaceModel, frames: Sequence[Frame]) -> list[ShapeFit]:
     frames = [_checked(frame) for frame in frames]
     model = LandmarkModel(face, basis)
     identity, sightings = solve(model, [model.sighting(frame.landmarks, frame.coefficients) for frame in frames])
-    spline = LandmarkSpline(face, model)
-    shifts = [landmark_shifts(model, sighting, identity) for sighting in sightings]
-    fitted = face.mean_shape + basis.components @ identity
-    shape = _resting_shape(face, basis, model, spline, identity, sightings, shifts, fitted)
-    return [
-        _fit_of_frame(face, model, spline, identity, sighting, shift, fitted, shape)
-        for sighting, shift in zip(sightings, shifts, strict=True)
-    ]
-
-
-def _resting_shape(
-    face: FaceModel,
-    basis: IdentityBasis,
-    model: LandmarkModel,
-    spline: LandmarkSpline,
-    identity: np.ndarray,
-    sightings: list[Sighting],
-    shifts: list[np.ndarray],
-    fitted: np.ndarray,
-) -> np.ndarray:
-    trusted = [
-        trust_near_side(shift, model.mean, sighting.rotation, basis.landmark_mirror)
-        for sighting, shift in zip(sightings, shifts, strict=True)
-    ]
-    activity = float(np.mean([mouth_activity(sighting.strongest_expression) for sighting in sightings]))
-    mean_shift = towards_mean_mouth(np.mean(trusted, axis=0), model, identity, activity)
-    shape = _with_residual(face, model, spline, identity, fitted, mean_shift)
-    return np.ascontiguousarray(close_lips(shape, face), np.float32)
-
-
-def _with_residual(
-    face: FaceModel,
-    model: LandmarkModel,
-    spline: LandmarkSpline,
-    identity: np.ndarray,
-    fitted: np.ndarray,
-    shifts: np.ndarray,
-) -> np.ndarray:
-    """The head (V, 3) of the components alone, `fitted`, moved by landmark shifts (468, 3)."""
-    shape = seat_eyes(fitted + spline.spread(shifts), fitted, shifts, face)
-    return seat_mouth(shape, model, model.mean + model.identity @ identity + shifts, face)
-
-
-def _fit_of_frame(
-    face: FaceModel,
-    model: LandmarkModel,
-    spline: LandmarkSpline,
-    identity: np.ndarray,
-    sighting: Sighting,
-    shifts: np.ndarray,
-    fitted: np.ndarray,
-    shape: np.ndarray,
-) -> ShapeFit:
-    in_photo = _with_residual(face, model, spline, identity, fitted, shifts)
-    moved = in_photo + face.expression_basis @ sighting.expression
-    world = moved @ sighting.rotation.T + HEAD_PLACE
-    pixels = sighting.camera.project(world)
-    assert face.landmark_vertices is not None and face.landmark_weights is not None, "fit_shapes checks it"
-    drawn = np.einsum("lkc,lk->lc", pixels[face.landmark_vertices], face.landmark_weights)
-    percent = 100 / (model.height * sighting.camera.pixels_per_unit)
-    error = float(np.linalg.norm(drawn - sighting.landmarks[:, :2], axis=1).mean() * percent)
-    components_alone = float(np.linalg.norm(shifts, axis=1).mean() * 100 / model.height)
-    return ShapeFit(
-        shape=shape,
-        coefficients=identity.astype(np.float32),
-        expression=sighting.expression,
-        rotation=sighting.rotation.astype(np.float32),
-        camera=sighting.camera,
-        world=world.astype(np.float32),
-        pixels=pixels.astype(np.float32),
-        landmark_error=error,
-        scores={
-            "shape": float(1 - smooth_step(components_alone, 0.7, 2.0)),
-            "pose": float(1 - smooth_step(_turn(sighting.rotation), np.radians(12.0), np.radians(40.0))),
-        },
+    head = _FittedHead(
+        face, model, LandmarkSpline(face, model), identity, face.mean_shape + basis.components @ identity
     )
+    shifts = [landmark_shifts(model, sighting, identity) for sighting in sightings]
+    shape = head.at_rest(sightings, shifts, basis.landmark_mirror)
+    return [head.in_photo(sighting, shift, shape) for sighting, shift in zip(sightings, shifts, strict=True)]
+
+
+@dataclass(frozen=True)
+class _FittedHead:
+    """The head of the components alone, and what is needed to go on from there."""
+
+    face: FaceModel
+    model: LandmarkModel
+    spline: LandmarkSpline
+    identity: np.ndarray  # (K,)
+    fitted: np.ndarray  # (V, 3)
+
+    def at_rest(self, sightings: list[Sighting], shifts: list[np.ndarray], mirror: np.ndarray) -> np.ndarray:
+        """(V, 3) float32: moved by the mean of the frames' landmark shifts (468, 3), with a resting mouth."""
+        trusted = [
+            trust_near_side(shift, self.model.mean, sighting.rotation, mirror)
+            for sighting, shift in zip(sightings, shifts, strict=True)
+        ]
+        activity = float(np.mean([mouth_activity(sighting.strongest_expression) for sighting in sightings]))
+        mean_shift = towards_mean_mouth(np.mean(trusted, axis=0), self.model, self.identity, activity)
+        return np.ascontiguousarray(close_lips(self._moved(mean_shift), self.face), np.float32)
+
+    def in_photo(self, sighting: Sighting, shifts: np.ndarray, shape: np.ndarray) -> ShapeFit:
+        """How the person of the resting `shape` stands in one photo, whose landmark shifts are (468, 3)."""
+        face, model = self.face, self.model
+        moved = self._moved(shifts) + face.expression_basis @ sighting.expression
+        world = moved @ sighting.rotation.T + HEAD_PLACE
+        pixels = sighting.camera.project(world)
+        assert face.landmark_vertices is not None and face.landmark_weights is not None, "fit_shapes checks it"
+        drawn = np.einsum("lkc,lk->lc", pixels[face.landmark_vertices], face.landmark_weights)
+        percent = 100 / (model.height * sighting.camera.pixels_per_unit)
+        error = float(np.linalg.norm(drawn - sighting.landmarks[:, :2], axis=1).mean() * percent)
+        components_alone = float(np.linalg.norm(shifts, axis=1).mean() * 100 / model.height)
+        return ShapeFit(
+            shape=shape,
+            coefficients=self.identity.astype(np.float32),
+            expression=sighting.expression,
+            rotation=sighting.rotation.astype(np.float32),
+            camera=sighting.camera,
+            world=world.astype(np.float32),
+            pixels=pixels.astype(np.float32),
+            landmark_error=error,
+            scores={
+                "shape": float(1 - smooth_step(components_alone, 0.7, 2.0)),
+                "pose": float(1 - smooth_step(_turn(sighting.rotation), np.radians(12.0), np.radians(40.0))),
+            },
+        )
+
+    def _moved(self, shifts: np.ndarray) -> np.ndarray:
+        """(V, 3) moved by landmark shifts (468, 3), eyes in their lids and teeth behind the lips."""
+        shape = seat_eyes(self.fitted + self.spline.spread(shifts), self.fitted, shifts, self.face)
+        return seat_mouth(shape, self.model, self.model.mean + self.model.identity @ self.identity + shifts, self.face)
 
 
 def _turn(rotation: np.ndarray) -> float:
@@ -170,7 +152,7 @@ def _checked(frame: Frame) -> Frame:
     if not (np.isfinite(landmarks).all() and np.isfinite(coefficients).all()):
         raise RenderError("The photo's landmarks or coefficients contain NaN or infinity.")
     height, width = frame.image_size
-    points = landmarks[:SKIN_LANDMARKS, :2]
+    points = landmarks[:FACE_LANDMARKS, :2]
     size = float(np.ptp(points, axis=0).max())
     if size < SMALLEST_FACE:
         raise RenderError(f"The face in the photo is {size:.0f} pixels large; its shape needs {SMALLEST_FACE}.")

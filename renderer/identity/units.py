@@ -6,8 +6,9 @@ import numpy as np
 
 from renderer.errors import RenderError
 from renderer.face_model import EXPRESSION_NAMES, FaceModel
-from renderer.identity.landmark_sets import CHIN_BOTTOM, LOWER_LID, UPPER_LID
+from renderer.identity.landmark_sets import LOWER_LID, UPPER_LID
 from renderer.identity.rest import mouth_width
+from renderer.portrait.topology import CHIN
 
 LID_RANGE = (0.25, 2.5)  # of the mean head's opening; what lies outside is a fault of the landmarks
 MOUTH_RANGE = (0.8, 1.25)
@@ -69,4 +70,4 @@ def _smoothed(gaps: np.ndarray) -> np.ndarray:
 
 
 def _jaw_height(landmarks: np.ndarray) -> float:
-    return float(np.linalg.norm(landmarks[CHIN_BOTTOM] - landmarks[NOSE_BOTTOM]))
+    return float(np.linalg.norm(landmarks[CHIN] - landmarks[NOSE_BOTTOM]))

@@ -35,7 +35,7 @@ def frame_photo(image: np.ndarray, landmarks: np.ndarray, size: int) -> Portrait
     image (H, W, 3) uint8 RGB; landmarks (478, 3) pixels of the image (x, y, and z in the scale of x); size in pixels.
     Raises RenderError on wrong shapes, numbers that are not finite, or a face that is too small or outside the photo.
     """
-    image, landmarks = _validated(image, landmarks)
+    image, landmarks = checked_portrait(image, landmarks)
     points = landmarks[:, :2]
     height = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
     photo = np.array([image.shape[1], image.shape[0]])
@@ -88,7 +88,11 @@ def head_axes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return right * middle[0] + down * middle[1], right, down, height
 
 
-def _validated(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_portrait(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The photo (H, W, 3) uint8 RGB and its landmarks (478, 3) float64, of a face that can be read.
+
+    Raises RenderError on wrong shapes, numbers that are not finite, or a face that is too small or outside the photo.
+    """
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < 2:
         raise RenderError(
