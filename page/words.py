@@ -42,7 +42,7 @@ def trouble(sentence: str) -> str:
 
 def outcome(result: ReactResult) -> str:
     """What a visitor should know about the run, as HTML."""
-    seconds = sum(result.stage_seconds.values())
+    seconds = result.seconds
     words = [f"{result.frames / 25:.1f} s of video, made in {seconds:.0f} s. Listening style: {result.style}."]
     notes = f'<div class="note">{"<br>".join(escape(note) for note in [*words, *result.notes])}</div>'
     return notes + habits_card(result.habits)

@@ -1,6 +1,10 @@
 """What a viewer would lose: a video that plays anywhere, in step with its sound, honest about how it was made."""
 
 import json
+import re
+import subprocess
+import sys
+import time
 from itertools import count, islice
 
 import av
@@ -249,3 +253,78 @@ def test_a_caption_of_two_lines_makes_room_for_the_second():
     picture = np.zeros((128, 128, 3), np.uint8)
     extra = two.compose(None, [[picture]])[one.size[1] - 30 : one.size[1] - 8]
     assert extra.max() > 100
+
+
+def test_an_error_in_one_track_ends_the_others_within_a_picture(tmp_path):
+    drawn = []
+
+    def endless():
+        while True:
+            drawn.append(1)
+            time.sleep(0.002)  # lets the other thread run
+            yield np.zeros((128, 128, 3), np.uint8)
+
+    def failing():
+        yield np.zeros((128, 128, 3), np.uint8)
+        raise RenderError("the face fell off")
+
+    tracks = [
+        [
+            VideoTrack(endless(), tmp_path / "reaction_1_mesh.mp4"),
+            VideoTrack(failing(), tmp_path / "reaction_1_photo.mp4"),
+        ]
+    ]
+    layout = SideBySideLayout(None, ["Reaction 1"], 2, 128)
+    options = VideoOptions(2500, 128, workers=2)
+    with pytest.raises(RenderError, match="fell off"):
+        export_videos(tracks, None, layout, tmp_path / "side_by_side.mp4", options)
+    assert len(drawn) <= 12 and list(tmp_path.iterdir()) == []
+
+
+def test_whoever_follows_the_progress_can_end_the_drawing_within_a_piece(tmp_path):
+    def slow():
+        while True:
+            time.sleep(0.1)
+            yield np.zeros((128, 128, 3), np.uint8)
+
+    reports = []
+
+    def report(fraction):
+        reports.append(fraction)
+        raise InterruptedError
+
+    options = VideoOptions(2500, 128, workers=1)
+    layout = SideBySideLayout(None, ["Reaction 1"], 1, 128)
+    with pytest.raises(InterruptedError):
+        export_videos(
+            [[VideoTrack(slow(), tmp_path / "reaction_1_mesh.mp4")]],
+            None,
+            layout,
+            tmp_path / "all.mp4",
+            options,
+            report,
+        )
+    assert reports == [0.0], "before the first piece of 1.2 s was drawn"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    """A limit on the size of files stands for it: both are an error of the operating system while writing."""
+    code = f"""
+import numpy as np, resource
+from renderer.video.writer import VideoWriter
+from renderer.errors import RenderError
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+noise, audio = np.random.default_rng(0), (np.zeros(160_000, np.float32), 16_000)
+try:
+    with VideoWriter({str(tmp_path / "film.mp4")!r}, (256, 256), audio=audio) as writer:
+        for _ in range(100):
+            writer.write(noise.integers(0, 255, (256, 256, 3), np.uint8))
+except RenderError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.fullmatch(
+        r"The video \S+film.mp4 cannot be written \(File too large\): make room on the disk\.\n", done.stdout
+    )
+    assert list(tmp_path.iterdir()) == []

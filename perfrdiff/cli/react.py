@@ -61,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if request.save_identity is not None:
         size = request.save_identity.stat().st_size
         print(f"The listener's head: {request.save_identity} ({size / 1e6:.1f} MB); it is a person's face")
-    seconds = sum(result.stage_seconds.values())
-    print(f"{len(result.reactions)} reactions of {result.frames / 25:.1f} s in {seconds:.1f} s: {result.folder}")
+    print(f"{len(result.reactions)} reactions of {result.frames / 25:.1f} s in {result.seconds:.1f} s: {result.folder}")
     return 0
 
 

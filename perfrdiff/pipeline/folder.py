@@ -51,7 +51,8 @@ class ReactResult:
     style: str  # the listening style that was used, in words
     habits: tuple[tuple[str, str], ...] = ()  # what was measured on a listener's video: name and value, in words
     notes: tuple[str, ...] = ()  # what was missing or filled in, one sentence each
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage -> wall time; empty when read back
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage -> wall time; stages overlap
+    seconds: float = 0.0  # wall time of the run; 0, and no stages, when read back
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -143,8 +144,8 @@ class OutputFolder:
                     method = zipfile.ZIP_STORED if is_packed else zipfile.ZIP_DEFLATED
                     archive.write(file, file.name, compress_type=method)
 
-    def read(self, stage_seconds: Mapping[str, float] | None = None) -> ReactResult:
-        """The result whose files are in the folder.
+    def read(self, stage_seconds: Mapping[str, float] | None = None, seconds: float = 0.0) -> ReactResult:
+        """The result whose files are in the folder; the wall times are of the run, where it has just been made.
 
         Raises InputError, in one sentence: no such folder, no readable settings, or a file of the run is missing.
         """
@@ -172,6 +173,7 @@ class OutputFolder:
             habits=habits,
             notes=notes,
             stage_seconds=stage_seconds or {},
+            seconds=seconds,
         )
         missing = [file.name for file in result.files if not file.is_file()]
         if missing:

@@ -8,37 +8,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from perfrdiff import __version__
+from perfrdiff.behaviour.card import BehaviourCard
 from perfrdiff.coefficients import FPS, WIDTH
 from perfrdiff.errors import InputError
-from perfrdiff.features.clip import Listener, Speaker, read_listener, read_speaker
+from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
 from perfrdiff.pipeline import videos as reaction_videos
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
+from perfrdiff.pipeline.input_memory import InputMemory
+from perfrdiff.pipeline.listener_mesh import ShownHead
 from perfrdiff.pipeline.request import ReactRequest
+from perfrdiff.pipeline.stages import STAGES, Progress, Report, StageClock
 from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from renderer.coefficients import implausibility_note
 
-Progress = Callable[[str, float], None]
-"""Called with what is being done, in words a person reads, and the fraction of the whole that is done, 0 … 1."""
-
-STAGES = {
-    "Reading the speaker": 0.01,
-    "Reading the listener": 0.06,
-    "Watching the speaker's face": 0.33,
-    "Thinking up reactions": 0.15,
-    "Drawing": 0.44,
-    "Packing": 0.01,
-}
-"""Stage -> share of the whole time, as measured with benchmarks/end_to_end.py; only the progress bar depends on it."""
-
+__all__ = ["STAGES", "ReadyReactions", "load_reactor", "react", "styles", "warm_up"]
 
 _one_run_at_a_time = Lock()
 
@@ -60,54 +55,91 @@ def warm_up(weights: str = "demo") -> None:
     reaction_videos.warm_up()
 
 
-def react(request: ReactRequest, progress: Progress | None = None) -> ReactResult:
+@dataclass(frozen=True)
+class ReadyReactions:
+    """What is known of a run once its reactions exist, before any video of them is drawn."""
+
+    coefficients: np.ndarray  # (K, T, 58) float32, as they will be in the folder
+    speaker: Speaker
+    style: str  # the listening style, in words
+    habits: BehaviourCard | None  # what was measured on a listener's video
+    head: ShownHead | None  # whom the mesh shows; None where no mesh was asked for, and for REACT's own face
+
+
+def react(
+    request: ReactRequest,
+    progress: Progress | None = None,
+    *,
+    on_reactions: Callable[[ReadyReactions], None] | None = None,
+    inputs: InputMemory | None = None,
+) -> ReactResult:
     """Make `request.samples` reactions of the listener to the speaker and write all files to `request.out`.
 
+    The listener is read and the generator is set to them while the speaker is tracked; drawing and encoding share the
+    cores. The result is the same as one after the other.
+
     progress: see `Progress`.
+    on_reactions: called once, when the reactions exist and the drawing begins; what it raises ends the run.
+    inputs: speakers and listeners who were read before, and are not read again; those of this run are added.
     Raises InputError or RenderError, in one sentence: a file that cannot be used, a setting out of range, a folder
     that cannot be written. Nothing is left in the folder then, nor on any other error.
     """
-    clock = _StageClock(progress)
+    began = time.perf_counter()
+    clock = StageClock(progress)
+    inputs = inputs if inputs is not None else InputMemory(most=0)
     # The folder is checked before the tracker runs: nobody should wait for it to learn that the folder is not usable.
     with (
         OutputFolder.write_atomically(request.out, request.overwrite) as folder,
         _one_run_at_a_time,
         ExitStack() as files,
     ):
-        clock.enter("Reading the speaker")
-        _check_kept_file(request.save_shift, "the listener's shift", request.overwrite)
-        _check_kept_file(request.save_identity, "the listener's head", request.overwrite)
-        reactor = load_reactor(request.weights, request.device)
-        if request.compat != "corrected" and not reactor.checkpoint.published:
-            raise InputError(f"'{request.weights}' are not the paper's weights; they know no '{request.compat}' way.")
-        speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
-        if speaker_file.kind != "table":
-            speaker_file.check_video()  # now: nobody should wait for the listener to learn that a photo does not talk
-        videos = ReactionVideos(request)
-        clock.enter("Reading the listener")
-        listener = read_listener(request.listener, progress=clock.report, face_number=request.listener_face_number)
-        videos.set_listener(listener)
-        style = _set_listener(reactor, listener, request)
-        clock.enter("Watching the speaker's face")
-        speaker = read_speaker(speaker_file, clock.report, face_number=request.speaker_face_number)
-        clock.enter("Thinking up reactions")
-        reactions = reactor.react_to(
-            speaker,
-            samples=request.samples,
-            seed=request.seed,
-            steps=request.steps,
-            guidance=request.guidance_scale,
-            compat=request.compat,
-            progress=clock.report,
-        )
-        clock.enter("Drawing")
-        videos.write(folder, speaker, speaker_file, reactions, style, clock.report)
-        clock.enter("Packing")
-        settings = _settings(request, reactions, speaker, listener, style, videos)
-        folder.write_numbers(reactions.coefficients, settings)
-        if request.save_shift is not None and reactor.shift is not None:
-            reactor.shift.save(request.save_shift)
-    return OutputFolder(request.out).read(clock.close())
+        with clock.stage("Reading the speaker"):
+            reactor = _load_for(request)
+            speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
+            if speaker_file.kind != "table":
+                speaker_file.check_video()  # now: a photo does not talk, and nobody should wait to learn that
+            videos = ReactionVideos(request)
+
+        def prepare_listener(report: Report) -> tuple[Listener, str]:
+            listener = inputs.listener(request.listener, request.listener_face_number, report)
+            videos.set_listener(listener)
+            return listener, _set_listener(reactor, listener, request)
+
+        with clock.beside("Reading the listener", prepare_listener) as listener_job:
+            with clock.stage("Watching the speaker's face") as report:
+                speaker = inputs.speaker(speaker_file, request.speaker_face_number, report)
+            listener, style = listener_job.result()
+        with clock.stage("Thinking up reactions") as report:
+            reactions = reactor.react_to(
+                speaker,
+                samples=request.samples,
+                seed=request.seed,
+                steps=request.steps,
+                guidance=request.guidance_scale,
+                compat=request.compat,
+                progress=report,
+            )
+        with clock.stage("Drawing") as report:
+            if on_reactions is not None:
+                on_reactions(ReadyReactions(reactions.coefficients, speaker, style, listener.habits, videos.head))
+            videos.write(folder, speaker, speaker_file, reactions, style, report)
+        with clock.stage("Packing") as report:
+            settings = _settings(request, reactions, speaker, listener, style, videos)
+            folder.write_numbers(reactions.coefficients, settings)
+            if request.save_shift is not None and reactor.shift is not None:
+                reactor.shift.save(request.save_shift)
+            report(1.0)  # the last moment to cancel
+    return OutputFolder(request.out).read(clock.seconds, time.perf_counter() - began)
+
+
+def _load_for(request: ReactRequest) -> Reactor:
+    """The generator of a request. Raises InputError for what can be known to be wrong before any work."""
+    _check_kept_file(request.save_shift, "the listener's shift", request.overwrite)
+    _check_kept_file(request.save_identity, "the listener's head", request.overwrite)
+    reactor = load_reactor(request.weights, request.device)
+    if request.compat != "corrected" and not reactor.checkpoint.published:
+        raise InputError(f"'{request.weights}' are not the paper's weights; they know no '{request.compat}' way.")
+    return reactor
 
 
 def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
@@ -180,31 +212,3 @@ def _settings(
         "libraries": library_versions(),
         "notes": _notes(request, speaker, listener, reactions),
     }
-
-
-class _StageClock:
-    """Reports the progress of the whole run to a callback, and measures how long each stage takes."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._stage, self._started, self._done = "", 0.0, 0.0
-        self.seconds: dict[str, float] = {}
-
-    def enter(self, stage: str) -> None:
-        """End the current stage and begin one of `STAGES`."""
-        self.close()
-        self._stage, self._started = stage, time.perf_counter()
-        self.report(0.0)
-
-    def report(self, fraction: float) -> None:
-        """Report that this fraction (0 … 1) of the current stage is done."""
-        if self._progress is not None:
-            self._progress(self._stage, min(1.0, self._done + STAGES[self._stage] * min(1.0, max(0.0, fraction))))
-
-    def close(self) -> dict[str, float]:
-        """End the current stage; seconds of every stage so far."""
-        if self._stage:
-            self.seconds[self._stage] = time.perf_counter() - self._started
-            self._done += STAGES[self._stage]
-            self._stage = ""
-        return self.seconds

@@ -14,7 +14,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, Speaker, read_listener
 from perfrdiff.features.media.input import Media
 from perfrdiff.pipeline.folder import OutputFolder
-from perfrdiff.pipeline.listener_mesh import head_of
+from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
 from perfrdiff.pipeline.request import LISTENER, ReactRequest
 from perfrdiff.reactor import GENERIC, Reactions
 from renderer.face_model import FaceModel, load_face_model
@@ -59,7 +59,7 @@ class ReactionVideos:
 
     def __init__(self, request: ReactRequest):
         self._request = request
-        self.mesh_identity: str | None = None  # whom the mesh shows; None where none is drawn, and for REACT's face
+        self.head: ShownHead | None = None  # of the mesh; None where none is drawn, and for REACT's face
         is_listener = request.mesh_identity == LISTENER and not _shows_react_face(request)
         self._mesh = None if is_listener else _mesh_renderer(request, request.mesh_identity)
         self._animator = portrait_animator(
@@ -90,9 +90,14 @@ class ReactionVideos:
         if draws_mesh and not _shows_react_face(self._request):
             head = head_of(listener, built_in_face(), self._request)
             listener.notes.extend(head.notes)
-            self.mesh_identity = head.name
+            self.head = head
             if self._mesh is None:
                 self._mesh = _mesh_renderer(self._request, head.identity)
+
+    @property
+    def mesh_identity(self) -> str | None:
+        """Whom the mesh shows: LISTENER or a made-up person's name; None where no head is."""
+        return self.head.name if self.head is not None else None
 
     @property
     def animator(self) -> str | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -24,6 +25,10 @@ from renderer.video.writer import VideoWriter
 
 CHUNK_FRAMES = 12
 """Frames of one piece of work: long enough to keep threads busy, short enough for 20 videos of 512² in 200 MB."""
+
+
+REPORT_SECONDS = 0.2
+"""Between two reports while pieces are drawn."""
 
 
 @dataclass(frozen=True)
@@ -79,38 +84,78 @@ def export_videos(
         layout_writer = stack.enter_context(
             VideoWriter(side_by_side, layout.size, FPS, audio, metadata, threads=workers)
         )
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        threads = stack.enter_context(_Threads(workers, progress))
 
         def draw(track: VideoTrack, writer: VideoWriter | AlphaVideoWriter, count: int) -> list[np.ndarray]:
-            pictures = list(islice(track.frames, count))
+            pictures = []
+            for picture in islice(track.frames, count):
+                threads.check()
+                pictures.append(picture)
+                writer.write(stamp_label(picture, label) if label else picture)
             if len(pictures) < count:
                 raise RenderError(f"{track.path.name} ended {count - len(pictures)} frames early.")
-            for picture in pictures:
-                writer.write(stamp_label(picture, label) if label else picture)
             return pictures
 
         def compose_chunk(chunks: list[list[np.ndarray]], speaker_chunk: list[np.ndarray] | None, count: int) -> None:
             for index in range(count):
+                threads.check()
                 pictures = iter([chunk[index] for chunk in chunks])  # standalone tracks come last: nobody asks for them
                 cards = [[next(pictures) for _ in card] for card in reactions]
                 layout_writer.write(layout.compose(None if speaker_chunk is None else speaker_chunk[index], cards))
 
-        pending_compose = None
+        compose_job: list[Future] = []
         for start in range(0, frames, CHUNK_FRAMES):
             count = min(CHUNK_FRAMES, frames - start)
-            speaker_job = (
-                pool.submit(lambda n: list(islice(speaker_frames, n)), count) if speaker_frames is not None else None
-            )
-            draw_jobs = [pool.submit(draw, track, writer, count) for track, writer in zip(tracks, writers, strict=True)]
-            chunks = [job.result() for job in draw_jobs]
-            speaker_chunk = speaker_job.result() if speaker_job is not None else None
-            if pending_compose is not None:
-                pending_compose.result()  # one chunk at most waits to be composed: memory does not grow with the clip
-            pending_compose = pool.submit(compose_chunk, chunks, speaker_chunk, count)
-            if progress is not None:
-                progress((start + count) / frames)
-        if pending_compose is not None:
-            pending_compose.result()
+            jobs = [threads.submit(draw, track, writer, count) for track, writer in zip(tracks, writers, strict=True)]
+            if speaker_frames is not None:
+                jobs.append(threads.submit(lambda n: list(islice(speaker_frames, n)), count))
+            # One chunk at most waits to be composed: memory does not grow with the clip.
+            threads.wait([*jobs, *compose_job])
+            chunks = [job.result() for job in jobs]
+            speaker_chunk = chunks.pop() if speaker_frames is not None else None
+            compose_job = [threads.submit(compose_chunk, chunks, speaker_chunk, count)]
+            threads.report((start + count) / frames)
+        threads.wait(compose_job)
+
+
+class _Threads:
+    """Threads that end together: an error in one, or in `progress`, ends the others within a picture."""
+
+    def __init__(self, count: int, progress: Callable[[float], None] | None) -> None:
+        self._pool = ThreadPoolExecutor(count, "draw")
+        self._progress, self._fraction = progress, 0.0
+        self._is_stopped = False
+
+    def submit(self, work: Callable[..., object], *arguments: object) -> Future:
+        return self._pool.submit(work, *arguments)
+
+    def check(self) -> None:
+        """Called between pictures: raises CancelledError where the work is of no use any more."""
+        if self._is_stopped:
+            raise CancelledError
+
+    def report(self, fraction: float) -> None:
+        self._fraction = fraction
+        if self._progress is not None:
+            self._progress(fraction)
+
+    def wait(self, jobs: Sequence[Future]) -> None:
+        """Wait for the jobs, and raise the error of the first that fails. Reports while it waits: whoever follows the
+        progress may end it there."""
+        pending = set(jobs)
+        while pending:
+            done, pending = wait(pending, REPORT_SECONDS, FIRST_EXCEPTION)
+            for job in done:
+                job.result()
+            if pending:
+                self.report(self._fraction)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._is_stopped = kind is not None
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _writer(

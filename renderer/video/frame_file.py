@@ -38,10 +38,7 @@ class FrameFile(ABC):
                 str(self._temporary_path), "w", format=self.format, options=self.container_options
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise RenderError(
-                f"The video {self.path} cannot be written ({reason}): choose a folder that exists and is writable."
-            ) from error
+            raise self._refusal(error, "choose a folder that exists and is writable") from error
         try:
             self._container.metadata.update(metadata or {})
             self._add_streams()
@@ -57,6 +54,9 @@ class FrameFile(ABC):
     def _to_video_frame(self, frame: np.ndarray) -> av.VideoFrame:
         """The frame as the encoder wants it."""
 
+    def _write_audio(self) -> None:  # noqa: B027  (only some files have sound)
+        """Write the sound up to the end of the last picture, where there is any."""
+
     def write(self, frame: np.ndarray) -> None:
         """Add one picture: (height, width, channels) uint8, of the size given at the start."""
         width, height = self.size
@@ -67,8 +67,12 @@ class FrameFile(ABC):
             )
         picture = self._to_video_frame(frame)
         picture.pts, picture.time_base = self.frames, Fraction(1, self._fps)
-        self._container.mux(self._container.streams.video[0].encode(picture))
-        self.frames += 1
+        try:
+            self._container.mux(self._container.streams.video[0].encode(picture))
+            self.frames += 1
+            self._write_audio()
+        except OSError as error:
+            raise self._refusal(error, "make room on the disk") from error
 
     def close(self) -> None:
         """Finish the file and give it its name."""
@@ -80,9 +84,16 @@ class FrameFile(ABC):
                 self._container.mux(stream.encode(None))
             self._container.close()
             self._temporary_path.replace(self.path)
+        except OSError as error:
+            self._abort()
+            raise self._refusal(error, "make room on the disk") from error
         except BaseException:
             self._abort()
             raise
+
+    def _refusal(self, error: OSError, remedy: str) -> RenderError:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return RenderError(f"The video {self.path} cannot be written ({reason}): {remedy}.")
 
     def _abort(self) -> None:
         try:

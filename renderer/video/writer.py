@@ -93,10 +93,6 @@ class VideoWriter(FrameFile):
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         return to_yuv420(np.ascontiguousarray(frame))
 
-    def write(self, frame: np.ndarray) -> None:
-        super().write(frame)
-        self._write_audio()
-
     def _write_audio(self) -> None:
         """Sound up to the end of the last picture, so that the muxer never has to hold one stream for the other."""
         if self._samples is None or self._aac_stream is None:

@@ -8,6 +8,7 @@ Everything that is read later is read through the one open file. Every reader ha
 pictures, the audio and the pictures a second time may be read at once, in any threads.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,11 @@ class Media:
     def audio(self) -> Audio | None:
         """The video's first audio track in step with the frames; None where there is none that can be decoded."""
         return read_audio(self._file, self.info)
+
+    def sha256(self) -> str:
+        """Of the file's content, in hexadecimal digits."""
+        with self._file.reader() as reader:
+            return hashlib.file_digest(reader, "sha256").hexdigest()
 
     def close(self) -> None:
         """Close the file; what is read afterwards raises ValueError."""
