@@ -26,6 +26,7 @@ from perfrdiff.personal.motion_gain import MotionGain
 from perfrdiff.personal.weight_shift import WeightShift, predict_weight_shift
 from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
+from perfrdiff.reaction_stream import ReactionStream
 from perfrdiff.speaker_streams import GivenSpeaker, SpeakerStreams, checked_rows
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
@@ -308,6 +309,26 @@ class Reactor:
             face_seen=speaker.face_seen,
             **options,
         )
+
+    def stream(
+        self,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        frames: int | None = None,
+    ) -> ReactionStream:
+        """Reactions of the listener to somebody who is still talking, piece by piece; for the options see `react`.
+
+        frames: of the whole clip, where it is known; the reactions are then those of `react`, but for the size of nods
+            (see ReactionStream).
+
+        Raises InputError for weights that need a whole clip.
+        """
+        options, _ = self._sampling_options(steps, guidance, "corrected")
+        gain = MotionGain() if self._shift is None else self._shift.motion_gain.scaled(self._strength)
+        return ReactionStream(self.checkpoint, options, self._edits, gain, samples, seed, frames)
 
     def _sampling_options(
         self, steps: int | None, guidance: float | None, compat: str

@@ -248,6 +248,11 @@ def padded_slice(stream: Tensor, start: int, length: int) -> Tensor:
     return torch.nn.functional.pad(inside, (0, 0, before, length - before - inside.shape[-2]))
 
 
+def window_starts(frames: int, window: int, slide: int) -> list[int]:
+    """Where windows begin that go `slide` frames further each time and cover `frames` frames."""
+    return list(range(0, max(frames - window, 0) + slide, slide))
+
+
 def sample_sequence(
     denoiser: Denoiser,
     streams: dict[str, Tensor],
@@ -269,7 +274,7 @@ def sample_sequence(
     frames = next(iter(streams.values())).shape[-2]
     device = next(iter(streams.values())).device
     window, slide = config.window, options.slide
-    starts = list(range(0, max(frames - window, 0) + slide, slide))
+    starts = window_starts(frames, window, slide)
     shape = (starts[-1] + window, config.features)
     noise = start_noise(seed, samples, shape, options.slow_noise, options.slow_frames).to(device)
     done = torch.zeros(samples, 0, config.features, device=device)
