@@ -59,7 +59,7 @@ class ReactionStream:
             options,
             edits,
         )
-        self._gain, self._samples, self._seed = replace(gain, nods=1.0), samples, seed
+        self._gain, self.samples, self._seed = replace(gain, nods=1.0), samples, seed
         self._slow_noise = options.slow_noise, options.slow_frames
         self._device = self._denoiser.embed.weight.device
         self._noise_tokens = self._noise_length(frames if frames else NOISE_SECONDS * FPS)
@@ -86,7 +86,7 @@ class ReactionStream:
         Raises InputError for shapes that do not fit, numbers that are not finite, and where nothing is given.
         """
         given = GivenSpeaker.checked(None, coefficients, hearing=hearing, face_seen=face_seen)
-        final = [np.zeros((self._samples, 0, WIDTH), np.float32)]
+        final = [np.zeros((self.samples, 0, WIDTH), np.float32)]
         with torch.inference_mode():
             for row in self._watched_and_heard(given):
                 self._latest = torch.cat([self._latest, row[None]])[-self._codec.patch :]
@@ -173,7 +173,7 @@ class ReactionStream:
         block, index = divmod(token, self._noise_tokens)
         if block not in self._noise:
             shape = (self._noise_tokens, self._denoiser.config.features)
-            noise = start_noise(self._seed + block * BLOCK_SEED, self._samples, shape, *self._slow_noise)
+            noise = start_noise(self._seed + block * BLOCK_SEED, self.samples, shape, *self._slow_noise)
             self._noise = {block: noise.to(self._device)}
         return self._noise[block][:, index : index + 1]
 
@@ -188,7 +188,7 @@ class ReactionStream:
         patch, end = self._codec.patch, self._tokens.end
         final = max(end * patch - lag, self._given)
         if final == self._given:
-            return np.zeros((self._samples, 0, WIDTH), np.float32)
+            return np.zeros((self.samples, 0, WIDTH), np.float32)
         first = max(self._given // patch - DECODER_REACH, 0)
         rows = self._codec.raw_coefficients(self._tokens.take(first, end))
         rows = rows[:, self._given - first * patch : final - first * patch].cpu().numpy().astype(np.float32)

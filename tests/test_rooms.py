@@ -16,7 +16,7 @@ FLOORS = (
     ("personal",),
     ("checkpoints", "data"),
     ("published",),
-    ("speaker_streams", "reactor"),
+    ("speaker_streams", "reaction_stream", "reactor"),
     ("pipeline", "training", "evaluation"),
     ("cli",),
 )
@@ -68,7 +68,7 @@ def test_the_renderer_knows_nothing_of_diffusion():
     ("folder", "files"),
     [
         ("perfrdiff", {"__init__.py", "__main__.py", "checkpoints.py", "coefficients.py", "errors.py", "files.py",
-                       "react_58d.csv", "reactor.py", "sampling.py", "speaker_streams.py"}),
+                       "react_58d.csv", "reaction_stream.py", "reactor.py", "sampling.py", "speaker_streams.py"}),
     ],
 )  # fmt: skip
 def test_the_roots_hold_what_the_plan_says(folder, files):

@@ -113,6 +113,7 @@ def _add_voices(commands) -> None:
     )
     command.add_argument("--head", choices=("idle", "envelope"), default="idle", help="the speaker's (default: idle)")
     command.add_argument("--style", metavar="NAME", help="only this named style (default: all)")
+    command.add_argument("--stream", action="store_true", help="react as live, piece by piece")
     command.add_argument("--samples", type=int, default=6, metavar="K", help="reactions to each voice (default: 6)")
     command.add_argument("--seed", type=int, default=0, metavar="N")
 

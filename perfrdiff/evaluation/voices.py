@@ -21,6 +21,7 @@ from perfrdiff.features.audio import mfcc
 from perfrdiff.features.hearing import hear
 from perfrdiff.features.media.audio_track import RATE
 from perfrdiff.features.speech_activity import SHORTEST_PAUSE, Phrase, ends_before_pauses
+from perfrdiff.reaction_stream import ReactionStream
 from perfrdiff.reactor import Reactor
 
 SHORTEST = 6.0  # seconds of a file that is measured
@@ -67,6 +68,10 @@ class VoiceSettings:
     steps: int | None = None
     guidance: float | None = None
     seed: int = 0
+    stream: bool = False  # react as live, piece by piece
+
+
+PIECE = 5  # frames that a live listener is given at a time
 
 
 def read_folder(folder: Path) -> list[Voice]:
@@ -178,12 +183,21 @@ def _react(
     audio, hearing = mfcc(voice.samples, RATE, voice.frames), hear(voice.samples, voice.frames)
     for style in styles:
         reactor.set_listener(style)
-        clips = reactor.react(
-            audio, face, hearing=hearing, samples=settings.samples, seed=settings.seed + number, steps=settings.steps,
-            guidance=settings.guidance,
-        ).coefficients  # fmt: skip
+        chosen = {"samples": settings.samples, "seed": settings.seed + number, "steps": settings.steps,
+                  "guidance": settings.guidance}  # fmt: skip
+        if settings.stream:
+            clips = _streamed(reactor.stream(**chosen, frames=voice.frames), hearing, face)
+        else:
+            clips = reactor.react(audio, face, hearing=hearing, **chosen).coefficients
         angles = np.degrees(clips[..., ROTATION].astype(np.float64))
         yield style, _Heard(Nodding.of(clips), angles.var(axis=1).mean(axis=0))
+
+
+def _streamed(stream: ReactionStream, hearing: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """The reactions (K, frames, 58) to a voice that is given in pieces."""
+    starts = range(0, len(face), PIECE)
+    pieces = [stream.push(hearing[start : start + PIECE], face[start : start + PIECE]) for start in starts]
+    return np.concatenate([*pieces, stream.finish()], axis=1)
 
 
 def _timing_rows(label: str, voices: Sequence[Voice], heard: Sequence[Sequence[_Heard]]) -> list[Row]:

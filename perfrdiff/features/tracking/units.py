@@ -8,7 +8,8 @@ stored in assets/tracker/units.npz) and are checked on other people (python -m b
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import Self
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from perfrdiff.features.tracking.jitter_filter import dead_zone
 from renderer.resources import asset
 
 __all__ = [
-    "REGRESSED_CHANNELS", "SHAPE_WIDTH", "Response", "face_shape", "fit_rest", "pose_terms", "read_units",
+    "REGRESSED_CHANNELS", "SHAPE_WIDTH", "PersonalRest", "Response", "face_shape", "fit_rest", "pose_terms",
+    "read_units",
 ]  # fmt: skip
 
 TABLE = asset("tracker/units.npz")
@@ -119,8 +121,46 @@ def pose_terms(angles: np.ndarray) -> np.ndarray:
     return np.stack([a, b, c, a * a, b * b, c * c, a * b, a * c, b * c, a**3, b**3, a * a * b, a * b * b], axis=1)
 
 
+@dataclass(frozen=True)
+class PersonalRest:
+    """A person's resting face: what shape and network read of it, and how that moves with the head's turns."""
+
+    rest: np.ndarray  # (SHAPE_WIDTH + 52,)
+    personal: np.ndarray  # (13, SHAPE_WIDTH + 52), response to ``pose_terms`` beyond the common one
+
+    @classmethod
+    def fit(cls, shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offset: np.ndarray) -> Self:
+        """From the frames of a clip; for the arguments see ``read_units``.
+
+        The resting shape is that of the clip, less the movements that the ``NETWORK_CHANNELS`` show (a smile held
+        throughout stays a smile). Every other channel is assumed to rest in half of the frames or more.
+        """
+        table = response()
+        network, terms = np.asarray(network, np.float64), pose_terms(angles)
+        readings = np.concatenate([shapes, network], axis=1) - terms @ table.pose_response
+        reliable = [CHANNEL[name] for name in NETWORK_CHANNELS]
+        explained = _network_units(readings[:, SHAPE_WIDTH:], network, offset)[:, reliable] @ table.units[reliable]
+        rest, personal = fit_rest(readings - explained, terms)
+        rest[SHAPE_WIDTH:][reliable] = offset[reliable]
+        return cls(rest, personal)
+
+    def units(self, shapes: np.ndarray, network: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """The 52 units (T, 52) of frames of this person, 0 … 1; for the arguments see ``read_units``."""
+        table = response()
+        network, terms = np.asarray(network, np.float64), pose_terms(angles)
+        readings = np.concatenate([shapes, network], axis=1) - terms @ table.pose_response
+        readings -= terms @ self.personal
+        fitted = bounded_fit(readings - self.rest, table.units, table.precision) * table.fit_scale
+        fitted = with_regression(fitted, (readings - self.rest)[:, :SHAPE_WIDTH], table.regression)
+        from_network = _network_units(readings[:, SHAPE_WIDTH:], network, np.clip(self.rest[SHAPE_WIDTH:], 0, 1))
+        units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * from_network, 0, 1)
+        units = dead_zone(units, table.resting_noise)
+        units[:, UNTRUSTED_COLUMNS] = 0.0
+        return units
+
+
 def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """The 52 units of every frame, from shape and network together.
+    """The 52 units of every frame of a clip, from shape and network together.
 
     Args:
         shapes: (T, SHAPE_WIDTH) of ``face_shape``.
@@ -129,26 +169,9 @@ def read_units(shapes: np.ndarray, network: np.ndarray, angles: np.ndarray, offs
         offset: (52,) the person's resting readings of the network (``signals.neutral_offset``).
 
     Returns:
-        (T, 52), 0 … 1. The person's resting shape is the zero (``fit_rest``): that of the clip, less the movements that
-        the ``NETWORK_CHANNELS`` show (a smile held throughout stays a smile). Every other channel is assumed to rest in
-        half of the frames or more.
+        (T, 52), 0 … 1; the person's resting face (``PersonalRest``) is the zero.
     """
-    table = response()
-    network = np.asarray(network, np.float64)
-    terms = pose_terms(angles)
-    readings = np.concatenate([shapes, network], axis=1) - terms @ table.pose_response
-    reliable = [CHANNEL[name] for name in NETWORK_CHANNELS]
-    explained = _network_units(readings[:, SHAPE_WIDTH:], network, offset)[:, reliable] @ table.units[reliable]
-    rest, personal = fit_rest(readings - explained, terms)
-    readings -= terms @ personal
-    rest[SHAPE_WIDTH:][reliable] = offset[reliable]
-    fitted = bounded_fit(readings - rest, table.units, table.precision) * table.fit_scale
-    fitted = with_regression(fitted, (readings - rest)[:, :SHAPE_WIDTH], table.regression)
-    from_network = _network_units(readings[:, SHAPE_WIDTH:], network, np.clip(rest[SHAPE_WIDTH:], 0, 1))
-    units = np.clip(table.fit_share * fitted + (1 - table.fit_share) * from_network, 0, 1)
-    units = dead_zone(units, table.resting_noise)
-    units[:, UNTRUSTED_COLUMNS] = 0.0
-    return units
+    return PersonalRest.fit(shapes, network, angles, offset).units(shapes, network, angles)
 
 
 def with_regression(fitted: np.ndarray, shapes: np.ndarray, regression: np.ndarray) -> np.ndarray:
@@ -200,10 +223,8 @@ def bounded_fit(change: np.ndarray, units: np.ndarray, precision: np.ndarray) ->
     Returns:
         (T, 52).
     """
-    weighted = units @ precision
-    normal = weighted @ units.T + PRIOR * np.eye(len(units))
+    weighted, normal, step = _normal_equations(units.tobytes(), precision.tobytes(), len(units))
     target = change @ weighted.T
-    step = 1 / np.linalg.eigvalsh(normal)[-1]
     x = np.zeros_like(target)
     extrapolated, momentum = x, 1.0
     for _ in range(ITERATIONS):
@@ -212,3 +233,12 @@ def bounded_fit(change: np.ndarray, units: np.ndarray, precision: np.ndarray) ->
         extrapolated = next_x + (momentum - 1) / next_momentum * (next_x - x)
         x, momentum = next_x, next_momentum
     return x
+
+
+@lru_cache(maxsize=4)
+def _normal_equations(units: bytes, precision: bytes, count: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Of ``bounded_fit`` for float64 tables: the weighted units (count, n), the matrix (count, count) and the step."""
+    table = np.frombuffer(units).reshape(count, -1)
+    weighted = table @ np.frombuffer(precision).reshape(table.shape[1], -1)
+    normal = weighted @ table.T + PRIOR * np.eye(count)
+    return weighted, normal, float(1 / np.linalg.eigvalsh(normal)[-1])
