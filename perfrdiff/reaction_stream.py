@@ -73,6 +73,11 @@ class ReactionStream:
         self._window_start = 0  # token
         self._given = 0  # frames that were handed out
 
+    def change_listener(self, edits: Edits | None, gain: MotionGain) -> None:
+        """From the next token on, another listener reacts; the movement goes on from where it is."""
+        self._edits, self._gain = edits, replace(gain, nods=1.0)
+        self._window = None
+
     def push(
         self, hearing: np.ndarray | None, coefficients: np.ndarray | None, face_seen: np.ndarray | None = None
     ) -> np.ndarray:
@@ -131,7 +136,7 @@ class ReactionStream:
         config, slide = self._denoiser.config, self._options.slide
         token = self._tokens.end
         if self._window is None or token == self._window_start + config.window:
-            self._window_start += 0 if self._window is None else slide
+            self._window_start = max(token - (config.window - slide), 0)  # the last tokens of the one before are shared
             self._window = self._new_window()
         else:
             self._window.push(self._named(self._speaker.take(token, token + 1)[0]))

@@ -285,8 +285,7 @@ class Reactor:
         if options.head_smoothing:
             reactions = _smooth_head(reactions, options.head_smoothing)
         reactions = _clip_expressions(reactions)
-        if self._shift is not None:
-            reactions = self._shift.motion_gain.scaled(self._strength).apply(reactions)
+        reactions = self._gain.apply(reactions)
         return Reactions(
             reactions,
             seed,
@@ -327,8 +326,16 @@ class Reactor:
         Raises InputError for weights that need a whole clip.
         """
         options, _ = self._sampling_options(steps, guidance, "corrected")
-        gain = MotionGain() if self._shift is None else self._shift.motion_gain.scaled(self._strength)
-        return ReactionStream(self.checkpoint, options, self._edits, gain, samples, seed, frames)
+        return ReactionStream(self.checkpoint, options, self._edits, self._gain, samples, seed, frames)
+
+    def continue_stream(self, stream: ReactionStream) -> None:
+        """Let the present listener of this reactor go on in a stream of the same weights."""
+        stream.change_listener(self._edits, self._gain)
+
+    @property
+    def _gain(self) -> MotionGain:
+        """The listener's motion gain at the present strength."""
+        return MotionGain() if self._shift is None else self._shift.motion_gain.scaled(self._strength)
 
     def _sampling_options(
         self, steps: int | None, guidance: float | None, compat: str

@@ -103,3 +103,16 @@ def test_a_listeners_gain_is_applied_but_to_nods(reactor, speaker):
     smile, pitch = CHANNEL["mouthSmileLeft"], CHANNEL["rotationX"]
     assert np.allclose(gained[..., smile], 0.5 * plain[..., smile], atol=1e-6)
     assert np.allclose(gained[..., pitch], plain[..., pitch] + 0.1, atol=1e-5), f"nods at {FPS} fps as they were"
+
+
+def test_another_listener_goes_on_from_where_the_first_one_was(reactor, speaker):
+    generic = Reactor(reactor.checkpoint)
+    stream, warm = generic.stream(frames=FRAMES), generic.stream(frames=FRAMES)
+    before = [part.push(*(rows[:63] for rows in speaker)) for part in (stream, warm)]
+    reactor.continue_stream(warm)
+    after = [part.push(*(rows[63:160] for rows in speaker)) for part in (stream, warm)]
+    assert np.array_equal(*before)
+    one, other = (np.concatenate(pair, axis=1)[0] for pair in zip(before, after, strict=True))
+    steps = np.abs(np.diff(other, axis=0)).max(axis=1)
+    assert steps[50:75].max() < 2 * steps.max() and np.abs(one - other)[80:].mean() > 0.003
+    assert np.abs(np.diff(other[55:75], axis=0)).max() <= np.abs(np.diff(other, axis=0)).max()

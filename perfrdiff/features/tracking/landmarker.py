@@ -22,7 +22,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.tracking.pose import without_parallax
 from renderer.resources import asset
 
-__all__ = ["Face", "FaceTracker"]
+__all__ = ["Face", "FaceTracker", "face_from_model"]
 
 MODEL = asset("tracker/face_landmarker.task")
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
@@ -104,20 +104,31 @@ class FaceTracker:
         self.close()
 
 
-def _face(landmarks, blendshapes, matrix, width: int, height: int) -> Face:
-    points = np.array([(point.x, point.y, point.z) for point in landmarks], dtype=np.float32)
-    points *= np.array([width, height, width], dtype=np.float32)  # z is in the scale of x
+def face_from_model(points: np.ndarray, scores: np.ndarray, matrix: np.ndarray, width: int, height: int) -> Face:
+    """A face as MediaPipe's landmarker gives it, here or in a browser.
+
+    Args:
+        points: (478, 3) landmarks in shares of the picture's width and height; z in the scale of x.
+        scores: (51,) of the blend shapes in MediaPipe's order without ``_neutral``, 0 … 1.
+        matrix: (4, 4) facial transformation.
+        width, height: of the picture, pixels.
+    """
     expressions = np.zeros(len(EXPRESSION_NAMES), dtype=np.float32)
-    expressions[:51] = [category.score for category in blendshapes[1:]]
+    expressions[:51] = scores
     position = np.array(matrix[:3, 3], dtype=np.float64)
     focal = height / 2 / np.tan(np.radians(63.0) / 2)  # MediaPipe's assumed camera
     return Face(
-        landmarks=points,
+        landmarks=points.astype(np.float32) * np.array([width, height, width], dtype=np.float32),
         expressions=expressions,
         rotation=without_parallax(np.array(matrix[:3, :3], dtype=np.float64), position),
         position=position,
         centimetres_per_pixel=float(-position[2] / focal),
     )
+
+
+def _face(landmarks, blendshapes, matrix, width: int, height: int) -> Face:
+    points = np.array([(point.x, point.y, point.z) for point in landmarks], dtype=np.float32)
+    return face_from_model(points, np.array([category.score for category in blendshapes[1:]]), matrix, width, height)
 
 
 @cache
