@@ -43,7 +43,7 @@ class LiveSession:
 
     def __init__(self, listener: ReactionStream, has_audio: bool = True, has_camera: bool = True) -> None:
         """Raises ValueError where there is neither microphone nor camera."""
-        self._listener = listener
+        self.listener = listener
         self._speaker = SpeakerStream(has_audio, has_camera)
         self._has_audio, self._has_camera = has_audio, has_camera
         self._samples = 0  # of sound, so far
@@ -96,7 +96,7 @@ class LiveSession:
             end = max(self._frames_with_faces, -(-self._samples // HOP) if self._has_audio else last)
             self._speaker.push_faces(self._faces_until(end))
         final = self._react(self._speaker.finish())
-        rest = self._listener.finish()
+        rest = self.listener.finish()
         self._given += rest.shape[1]
         reactions = np.concatenate([final.reactions, rest], axis=1)
         return LiveFrames(final.first_speaker_frame, final.speaker, final.first_frame, reactions)
@@ -125,9 +125,9 @@ class LiveSession:
     def _react(self, frames: SpeakerFrames) -> LiveFrames:
         first_speaker_frame, first_frame = self._taken, self._given
         if len(frames):
-            reactions = self._listener.push(frames.hearing, frames.coefficients, frames.face_seen)
+            reactions = self.listener.push(frames.hearing, frames.coefficients, frames.face_seen)
         else:
-            reactions = np.zeros((self._listener.samples, 0, 58), np.float32)
+            reactions = np.zeros((self.listener.samples, 0, 58), np.float32)
         self._taken += len(frames)
         self._given += reactions.shape[1]
         return LiveFrames(first_speaker_frame, frames, first_frame, reactions)

@@ -1,0 +1,258 @@
+"""The socket of the tab *Live*: one session for each open socket, a few at a time. docs/live.md has the messages.
+
+Nothing of a session is written to the disk or kept after it. No picture reaches the server: a browser sends landmarks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from page.words import TROUBLE
+from perfrdiff.errors import InputError
+from perfrdiff.live.protocol import FACE, LARGEST_MESSAGE, SoundMessage, pack_frames, parse
+from perfrdiff.live.session import LiveSession
+from perfrdiff.reactor import Reactor
+
+PATH = "/live"
+LONGEST_TEXT = 4096  # characters of a message that is JSON
+MOST_WAITING = 200  # messages that are not taken in yet; beyond, faces are left out, the oldest first
+MOST_AHEAD = 10.0  # seconds that the sound may be ahead of the clock: after a gap in the network a client catches up
+REFUSED, FULL, WRONG, IDLE = 4403, 4429, 4400, 4408  # codes with which a socket is closed
+
+
+@dataclass(frozen=True)
+class LiveLimits:
+    """What live sessions may take of this machine."""
+
+    places: int = 2  # sessions at a time
+    minutes: float = 15.0  # of one session, so that the next visitor's turn comes
+    idle_seconds: float = 60.0  # without a message, after which a session ends
+    samples: int = 4  # reactions of one session
+
+
+class LiveListeners:
+    """Listeners that were made ready for a session, by a random name that only the page which asked for it knows."""
+
+    MOST = 32
+
+    def __init__(self) -> None:
+        self._ready: OrderedDict[str, Reactor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, reactor: Reactor) -> str:
+        """The name of a listener whom this reactor is set to; nobody else may set it any more."""
+        name = secrets.token_urlsafe(16)
+        with self._lock:
+            self._ready[name] = reactor
+            while len(self._ready) > self.MOST:
+                self._ready.popitem(last=False)
+        return name
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._ready.pop(name, None)
+
+    def get(self, name: str) -> Reactor | None:
+        with self._lock:
+            return self._ready.get(name)
+
+
+@dataclass
+class _Place:
+    """A running session's place."""
+
+    since: float = field(default_factory=time.monotonic)
+
+
+class LiveServer:
+    """Serves live sessions.
+
+    reactor: called for the generator with the weights of the page, which is loaded by then or loaded now.
+    listeners: those who were made ready; a session may also name a listening style of the weights.
+    """
+
+    def __init__(
+        self, reactor: Callable[[], Reactor], listeners: LiveListeners | None = None, limits: LiveLimits | None = None
+    ) -> None:
+        self._reactor, self.limits = reactor, limits or LiveLimits()
+        self.listeners = listeners or LiveListeners()
+        self._places: list[_Place] = []
+
+    def routes(self) -> list[WebSocketRoute]:
+        """For the page's application."""
+        return [WebSocketRoute(PATH, self._serve, name="live")]
+
+    @property
+    def sessions(self) -> int:
+        """How many are running."""
+        return len(self._places)
+
+    async def _serve(self, socket: WebSocket) -> None:
+        if not _is_same_origin(socket):
+            await socket.close(REFUSED)
+            return
+        await socket.accept()
+        if len(self._places) >= self.limits.places:
+            left = self.limits.minutes - (time.monotonic() - min(place.since for place in self._places)) / 60
+            sentence = (
+                f"All {self.limits.places} live places are taken; one is free in {max(1, round(left))} min at most."
+            )
+            await _end(socket, FULL, sentence)
+            return
+        place = _Place()
+        self._places.append(place)
+        try:
+            await self._converse(socket, place)
+        except InputError as error:
+            await _end(socket, WRONG, str(error))
+        except TimeoutError:
+            await _end(socket, IDLE, f"Nothing came for {self.limits.idle_seconds:g} s, so the session has ended.")
+        except WebSocketDisconnect:
+            pass
+        except Exception as error:
+            print(f"live session: {type(error).__name__}", flush=True)  # its message may hold what a person sent
+            await _end(socket, WRONG, TROUBLE)
+        finally:
+            self._places.remove(place)
+
+    async def _converse(self, socket: WebSocket, place: _Place) -> None:
+        """One session, from its first message to its last."""
+        wishes = _wishes(await self._receive(socket))
+        session = await asyncio.to_thread(self._begin, wishes)
+        await socket.send_json({"type": "ready", "minutes": self.limits.minutes})
+        inbox: deque[bytes | dict] = deque()
+        arrived = asyncio.Event()
+        reader = asyncio.create_task(self._read(socket, inbox, arrived))
+        try:
+            while True:
+                await arrived.wait()
+                arrived.clear()
+                messages = [inbox.popleft() for _ in range(len(inbox))]
+                is_over = any(isinstance(message, dict) and message["type"] == "stop" for message in messages)
+                for answer in await asyncio.to_thread(self._take_in, session, messages, place):
+                    await socket.send_bytes(answer)
+                if is_over:
+                    for answer in pack_frames(await asyncio.to_thread(session.finish)):
+                        await socket.send_bytes(answer)
+                    await socket.close()
+                    return
+                if reader.done():
+                    reader.result()
+                if time.monotonic() - place.since > 60 * self.limits.minutes:
+                    raise InputError(
+                        f"A live session lasts {self.limits.minutes:g} minutes at most; start another one."
+                    )
+        finally:
+            reader.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await reader
+
+    async def _read(self, socket: WebSocket, inbox: deque, arrived: asyncio.Event) -> None:
+        """Messages into the inbox, which never grows beyond its limit: the oldest faces go first."""
+        try:
+            while True:
+                inbox.append(await self._receive(socket))
+                if len(inbox) > MOST_WAITING:
+                    faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] == FACE)
+                    index = next(faces, None)
+                    if index is None:
+                        raise InputError("Sound comes faster than it can be listened to; start again.")
+                    del inbox[index]
+                arrived.set()
+        finally:
+            arrived.set()
+
+    async def _receive(self, socket: WebSocket) -> bytes | dict:
+        message = await asyncio.wait_for(socket.receive(), self.limits.idle_seconds)
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1000))
+        data = message.get("bytes")
+        if data is not None:
+            if not data or len(data) > LARGEST_MESSAGE:
+                raise InputError(f"A message of {len(data)} bytes is none of this protocol's.")
+            return data
+        return _parsed_text(message.get("text") or "")
+
+    def _begin(self, wishes: dict) -> LiveSession:
+        limits = self.limits
+        samples, seed = wishes.get("samples", 1), wishes.get("seed", 0)
+        if type(samples) is not int or not 1 <= samples <= limits.samples:
+            raise InputError(f"{samples!r} reactions asked for; a live session has 1 to {limits.samples}.")
+        if type(seed) is not int or not 0 <= seed < 2**31:
+            raise InputError(f"The seed is {seed!r}; it has to be a whole number from 0 to {2**31 - 1}.")
+        has_audio, has_camera = wishes.get("microphone", True) is True, wishes.get("camera", True) is True
+        if not (has_audio or has_camera):
+            raise InputError("A listener needs to hear or to see somebody: turn on the microphone or the camera.")
+        stream = self._listener(wishes.get("listener")).stream(samples=samples, seed=seed)
+        return LiveSession(stream, has_audio, has_camera)
+
+    def _listener(self, name: object) -> Reactor:
+        """The reactor of a listener who was made ready, or one set to a style of the weights; None: the first style."""
+        ready = self.listeners.get(name) if isinstance(name, str) else None
+        if ready is not None:
+            return ready
+        reactor = Reactor(self._reactor().checkpoint)  # of this session alone
+        if name is not None and name not in reactor.styles:
+            raise InputError("This listener is not there any more; choose one again.")
+        reactor.set_listener(name if isinstance(name, str) else reactor.styles[0])
+        return reactor
+
+    def _take_in(self, session: LiveSession, messages: list[bytes | dict], place: _Place) -> list[bytes]:
+        for message in messages:
+            if isinstance(message, dict):
+                if message["type"] == "listener":
+                    self._listener(message.get("listener")).continue_stream(session.listener)
+                continue
+            given = parse(message)
+            if isinstance(given, SoundMessage):
+                session.push_audio(given.samples)
+            else:
+                session.push_face(given.seconds, given.face)
+        if session.seconds > time.monotonic() - place.since + MOST_AHEAD:
+            raise InputError("Sound and faces come faster than time passes; a live session takes them as they happen.")
+        return pack_frames(session.advance())
+
+
+def _is_same_origin(socket: WebSocket) -> bool:
+    """Whether the page that opened the socket is this server's; programs that are no browser send no origin."""
+    origin = socket.headers.get("origin")
+    if origin is None:
+        return True
+    hosts = {socket.headers.get("host"), socket.headers.get("x-forwarded-host")}
+    return urlsplit(origin).netloc in hosts - {None}
+
+
+def _parsed_text(text: str) -> dict:
+    """A message that is JSON. Raises InputError for anything but an object with a known "type"."""
+    message: object = None
+    if len(text) <= LONGEST_TEXT:
+        with suppress(ValueError, RecursionError):
+            message = json.loads(text)
+    if not isinstance(message, dict) or message.get("type") not in ("start", "listener", "stop"):
+        raise InputError('A text has to be a JSON object whose "type" is "start", "listener" or "stop".')
+    return message
+
+
+def _wishes(first: bytes | dict) -> dict:
+    if not isinstance(first, dict) or first["type"] != "start":
+        raise InputError('The first message has to be a text of the type "start".')
+    return first
+
+
+async def _end(socket: WebSocket, code: int, sentence: str) -> None:
+    """Say why, and close."""
+    with suppress(RuntimeError, WebSocketDisconnect):  # whoever is gone need not be told
+        await socket.send_json({"type": "end", "sentence": sentence})
+        await socket.close(code)
