@@ -1,7 +1,7 @@
 """Reactions while the speaker still talks: features go in piece by piece, frames come out in time order.
 
 What comes out is what `Reactor.react` makes of the whole clip with the same noise, to the last bits of float32: the
-generator and its codec hear no future, so nothing has to be guessed and nothing is taken back (docs/method.md 17).
+generator and its codec hear no future, so nothing has to be guessed and nothing is taken back (docs/method.md 16.8).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     frames = stream.take()                  # hearing, coefficients and which faces were seen
 
 The sound of a frame is known 0.16 s after the frame's end (features.hearing), its face at once; a frame is handed out
-when both are. Source: docs/method.md 17.
+when both are. Source: docs/method.md 16.8.
 """
 
 from __future__ import annotations
