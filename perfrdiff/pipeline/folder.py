@@ -142,7 +142,10 @@ class OutputFolder:
                 if file != self.archive:
                     is_packed = file.suffix in (".mp4", ".webm", ".npz")
                     method = zipfile.ZIP_STORED if is_packed else zipfile.ZIP_DEFLATED
-                    archive.write(file, file.name, compress_type=method)
+                    entry = zipfile.ZipInfo(file.name)  # without the time of day: the same run gives the same bytes
+                    entry.compress_type, entry.external_attr = method, 0o644 << 16
+                    with file.open("rb") as source, archive.open(entry, "w") as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
 
     def read(self, stage_seconds: Mapping[str, float] | None = None, seconds: float = 0.0) -> ReactResult:
         """The result whose files are in the folder; the wall times are of the run, where it has just been made.

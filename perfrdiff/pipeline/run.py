@@ -20,7 +20,7 @@ from perfrdiff.behaviour.card import BehaviourCard
 from perfrdiff.coefficients import FPS, WIDTH
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, Speaker
-from perfrdiff.features.media.input import open_input
+from perfrdiff.features.media.input import Media, open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
 from perfrdiff.pipeline import videos as reaction_videos
@@ -33,7 +33,7 @@ from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from renderer.coefficients import implausibility_note
 
-__all__ = ["STAGES", "ReadyReactions", "load_reactor", "react", "styles", "warm_up"]
+__all__ = ["STAGES", "ReadyReactions", "load_reactor", "react", "react_in_numbers", "styles", "warm_up"]
 
 _one_run_at_a_time = Lock()
 
@@ -93,43 +93,84 @@ def react(
         _one_run_at_a_time,
         ExitStack() as files,
     ):
-        with clock.stage("Reading the speaker"):
-            reactor = _load_for(request)
-            speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
-            if speaker_file.kind != "table":
-                speaker_file.check_video()  # now: a photo does not talk, and nobody should wait to learn that
-            videos = ReactionVideos(request)
-
-        def prepare_listener(report: Report) -> tuple[Listener, str]:
-            listener = inputs.listener(request.listener, request.listener_face_number, report)
-            videos.set_listener(listener)
-            return listener, _set_listener(reactor, listener, request)
-
-        with clock.beside("Reading the listener", prepare_listener) as listener_job:
-            with clock.stage("Watching the speaker's face") as report:
-                speaker = inputs.speaker(speaker_file, request.speaker_face_number, report)
-            listener, style = listener_job.result()
-        with clock.stage("Thinking up reactions") as report:
-            reactions = reactor.react_to(
-                speaker,
-                samples=request.samples,
-                seed=request.seed,
-                steps=request.steps,
-                guidance=request.guidance_scale,
-                compat=request.compat,
-                progress=report,
-            )
+        made = _make_reactions(request, clock, inputs, files, draws=True)
+        assert made.videos is not None, "they were asked for"
         with clock.stage("Drawing") as report:
             if on_reactions is not None:
-                on_reactions(ReadyReactions(reactions.coefficients, speaker, style, listener.habits, videos.head))
-            videos.write(folder, speaker, speaker_file, reactions, style, report)
+                coefficients, habits = made.reactions.coefficients, made.listener.habits
+                on_reactions(ReadyReactions(coefficients, made.speaker, made.style, habits, made.videos.head))
+            made.videos.write(folder, made.speaker, made.speaker_file, made.reactions, made.style, report)
         with clock.stage("Packing") as report:
-            settings = _settings(request, reactions, speaker, listener, style, videos)
-            folder.write_numbers(reactions.coefficients, settings)
-            if request.save_shift is not None and reactor.shift is not None:
-                reactor.shift.save(request.save_shift)
+            _write_numbers(request, folder, made)
             report(1.0)  # the last moment to cancel
     return OutputFolder(request.out).read(clock.seconds, time.perf_counter() - began)
+
+
+def react_in_numbers(request: ReactRequest, inputs: InputMemory | None = None) -> dict[str, object]:
+    """As `react`, but nothing is drawn: the folder holds coefficients and settings alone. Returns the settings."""
+    inputs = inputs if inputs is not None else InputMemory(most=0)
+    with (
+        OutputFolder.write_atomically(request.out, request.overwrite) as folder,
+        _one_run_at_a_time,
+        ExitStack() as files,
+    ):
+        return _write_numbers(request, folder, _make_reactions(request, StageClock(), inputs, files, draws=False))
+
+
+@dataclass(frozen=True)
+class _MadeReactions:
+    """Everything of a run up to its reactions."""
+
+    reactor: Reactor
+    speaker_file: Media
+    speaker: Speaker
+    listener: Listener
+    style: str
+    reactions: Reactions
+    videos: ReactionVideos | None
+
+
+def _make_reactions(
+    request: ReactRequest, clock: StageClock, inputs: InputMemory, files: ExitStack, draws: bool
+) -> _MadeReactions:
+    """The reactions of a request, and, where it `draws`, what will draw them; `files` keeps the speaker's file open."""
+    with clock.stage("Reading the speaker"):
+        reactor = _load_for(request)
+        speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
+        if speaker_file.kind != "table":
+            speaker_file.check_video()  # now: a photo does not talk, and nobody should wait to learn that
+        videos = ReactionVideos(request) if draws else None
+
+    def prepare_listener(report: Report) -> tuple[Listener, str]:
+        listener = inputs.listener(request.listener, request.listener_face_number, report)
+        if videos is not None:
+            videos.set_listener(listener)
+        return listener, _set_listener(reactor, listener, request)
+
+    with clock.beside("Reading the listener", prepare_listener) as listener_job:
+        with clock.stage("Watching the speaker's face") as report:
+            speaker = inputs.speaker(speaker_file, request.speaker_face_number, report)
+        listener, style = listener_job.result()
+    with clock.stage("Thinking up reactions") as report:
+        reactions = reactor.react_to(
+            speaker,
+            samples=request.samples,
+            seed=request.seed,
+            steps=request.steps,
+            guidance=request.guidance_scale,
+            compat=request.compat,
+            progress=report,
+        )
+    return _MadeReactions(reactor, speaker_file, speaker, listener, style, reactions, videos)
+
+
+def _write_numbers(request: ReactRequest, folder: OutputFolder, made: _MadeReactions) -> dict[str, object]:
+    """Write everything beside the videos; returns the settings."""
+    settings = _settings(request, made)
+    folder.write_numbers(made.reactions.coefficients, settings)
+    if request.save_shift is not None and made.reactor.shift is not None:
+        made.reactor.shift.save(request.save_shift)
+    return settings
 
 
 def _load_for(request: ReactRequest) -> Reactor:
@@ -182,19 +223,14 @@ def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reaction
     return list(dict.fromkeys(notes))
 
 
-def _settings(
-    request: ReactRequest,
-    reactions: Reactions,
-    speaker: Speaker,
-    listener: Listener,
-    style: str,
-    videos: ReactionVideos,
-) -> dict[str, object]:
+def _settings(request: ReactRequest, made: _MadeReactions) -> dict[str, object]:
     """What was requested and what was used; it names no file of a person."""
+    reactions, listener, videos = made.reactions, made.listener, made.videos
     count, frames, _ = reactions.coefficients.shape
     used = {
-        "steps": reactions.steps, "guidance_scale": reactions.guidance, "animator": videos.animator,
-        "mesh_identity": videos.mesh_identity or request.mesh_identity,
+        "steps": reactions.steps, "guidance_scale": reactions.guidance,
+        "animator": videos.animator if videos is not None else None,
+        "mesh_identity": (videos.mesh_identity if videos is not None else None) or request.mesh_identity,
     }  # fmt: skip
     return {
         "what": TITLE,
@@ -204,11 +240,11 @@ def _settings(
         "weights": {"name": reactions.weights, "sha256": reactions.weights_sha256},
         "speaker": "video",
         "listener": "photo" if listener.behaviour is None else "video",
-        "listening_style": style,
+        "listening_style": made.style,
         "habits": listener.habits.rows() if listener.habits is not None else [],
         "reactions": count,
         "frames": frames,
         "frames_per_second": FPS,
         "libraries": library_versions(),
-        "notes": _notes(request, speaker, listener, reactions),
+        "notes": _notes(request, made.speaker, listener, reactions),
     }
