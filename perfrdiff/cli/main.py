@@ -7,7 +7,7 @@ import sys
 
 from page import server
 from perfrdiff import __version__
-from perfrdiff.cli import config, conformance, download, features, import_weights, neighbours, simulate
+from perfrdiff.cli import batch, config, conformance, download, features, import_weights, neighbours, simulate
 from perfrdiff.cli import evaluate as evaluation
 from perfrdiff.cli import react as react_command
 from perfrdiff.cli import train as training
@@ -107,6 +107,7 @@ COMMANDS = (
         _styles,
     ),
     *features.COMMANDS,
+    batch.COMMAND,
     Command(
         "compat",
         "list the published code's faults",

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one option for each field of `ReactRequest`, and --quiet."""
     groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(one.group for one in SETTINGS.values())}
     for name, setting in SETTINGS.items():
-        _add_option(groups[setting.group], name, setting)
+        add_option(groups[setting.group], name, setting)
     groups["run"].add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -65,10 +65,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_option(group: argparse._ArgumentGroup, name: str, setting: Setting) -> None:
-    """Values stay text here: `ReactRequest` converts and checks them, so that shell, page and Python say the same."""
+def add_option(group: argparse._ArgumentGroup, name: str, setting: Setting, required: bool | None = None) -> None:
+    """Add the option of one field of `ReactRequest`.
+
+    Values stay text here: `ReactRequest` converts and checks them, so that shell, page and Python say the same.
+    """
     help_text = f"{setting.help}{_range(setting)}{_default(name)}"
-    required = name not in DEFAULTS
+    required = name not in DEFAULTS if required is None else required
     if setting.kind == "flag":
         group.add_argument(option(name), action=argparse.BooleanOptionalAction, help=help_text)
     elif setting.kind == "views":

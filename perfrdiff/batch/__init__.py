@@ -1,0 +1,1 @@
+"""Whole data sets: many files through one command, in processes that load everything once (docs/batch.md)."""

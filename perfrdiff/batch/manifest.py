@@ -1,0 +1,212 @@
+"""What a batch is to do: a folder, a glob, or a table of rows, as items that can be checked before any work."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from perfrdiff.errors import InputError
+from perfrdiff.pipeline.request import SETTINGS, ReactRequest
+
+MEDIA_ENDINGS = frozenset({
+    ".avi", ".bmp", ".flv", ".gif", ".jpeg", ".jpg", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".npz",
+    ".ogv", ".png", ".ts", ".webm", ".webp", ".wmv",
+})  # fmt: skip
+"""Of files that a folder is searched for; a table may name any."""
+TABLE_ENDINGS = (".csv", ".jsonl", ".ndjson")
+FILES = ("speaker", "listener", "identity")
+"""Columns that name files, relative to the table's own folder; `truth` names several."""
+NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift")
+"""Settings that belong to the command, or are not one value."""
+MOST_SHOWN = 3  # faults that one sentence names
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to do.
+
+    id: names its outputs, a relative path without an ending; unique in the batch.
+    line: where it stands in its table, from 1; 0 for a file that was found.
+    files: "speaker", "listener", "identity" -> file. settings: of `ReactRequest`, but for files.
+    """
+
+    id: str
+    line: int
+    files: Mapping[str, Path]
+    settings: Mapping[str, object] = field(default_factory=dict)
+    truth: tuple[Path, ...] = ()  # features files of reactions that are known to be appropriate
+
+    def request(self, out: Path, **defaults: object) -> ReactRequest:
+        """The run of this item; `defaults`: where the item says nothing. Raises InputError as `ReactRequest`."""
+        return ReactRequest(out=out, **{**defaults, **self.files, **self.settings})  # type: ignore[arg-type]
+
+
+def read_items(source: str, role: str = "speaker") -> list[Item]:
+    """The items of a folder (all media files below it), a glob, one file, or a table (.csv, .jsonl).
+
+    A table has a column, or key, `speaker`, may have `listener`, `id`, `truth` (features files of real reactions, with
+    semicolons between them) and settings by the names of `ReactRequest`; empty cells are not given.
+
+    role: what found files are: "speaker".
+    Raises InputError, in one sentence that names lines: nothing there, columns that are none, values that no run
+    takes, two items with one name, names that lead outside, missing files.
+    """
+    path = Path(source)
+    if path.is_file() and path.suffix.lower() in TABLE_ENDINGS and not _is_features_table(path):
+        items = _of_table(path)
+    else:
+        items = _of_files(path, source, role)
+    _check_names(items)
+    return items
+
+
+def write_items(items: Iterable[Item], path: Path) -> None:
+    """A table (.jsonl) that `read_items` reads back, with absolute paths."""
+    with path.open("w", encoding="utf-8") as file:
+        for item in items:
+            files = {name: str(value.resolve()) for name, value in item.files.items()}
+            truth = {"truth": ";".join(str(path.resolve()) for path in item.truth)} if item.truth else {}
+            file.write(json.dumps({"id": item.id} | files | truth | dict(item.settings), ensure_ascii=False) + "\n")
+
+
+def _is_features_table(path: Path) -> bool:
+    """Whether a .csv is a features file and no manifest: that has no column `speaker`."""
+    if path.suffix.lower() != ".csv":
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return "speaker" not in [name.strip() for name in file.readline().split(",")]
+
+
+def _of_files(path: Path, source: str, role: str) -> list[Item]:
+    if path.is_dir():
+        root, found = path, [file for file in sorted(path.rglob("*")) if file.suffix.lower() in MEDIA_ENDINGS]
+    else:
+        found = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
+        root = path.parent if path.is_file() else _fixed_part(path)
+    files = [file for file in found if file.is_file()]
+    if not files:
+        raise InputError(f"There is no media file in {source}; give a folder, a glob in quotes, or a table.")
+    taken: dict[str, int] = {}
+    items = []
+    for file in files:
+        name = file.relative_to(root).with_suffix("").as_posix()
+        taken[name] = taken.get(name, 0) + 1
+        if taken[name] > 1:  # a.mp4 beside a.mov
+            name = file.relative_to(root).as_posix()
+        items.append(Item(name, 0, {role: file}))
+    return items
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder before the first part of a glob that may differ."""
+    parts = []
+    for part in pattern.parts[:-1]:
+        if any(letter in part for letter in "*?["):
+            break
+        parts.append(part)
+    return Path(*parts) if parts else Path()
+
+
+def _of_table(path: Path) -> list[Item]:
+    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
+    if not rows:
+        raise InputError(f"{path.name} has no rows; it needs one for each item.")
+    known = {*SETTINGS, *FILES, "truth", "id"} - set(NOT_IN_ROWS)
+    faults: list[str] = []
+    items = []
+    for line, row in rows:
+        unknown = sorted(set(row) - known)
+        if unknown:
+            faults.append(f"line {line}: there is no setting '{unknown[0]}'")
+        elif "speaker" not in row:
+            faults.append(f"line {line}: no speaker")
+        else:
+            item, fault = _item(path.parent, line, row)
+            items.append(item)
+            faults += [f"line {line}: {fault}"] if fault else []
+    _refuse(path.name, faults)
+    return items
+
+
+def _csv_rows(path: Path) -> list[tuple[int, dict[str, object]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise InputError(f"{path.name}, line {reader.line_num}: a row has as many cells as the header.")
+                given = {name.strip(): value.strip() for name, value in row.items() if value.strip()}
+                if given:
+                    rows.append((reader.line_num, dict[str, object](given)))
+            return rows
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name} is no table in UTF-8 with commas ({error}).") from None
+
+
+def _json_rows(path: Path) -> list[tuple[int, dict[str, object]]]:
+    rows = []
+    for line, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f"{path.name}, line {line}: each line has to be one JSON object.")
+        rows.append((line, {name: value for name, value in row.items() if value is not None}))
+    return rows
+
+
+def _item(folder: Path, line: int, row: Mapping[str, object]) -> tuple[Item, str]:
+    """The item of a row, and what is wrong with it, or nothing."""
+    files = {name: folder / str(row[name]) for name in FILES if name in row}
+    settings = {name: _typed(name, value) for name, value in row.items() if name not in (*FILES, "truth", "id")}
+    truth = tuple(folder / part.strip() for part in str(row.get("truth", "")).split(";") if part.strip())
+    speaker = Path(str(row["speaker"]))
+    default = speaker.stem if speaker.is_absolute() else speaker.with_suffix("").as_posix()
+    item = Item(str(row.get("id", default)), line, files, settings, truth)
+    missing = [path for path in (*files.values(), *truth) if not path.is_file()]
+    if missing:
+        return item, f"{missing[0]} is not there"
+    try:
+        ReactRequest(out=Path("out"), **{"listener": files["speaker"], **files, **settings})  # type: ignore[arg-type]
+    except InputError as error:
+        return item, str(error).rstrip(".")
+    return item, ""
+
+
+def _typed(name: str, value: object) -> object:
+    """A cell's text as `ReactRequest` takes it; what JSON says stays."""
+    setting = SETTINGS.get(name)
+    if not isinstance(value, str) or setting is None:
+        return value
+    if setting.kind == "flag":
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(value.lower(), value)
+    if setting.kind == "views":
+        return value.split()
+    return value
+
+
+def _check_names(items: list[Item]) -> None:
+    faults, seen = [], {}
+    for item in items:
+        where = f"line {item.line}" if item.line else f"'{item.id}'"
+        name = PurePosixPath(item.id)
+        if name.is_absolute() or ".." in name.parts or not name.parts or "\\" in item.id or not item.id.isprintable():
+            faults.append(f"{where}: '{item.id}' cannot name an output; give a relative path as 'id'")
+        elif item.id in seen:
+            faults.append(f"{where}: '{item.id}' is also the name of {seen[item.id]}; give each an 'id' of its own")
+        seen.setdefault(item.id, where)
+    _refuse("The batch", faults)
+
+
+def _refuse(what: str, faults: list[str]) -> None:
+    if faults:
+        more = f"; and {len(faults) - MOST_SHOWN} more" if len(faults) > MOST_SHOWN else ""
+        raise InputError(f"{what} cannot be used: {'; '.join(faults[:MOST_SHOWN])}{more}.")

@@ -1,0 +1,141 @@
+"""What is done with one item, in a process that has loaded everything once."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perfrdiff.batch.manifest import Item
+from perfrdiff.errors import InputError
+
+ACTIONS = ("features", "react", "render", "evaluate")
+REMEMBERED = 8  # speakers and listeners of a process: items are in an order in which those who share one are neighbours
+REMEMBERED_BYTES = 256 << 20
+
+
+def prepare_process() -> None:
+    """At the start of a process: Ctrl-C is for the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def output_of(action: str, item: Item, folder: Path, layout: str = "table") -> Path:
+    """Where the outputs of an item are: a features file, or a folder."""
+    if action == "features" and layout == "table":
+        return folder / f"{item.id}.npz"
+    return folder / item.id if action != "features" else folder
+
+
+def work(action: str, item: Item, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Do one item; its outputs are whole when this returns. Returns the values of its row.
+
+    Raises InputError or RenderError, in one sentence, for an item that cannot be done.
+    """
+    _keep_to_one_thread()
+    return _WORK[action](item, folder, options)
+
+
+@cache
+def _keep_to_one_thread() -> None:
+    """There is a process for each core."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@cache
+def _inputs() -> Any:
+    from perfrdiff.pipeline.input_memory import InputMemory
+
+    return InputMemory(REMEMBERED, REMEMBERED_BYTES)
+
+
+def _features(item: Item, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    from perfrdiff.features.clip import read_speaker
+    from perfrdiff.features.tables import FeatureTable, write_react_layout, write_table
+    from perfrdiff.files import atomic_write
+
+    speaker = read_speaker(item.files["speaker"], face_number=item.settings.get("speaker_face_number"))
+    assert speaker.quality is not None and speaker.face_seen is not None
+    has_audio = speaker.waveform is not None
+    table = FeatureTable(
+        speaker.coefficients, speaker.attributes, speaker.audio, speaker.quality, has_audio, hearing=speaker.hearing
+    )
+    if options.get("layout") == "react2024":
+        write_react_layout(folder, item.id, table, speaker.waveform)
+    else:
+        path = output_of("features", item, folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            write_table(temporary, table)
+    speech = 0.0 if speaker.hearing is None else float((speaker.hearing[:, 0] >= 0.5).mean())
+    values = {"frames": len(speaker.coefficients), "face_seen": float(speaker.face_seen.mean()), "speech": speech}
+    return values | {"notes": list(speaker.notes)}
+
+
+def _react(item: Item, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    from perfrdiff.pipeline.run import react_in_numbers
+
+    out = _fresh(output_of("react", item, folder))
+    settings = react_in_numbers(item.request(out, **options), _inputs())
+    (out / "reactions.zip").unlink()  # everything in it lies beside it
+    return _row_of_run(out, settings)
+
+
+def _render(item: Item, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    import json
+
+    from perfrdiff.pipeline.run import react
+
+    out = _fresh(output_of("render", item, folder))
+    result = react(item.request(out, **options), inputs=_inputs())
+    result.archive.unlink()
+    return _row_of_run(out, json.loads(result.settings.read_text(encoding="utf-8")))
+
+
+def _fresh(out: Path) -> Path:
+    """The folder, without what an earlier run of the item left there."""
+    if out.is_dir():
+        shutil.rmtree(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _row_of_run(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    from perfrdiff.behaviour.card import measure_behaviour
+
+    with np.load(out / "coefficients.npz") as file:
+        coefficients = file["coefficients"]
+    habits = {name: value for name, value in measure_behaviour(coefficients[0]).rows()}
+    values = {name: settings[name] for name in ("frames", "reactions", "listening_style")}
+    return values | {"habits": habits, "notes": settings["notes"]}
+
+
+def _evaluate(item: Item, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    from perfrdiff.features.attributes import facial_attributes
+    from perfrdiff.features.tables import read_table
+    from perfrdiff.metrics import challenge
+
+    path = output_of("react", item, folder) / "coefficients.npz"
+    if not path.is_file():
+        raise InputError(f"{item.id} has no reactions to evaluate; run 'batch react' first.")
+    with np.load(path) as file:
+        reactions = np.stack([facial_attributes(rows) for rows in file["coefficients"]])  # (K, T, 25)
+    values: dict[str, Any] = {"frames": reactions.shape[1], "reactions": len(reactions)}
+    values |= {"FRDiv": challenge.diversity(reactions[None]), "FRVar": challenge.variance(reactions)}
+    truth = [read_table(path).attributes for path in item.truth]
+    if truth:
+        frames = min(len(rows) for rows in (reactions[0], *truth))
+        appropriate, all_of_them = np.stack([rows[:frames] for rows in truth]), np.ones((1, len(truth)))
+        given = reactions[None, :, :frames], appropriate, all_of_them, 1
+        values["FRCorr"] = float(challenge.best_correlation(*given).mean())
+        values["FRDist"] = float(challenge.best_distance(*given).mean())
+    return values
+
+
+_WORK = {"features": _features, "react": _react, "render": _render, "evaluate": _evaluate}

@@ -1,0 +1,255 @@
+"""Whole data sets: what one bad file costs, what a crash costs, and that the same command goes on."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from perfrdiff.batch.journal import Journal, item_key
+from perfrdiff.batch.manifest import read_items
+from perfrdiff.batch.pool import run_jobs
+from perfrdiff.batch.run import BatchRequest, run_batch
+from perfrdiff.cli.main import main
+from perfrdiff.errors import InputError
+from perfrdiff.features.clip import read_speaker
+from perfrdiff.features.tables import FeatureTable, read_table, write_table
+from tests.support.batch_work import act
+
+
+def engine(*arguments):
+    return run_jobs(*arguments, do=act)
+
+
+def files(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def table(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+# --- items -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_a_glob_and_a_table_name_the_same_items(tmp_path):
+    folder = files(tmp_path / "in", "a.mp4", "b/c.mov", "b/c.mp4", "notes.txt")
+    assert [item.id for item in read_items(str(folder))] == ["a", "b/c", "b/c.mp4"]
+    assert [item.id for item in read_items(f"{folder}/**/*.mp4")] == ["a", "b/c"]
+    rows = tmp_path / "items.csv"
+    rows.write_text("speaker,listener,samples,views\nin/a.mp4,in/b/c.mov,2,mesh photo\n")
+    (item,) = read_items(str(rows))
+    assert (item.id, item.line, item.settings["views"]) == ("in/a", 2, ["mesh", "photo"])
+    request = item.request(tmp_path / "out", seed=7, samples=9)
+    assert (request.samples, request.seed, request.views) == (2, 7, ("mesh", "photo"))
+    lines = tmp_path / "items.jsonl"
+    lines.write_text(json.dumps({"speaker": "in/a.mp4", "id": "x", "truth": "in/b/c.mov;in/a.mp4"}) + "\n\n")
+    (item,) = read_items(str(lines))
+    assert item.id == "x" and len(item.truth) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("speaker,colour\na.mp4,red\n", "line 2: there is no setting 'colour'"),
+        ("speaker\na.mp4\nmissing.mp4\n", "line 3: .*missing.mp4 is not there"),
+        ("speaker,samples\na.mp4,2.5\n", "line 2: samples must be a whole number; it is 2.5"),
+        ("speaker,samples\na.mp4,11\n", "line 2: samples must lie between 1 and 10"),
+        ("speaker,label\na.mp4,maybe\n", "line 2: label must be true or false"),
+        ("speaker,id\na.mp4,x\na.mp4,x\n", "line 3: 'x' is also the name of line 2"),
+        ("speaker,id\na.mp4,../x\n", "line 2: '../x' cannot name an output"),
+        ("speaker,id\na.mp4,/etc/x\n", "line 2: '/etc/x' cannot name an output"),
+        ("speaker,out\na.mp4,x\n", "no setting 'out'"),
+        ("listener,speaker\na.mp4\n", "line 2: a row has as many cells"),
+        ("speaker\n", "has no rows"),
+        ("speaker\n" + "missing.mp4\n" * 6, "and 3 more"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_one_sentence_with_its_lines(tmp_path, text, words):
+    files(tmp_path, "a.mp4")
+    (tmp_path / "items.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_items(str(tmp_path / "items.csv"))
+
+
+def test_nothing_and_broken_lines_are_told(tmp_path):
+    with pytest.raises(InputError, match="no media file"):
+        read_items(str(tmp_path))
+    (tmp_path / "items.jsonl").write_text('{"speaker": "a.mp4"}\n[1]\n')
+    with pytest.raises(InputError, match="line 2: each line"):
+        read_items(str(tmp_path / "items.jsonl"))
+    files(tmp_path, "a.mp4")
+    with pytest.raises(InputError, match="1 items have no listener"):
+        run_batch(BatchRequest("react", read_items(str(tmp_path / "a.mp4")), tmp_path / "out"))
+
+
+# --- processes that die ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_whatever_happens_to_one_item_the_others_are_done(tmp_path):
+    folder = files(
+        tmp_path / "in", "one.mp4", "two.mp4", "die-once.mp4", "die-always.mp4", "hang.mp4", "refuse.mp4", "break.mp4"
+    )
+    request = BatchRequest("features", read_items(str(folder)), tmp_path / "out", workers=2, deadline=4.0, quiet=True)
+    result = run_batch(request, engine)
+    rows = table(result.table)
+    states = {name: row["state"] for name, row in rows.items()}
+    assert states == {
+        "one": "done", "two": "done", "die-once": "done", "die-always": "died", "hang": "late", "refuse": "failed",
+        "break": "failed",
+    }  # fmt: skip
+    assert rows["refuse"]["sentence"] == "refuse is no video." and rows["one"]["frames"] == "3"
+    assert "ZeroDivisionError" in rows["break"]["sentence"] and result.failures == 4
+    page = result.summary.read_text()
+    assert "4 done" not in page and "3 done" in page and "refuse is no video." in page and "http" not in page
+
+
+@pytest.mark.slow
+def test_the_same_command_goes_on_and_does_only_what_is_left(tmp_path):
+    folder = files(tmp_path / "in", "one.mp4", "two.mp4", "refuse.mp4")
+    out = tmp_path / "out"
+
+    def again(**more):
+        request = BatchRequest("features", read_items(str(folder)), out, workers=1, quiet=True, **more)
+        return run_batch(request, engine).done_now
+
+    assert again() == 3 and again() == 0
+    assert again(retry_failed=True) == 1, "what failed, where it is asked for"
+    (folder / "one.mp4").write_bytes(b"another film")
+    assert again() == 1, "another content is another item"
+    (out / "two.npz").unlink()
+    assert again() == 1, "outputs that are gone are made again"
+    assert again(options={"layout": "table", "x": 1}) == 3, "other options are other results"
+    journal = out / "journal-features.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])  # cut short by a crash
+    assert again(options={"layout": "table", "x": 1}) == 1
+
+
+def test_shares_are_disjoint_and_complete(tmp_path):
+    folder = files(tmp_path / "in", *(f"{number}.mp4" for number in range(40)))
+    items = read_items(str(folder))
+
+    def run(number, count):
+        done = []
+
+        def note(jobs, *_):
+            done.extend(job.item.id for job in jobs)
+            yield from ()
+
+        run_batch(BatchRequest("features", items, tmp_path / "out", shard=(number, count), quiet=True), note)
+        return set(done)
+
+    shares = [run(number, 3) for number in (1, 2, 3)]
+    assert (
+        sum(map(len, shares)) == 40
+        and set().union(*shares) == {item.id for item in items}
+        and min(map(len, shares)) > 5
+    )
+    with pytest.raises(InputError, match="no share 4/3"):
+        run(4, 3)
+
+
+def test_the_key_stands_for_inputs_settings_weights_and_action(tmp_path):
+    folder = files(tmp_path / "in", "a.mp4")
+    (item,) = read_items(str(folder))
+    key = item_key(item, "react", {"samples": 3}, "weights")
+    others = [
+        item_key(item, "render", {"samples": 3}, "weights"),
+        item_key(item, "react", {"samples": 4}, "weights"),
+        item_key(item, "react", {"samples": 3}, "others"),
+    ]
+    assert item_key(item, "react", {"samples": 3}, "weights") == key and key not in others and len(set(others)) == 3
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_whole_items_only_and_the_rest_is_done_later(tmp_path):
+    folder = files(tmp_path / "in", *(f"slow-{number:02}.mp4" for number in range(16)))
+    script = tmp_path / "run.py"
+    script.write_text(f"""
+from pathlib import Path
+from tests.test_batch import BatchRequest, engine, read_items, run_batch
+if __name__ == "__main__":
+    items = read_items({str(folder)!r})
+    run_batch(BatchRequest("features", items, Path({str(tmp_path / "out")!r}), workers=2, quiet=True), engine)
+""")
+    running = subprocess.Popen(
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": "."}, stderr=subprocess.DEVNULL
+    )
+    journal = tmp_path / "out" / "journal-features.jsonl"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.is_file() and len(journal.read_text().splitlines()) >= 3):
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) != 0
+    before = Journal(journal).outcomes
+    assert 3 <= len(before) < 16
+    result = run_batch(
+        BatchRequest("features", read_items(str(folder)), tmp_path / "out", workers=2, quiet=True), engine
+    )
+    assert result.done_now == 16 - len(before) and result.failures == 0 and len(result.outcomes) == 16
+
+
+# --- the real work ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory, speaker):
+    """A features file of the example speaker, so that nobody is tracked again and again."""
+    read = read_speaker(speaker)
+    path = tmp_path_factory.mktemp("features") / "talk.npz"
+    write_table(
+        path, FeatureTable(read.coefficients, read.attributes, read.audio, read.quality, True, hearing=read.hearing)
+    )
+    return path
+
+
+@pytest.mark.slow
+def test_features_of_a_folder_are_those_of_the_single_command(tmp_path, speaker, capsys):
+    folder = files(tmp_path / "in", "broken.mp4")
+    (folder / "talk.mp4").write_bytes(speaker.read_bytes())
+    assert main(["batch", "features", str(folder), "--out", str(tmp_path / "out"), "--workers", "1", "--quiet"]) == 0
+    assert main(["features", str(speaker), "--out", str(tmp_path / "talk.npz")]) == 0
+    assert (tmp_path / "out" / "talk.npz").read_bytes() == (tmp_path / "talk.npz").read_bytes()
+    rows = table(tmp_path / "out" / "results.csv")
+    assert (
+        rows["broken"]["state"] == "failed" and rows["talk"]["frames"] == "50" and float(rows["talk"]["face_seen"]) == 1
+    )
+    assert len(read_table(tmp_path / "out" / "talk.npz").coefficients) == 50
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_reactions_are_made_evaluated_and_drawn(tmp_path, features, portrait, weights):
+    rows = tmp_path / "items.csv"
+    rows.write_text(f"id,speaker,style,truth\nx/one,{features},Warm,{features}\nx/two,{features},Calm,\n")
+    out = tmp_path / "out"
+    settings = ["--listener", str(portrait), "--samples", "2", "--seed", "5", "--weights", weights, "--workers", "1"]
+    assert main(["batch", "react", str(rows), "--out", str(out), *settings, "--quiet"]) == 0
+    made = sorted(path.name for path in (out / "x" / "one").iterdir())
+    assert made == ["coefficients.npz", "reaction_1.csv", "reaction_2.csv", "settings.json"]
+    numbers = (out / "x" / "one" / "coefficients.npz").read_bytes()
+    assert json.loads((out / "x" / "two" / "settings.json").read_text())["listening_style"] == "Calm"
+    assert main(["batch", "evaluate", str(out), "--workers", "1", "--quiet"]) == 0
+    rows = table(out / "results.csv")
+    assert (
+        float(rows["x/one"]["FRDiv"]) > 0
+        and -1 <= float(rows["x/one"]["FRCorr"]) <= 1
+        and rows["x/two"]["FRCorr"] == ""
+    )
+    assert main(["batch", "render", str(out), *settings, "--views", "mesh", "--quiet"]) == 0
+    assert (out / "x" / "one" / "side_by_side.mp4").is_file()
+    with np.load(out / "x" / "one" / "coefficients.npz") as drawn:
+        assert drawn["coefficients"].shape[0] == 2
+    assert (out / "x" / "one" / "coefficients.npz").read_bytes() == numbers, "the same numbers, and now drawn"
+    assert "data:image/jpeg" in (out / "summary.html").read_text()
