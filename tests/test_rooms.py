@@ -17,7 +17,8 @@ FLOORS = (
     ("checkpoints", "data"),
     ("published",),
     ("speaker_streams", "reaction_stream", "reactor"),
-    ("pipeline", "training", "evaluation"),
+    ("pipeline", "training", "evaluation", "live"),
+    ("batch",),
     ("cli",),
 )
 """Rooms of perfrdiff/ from the ground up: each imports from its own floor and from those below."""
