@@ -14,7 +14,7 @@ from page.run import explain, follow
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
 from page.words import HEAD, notice, trouble
 from perfrdiff.errors import InputError
-from perfrdiff.pipeline import run as pipeline
+from perfrdiff.weights import summary
 from renderer.resources import asset
 
 EXAMPLES = asset("examples")
@@ -26,12 +26,12 @@ def build(weights: str, folder: Path) -> gr.Blocks:
 
     Raises InputError if there are no such weights.
     """
-    reactor = pipeline.load_reactor(weights)
+    about_weights = summary(weights)
     visits = Visits(folder)
     with gr.Blocks(
         title="How would they react?", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
     ) as page:
-        controls = Controls(reactor, weights)
+        controls = Controls(about_weights, weights)
         gr.HTML(HEAD, elem_id="head", padding=False)
         with gr.Row(equal_height=True):
             controls.add_speaker()
@@ -42,7 +42,7 @@ def build(weights: str, folder: Path) -> gr.Blocks:
             go = gr.Button("Show the reactions", variant="primary", elem_id="go")
             controls.add_folded()
         results = Results()
-        about = gr.Markdown(notice(reactor, LATEST_MINUTES), elem_classes="fine", elem_id="about")
+        about = gr.Markdown(notice(about_weights, LATEST_MINUTES), elem_classes="fine", elem_id="about")
         go.click(
             _show_reactions(controls, results, visits),
             controls.inputs,
@@ -96,10 +96,10 @@ def _follow_choices(controls: Controls, results: Results, about: gr.Markdown) ->
 
     def show_weights(name: str) -> dict:
         try:
-            reactor = pipeline.load_reactor(name)
+            chosen = summary(name)
         except InputError as error:
             return {results.status: trouble(str(error))}
-        return {results.status: "", about: notice(reactor, LATEST_MINUTES)} | controls.show_weights(reactor)
+        return {results.status: "", about: notice(chosen, LATEST_MINUTES)} | controls.show_weights(chosen)
 
     controls.kind.change(
         controls.show_kind,

@@ -10,13 +10,11 @@ from gradio.components import Component
 
 from page.people import FaceChooser
 from page.words import LABELS
-from perfrdiff import checkpoints
 from perfrdiff.errors import InputError
-from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.request import DEFAULTS, LISTENER, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
-from perfrdiff.reactor import Reactor
+from perfrdiff.weights import FOLDER, WeightsSummary, available
 from renderer.mesh_identities import MESH_IDENTITIES
-from renderer.portrait import pirender_weights
+from renderer.resources import pirender_weights
 
 PHOTO, VIDEO = "photo", "video"  # as what the listener is given
 VIEWS_BY_WORD = {"both": VIEWS} | {view: (view,) for view in VIEWS}
@@ -42,15 +40,15 @@ class Controls:
     `add_…` build widgets inside the present Gradio context, each once; `request` needs all of them.
     """
 
-    def __init__(self, reactor: Reactor, weights: str) -> None:
-        """`reactor`: with the weights of that name; defaults that depend on the weights are its own."""
+    def __init__(self, summary: WeightsSummary, weights: str) -> None:
+        """`summary`: of the weights of that name, which some defaults depend on."""
         self.widgets: dict[str, Component] = {}
         self._names: Mapping[str, Sequence[str]] = {
-            "style": pipeline.styles(reactor),
+            "style": summary.styles,
             "mesh_identity": (LISTENER, *MESH_IDENTITIES),
             "weights": choosable_weights(weights),
         }
-        self._defaults = DEFAULTS | _defaults_of(reactor) | {"weights": weights}
+        self._defaults = DEFAULTS | _defaults_of(summary) | {"weights": weights}
 
     def add_speaker(self) -> None:
         """The speaker's video, and which of its faces."""
@@ -101,7 +99,7 @@ class Controls:
     def add_folded(self) -> None:
         """The other settings, each with its sentence, folded."""
         is_visible = {
-            "animator": pirender_weights(checkpoints.FOLDER) is not None,
+            "animator": pirender_weights(FOLDER) is not None,
             "weights": len(self._names["weights"]) > 1,
         }
         with gr.Accordion("Settings", open=False):
@@ -147,11 +145,11 @@ class Controls:
             self.widgets["style"]: gr.update(visible=is_photo),
         }
 
-    def show_weights(self, reactor: Reactor) -> dict:
+    def show_weights(self, summary: WeightsSummary) -> dict:
         """The updates that bring in the styles and defaults of other weights."""
-        defaults = _defaults_of(reactor)
+        defaults = _defaults_of(summary)
         return {
-            self.widgets["style"]: gr.Dropdown(choices=list(pipeline.styles(reactor)), value=defaults["style"]),
+            self.widgets["style"]: gr.Dropdown(choices=list(summary.styles), value=defaults["style"]),
             self.widgets["guidance_scale"]: defaults["guidance_scale"],
         }
 
@@ -180,11 +178,11 @@ class Controls:
 
 def choosable_weights(weights: str) -> tuple[str, ...]:
     """The weights that a visitor can name: those that exist, and those the server was started with."""
-    return tuple(sorted({weights, *checkpoints.available()}))
+    return tuple(sorted({weights, *available()}))
 
 
-def _defaults_of(reactor: Reactor) -> dict[str, object]:
-    return {"style": pipeline.styles(reactor)[0], "guidance_scale": reactor.checkpoint.sampling.guidance}
+def _defaults_of(summary: WeightsSummary) -> dict[str, object]:
+    return {"style": summary.styles[0], "guidance_scale": summary.guidance_scale}
 
 
 def _sentence(setting: Setting) -> str:

@@ -8,8 +8,8 @@ import cv2
 import gradio as gr
 import numpy as np
 
+from page.loading import heavy
 from perfrdiff.errors import InputError
-from perfrdiff.features.tracking.people import preview
 
 MAX_FACES = 9  # that can be chosen from
 WIDTH = 640  # pixels of the picture
@@ -33,7 +33,8 @@ class FaceChooser:
     def find_faces(self, file: str | None) -> dict:
         """Updates of the components for a new video. A faulty file is reported when the reactions are asked for."""
         try:
-            picture, faces = preview(file) if file else (None, [])
+            people = heavy("perfrdiff.features.tracking.people")
+            picture, faces = people.preview(file) if file else (None, [])
         except InputError:
             faces = []
         if len(faces) < 2:

@@ -6,9 +6,9 @@ import gradio as gr
 from gradio.components import Component
 
 from page.words import outcome, stages, trouble
-from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.request import SETTINGS, VIEWS
+from perfrdiff.pipeline.stages import STAGES
 from renderer.resources import asset
 
 ASSETS = asset("page")
@@ -42,7 +42,7 @@ class Results:
 
     def show_start(self) -> dict:
         """The updates for a run that begins."""
-        return self.show_stage(next(iter(pipeline.STAGES)), 0.0) | {self._column: gr.Column(visible=False)}
+        return self.show_stage(next(iter(STAGES)), 0.0) | {self._column: gr.Column(visible=False)}
 
     def show_stage(self, stage: str, fraction: float) -> dict:
         """The updates for a run of which this fraction, 0 … 1, is done."""

@@ -7,11 +7,10 @@ import traceback
 from collections.abc import Iterator
 from contextlib import closing
 
+from page.loading import heavy
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.folder import ReactResult
-from perfrdiff.pipeline.follow import StageReport
-from perfrdiff.pipeline.follow import follow as follow_run
 from perfrdiff.pipeline.request import ReactRequest
 from renderer.errors import RenderError
 
@@ -21,9 +20,10 @@ def follow(request: ReactRequest) -> Iterator[tuple[str, float, ReactResult | No
 
     Errors of the run are raised here. When the visitor leaves, the run ends at its next report.
     """
-    with closing(follow_run(request)) as events:
+    pipeline = heavy("perfrdiff.pipeline.follow")
+    with closing(pipeline.follow(request)) as events:
         for event in events:
-            if isinstance(event, StageReport):
+            if isinstance(event, pipeline.StageReport):
                 yield event.stage, event.fraction, None
             elif isinstance(event, ReactResult):
                 yield "", 1.0, event

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from perfrdiff.errors import InputError
@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
 def launch(weights: str) -> None:
     """Serve the page until Ctrl-C or SIGTERM; then everything that visitors left is deleted.
 
-    Raises InputError if there are no such weights. Works once a process: Gradio reads the environment when imported.
+    Raises InputError if there are no such weights, or they cannot be loaded. Works once a process: Gradio reads the
+    environment when it is imported.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stopped server cleans up as one left by Ctrl-C does
     # A folder of this process alone, inside the one that was named, if any.
@@ -48,18 +49,21 @@ def launch(weights: str) -> None:
     os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
     try:
         _serve(weights, folder)
+    except KeyboardInterrupt:  # before all was loaded; later Gradio takes it
+        pass
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _serve(weights: str, folder: Path) -> None:
+    """Answer first: torch and all else that is heavy is loaded here, in the main thread, while the page is served."""
+    gc.disable()  # it would look through ever more modules that are never given back: a fifth of the start
     from page.build import EXAMPLES, build  # imports gradio: not before the environment is set, nor for --help
+    from page.loading import heavy
     from page.results import ASSETS
     from page.theme import THEME
-    from perfrdiff.pipeline import run as pipeline
 
     page = build(weights, folder)
-    threading.Thread(target=pipeline.warm_up, args=(weights,), daemon=True).start()
     page.queue(max_size=MAX_WAITING).launch(
         theme=THEME,
         css_paths=[ASSETS / "page.css"],
@@ -68,4 +72,10 @@ def _serve(weights: str, folder: Path) -> None:
         ssr_mode=False,
         max_file_size=LARGEST_UPLOAD,
         allowed_paths=[str(EXAMPLES)],
+        prevent_thread_lock=True,
     )
+    pipeline = heavy("perfrdiff.pipeline.run")
+    gc.freeze()
+    gc.enable()
+    pipeline.warm_up(weights)
+    page.block_thread()

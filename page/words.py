@@ -2,8 +2,9 @@
 
 from html import escape
 
-from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.folder import ReactResult
+from perfrdiff.pipeline.stages import STAGES
+from perfrdiff.weights import WeightsSummary
 
 HEAD = (
     "<h1>How would they react?</h1><p>Give a video of somebody talking and a picture of a listener, and see several "
@@ -24,7 +25,7 @@ TROUBLE = "Something went wrong on our side. Nothing was kept; please try again.
 
 def stages(stage: str, fraction: float) -> str:
     """The progress of a run as HTML: a bar, and which stages are done."""
-    names = list(pipeline.STAGES)
+    names = list(STAGES)
     at = names.index(stage)
     items = [
         f'<li class="{"done" if index < at else "now" if index == at else ""}">{escape(name)}</li>'
@@ -56,11 +57,11 @@ def habits_card(habits: tuple[tuple[str, str], ...]) -> str:
     return f'<div class="habits"><h3>How this listener listens</h3><dl>{rows}</dl></div>'
 
 
-def notice(reactor: pipeline.Reactor, minutes: int) -> str:
+def notice(weights: WeightsSummary, minutes: int) -> str:
     """The words below the page; what is uploaded is kept for so many minutes at most."""
     return (
         f"Use only faces that you may use. What you upload stays on this server and is deleted when you close the "
         f"page, after {minutes} minutes at the latest. The reactions are computer-made guesses of what "
         "a listener might do, never a record of what a person did; the files say so, too. "
-        f"Weights: {reactor.checkpoint.name}. {reactor.checkpoint.description}"
+        f"Weights: {weights.name}. {weights.description}"
     )

@@ -4,18 +4,16 @@ Reactor, react, ReactRequest, read_speaker and read_listener are here. Each is i
 torch and the face tracker take seconds, which `perfrdiff --help` should not.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+import renderer  # noqa: F401 - says how threads wait, before torch and numpy are loaded
 
 if TYPE_CHECKING:
     from perfrdiff.features.clip import read_listener, read_speaker
     from perfrdiff.pipeline.request import ReactRequest
     from perfrdiff.pipeline.run import react
     from perfrdiff.reactor import Reactor
-
-# OpenMP reads this when torch is first imported: threads that wait for work by spinning cost more than they give.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 __all__ = ["ReactRequest", "Reactor", "react", "read_listener", "read_speaker"]

@@ -28,10 +28,10 @@ from perfrdiff.models.weight_editor import WeightEditor
 from perfrdiff.personal.calibration import CalibrationSpeakers
 from perfrdiff.personal.style_probe import StyleProbe
 from perfrdiff.sampling import SamplingOptions
-from renderer.resources import checkpoint_folder
+from perfrdiff.weights import FOLDER, FORMAT, available, path_of, read_metadata
 
-FOLDER = checkpoint_folder()
-FORMAT = 2
+__all__ = ["FOLDER", "FORMAT", "Checkpoint", "available", "header", "load", "save"]
+
 FITTED = ("style_probe", "calibration")
 """Parts of the demo weights that are fitted numbers, no networks."""
 FORMAT_1_KEYS = {
@@ -51,8 +51,6 @@ FORMAT_1_KEYS = {
     "rehearsal.chance": "calibration.bias",
 }
 """Tensors of format 1, as the demo weights have them -> their names of today; the others have kept their names."""
-FORMAT_1_SOURCE = " (perfrdiff/data/simulated.py)"
-"""Named in the description of the demo weights, which visitors read; the module is elsewhere now."""
 
 
 @dataclass
@@ -122,29 +120,17 @@ def header(sizes: Mapping[str, dict], sampling: SamplingOptions, description: st
     }
 
 
-def available(folder: Path = FOLDER) -> tuple[str, ...]:
-    """Names of the weights in the folder, for `load`."""
-    return tuple(sorted(path.stem for path in folder.glob("*.safetensors")))
-
-
 def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
     """The weights of that name: `folder/name.safetensors`, or the path of such a file.
 
     Raises InputError for an unknown name (listing those that exist), a file that is no checkpoint of format 1 or 2, and
     a key that is missing, unexpected or of another shape.
     """
-    path = Path(name) if name.endswith(".safetensors") else folder / f"{name}.safetensors"
-    if not path.is_file():
-        present = ", ".join(available(folder)) or "none"
-        raise InputError(f"There are no weights named '{name}': {path.name} is not in {folder}. Present: {present}.")
-    about, tensors = read_safetensors(path, "safetensors weights", "fetch or train it again")
-    if about.get("format") not in ("1", str(FORMAT)):
-        raise InputError(
-            f"{path.name} holds no PerFRDiff checkpoint of format 1 or {FORMAT}; it says {about.get('format')}."
-        )
+    path = path_of(name, folder)
+    metadata, tensors = read_safetensors(path, "safetensors weights", "fetch or train it again")
+    about = read_metadata(path, metadata)
     if about["format"] == "1":
         tensors = {FORMAT_1_KEYS.get(key, key): value for key, value in tensors.items()}
-        about = about | {"description": about.get("description", "").replace(FORMAT_1_SOURCE, "")}
     try:
         return _build(path, about, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -28,11 +28,11 @@ from perfrdiff.published import inference
 from perfrdiff.published.compat import Compat
 from perfrdiff.reaction_stream import ReactionStream
 from perfrdiff.speaker_streams import GivenSpeaker, SpeakerStreams, checked_rows
+from perfrdiff.weights import GENERIC
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the starts of the clips that a long behaviour is cut into
 SMALL_WIDTH = 256  # of a denoiser, up to which one thread is best
-GENERIC = "Generic"
 SLOW_HEAD_COLUMNS = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from renderer.errors import RenderError
 from renderer.resources import asset
@@ -119,6 +118,8 @@ class FaceModel:
 
 def rotation_matrix(angles: np.ndarray) -> np.ndarray:
     """(..., 3) Euler angles a, b, c in radians -> (..., 3, 3) matrices Rz(c) Ry(b) Rx(a), acting on columns."""
+    from scipy.spatial.transform import Rotation  # takes a second to import: not for those who ask for names
+
     return Rotation.from_euler("xyz", np.asarray(angles, np.float64)).as_matrix().astype(np.float32)
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["asset", "checkpoint_folder"]
+__all__ = ["PIRENDER_FILES", "asset", "checkpoint_folder", "pirender_weights"]
+
+PIRENDER_FILES = ("pirender.safetensors", "cur_model_fold.pth")
+"""PIRender's weights as `python -m renderer.portrait.pirender` leaves them, and as REACT publishes them."""
 
 _BESIDE_MODULES = Path(__file__).resolve().parents[1]
 _INSTALLED = _BESIDE_MODULES / "perfrdiff_data"
@@ -28,3 +31,13 @@ def checkpoint_folder() -> Path:
     """
     chosen = os.environ.get("PERFRDIFF_CHECKPOINTS")
     return Path(chosen) if chosen else _DATA / "checkpoints"
+
+
+def pirender_weights(folder: Path | None = None) -> Path | None:
+    """The weights of PIRender's 58-coefficient variant, or None: the first of `PIRENDER_FILES` that is there.
+
+    folder: where they may lie, or in its folder `pirender`; None: `checkpoint_folder`.
+    """
+    folder = folder or checkpoint_folder()
+    candidates = [place / name for place in (folder, folder / "pirender") for name in PIRENDER_FILES]
+    return next((path for path in candidates if path.is_file()), None)

@@ -54,10 +54,10 @@ def test_one_folder_for_all_weights(tmp_path):
         from perfrdiff import checkpoints
         from perfrdiff.features import attribute_network
         from renderer.portrait import pirender_weights
-        from renderer.portrait.pirender.weights import IMPORTED_FILE
+        from renderer.resources import PIRENDER_FILES
         checkpoints.FOLDER.mkdir()
         (checkpoints.FOLDER / "affect.onnx").touch()
-        (checkpoints.FOLDER / IMPORTED_FILE).touch()
+        (checkpoints.FOLDER / PIRENDER_FILES[0]).touch()
         print(checkpoints.FOLDER, attribute_network.default_network_path().parent, pirender_weights().parent)
         from renderer.portrait.pirender.__main__ import main
         main(["--help"])

@@ -18,8 +18,9 @@ from renderer.portrait.pirender.architecture import Architecture, expected_shape
 from renderer.portrait.pirender.network import Network
 from renderer.portrait.pirender.reference import ReferencePIRender
 from renderer.portrait.pirender.synthetic_weights import synthetic_weights
-from renderer.portrait.pirender.weights import find_weights, import_checkpoint, load_weights
+from renderer.portrait.pirender.weights import import_checkpoint, load_weights
 from renderer.portrait.pirender.windows import windows
+from renderer.resources import pirender_weights
 from tests.support.drawn_portrait import drawn_portrait
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -266,7 +267,7 @@ def test_present_weights_are_chosen_and_absent_ones_asked_for(checkpoint, face, 
         portrait_animator(face, name="pirender", folder=empty)
     with pytest.raises(RenderError, match="oil"):
         portrait_animator(face, name="oil")
-    assert find_weights(checkpoint.parent) == checkpoint
+    assert pirender_weights(checkpoint.parent) == checkpoint
     assert isinstance(portrait_animator(face, device="cpu", folder=there), PIRenderAnimator)
     assert isinstance(portrait_animator(face, name="warp", folder=there), WarpAnimator)
 

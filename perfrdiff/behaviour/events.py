@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from scipy.signal import find_peaks, peak_widths
 
 from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
+from renderer.jit import jit
 
 SMOOTHING = 5  # frames of the Savitzky-Golay filter, 0.2 s (docs/method.md 15.12: 0.16 s at 30 and 60 per second)
 STROKE_DEGREES = 1.5
@@ -81,7 +81,7 @@ def smoothed(rows: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True)
+@jit(fastmath=False, error_model="python")
 def turning_points(x: np.ndarray, threshold: float) -> np.ndarray:
     """Indices of the alternating extremes of x between which it moves by at least `threshold`."""
     turning_points = np.empty(len(x), np.int64)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from perfrdiff.coefficients import CHANNEL, FPS
+from renderer.jit import jit
 
 USUAL_SECONDS = 6.0  # of a running median: more than half of that time the eyes look where they usually look
 USUAL_STEP = 5  # frames: that direction is slow, so its median is taken of every fifth
@@ -37,7 +37,7 @@ def gaze(clip: np.ndarray) -> np.ndarray:
     return np.stack([left, up + LID_COUPLING * mean("eyeBlinkLeft", "eyeBlinkRight")], axis=1)
 
 
-@njit(cache=True)
+@jit(fastmath=False, error_model="python")
 def _excursions(distance: np.ndarray, out_at: float, back_at: float) -> np.ndarray:
     """First, farthest and last frame (n, 3) of the times from a distance of `out_at` until one below `back_at`."""
     found = np.empty((len(distance), 3), np.int64)

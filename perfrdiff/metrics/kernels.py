@@ -4,13 +4,14 @@ All are exact. They run without Python's lock, so that threads share the clips.
 """
 
 import numpy as np
-from numba import njit
+
+from renderer.jit import jit
 
 GROUPS = ((0, 15, 1 / 15), (15, 17, 1.0), (17, 25, 1 / 8))  # first and last column, weight in FRDist
 _MATH = {"reassoc", "contract", "nsz", "nnan"}  # sums may be reordered, nothing is NaN; infinity keeps its meaning
 
 
-@njit(nogil=True, cache=True, fastmath=_MATH)
+@jit(fastmath=_MATH, error_model="python")
 def _fill_diagonal(
     a: np.ndarray, b: np.ndarray, group: int, where: tuple, before: np.ndarray, before_that: np.ndarray, out: np.ndarray
 ) -> None:
@@ -34,7 +35,7 @@ def _fill_diagonal(
     out[in_b + 1 + count] = np.inf
 
 
-@njit(nogil=True, cache=True, fastmath=_MATH)
+@jit(fastmath=_MATH, error_model="python")
 def _box_bound(a: np.ndarray, low: np.ndarray, high: np.ndarray, first: int, last: int) -> float:
     """Least squared distance of the frames of a (D, S) to a box: no warping path can cost less."""
     total = 0.0
@@ -46,7 +47,7 @@ def _box_bound(a: np.ndarray, low: np.ndarray, high: np.ndarray, first: int, las
     return total
 
 
-@njit(nogil=True, cache=True)
+@jit(fastmath=False, error_model="python")
 def _lower_bound(a: np.ndarray, b: np.ndarray, a_box: np.ndarray, b_box: np.ndarray, group: int) -> float:
     """No warping distance of a (D, S) and b (D, T) over a group of columns is below this."""
     first, last, _ = GROUPS[group]
@@ -54,7 +55,7 @@ def _lower_bound(a: np.ndarray, b: np.ndarray, a_box: np.ndarray, b_box: np.ndar
     return np.sqrt(max(bound, _box_bound(b, a_box[0], a_box[1], first, last)))
 
 
-@njit(nogil=True, cache=True)
+@jit(fastmath=False, error_model="python")
 def warping_distance(a: np.ndarray, b: np.ndarray, group: int, limit: float) -> float:
     """Warping distance over one group of columns of a, transposed and reversed in time (25, S), and b transposed
     (25, T); infinity once it cannot be below `limit`.
@@ -78,7 +79,7 @@ def warping_distance(a: np.ndarray, b: np.ndarray, group: int, limit: float) -> 
     return np.sqrt(rows[(frames_a + frames_b - 2) % 3, frames_b])
 
 
-@njit(nogil=True, cache=True)
+@jit(fastmath=False, error_model="python")
 def _by_coarse_distance(sample: np.ndarray, truth: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """`candidates` in the order of the weighted warping distance of coarse clips (25, ·): a guess, no bound."""
     distance = np.zeros(len(candidates))
@@ -88,7 +89,7 @@ def _by_coarse_distance(sample: np.ndarray, truth: np.ndarray, candidates: np.nd
     return candidates[np.argsort(distance)]
 
 
-@njit(nogil=True, cache=True)
+@jit(fastmath=False, error_model="python")
 def least_distance(
     sample: np.ndarray, truth: np.ndarray, boxes: np.ndarray, coarse_sample: np.ndarray, coarse_truth: np.ndarray,
     candidates: np.ndarray,
@@ -116,7 +117,7 @@ def least_distance(
     return best
 
 
-@njit(nogil=True, cache=True, fastmath=_MATH)
+@jit(fastmath=_MATH, error_model="python")
 def _moments(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Sums of squares of x and of y and of their products, about their means."""
     mean_x, mean_y, count = 0.0, 0.0, x.shape[0]
@@ -134,7 +135,7 @@ def _moments(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     return xx, yy, xy
 
 
-@njit(nogil=True, cache=True)
+@jit(fastmath=False, error_model="python")
 def _is_constant(x: np.ndarray, first: int, last: int) -> bool:
     for i in range(first + 1, last):  # noqa: SIM110 - a generator does not compile
         if x[i] != x[first]:
@@ -142,7 +143,7 @@ def _is_constant(x: np.ndarray, first: int, last: int) -> bool:
     return True
 
 
-@njit(nogil=True, cache=True)
+@jit(fastmath=False, error_model="python")
 def lagged_correlation(reaction: np.ndarray, speaker: np.ndarray, longest: int, corrected: bool) -> np.ndarray:
     """Mean correlation over columns of (D, T) and (D, T) for every lag; see challenge.lagged_correlation."""
     columns, frames = reaction.shape

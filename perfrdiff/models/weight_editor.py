@@ -87,14 +87,14 @@ class WeightEditor(nn.Module):
             elif config.shared_factors:
                 self.amount.append(nn.Linear(config.hidden, config.rank))
                 self.left_factor.append(torch.zeros(rows, config.rank))
-                self.right_factor.append(torch.randn(config.rank, columns) * columns**-0.5)
+                self.right_factor.append(_fill_normal(torch.empty(config.rank, columns), columns**-0.5))
             else:
                 left = nn.Linear(config.hidden, rows * config.rank)
                 nn.init.zeros_(left.weight)
                 nn.init.zeros_(left.bias)
                 right = nn.Linear(config.hidden, config.rank * columns)
-                nn.init.normal_(right.weight, std=(config.hidden * columns) ** -0.5)
-                nn.init.normal_(right.bias, std=columns**-0.5)
+                _fill_normal(right.weight, (config.hidden * columns) ** -0.5)
+                _fill_normal(right.bias, columns**-0.5)
                 self.left.append(left)
                 self.right.append(right)
 
@@ -138,6 +138,12 @@ class WeightEditor(nn.Module):
                     right=self.right[i](h).unflatten(1, (self.config.rank, columns)),
                 )
         return edits
+
+
+def _fill_normal(tensor: Tensor, std: float) -> Tensor:
+    """The tensor, filled with normal numbers. On `meta` there is nothing to fill, and to ask for random numbers there
+    loads torch's compiler, which takes a second."""
+    return tensor if tensor.is_meta else nn.init.normal_(tensor, std=std)
 
 
 def edited_weights(

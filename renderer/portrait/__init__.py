@@ -9,7 +9,7 @@ import numpy as np
 from renderer.errors import RenderError
 from renderer.face_model import FaceModel
 from renderer.portrait.warp import WarpAnimator
-from renderer.resources import checkpoint_folder
+from renderer.resources import checkpoint_folder, pirender_weights
 
 __all__ = ["ANIMATORS", "PortraitAnimator", "WarpAnimator", "pirender_weights", "portrait_animator"]
 
@@ -34,18 +34,6 @@ class PortraitAnimator(Protocol):
     def animate_many(self, sequences: list[np.ndarray]) -> list[Iterator[np.ndarray]]:
         """Several sequences of one length, to be read in turn: a GPU draws them together."""
         ...
-
-
-def pirender_weights(folder: Path | None = None) -> Path | None:
-    """PIRender's 58-coefficient weights as `python -m renderer.portrait.pirender` leaves them, or None.
-
-    folder: where they may lie; None: `renderer.resources.checkpoint_folder`.
-    """
-    from renderer.portrait.pirender.weights import (
-        find_weights,  # torch takes seconds to import: not for those who draw a mesh
-    )
-
-    return find_weights(folder or checkpoint_folder())
 
 
 def portrait_animator(

@@ -1,6 +1,6 @@
 """MediaPipe's FaceLandmarker behind one small class: a picture in, faces with 478 landmarks and 52 units out.
 
-The one file that touches mediapipe. Version 0.10.32 opens no socket; later ones carry usage logging and are not for
+The one file that uses mediapipe. Version 0.10.32 opens no socket; later ones carry usage logging and are not for
 people's faces (docs/method.md 14.1).
 """
 
@@ -12,13 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-import mediapipe
 import numpy as np
-from mediapipe.tasks.python import BaseOptions
-from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
 
 from perfrdiff.coefficients import EXPRESSION_NAMES
 from perfrdiff.errors import InputError
+from perfrdiff.features.tracking.mediapipe_tasks import (
+    BaseOptions,
+    FaceLandmarker,
+    FaceLandmarkerOptions,
+    Image,
+    ImageFormat,
+    RunningMode,
+)
 from perfrdiff.features.tracking.pose import without_parallax
 from renderer.resources import asset
 
@@ -83,7 +88,7 @@ class FaceTracker:
 
     def detect(self, picture: np.ndarray) -> list[Face]:
         """The faces in an (H, W, 3) uint8 RGB picture, largest first."""
-        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
+        image = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(picture))
         if self._streaming:
             self._clock += 40  # milliseconds; any steady rate will do
             detected = self._landmarker.detect_for_video(image, self._clock)

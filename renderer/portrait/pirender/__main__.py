@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from renderer.errors import RenderError
-from renderer.portrait.pirender.weights import IMPORTED_FILE, import_checkpoint
-from renderer.resources import checkpoint_folder
+from renderer.portrait.pirender.weights import import_checkpoint
+from renderer.resources import PIRENDER_FILES, checkpoint_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,9 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
         "the file is run. REACT's cur_model_fold.pth is then used for photos without being asked for.",
     )
     parser.add_argument("checkpoint", type=Path, help="cur_model_fold.pth, or epoch_…_checkpoint.pt of the original")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"default: {IMPORTED_FILE} in {checkpoint_folder()}")
+    default = checkpoint_folder() / PIRENDER_FILES[0]
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"default: {default.name} in {default.parent}")
     options = parser.parse_args(arguments)
-    out = options.out or checkpoint_folder() / IMPORTED_FILE
+    out = options.out or default
     try:
         architecture = import_checkpoint(options.checkpoint, out)
     except RenderError as error:

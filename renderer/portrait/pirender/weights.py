@@ -31,18 +31,6 @@ from renderer.portrait.pirender.architecture import (
 WEIGHT_KEYS = ("state_dict", "net_G_ema", "net_G")  # where a checkpoint keeps the weights, best first
 PREFIX = "module."  # of a network that was saved out of its data-parallel wrapper
 NAMES_SHOWN = 6
-IMPORTED_FILE = "pirender.safetensors"
-WEIGHT_FILES = (IMPORTED_FILE, "cur_model_fold.pth")
-"""Files that `find_weights` takes, in this order."""
-
-
-def find_weights(folder: Path) -> Path | None:
-    """The weights of the 58-coefficient variant in a folder, or in its folder `pirender`; None if there are none."""
-    for candidate_folder in (folder, folder / "pirender"):
-        for name in WEIGHT_FILES:
-            if (candidate_folder / name).is_file():
-                return candidate_folder / name
-    return None
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], Architecture]:
