@@ -34,8 +34,9 @@ import json, sys
 from pathlib import Path
 from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.request import ReactRequest
+from perfrdiff.pipeline.warm_up import warm_up
 speaker, listener, out, samples, weights = sys.argv[1:]
-pipeline.warm_up(weights)
+warm_up(weights)
 result = pipeline.react(ReactRequest(
     speaker=Path(speaker), listener=Path(listener), out=Path(out), samples=int(samples), weights=weights))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

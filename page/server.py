@@ -74,8 +74,8 @@ def _serve(weights: str, folder: Path) -> None:
         allowed_paths=[str(EXAMPLES)],
         prevent_thread_lock=True,
     )
-    pipeline = heavy("perfrdiff.pipeline.run")
+    loaded = heavy("perfrdiff.pipeline.warm_up")
     gc.freeze()
     gc.enable()
-    pipeline.warm_up(weights)
+    loaded.warm_up(weights)
     page.block_thread()

@@ -23,7 +23,6 @@ from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import Media, open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
-from perfrdiff.pipeline import videos as reaction_videos
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
 from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.listener_mesh import ShownHead
@@ -33,7 +32,7 @@ from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from renderer.coefficients import implausibility_note
 
-__all__ = ["STAGES", "ReadyReactions", "load_reactor", "react", "react_in_numbers", "styles", "warm_up"]
+__all__ = ["STAGES", "ReadyReactions", "load_reactor", "react", "react_in_numbers", "styles"]
 
 _one_run_at_a_time = Lock()
 
@@ -47,12 +46,6 @@ def load_reactor(weights: str = "demo", device: str | None = None) -> Reactor:
 def styles(reactor: Reactor) -> tuple[str, ...]:
     """The listening styles to choose from. The last is the generic one: weights without named styles have it, too."""
     return (*reactor.styles, GENERIC)
-
-
-def warm_up(weights: str = "demo") -> None:
-    """Load the generator and the face, and compile the drawing code, so that the first visitor need not wait for it."""
-    load_reactor(weights)
-    reaction_videos.warm_up()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from perfrdiff import __version__, checkpoints
-from perfrdiff.coefficients import WIDTH
 from perfrdiff.errors import InputError
-from perfrdiff.features.clip import Listener, Speaker, read_listener
+from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import Media
 from perfrdiff.pipeline.folder import OutputFolder
 from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
@@ -19,17 +18,14 @@ from perfrdiff.pipeline.request import LISTENER, ReactRequest
 from perfrdiff.reactor import GENERIC, Reactions
 from renderer.face_model import FaceModel, load_face_model
 from renderer.faceverse import react_identity
-from renderer.identity.fit import fit_identity
 from renderer.identity.identity import Identity
 from renderer.mesh import MeshRenderer
 from renderer.portrait import portrait_animator
-from renderer.resources import asset
 from renderer.video.export import VideoOptions, VideoTrack, export_videos
 from renderer.video.layout import AI_LABEL, SideBySideLayout
 
 TITLE = "AI-generated facial reaction (PerFRDiff demo)"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term
-EXAMPLE_PHOTO = asset("examples/portrait.jpg")
 SPEAKER_SIZE = 512  # pixels of a drawn speaker
 REACT_FACE = (
     checkpoints.FOLDER / "faceverse.npz"
@@ -40,15 +36,6 @@ REACT_FACE = (
 def built_in_face() -> FaceModel:
     """The face model that every mesh shows unless another is asked for, read once per process."""
     return load_face_model()
-
-
-def warm_up() -> None:
-    """Load the face and the tracker, and compile what fits and draws a head: the first visitor need not wait for it."""
-    face = built_in_face()
-    listener = read_listener(EXAMPLE_PHOTO)
-    assert listener.photo is not None and listener.landmarks is not None and listener.photo_coefficients is not None
-    identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients)
-    next(MeshRenderer(face, mesh_identity=identity).render(np.zeros((1, WIDTH), np.float32)))
 
 
 class ReactionVideos:
