@@ -13,12 +13,15 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 # A worker for each of two cores, with one torch thread; the tests of a file share a worker, and what it prepares.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
+# What numba compiles: `warm-up` does so once, and again when one of these has changed.
+COMPILED := $(wildcard renderer/*.py renderer/*/*.py renderer/*/*/*.py)
+
 .PHONY: run test check lint fast-tests clean demo-weights
 
-run: $(VENV)/.installed
+run: $(VENV)/.compiled
 	$(VENV)/bin/python app.py
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(VENV)/.compiled
 	$(PYTEST)
 
 check: lint fast-tests
@@ -28,7 +31,7 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-fast-tests: $(VENV)/.installed-dev
+fast-tests: $(VENV)/.installed-dev $(VENV)/.compiled
 	$(PYTEST) -m "not slow and not browser"
 
 demo-weights: $(VENV)/.installed-train
@@ -46,6 +49,11 @@ $(VENV)/.installed: requirements.txt requirements-gl.txt pyproject.toml
 	$(PIP) -r $(VENV)/requirements.txt -r requirements-gl.txt
 	$(PIP) --no-deps $$(grep '^mediapipe==' requirements.txt)
 	$(PIP) --no-deps --editable .
+	touch $@
+
+$(VENV)/.compiled: $(VENV)/.installed $(COMPILED)
+	@echo "Compiling what draws (half a minute, once)"
+	$(VENV)/bin/perfrdiff warm-up
 	touch $@
 
 $(VENV)/.installed-train: $(VENV)/.installed requirements-train.txt

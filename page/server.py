@@ -15,6 +15,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.pipeline.request import DEFAULTS
 
 LARGEST_UPLOAD = "300mb"
+QUEUE_SECONDS = 0.05  # Gradio looks for work a thousand times a second, a few per cent of a core; on Windows as here
 MAX_WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
 
 
@@ -63,8 +64,9 @@ def _serve(weights: str, folder: Path) -> None:
     from page.results import ASSETS
     from page.theme import THEME
 
-    page = build(weights, folder)
-    page.queue(max_size=MAX_WAITING).launch(
+    page = build(weights, folder).queue(max_size=MAX_WAITING)
+    page._queue.sleep_when_free = QUEUE_SECONDS
+    page.launch(
         theme=THEME,
         css_paths=[ASSETS / "page.css"],
         footer_links=["api"],

@@ -20,6 +20,7 @@ from perfrdiff.features.speaker_face import FACE_WIDTH, RunningFace
 from perfrdiff.models.causal_window import CausalWindow
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.listening_codec import ListeningCodec
+from perfrdiff.models.threads import threads_for
 from perfrdiff.personal.motion_gain import MotionGain
 from perfrdiff.sampling import SamplingOptions, start_noise, window_starts
 from perfrdiff.speaker_streams import GivenSpeaker
@@ -92,7 +93,7 @@ class ReactionStream:
         """
         given = GivenSpeaker.checked(None, coefficients, hearing=hearing, face_seen=face_seen)
         final = [np.zeros((self.samples, 0, WIDTH), np.float32)]
-        with torch.inference_mode():
+        with threads_for(self._denoiser), torch.inference_mode():
             for row in self._watched_and_heard(given):
                 self._latest = torch.cat([self._latest, row[None]])[-self._codec.patch :]
                 if self._frames % self._codec.patch == 0:  # see causal_patches
@@ -105,7 +106,7 @@ class ReactionStream:
         """The frames that are left, (K, m, 58): as many are given in all as were pushed. Nothing can be pushed
         afterwards."""
         given = self._given
-        with torch.inference_mode():
+        with threads_for(self._denoiser), torch.inference_mode():
             return self._decoded(0)[:, : self._frames - given]
 
     def _noise_length(self, frames: int) -> int:

@@ -5,8 +5,7 @@ reactor.set_listener(behaviour)               # (frames, 58) of a tracked listen
 reactions = reactor.react_to(speaker, samples=3)  # of read_speaker; reactions.coefficients: (3, frames, 58)
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.errors import InputError
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.registry import NETWORKS
+from perfrdiff.models.threads import threads_for
 from perfrdiff.personal.calibration import CALIBRATION_SEED, CalibrationSpeakers
 from perfrdiff.personal.motion_gain import MotionGain
 from perfrdiff.personal.weight_shift import WeightShift, predict_weight_shift
@@ -32,7 +32,6 @@ from perfrdiff.weights import GENERIC
 
 SHORTEST_STYLE = FPS  # frames; a second of behaviour is the least a style is read from
 STYLE_HOP = 250  # frames between the starts of the clips that a long behaviour is cut into
-SMALL_WIDTH = 256  # of a denoiser, up to which one thread is best
 SLOW_HEAD_COLUMNS = [CHANNEL["rotationY"], CHANNEL["rotationZ"], *range(TRANSLATION.start, TRANSLATION.stop)]
 
 
@@ -109,7 +108,8 @@ class Reactor:
         overlapping clips whose styles are averaged. Raises InputError for a wrong shape, numbers that are not finite,
         or less than a second.
         """
-        return self._read_listener(behaviour).style
+        with threads_for(self.checkpoint.denoiser):
+            return self._read_listener(behaviour).style
 
     def _read_listener(self, behaviour: np.ndarray) -> _ReadListener:
         """See `style_of`."""
@@ -169,25 +169,9 @@ class Reactor:
         streams = {"audio": speakers.audio.float(), "coefficients": speakers.coefficients.float()}
         denoiser, options = self.checkpoint.denoiser, self.checkpoint.sampling
         edits = self._predict_shift(style, "personal").edits(denoiser)
-        with torch.inference_mode():
+        with threads_for(denoiser), torch.inference_mode():
             tokens = sampling.sample_sequence(denoiser, streams, len(speakers.audio), seed, options, edits)
             return _clip_expressions(self.checkpoint.normalizer.raw_coefficients(tokens).cpu().numpy())
-
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """One torch thread for a small generator, all of them for a large one.
-
-        The matrices of the demo weights are too small for a second thread to help. Beside any other work the two spend
-        their time waiting for each other: on a busy 2-core machine 8 s of reactions took 112 s with two threads, 20 s
-        with one (3.5 s of processor time).
-        """
-        threads = torch.get_num_threads()
-        if self.checkpoint.denoiser.config.width <= SMALL_WIDTH:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
 
     def set_listener(
         self, listener: np.ndarray | str | WeightShift | None, strength: float = 1.0, *, calibrate: bool = True
@@ -209,9 +193,9 @@ class Reactor:
         if listener is None:
             self._edits, self._shift, self._listener, self._strength = None, None, GENERIC, 0.0
             return
-        with self._threads():
+        with threads_for(self.checkpoint.denoiser):
             shift = self._shift_of(listener, calibrate)
-        self._edits = shift.edits(self.checkpoint.denoiser, strength)
+            self._edits = shift.edits(self.checkpoint.denoiser, strength)
         self._shift, self._listener, self._strength = shift, shift.listener, strength
 
     def _shift_of(self, listener: np.ndarray | str | WeightShift, calibrate: bool) -> WeightShift:
@@ -272,14 +256,14 @@ class Reactor:
         Raises InputError for shapes, lengths or numbers that do not fit.
         """
         given = GivenSpeaker.checked(audio, coefficients, attributes, hearing, face_seen)
-        with torch.inference_mode():
+        with threads_for(self.checkpoint.denoiser), torch.inference_mode():
             speaker = given.for_networks(self.checkpoint, self.device)
         if samples < 1:
             raise InputError(f"{samples} reactions asked for; at least 1 is possible.")
         if seed < 0:
             raise InputError(f"The seed is {seed}; it has to be 0 or more.")
         options, faults = self._sampling_options(steps, guidance, compat)
-        with self._threads(), torch.inference_mode():
+        with threads_for(self.checkpoint.denoiser), torch.inference_mode():
             rows, predicted_attributes = self._sample(speaker, samples, seed, options, faults, progress)
             reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, : given.frames].cpu().numpy()
         if options.head_smoothing:

@@ -50,6 +50,11 @@ def signatures() -> dict[str, set[tuple]]:
     return {f"{one.py_func.__module__}.{one.py_func.__qualname__}": set(one.signatures) for one in _compiled}
 
 
+def compilations() -> int:
+    """How often this process had to compile, because what it needed was not on disk."""
+    return sum(sum(one.stats.cache_misses.values()) for one in _compiled)
+
+
 @cache
 def _own_imports(file: Path, root: Path) -> tuple[str, frozenset[Path]]:
     """The content of a module as a digest, and the files of its own package that it imports."""

@@ -88,7 +88,7 @@ def _compat(_options: argparse.Namespace) -> int:
 def _warm_up(_options: argparse.Namespace) -> int:
     from perfrdiff.pipeline.warm_up import warm_up
 
-    warm_up()
+    warm_up(compile_all=True)
     return 0
 
 

@@ -14,6 +14,7 @@ from perfrdiff.features.hearing import HEARING_NAMES
 from perfrdiff.features.tables import AUDIO_NAMES, FeatureTable, write_table
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.run import load_reactor, react
+from renderer import jit
 from renderer.resources import asset, pirender_weights
 
 PHOTO = asset("examples/portrait.jpg")
@@ -21,11 +22,12 @@ FRAMES = 25  # of a tiny run; a speaker has a second at least
 STEPS = 2
 
 
-def warm_up(weights: str = "demo") -> None:
-    """Load the generator of these weights, the tracker and the face, and compile every loop that a run can come to.
+def warm_up(weights: str = "demo", compile_all: bool = False) -> None:
+    """Load the generator of these weights, the tracker and the face, by an ordinary run; and where that had to compile
+    anything, compile every loop that any other run can come to.
 
     What was compiled is kept on disk (renderer.jit), so that only the first call on a machine takes long: half a minute
-    of processor time. Raises InputError for weights that cannot be used.
+    of processor time. `compile_all`: do all of it in any case. Raises InputError for weights that cannot be used.
     """
     load_reactor(weights)
     with tempfile.TemporaryDirectory(prefix="perfrdiff-warm-up-") as name:
@@ -33,7 +35,10 @@ def warm_up(weights: str = "demo") -> None:
         speaker = _features_file(folder / "speaker.npz", FRAMES)
         listener = _features_file(folder / "listener.npz", round(LISTENER_SECONDS * 25))
         tiny = {"speaker": speaker, "samples": 1, "steps": STEPS}
-        react(ReactRequest(**tiny, listener=PHOTO, out=folder / "photo", transparent=True))
+        react(ReactRequest(**tiny, listener=PHOTO, out=folder / "photo"))
+        if not (compile_all or jit.compilations()):
+            return
+        react(ReactRequest(**tiny, listener=PHOTO, out=folder / "transparent", views=("mesh",), transparent=True))
         react(ReactRequest(**tiny, listener=listener, out=folder / "grey", mesh_style="grey", transparent=True))
         if pirender_weights() is not None:  # it drew the photo
             react(ReactRequest(**tiny, listener=PHOTO, out=folder / "warp", views=("photo",), animator="warp"))
