@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,8 @@ class _Caches(caching._Cache):
             try:
                 found = place.load_overload(sig, target_context)
             except Exception:  # damaged, or not ours to read: compiled again
+                with suppress(OSError):
+                    place.flush()
                 continue
             if found is not None:
                 return found
@@ -136,7 +139,7 @@ class _Caches(caching._Cache):
             try:
                 place.save_overload(sig, data)
                 return
-            except OSError:  # read-only, or full
+            except Exception:  # read-only, full, or damaged: no reason to end what the code was compiled for
                 continue
 
     def enable(self) -> None:

@@ -21,6 +21,7 @@ from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline import run as pipeline
 from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest
+from perfrdiff.weights import summary
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 OUT = Path("reactions")
@@ -34,7 +35,7 @@ class Asked(Exception):
 def controls(weights):
     """The page's widgets."""
     with gr.Blocks():
-        controls = Controls(pipeline.load_reactor(weights), weights)
+        controls = Controls(summary(weights), weights)
         controls.add_speaker()
         controls.add_listener()
         controls.add_main_row()
