@@ -87,8 +87,10 @@ def _compat(_options: argparse.Namespace) -> int:
 
 def _warm_up(_options: argparse.Namespace) -> int:
     from perfrdiff.pipeline.warm_up import warm_up
+    from perfrdiff.weights import available
 
-    warm_up(compile_all=True)
+    default, names = DEFAULTS["weights"], available()
+    warm_up(names[0] if names and default not in names else default, compile_all=True)
     return 0
 
 

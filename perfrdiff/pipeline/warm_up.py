@@ -12,8 +12,9 @@ from perfrdiff.features.attributes import ATTRIBUTE_NAMES
 from perfrdiff.features.clip import LISTENER_SECONDS
 from perfrdiff.features.hearing import HEARING_NAMES
 from perfrdiff.features.tables import AUDIO_NAMES, FeatureTable, write_table
-from perfrdiff.pipeline.request import ReactRequest
+from perfrdiff.pipeline.request import DEFAULTS, ReactRequest
 from perfrdiff.pipeline.run import load_reactor, react
+from perfrdiff.weights import available
 from renderer import jit
 from renderer.resources import asset, pirender_weights
 
@@ -34,7 +35,8 @@ def warm_up(weights: str = "demo", compile_all: bool = False) -> None:
         folder = Path(name)
         speaker = _features_file(folder / "speaker.npz", FRAMES)
         listener = _features_file(folder / "listener.npz", round(LISTENER_SECONDS * 25))
-        tiny = {"speaker": speaker, "samples": 1, "steps": STEPS}
+        quickest = DEFAULTS["weights"] if DEFAULTS["weights"] in available() else weights
+        tiny = {"speaker": speaker, "samples": 1, "steps": STEPS, "weights": quickest}
         react(ReactRequest(**tiny, listener=PHOTO, out=folder / "photo"))
         if not (compile_all or jit.compilations()):
             return
