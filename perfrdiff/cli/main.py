@@ -90,7 +90,7 @@ def _warm_up(_options: argparse.Namespace) -> int:
     from perfrdiff.weights import available
 
     default, names = DEFAULTS["weights"], available()
-    warm_up(names[0] if names and default not in names else default, compile_all=True)
+    warm_up(names[0] if names and default not in names else str(default), compile_all=True)
     return 0
 
 

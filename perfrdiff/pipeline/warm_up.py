@@ -35,7 +35,7 @@ def warm_up(weights: str = "demo", compile_all: bool = False) -> None:
         folder = Path(name)
         speaker = _features_file(folder / "speaker.npz", FRAMES)
         listener = _features_file(folder / "listener.npz", round(LISTENER_SECONDS * 25))
-        quickest = DEFAULTS["weights"] if DEFAULTS["weights"] in available() else weights
+        quickest = str(DEFAULTS["weights"]) if DEFAULTS["weights"] in available() else weights
         tiny = {"speaker": speaker, "samples": 1, "steps": STEPS, "weights": quickest}
         react(ReactRequest(**tiny, listener=PHOTO, out=folder / "photo"))
         if not (compile_all or jit.compilations()):
