@@ -137,7 +137,7 @@ def test_readers_of_one_file_do_not_disturb_one_another(tmp_path):
         alone = [picture.mean() for picture in media.frames()]
         heard = media.audio().samples
         first, second = media.frames(), media.frames()
-        turns = [(next(first).mean(), next(second).mean(), media.frame_at(k).mean()) for k in range(5)]
+        turns = [(next(first).mean(), next(second).mean(), one.mean()) for _, one in media.frames_at(range(5))]
         assert turns == [(value, value, value) for value in alone[:5]]
         results: dict[int, list] = {}
 

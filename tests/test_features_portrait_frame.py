@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perfrdiff.coefficients import CHANNEL, WIDTH
-from perfrdiff.features.tracking.portrait_frame import portrait_order
+from perfrdiff.features.tracking.portrait_frame import APART, FURTHER_VIEWS, portrait_order, views_of_the_head
 
 FRAMES = 60
 
@@ -64,3 +64,21 @@ def test_frames_without_the_face_are_never_taken():
     seen[[5, 9]] = True
     rows = clip(mouthFunnel=(slice(5, 6), 0.5))
     assert portrait_order(rows, seen, np.ones(FRAMES)).tolist() == [9, 5]
+
+
+def test_the_head_is_also_seen_from_its_sides_without_a_smile():
+    """From one frame half of the head would be the other half's mirror image."""
+    rows = clip(rotationY=(slice(20, 30), 0.25), rotationZ=(slice(0, 5), 0.3))
+    rows += clip(rotationY=(slice(30, 40), -0.25)) - clip()
+    rows += clip(mouthSmileLeft=(slice(25, 32), 0.9), mouthSmileRight=(slice(25, 32), 0.9)) - clip()
+    views = views_of_the_head(rows, np.ones(FRAMES, bool), np.ones(FRAMES), photo=50)
+    assert len(views) == FURTHER_VIEWS
+    assert any(20 <= frame < 25 for frame in views) and any(32 <= frame < 40 for frame in views)
+    assert not any(25 <= frame < 32 for frame in views)
+    assert min(np.abs(np.subtract.outer([50, *views], [50, *views])[~np.eye(len(views) + 1, dtype=bool)])) >= APART
+
+
+def test_heads_turned_far_away_and_frames_that_were_not_seen_are_no_views():
+    rows = clip(rotationY=(slice(0, 30), 0.6))
+    seen = np.arange(FRAMES) < 45
+    assert all(30 <= frame < 45 for frame in views_of_the_head(rows, seen, np.ones(FRAMES), photo=31))

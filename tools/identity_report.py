@@ -25,6 +25,7 @@ from renderer.errors import RenderError
 from renderer.face_model import FaceModel, load_face_model, pose_vertices, project
 from renderer.identity.fit import fit_identity
 from renderer.identity.identity import Identity
+from renderer.identity.photo import FacePhoto
 from renderer.mesh import MeshRenderer
 from renderer.portrait import WarpAnimator
 from renderer.portrait.topology import CHIN, FOREHEAD
@@ -63,7 +64,8 @@ def fit(path: Path, face: FaceModel) -> Fitted:
     if listener.photo is None or listener.landmarks is None or listener.photo_coefficients is None:
         raise InputError(f"“{path.name}” shows nobody.")
     start = time.process_time()
-    identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients)
+    views = [FacePhoto(view.picture, view.landmarks, view.coefficients) for view in listener.head_views]
+    identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients, views)
     seconds = time.process_time() - start
     rows = np.stack([coefficients(values) for values in MOTIONS.values()])
     drawn = MeshRenderer(face, TRACKED_SIZE, mesh_identity=identity, backend="cpu").render(rows)

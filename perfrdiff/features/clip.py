@@ -18,7 +18,7 @@ from perfrdiff.features.media.audio_track import RATE, Audio
 from perfrdiff.features.media.input import Media, Source, as_media
 from perfrdiff.features.mouth_activity import listening_frames
 from perfrdiff.features.speech_activity import SPEECH_ON
-from perfrdiff.features.tracking.face_track import FaceStill, quarter_turns_of, track_image, track_video
+from perfrdiff.features.tracking.face_track import FaceStill, FaceView, quarter_turns_of, track_image, track_video
 from perfrdiff.features.tracking.signals import QUALITIES
 
 __all__ = ["Listener", "Speaker", "read_listener", "read_speaker"]
@@ -61,6 +61,7 @@ class Listener:
     notes: list[str] = field(default_factory=list)
     habits: BehaviourCard | None = None  # what was measured on the behaviour
     quality: np.ndarray | None = None  # (T,) uint8 of the behaviour, index into signals.QUALITIES
+    head_views: tuple[FaceView, ...] = ()  # of a video: more calm frames, which show other sides of the head
 
 
 def read_speaker(
@@ -164,7 +165,8 @@ def read_listener(
     """A listener from a photo (portrait), a video of 2 s or more (portrait, behaviour) or a features file (behaviour).
 
     A picture file, animated or not, is a photo. Of a video, the calmest sharp and frontal frame becomes the photo
-    (``portrait_order``). Where the person talks, they do not listen: those parts are left out of the behaviour.
+    (``portrait_order``), and some more calm frames show the head (``views_of_the_head``). Where the person talks, they
+    do not listen: those parts are left out of the behaviour.
 
     Args:
         source: a photo, video or features file, by its content, not its name; a path, or opened already
@@ -225,6 +227,7 @@ def _listener_from_video(
     if waveform is not None and not waveform.is_silent:
         audio = mfcc(waveform.samples, RATE, len(track.coefficients))
     listener = Listener(photo, landmarks, photo_coefficients, track.coefficients, notes, quality=track.quality)
+    listener = replace(listener, head_views=track.head_views)
     return _with_behaviour(listener, audio, include_speech)
 
 

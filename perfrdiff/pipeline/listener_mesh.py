@@ -12,6 +12,7 @@ from renderer.face_model import FaceModel
 from renderer.identity.files import load_identity
 from renderer.identity.fit import fit_identity
 from renderer.identity.identity import Identity
+from renderer.identity.photo import FacePhoto
 from renderer.mesh_identities import MESH_IDENTITIES
 
 STAND_IN = next(iter(MESH_IDENTITIES))
@@ -53,7 +54,8 @@ def _fitted(listener: Listener, face: FaceModel) -> ShownHead:
     if listener.photo is None or listener.landmarks is None or listener.photo_coefficients is None:
         return _stand_in("A features file shows nobody.")
     try:
-        identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients)
+        views = [FacePhoto(one.picture, one.landmarks, one.coefficients) for one in listener.head_views]
+        identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients, views)
     except RenderError as error:
         return _stand_in(str(error))
     return ShownHead(identity, tuple(f"The listener's mesh: {note[:1].lower()}{note[1:]}" for note in identity.notes))

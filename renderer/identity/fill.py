@@ -44,12 +44,19 @@ def mirrored(colour: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np
     share = np.clip(1 - confidence / UNSEEN, 0, 1) * np.clip(other_confidence / UNSEEN, 0, 1)
     if not share.any():
         return colour, confidence
-    own_low, other_low = _low_band(colour, confidence), _low_band(other, other_confidence)
-    moved = other * (own_low / np.maximum(other_low, 1e-3)).clip(0.3, 3.0) ** LOW_BAND_MOVED
+    moved = low_band_moved(colour, confidence, other, other_confidence)
     known = share * other_confidence
     total = confidence + known
     mixed = (colour * confidence[..., None] + moved * known[..., None]) / np.maximum(total, 1e-6)[..., None]
     return np.where(share[..., None] > 0, mixed, colour).astype(np.float32), np.maximum(confidence, known)
+
+
+def low_band_moved(
+    colour: np.ndarray, confidence: np.ndarray, other: np.ndarray, other_confidence: np.ndarray
+) -> np.ndarray:
+    """`other` (h, w, 3) with LOW_BAND_MOVED of the way to the low band of `colour`, both as far as they are known."""
+    own_low, other_low = _low_band(colour, confidence), _low_band(other, other_confidence)
+    return other * (own_low / np.maximum(other_low, 1e-3)).clip(0.3, 3.0) ** LOW_BAND_MOVED
 
 
 def _low_band(colour: np.ndarray, confidence: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""One photo becomes one person's head: shape, texture, eyes and hair, with a score for each."""
+"""A photo, or several, become one person's head: shape, texture, eyes and hair, with a score for each."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -12,12 +14,12 @@ from renderer.identity.chart import texture_coordinates
 from renderer.identity.eyes import eye_colours
 from renderer.identity.hair import hair_shell
 from renderer.identity.identity import Identity
-from renderer.identity.photo import PhotoCanvas, luminance, photo_canvas
-from renderer.identity.placement import place
+from renderer.identity.photo import FacePhoto, PhotoCanvas, luminance, photo_canvas
+from renderer.identity.placement import Placement, place
 from renderer.identity.regions import Regions, find_regions
 from renderer.identity.scalp import fit_scalp, hidden_ears, tuck_ears
-from renderer.identity.shape import fit_shape
-from renderer.identity.texture import encoded, mask, on_head, paint, region_fields
+from renderer.identity.shape import Frame, ShapeFit, checked_frame, fit_shapes
+from renderer.identity.texture import Sight, encoded, mask, on_head, paint, region_fields
 from renderer.identity.units import adapted_units
 from renderer.identity.visibility import PosedHead, pose_head
 from renderer.portrait.framing import checked_portrait
@@ -27,6 +29,7 @@ LEAST_SCORES = {"light": 0.02, "pose": 0.05, "shape": 0.15}
 TRUSTED_MASK = 0.45  # from here on hair may stand off the skull
 MOST_HAIR = (1.3, 2.6)  # area of hair beyond the skull over that of the face: usual, and a mask gone wrong
 MOST_FOREIGN = 0.5  # share of the lower face in no colour of the person
+SAME_HEAD = 0.6  # score of the shape below which a further photo shows somebody else
 GOOD_SCORE = 0.5  # below, a note says what was not good enough
 NOTES = {
     "mask": "The person is hard to tell from the background, so the hair was kept close to the head.",
@@ -42,21 +45,32 @@ REFUSALS = {
 }
 
 
-def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray) -> Identity:
+def fit_identity(
+    face: FaceModel,
+    photo: np.ndarray,
+    landmarks: np.ndarray,
+    coefficients: np.ndarray,
+    further: Sequence[FacePhoto] = (),
+) -> Identity:
     """The head of the person in a photo, for the built-in face model.
+
+    Hair, eyes, clothes and the scores but "shape" are the photo's alone; the shape is read from all photos at once, and
+    the head's texture is their mean where they agree.
 
     Args:
         face: the built-in head.
         photo: (H, W, 3) uint8 RGB.
         landmarks: (478, 3) pixels of the photo: x right, y down, z away from the camera.
         coefficients: (58,) as tracked in the photo.
+        further: more photos of the same person, such as other calm frames of a clip; what of them cannot be read, or
+            shows somebody else, is left out.
 
     Raises:
         RenderError: in one sentence, why no head can be made: a wrong shape, a face under 40 pixels, turned by more
             than 35 degrees or outside of the photo, or a score below LEAST_SCORES.
     """
     photo, landmarks = checked_portrait(photo, landmarks)
-    fit = fit_shape(face, landmarks, photo.shape[:2], coefficients)
+    fit, others = _fits(face, FacePhoto(photo, landmarks, coefficients), further)
     canvas = photo_canvas(photo, landmarks)
     pixels = canvas.from_photo(fit.pixels)
     uv, fills = texture_coordinates(face)
@@ -71,10 +85,8 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
         shape = fit_scalp(face, shape, placement, canvas, regions)
         shape = tuck_ears(face, shape, hidden)
     change = shape - fit.shape
-    head = pose_head(
-        fit.world + change @ placement.to_world.T, pixels + change @ placement.to_pixels.T, face.triangles, canvas.size
-    )
-    painting = paint(face, canvas, head, regions, uv, fills, hidden)
+    head = _posed(face, fit, pixels, canvas, placement, change)
+    painting = paint(face, Sight(canvas, head, regions), _sights(face, others, change), uv, fills, hidden)
     scores = {
         **fit.scores,
         "mask": mask_score,
@@ -101,6 +113,48 @@ def fit_identity(face: FaceModel, photo: np.ndarray, landmarks: np.ndarray, coef
         notes=tuple(NOTES[name] for name, score in scores.items() if score < GOOD_SCORE),
     )
     return balanced(face, identity, canvas)[0]
+
+
+def _fits(
+    face: FaceModel, photo: FacePhoto, further: Sequence[FacePhoto]
+) -> tuple[ShapeFit, list[tuple[FacePhoto, ShapeFit]]]:
+    """How one head stands in `photo`, and in those of `further` that show it, too."""
+
+    def frame(one: FacePhoto) -> Frame:
+        return Frame(one.landmarks, one.picture.shape[:2], one.coefficients)
+
+    readable = []
+    for one in further:
+        try:
+            picture, landmarks = checked_portrait(one.picture, one.landmarks)
+            checked_frame(Frame(landmarks, picture.shape[:2], one.coefficients))
+        except RenderError:
+            continue
+        readable.append(FacePhoto(picture, landmarks, one.coefficients))
+    fits = fit_shapes(face, [frame(photo), *map(frame, readable)])
+    alike = [one for one, fit in zip(readable, fits[1:], strict=True) if fit.scores["shape"] > SAME_HEAD]
+    if len(alike) < len(readable):
+        readable, fits = alike, fit_shapes(face, [frame(photo), *map(frame, alike)])
+    return fits[0], list(zip(readable, fits[1:], strict=True))
+
+
+def _sights(face: FaceModel, fits: list[tuple[FacePhoto, ShapeFit]], change: np.ndarray) -> Iterator[Sight]:
+    """What the photos show of the head whose resting shape was changed by (V, 3) after the fit."""
+    fields, weights = region_fields(face), on_head(face).astype(np.float64)
+    for photo, fit in fits:
+        canvas = photo_canvas(photo.picture, photo.landmarks)
+        pixels = canvas.from_photo(fit.pixels)
+        placement = place(fit.shape, fit.world, pixels, weights)
+        head = _posed(face, fit, pixels, canvas, placement, change)
+        yield Sight(canvas, head, find_regions(canvas, head, face.triangles, fields))
+
+
+def _posed(
+    face: FaceModel, fit: ShapeFit, pixels: np.ndarray, canvas: PhotoCanvas, placement: Placement, change: np.ndarray
+) -> PosedHead:
+    """The fitted head at `pixels` (V, 2) of the canvas, whose resting shape was changed by (V, 3)."""
+    world = fit.world + change @ placement.to_world.T
+    return pose_head(world, pixels + change @ placement.to_pixels.T, face.triangles, canvas.size)
 
 
 def _refuse(scores: dict[str, float]) -> None:

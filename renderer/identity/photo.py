@@ -21,6 +21,15 @@ _LINEAR = srgb_to_linear(np.arange(256))
 
 
 @dataclass(frozen=True)
+class FacePhoto:
+    """A picture of the person, and what a tracker saw in it."""
+
+    picture: np.ndarray  # (H, W, 3) uint8 RGB
+    landmarks: np.ndarray  # (478, 3) pixels of the picture: x right, y down, z away from the camera
+    coefficients: np.ndarray  # (58,) as tracked
+
+
+@dataclass(frozen=True)
 class PhotoCanvas:
     """The photo cut and scaled for reading (P pixels square); pixel i has its middle at i (cv2's convention)."""
 

@@ -19,6 +19,8 @@ from renderer.portrait.topology import FACE_LANDMARKS, LANDMARKS
 
 LARGEST_TURN = np.radians(35.0)  # of the face away from the camera; beyond, half of it is a guess
 
+REST_LEAST = 0.2  # a frame with a resting mouth counts 6 times as much as one with a broad smile
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -75,7 +77,7 @@ def fit_shapes(face: FaceModel, frames: Sequence[Frame]) -> list[ShapeFit]:
     basis = load_identity_basis()
     if len(basis.components) != len(face.mean_shape):
         raise RenderError("The identity basis belongs to the built-in head, and this face model is another.")
-    frames = [_checked(frame) for frame in frames]
+    frames = [checked_frame(frame) for frame in frames]
     model = LandmarkModel(face, basis)
     identity, sightings = solve(model, [model.sighting(frame.landmarks, frame.coefficients) for frame in frames])
     head = _FittedHead(
@@ -102,8 +104,11 @@ class _FittedHead:
             trust_near_side(shift, self.model.mean, sighting.rotation, mirror)
             for sighting, shift in zip(sightings, shifts, strict=True)
         ]
-        activity = float(np.mean([mouth_activity(sighting.strongest_expression) for sighting in sightings]))
-        mean_shift = towards_mean_mouth(np.mean(trusted, axis=0), self.model, self.identity, activity)
+        activities = np.array([mouth_activity(sighting.strongest_expression) for sighting in sightings])
+        calm = 1 / (REST_LEAST + activities)  # a smile or a word leaves traces in what is taken for form
+        mean_shift = np.average(trusted, axis=0, weights=calm)
+        activity = float(np.average(activities, weights=calm))
+        mean_shift = towards_mean_mouth(mean_shift, self.model, self.identity, activity)
         return np.ascontiguousarray(close_lips(self._moved(mean_shift), self.face), np.float32)
 
     def in_photo(self, sighting: Sighting, shifts: np.ndarray, shape: np.ndarray) -> ShapeFit:
@@ -143,7 +148,8 @@ def _turn(rotation: np.ndarray) -> float:
     return float(np.arccos(np.clip(-rotation[2, 2], -1, 1)))
 
 
-def _checked(frame: Frame) -> Frame:
+def checked_frame(frame: Frame) -> Frame:
+    """The frame as arrays, of a face whose shape can be read; raises RenderError, see fit_shape."""
     landmarks, coefficients = np.asarray(frame.landmarks), np.asarray(frame.coefficients)
     if landmarks.shape != (LANDMARKS, 3):
         raise RenderError(f"Expected landmarks of shape ({LANDMARKS}, 3), got {landmarks.shape}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from renderer.identity.chart import (
 )
 from renderer.identity.delight import fitted_shade, light_gain, unevenness
 from renderer.identity.fill import mirrored, push_pull
+from renderer.identity.merge import SeenTile, merged
 from renderer.identity.photo import MATTE_EROSION, PhotoCanvas, luminance, sample
 from renderer.identity.regions import Regions
 from renderer.identity.visibility import PosedHead, facing_confidence
@@ -42,6 +44,15 @@ LEAST_HAIR = 0.01  # share of the seen texels; with less, the head is shaven
 
 
 @dataclass(frozen=True)
+class Sight:
+    """The head as it stands in one photo, and what the photo shows of it."""
+
+    canvas: PhotoCanvas
+    head: PosedHead
+    regions: Regions
+
+
+@dataclass(frozen=True)
 class Painting:
     """Linear light 0..1 of the head's and the bust's tile, and what was learnt on the way."""
 
@@ -49,6 +60,7 @@ class Painting:
     bust: np.ndarray  # (768, 768, 3) float32
     skin: np.ndarray  # (3,) linear RGB of the face's plain skin, unlit
     unevenness: float  # of the photo's light over the face, see delight
+    photos: int  # that the head's tile was read from
 
 
 def mask(face: FaceModel, name: str) -> np.ndarray:
@@ -81,29 +93,24 @@ def ear_vertices(face: FaceModel) -> np.ndarray:
 
 def paint(
     face: FaceModel,
-    canvas: PhotoCanvas,
-    head: PosedHead,
-    regions: Regions,
+    sight: Sight,
+    further: Iterable[Sight],
     uv: np.ndarray,
     fills: np.ndarray,
     hidden: dict[str, bool],
 ) -> Painting:
-    """Both tiles of one photo.
+    """Both tiles of a photo, the head's completed from `further` ones, which are looked at one after the other.
 
     `uv` and `fills` are `texture_coordinates(face)`; hidden says which ears hair covers, see hidden_ears.
     """
-    sure = _surely_person(canvas, regions)
-    lash = mask(face, "lash")
-    away_from_lids = np.clip((LID_RIM[1] - lash) / (LID_RIM[1] - LID_RIM[0]), 0, 1)
-    confidence = facing_confidence(head.facing) * away_from_lids
-
-    coefficients, mean, skin, spread = _light(face, canvas, head, regions, sure, confidence)
-    gain = light_gain(coefficients, head.normals, mean)
-    attributes = np.column_stack([head.pixels, head.depth, confidence, gain, ear_vertices(face), mask(face, "hair")])
     head_map = texel_map(face, uv, fills & head_triangles(face), HEAD)
-    colour, trust, hair, ears, scalp = _sampled(canvas, head, regions, sure, head_map, attributes)
-    trust *= 1 - ears * hair
-    colour, trust = mirrored(colour, trust)
+    bust_map = texel_map(face, uv, fills & bust_triangles(face), BUST)
+    fixed = head_map.interpolate(np.column_stack([ear_vertices(face), mask(face, "hair")]))
+    ears, scalp = head_map.image(fixed[:, 0]), head_map.image(fixed[:, 1], empty=-1.0)
+    first = _Reading(face, sight)
+    seen, used = merged(first.tile(head_map, ears), (_Reading(face, one).tile(head_map, ears) for one in further))
+    skin, hair = first.skin, seen.hair
+    colour, trust = mirrored(seen.colour, seen.trust)
     # an ear that is nowhere seen is skin, or hair where that hides it, whatever lies round it
     hair_trust = trust * np.clip((hair - SURE_HAIR) / (1 - SURE_HAIR), 0, 1) * np.clip(scalp / SCALP_EDGE, 0, 1)
     ear_colour = _ear_colour(UNSEEN_EAR * skin, colour, hair_trust, hidden)
@@ -114,11 +121,41 @@ def paint(
     trust = np.maximum(trust, unseen_ear)
     painted_head = _completed(colour, np.clip(trust / UNSEEN, 0, 1), hair, scalp, np.clip(hair_trust / UNSEEN, 0, 1))
 
-    bust_map = texel_map(face, uv, fills & bust_triangles(face), BUST)
-    attributes[:, 3] = np.clip((head.facing - 0.05) / 0.3, 0, 1)
-    colour, trust, hair, _, _ = _sampled(canvas, head, regions, sure, bust_map, attributes)
-    painted_bust = push_pull(colour, trust)
-    return Painting(painted_head, painted_bust, skin, spread)
+    bust = first.bust(bust_map)
+    return Painting(painted_head, push_pull(bust.colour, bust.trust), skin, first.unevenness, 1 + used)
+
+
+class _Reading:
+    """A photo read through the head in it: its light is found once, then tiles are sampled."""
+
+    def __init__(self, face: FaceModel, sight: Sight):
+        self.sight = sight
+        self.sure = _surely_person(sight.canvas, sight.regions)
+        away_from_lids = np.clip((LID_RIM[1] - mask(face, "lash")) / (LID_RIM[1] - LID_RIM[0]), 0, 1)
+        self.confidence = facing_confidence(sight.head.facing) * away_from_lids
+        coefficients, mean, self.skin, self.unevenness = _light(face, sight, self.sure, self.confidence)
+        self.gain = light_gain(coefficients, sight.head.normals, mean)
+
+    def tile(self, texels: TexelMap, ears: np.ndarray) -> SeenTile:
+        """The head's tile; an ear (h, w) under hair shows nothing of itself."""
+        seen = self._sampled(texels, self.confidence)
+        return replace(seen, trust=seen.trust * (1 - ears * seen.hair))
+
+    def bust(self, texels: TexelMap) -> SeenTile:
+        """The bust's tile, which is believed nearly up to its outline."""
+        return self._sampled(texels, np.clip((self.sight.head.facing - 0.05) / 0.3, 0, 1))
+
+    def _sampled(self, texels: TexelMap, confidence: np.ndarray) -> SeenTile:
+        canvas, head, regions = self.sight.canvas, self.sight.head, self.sight.regions
+        values = texels.interpolate(np.column_stack([head.pixels, head.depth, confidence, self.gain]))
+        pixels = np.ascontiguousarray(values[:, :2])
+        colour = canvas.sample(pixels)
+        colour /= (1 + (values[:, 4] - 1) * sample(regions.skin, pixels))[:, None]
+        trust = values[:, 3] * head.visible(pixels, values[:, 2]) * sample(self.sure, pixels)
+        # at a grazing angle a pixel's error leads into the background, also beside the neck where that is enclosed
+        trust *= np.maximum(np.minimum(values[:, 3] / SQUARE_ON, 1), sample(regions.familiar, pixels))
+        trust = np.maximum(trust - LEAST_TRUST, 0)
+        return SeenTile(texels.image(colour), texels.image(trust), texels.image(sample(regions.hair, pixels)))
 
 
 def _surely_person(canvas: PhotoCanvas, regions: Regions) -> np.ndarray:
@@ -147,8 +184,9 @@ def _square_root(linear: np.ndarray) -> np.ndarray:
     return (np.sqrt(np.clip(linear, 0, 1)) * 255 + 0.5).astype(np.uint8)
 
 
-def _light(face, canvas, head, regions, sure, confidence):
+def _light(face: FaceModel, sight: Sight, sure: np.ndarray, confidence: np.ndarray):
     """Shade coefficients, its mean, the skin's colour (3,) without it and the shade's unevenness, from the vertices."""
+    canvas, head, regions = sight.canvas, sight.head, sight.regions
     plain = (mask(face, "hair") < -0.05) & (mask(face, "lips") < -0.01) & (face.mean_shape[:, 1] < 0.45)
     skin = np.zeros(len(plain), bool)
     skin[face.triangles[part_triangles(face, ("skin",))]] = True
@@ -165,23 +203,6 @@ def _light(face, canvas, head, regions, sure, confidence):
     share = np.cumsum(weights[order]) / max(weights.sum(), 1e-9)
     middle = order[(share > 0.35) & (share < 0.8)]
     return coefficients, mean, unlit[middle].mean(axis=0), unevenness(coefficients, normals, weights + 1e-9, mean)
-
-
-def _sampled(canvas, head, regions, sure, texels: TexelMap, attributes):
-    """Colour (h, w, 3), confidence, share of hair and ear mask (h, w) of a tile."""
-    values = texels.interpolate(attributes)
-    pixels = np.ascontiguousarray(values[:, :2])
-    hair = sample(regions.hair, pixels)
-    colour = canvas.sample(pixels)
-    colour /= (1 + (values[:, 4] - 1) * sample(regions.skin, pixels))[:, None]
-    trust = values[:, 3] * head.visible(pixels, values[:, 2]) * sample(sure, pixels)
-    # at a grazing angle a pixel's error leads into the background, also beside the neck where that is enclosed
-    trust *= np.maximum(np.minimum(values[:, 3] / SQUARE_ON, 1), sample(regions.familiar, pixels))
-    trust = np.maximum(trust - LEAST_TRUST, 0)
-    return (
-        texels.image(colour), texels.image(trust), texels.image(hair), texels.image(values[:, 5]),
-        texels.image(values[:, 6], empty=-1.0),
-    )  # fmt: skip
 
 
 def _ear_colour(skin: np.ndarray, colour: np.ndarray, hair_trust: np.ndarray, hidden: dict[str, bool]) -> np.ndarray:

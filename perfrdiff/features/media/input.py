@@ -10,7 +10,7 @@ pictures, the audio and the pictures a second time may be read at once, in any t
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -22,7 +22,7 @@ from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.audio_track import Audio, read_audio
 from perfrdiff.features.media.images import is_image, read_image
 from perfrdiff.features.media.local_file import LocalFile, open_local
-from perfrdiff.features.media.video import FrameReader, VideoInfo, frame_at, probe, sample_frames
+from perfrdiff.features.media.video import FrameReader, VideoInfo, frames_at, probe, sample_frames
 from perfrdiff.features.tables import HEAD_BYTES, FeatureTable, is_table, read_table
 
 __all__ = ["Media", "Source", "as_media", "open_input"]
@@ -116,9 +116,14 @@ class Media:
         seconds."""
         return sample_frames(self._file, self.info, step, long_side)
 
-    def frame_at(self, index: int, long_side: int = 1280, fps: float = FPS) -> np.ndarray:
-        """The full picture that ``frames`` yields as number ``index``, (H, W, 3) uint8 RGB, by decoding up to it."""
-        return frame_at(self._file, self.info, index, long_side, fps)
+    def frames_at(
+        self, numbers: Iterable[int], long_side: int = 1280, fps: float = FPS
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(number, full picture (H, W, 3) uint8 RGB) of what ``frames`` yields as these ``numbers``, in time order.
+
+        The video is decoded once, up to the last of them.
+        """
+        return frames_at(self._file, self.info, numbers, long_side, fps)
 
     def audio(self) -> Audio | None:
         """The video's first audio track in step with the frames; None where there is none that can be decoded."""

@@ -9,7 +9,7 @@ Sizes are checked before decoding. ``input.open_input`` is the way in: it opens 
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import av
@@ -29,7 +29,7 @@ from perfrdiff.features.media.container import (
 from perfrdiff.features.media.convert import Converter, Region, display_size
 from perfrdiff.features.media.local_file import LocalFile
 
-__all__ = ["SHORTEST_SECONDS", "FrameReader", "VideoInfo", "frame_at", "probe", "sample_frames"]
+__all__ = ["SHORTEST_SECONDS", "FrameReader", "VideoInfo", "frames_at", "probe", "sample_frames"]
 
 SHORTEST_SECONDS = 1.0
 SMALLEST_SIDE = 48  # pixels; a face in less cannot be tracked
@@ -198,13 +198,16 @@ def sample_frames(file: LocalFile, info: VideoInfo, step: float, long_side: int)
                 coming = frame.time - info.start + step
 
 
-def frame_at(file: LocalFile, info: VideoInfo, tick: int, long_side: int, fps: float = FPS) -> np.ndarray:
-    """The full picture that ``Media.frames`` yields as number ``tick``, (H, W, 3) uint8 RGB, by decoding up to it."""
+def frames_at(
+    file: LocalFile, info: VideoInfo, ticks: Iterable[int], long_side: int, fps: float = FPS
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(tick, full picture) of those that ``Media.frames`` yields as numbers ``ticks``, in time order, in one pass."""
+    wanted = set(ticks)
     reader = FrameReader(file, info, fps, info.seconds + 1)
-    reader.region = (0, 0, 2, 2)  # nothing of the pictures before it is converted
-    for _ in itertools.islice(reader, tick + 1):
-        pass
-    return reader.full_picture(long_side)
+    reader.region = (0, 0, 2, 2)  # nothing of the pictures between is converted
+    for tick, _ in enumerate(itertools.islice(reader, max(wanted, default=-1) + 1)):
+        if tick in wanted:
+            yield tick, reader.full_picture(long_side)
 
 
 def _too_long(name: str, max_seconds: float) -> str:

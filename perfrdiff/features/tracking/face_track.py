@@ -22,13 +22,13 @@ from perfrdiff.features.media.video import VideoInfo
 from perfrdiff.features.tracking.landmarker import Face, FaceTracker
 from perfrdiff.features.tracking.notes import notes_on, times_of
 from perfrdiff.features.tracking.occlusion import face_appearance, occluded_frames
-from perfrdiff.features.tracking.portrait_frame import portrait_order
+from perfrdiff.features.tracking.portrait_frame import portrait_order, views_of_the_head
 from perfrdiff.features.tracking.pose import euler_angles, rotation_matrix, tracked_angles
 from perfrdiff.features.tracking.search import SURVEY_PIXELS, CandidateFace, find_faces, region_around, survey_faces
 from perfrdiff.features.tracking.signals import FaceReading, RawTrack, clean, quality_of
 from perfrdiff.features.tracking.units import face_shape
 
-__all__ = ["FaceStill", "FaceTrack", "FaceTracker", "quarter_turns_of", "track_image", "track_video"]
+__all__ = ["FaceStill", "FaceTrack", "FaceTracker", "FaceView", "quarter_turns_of", "track_image", "track_video"]
 
 REGION_PIXELS = 512  # long side of what the tracker is given: it sees a face at 256 px, half as large as the region
 LEAST_TRACKED = 0.5  # share of frames with a face below which a clip is refused
@@ -47,6 +47,15 @@ class FaceStill:
 
 
 @dataclass(frozen=True)
+class FaceView:
+    """A picture of the person and what was tracked in it."""
+
+    picture: np.ndarray  # (H, W, 3) uint8 RGB
+    landmarks: np.ndarray  # (478, 3) float32, pixels of the picture
+    coefficients: np.ndarray  # (58,) float32, no neutral removed
+
+
+@dataclass(frozen=True)
 class FaceTrack:
     """A face followed through a clip at 25 frames per second."""
 
@@ -58,6 +67,7 @@ class FaceTrack:
     best_frame: np.ndarray | None = None  # (H, W, 3) uint8 RGB: calm, sharp, frontal (portrait_order); on request
     landmarks: np.ndarray | None = None  # (478, 3) float32, pixels of best_frame
     best_coefficients: np.ndarray | None = None  # (58,) float32 of best_frame as a photo
+    head_views: tuple[FaceView, ...] = ()  # more calm frames, which show other sides of the head; with best_frame
 
 
 def track_video(
@@ -296,12 +306,27 @@ def _set_upright(track: RawTrack) -> int:
 
 
 def _with_portrait(result: FaceTrack, track: RawTrack, media: Media, turns: int, candidate: CandidateFace) -> FaceTrack:
-    for tick in portrait_order(result.coefficients, track.tracked, np.array(track.sharpness))[:5]:
-        frame = np.ascontiguousarray(np.rot90(media.frame_at(int(tick)), -turns))
+    sharpness, takes = np.array(track.sharpness), np.array(track.takes)
+    ranked = [int(tick) for tick in portrait_order(result.coefficients, track.tracked, sharpness)[:5]]
+    same_take = track.tracked & (takes == takes[ranked[0]])  # after a cut it may be somebody else
+    further = views_of_the_head(result.coefficients, same_take, sharpness, photo=ranked[0])
+    # one pass over the video; at most 8 pictures of 1280 pixels
+    pictures = dict(media.frames_at({*ranked, *further}))
+
+    def view(tick: int) -> FaceView | None:
+        frame = np.ascontiguousarray(np.rot90(pictures[tick], -turns))
         try:
             near = None if turns else candidate.centre * frame.shape[1] / media.info.width
             still = track_image(frame, media.name, near)
         except InputError:
-            continue
-        return replace(result, best_frame=frame, landmarks=still.landmarks, best_coefficients=still.coefficients)
-    raise InputError(f"No frame of {media.name} shows the face well enough for a portrait; give a photo instead.")
+            return None
+        return FaceView(frame, still.landmarks, still.coefficients)
+
+    photo = next((found for tick in ranked if (found := view(tick)) is not None), None)
+    if photo is None:
+        raise InputError(f"No frame of {media.name} shows the face well enough for a portrait; give a photo instead.")
+    views = tuple(found for tick in further if (found := view(tick)) is not None)
+    return replace(
+        result, best_frame=photo.picture, landmarks=photo.landmarks, best_coefficients=photo.coefficients,
+        head_views=views,
+    )  # fmt: skip
