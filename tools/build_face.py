@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from renderer.face_model import BUILT_IN_HEAD, EXPRESSION_NAMES, load_face_model
-from tools.face_landmarks import IBUG_66, canonical_landmarks, find_landmarks, fit_frame
+from renderer.identity.landmark_sets import IBUG_66
+from tools.face_landmarks import canonical_landmarks, find_landmarks, fit_frame
 from tools.face_paint import PAINT, PARTS, head_weight, paint_vertices, part_of_triangles
 from tools.face_source import Cut, Wheel, read_base
 

@@ -24,13 +24,6 @@ EYE_CORNERS = {"l": (263, 362), "r": (33, 133)}
 UPPER_LIP_INNER = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_LIP_INNER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 
-# The 66 iBUG points (68 without the two inner mouth corners) as MediaPipe landmarks
-IBUG_66 = (
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389, 71, 63, 105, 66, 107, 336, 296,
-    334, 293, 301, 168, 197, 5, 4, 75, 97, 2, 326, 305, 33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380, 61,
-    39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 82, 13, 312, 317, 14, 87,
-)  # fmt: skip
-
 
 def canonical_landmarks() -> np.ndarray:
     """(468, 3) centimetres, x to the image's right (subject's left), y up, z to the camera: MediaPipe's own head."""

@@ -4,11 +4,16 @@
 
 Prints a Markdown table and writes DIR/identity_<name>.png for each file: the photo, the mesh in every motion, and below
 the photo moved in the same ways.
+
+With --faceverse FILE (FaceVerse v2, converted by `python -m renderer.faceverse`) each person is also fitted in that
+model's own numbers: DIR/faceverse_<name>.json has shape, texture and light, DIR/faceverse_<name>.png the motions. These
+numbers are a person's face: keep them only with that person's consent.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -22,13 +27,16 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, read_listener
 from perfrdiff.features.tracking.face_track import FaceStill, track_image
 from renderer.errors import RenderError
-from renderer.face_model import FaceModel, load_face_model, pose_vertices, project
+from renderer.face_model import FOCAL_AT_224, FaceModel, load_face_model, pose_vertices, project
+from renderer.faceverse import FaceVerse
+from renderer.identity.faceverse_fit import fit_faceverse
 from renderer.identity.fit import fit_identity
 from renderer.identity.identity import Identity
 from renderer.identity.photo import FacePhoto
-from renderer.mesh import MeshRenderer
+from renderer.mesh import STUDIO_ZOOM, MeshRenderer
 from renderer.portrait import WarpAnimator
 from renderer.portrait.topology import CHIN, FOREHEAD
+from renderer.whole_files import write_whole
 from tools.contact_sheet import coefficients
 from tools.recognition import SAME_PERSON, descriptor, distances
 
@@ -73,6 +81,27 @@ def fit(path: Path, face: FaceModel) -> Fitted:
     animator.set_portrait(listener.photo, listener.landmarks, listener.photo_coefficients)
     meshes, moved = (dict(zip(MOTIONS, frames, strict=True)) for frames in (drawn, animator.animate(rows)))
     return Fitted(path.stem, listener, identity, seconds, meshes, moved)
+
+
+def faceverse_report(model: FaceVerse, fitted: Fitted, folder: Path) -> str:
+    """Fits one person in FaceVerse's numbers and writes them and a sheet of pictures; one line of what was found."""
+    listener = fitted.listener
+    assert listener.photo is not None and listener.landmarks is not None and listener.photo_coefficients is not None
+    views = [FacePhoto(view.picture, view.landmarks, view.coefficients) for view in listener.head_views]
+    person = fit_faceverse(model, FacePhoto(listener.photo, listener.landmarks, listener.photo_coefficients), views)
+    numbers = {name: getattr(person, name).tolist() for name in ("identity", "texture", "gamma")}
+    errors = {"landmark_error_percent": person.landmark_error, "colour_error_of_255": person.colour_error}
+    text = json.dumps(numbers | errors, indent=1)
+    write_whole(folder / f"faceverse_{fitted.name}.json", lambda file: file.write(text.encode()))
+    rows = np.stack([coefficients(values) for values in MOTIONS.values()])
+    drawn = model.images(person.vectors(rows), TRACKED_SIZE // 2, FOCAL_AT_224 * STUDIO_ZOOM * TRACKED_SIZE / 448)
+    pictures = np.where(drawn[..., 3:] > 0, drawn[..., :3], 255).clip(0, 255).astype(np.uint8)
+    cv2.imwrite(str(folder / f"faceverse_{fitted.name}.png"), np.hstack(list(pictures))[..., ::-1])
+    return (
+        f"{fitted.name} in FaceVerse's numbers: {np.linalg.norm(person.identity):.1f} sigma of identity, "
+        f"{np.linalg.norm(person.texture):.1f} of texture; landmarks off by {person.landmark_error:.2f} %, colours by "
+        f"{person.colour_error:.1f} of 255"
+    )
 
 
 def tracked_again(fitted: Fitted, face: FaceModel) -> dict[str, float]:
@@ -174,7 +203,13 @@ def main() -> int:
     parser.add_argument("files", nargs="+", type=Path, metavar="PHOTO_OR_CLIP")
     parser.add_argument("--out", type=Path, required=True, help="folder for the contact sheets")
     parser.add_argument("--size", type=int, default=256, help="side of one picture of a sheet in pixels")
+    parser.add_argument("--faceverse", type=Path, metavar="FILE", help="FaceVerse v2 as .npz: fit people in it, too")
     options = parser.parse_args()
+    try:
+        faceverse = FaceVerse(load_face_model(options.faceverse)) if options.faceverse else None
+    except RenderError as error:
+        print(error, file=sys.stderr)
+        return 2
     options.out.mkdir(parents=True, exist_ok=True)
     face, fitted = load_face_model(), []
     for path in options.files:
@@ -187,6 +222,8 @@ def main() -> int:
         cv2.imwrite(str(target), sheet(fitted[-1], options.size)[..., ::-1])
         print(f"{target}  {' '.join(f'{name} {value:.2f}' for name, value in fitted[-1].identity.scores.items())}  "
               f"{' '.join(fitted[-1].identity.notes)}")  # fmt: skip
+        if faceverse is not None:
+            print(faceverse_report(faceverse, fitted[-1], options.out))
     if not fitted:
         return 2
     print(f"\n{report(fitted, face)}")

@@ -47,7 +47,7 @@ RESTING = (
 class Sighting:
     """One photo of the person: what is known, and what is looked for, of its pose, camera and expression."""
 
-    landmarks: np.ndarray  # (468, 3) pixels, z away from the camera
+    landmarks: np.ndarray  # (L, 3) pixels, z away from the camera
     tracked_rotation: np.ndarray  # (3, 3)
     tracked_units: np.ndarray  # (U,) above the resting baseline, order of FITTED_UNITS
     rotation: np.ndarray  # (3, 3)
@@ -78,7 +78,12 @@ def above_rest(expression: np.ndarray) -> np.ndarray:
 
 
 class LandmarkModel:
-    """The linear face at its 468 landmarks: points = mean + identity · coefficients + units · values."""
+    """The linear face at its L landmarks: points = mean + identity · coefficients + units · values.
+
+    Of the built-in head these are MediaPipe's 468; see faceverse_fit for another model's.
+    """
+
+    numbers = np.arange(FACE_LANDMARKS)  # (L,) MediaPipe's landmark of each
 
     def __init__(self, face: FaceModel, basis: IdentityBasis):
         vertices, weights = face.landmark_vertices, face.landmark_weights
@@ -98,13 +103,11 @@ class LandmarkModel:
 
     def _skull_prior(self, face: FaceModel, basis: IdentityBasis) -> np.ndarray:
         """The precision of coefficients that keeps skull and ears, which carry no landmarks, near the mean head's."""
-        behind = cKDTree(self.mean).query(face.mean_shape)[0] > BESIDE_FACE
         assert face.head_weight is not None and face.parts is not None, "the built-in head has them"
-        skin = np.zeros(len(behind), bool)
+        skin = np.zeros(len(face.mean_shape), bool)
         skin[face.triangles[face.parts == face.part_names.index("skin")]] = True
-        skull = basis.components[behind & skin & (face.head_weight > 0.99)]
-        flat = skull[::4].reshape(-1, skull.shape[2])  # neighbours move alike
-        return (flat.T @ flat).astype(np.float64) * (3 * SKULL_POINTS / SKULL_SIGMA**2 / len(flat))
+        skin &= face.head_weight > 0.99
+        return skull_precision(self.mean, face.mean_shape[skin], basis.components[skin], BESIDE_FACE)
 
     def world(self, sighting: Sighting, identity: np.ndarray) -> np.ndarray:
         """(468, 3) in front of the camera of HEAD_PLACE."""
@@ -114,12 +117,20 @@ class LandmarkModel:
         """Where the search starts: the mean face in the tracked pose and expression, as large as what is seen."""
         rotation = rotation_matrix(coefficients[-6:-3]).astype(np.float64)
         units = above_rest(coefficients[: len(EXPRESSION_NAMES)].astype(np.float64))[FITTED_UNITS]
-        seen = landmarks[:FACE_LANDMARKS].astype(np.float64)
+        seen = landmarks[self.numbers].astype(np.float64)
         start = Sighting(seen, rotation, units, rotation, PhotoCamera(DISTANCE, np.zeros(2)), units)
         flat = start.camera.project(self.world(start, np.zeros(self.identity.shape[2])))
         middle, seen_middle = flat.mean(axis=0), seen[:, :2].mean(axis=0)
         scale = ((flat - middle) * (seen[:, :2] - seen_middle)).sum() / ((flat - middle) ** 2).sum()
         return replace(start, camera=PhotoCamera(DISTANCE * scale, seen_middle - scale * middle))
+
+
+def skull_precision(points: np.ndarray, vertices: np.ndarray, components: np.ndarray, beside: float) -> np.ndarray:
+    """(K, K) precision of coefficients under which vertices (V, 3) that lie farther than `beside` from all landmarks
+    (L, 3) keep near their mean place; components (V, 3, K) move them."""
+    skull = components[cKDTree(points).query(vertices)[0] > beside]
+    flat = skull[::4].reshape(-1, skull.shape[2])  # neighbours move alike
+    return (flat.T @ flat).astype(np.float64) * (3 * SKULL_POINTS / SKULL_SIGMA**2 / max(len(flat), 1))
 
 
 def solve(model: LandmarkModel, sightings: list[Sighting]) -> tuple[np.ndarray, list[Sighting]]:
