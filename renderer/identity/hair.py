@@ -31,6 +31,10 @@ THINNEST_LOCK = 0.09  # model units
 SMOOTHING = 0.018  # model units
 JAW_LEVELS = (-0.25, 0.25)  # object space y between which the hair's width beside the face is read
 LOWEST_END = 0.72  # object space y at which a shell ends; longer hair is painted on the clothes
+LOCKS = ((0.13, 0.045, 1.3), (0.052, 0.02, 0.4))
+"""How long hair ends where it is cut: width and length of locks, model units, and phase; a straight cut looks like felt."""
+ROUNDED = (0.16, 0.14)  # model units from hair's outer edge over which its end rises, and by how much
+TAIL_FROM, TAIL = (-0.05, 0.10), 0.17  # object space y below which a lock that is free and thinner than this is none
 SPREAD = 0.06  # model units by which it may grow wider farther down
 SIDE, EAR_TOP = 0.06, -0.28  # object space z and y: farther back and lower lie the ears
 SHOULDERS = 0.55  # object space y from which the body does not follow the head
@@ -79,7 +83,8 @@ def hair_shell(
     on_scalp, nearness, height, back = (np.where(on_mesh, seen[..., k], 0) for k in range(4))
     hair = cv2.resize(regions.hair, on_mesh.shape[::-1], interpolation=cv2.INTER_AREA)
     points = _points(placement, len(hair))
-    hair = _rooted(_hanging(_without_strips(hair, on_mesh, unit), points), on_mesh, height)
+    hair = _without_tails(_hanging(_without_strips(hair, on_mesh, unit), points), on_mesh, points[..., 1], unit)
+    hair = _rooted(hair, on_mesh, height)
     hair = _without_holes(hair, on_mesh, unit)
     beyond = (hair > OUTLINE) & ~on_mesh
     area = float(beyond.sum()) / unit**2
@@ -151,12 +156,27 @@ def _hanging(hair: np.ndarray, points: np.ndarray) -> np.ndarray:
     x, y = points[..., 0], points[..., 1]
     wide = (hair > OUTLINE) & (y > JAW_LEVELS[0]) & (y < JAW_LEVELS[1])
     below = np.clip((y - JAW_LEVELS[1]) / 0.1, 0, 1)
+    end = LOWEST_END + sum(length * np.sin(2 * np.pi * x / width + phase) for width, length, phase in LOCKS)
     for side in (-1, 1):
         row_reach = np.where(wide & (side * x > 0), side * x, 0.0).max(axis=1)
         reach = float(np.quantile(row_reach[row_reach > 0], 0.8)) + SPREAD if row_reach.any() else 0.0
         outside = np.clip((side * x - reach) / 0.04 + 0.5, 0, 1)
         hair = hair * (1 - below * outside)
-    return hair * np.clip((LOWEST_END - y) / 0.08 + 0.5, 0, 1)
+        end = end - ROUNDED[1] * np.clip((side * x - reach) / ROUNDED[0] + 1, 0, 1) ** 2
+    return hair * np.clip((end - y) / 0.04 + 0.5, 0, 1)
+
+
+def _without_tails(hair: np.ndarray, on_mesh: np.ndarray, y: np.ndarray, unit: float) -> np.ndarray:
+    """Hair without free thin ends below the ears: a strip of collar or background that the mask took for a lock.
+
+    y (S, S): object space of the pixels.
+    """
+    radius = round(0.5 * TAIL * unit)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    opened = cv2.morphologyEx(np.where(on_mesh, 1.0, hair).astype(np.float32), cv2.MORPH_OPEN, kernel)
+    share = np.clip((y - TAIL_FROM[0]) / (TAIL_FROM[1] - TAIL_FROM[0]), 0, 1)
+    opened = cv2.GaussianBlur(opened, (0, 0), SMOOTHING * unit)
+    return np.where(on_mesh, hair, hair + share * (np.minimum(hair, opened) - hair)).astype(np.float32)
 
 
 def _rooted(hair: np.ndarray, on_mesh: np.ndarray, height: np.ndarray) -> np.ndarray:

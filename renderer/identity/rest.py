@@ -13,7 +13,7 @@ from renderer.identity.residual import smooth_step
 # Sum of the units of a broad smile or an open mouth at which the mouth begins to be taken from the mean head, and at
 # which it is as far as it gets
 MOVED_FROM, MOVED_TO = 0.15, 0.60
-BACK = 0.7  # of the way to the mean mouth
+BACK = 1.0  # of the way to the mean mouth; with less, laughing people read as smiling at rest
 AROUND_MOUTH = 0.14  # model units from the lips over which this fades out
 LIP_OVERLAP = 0.002  # model units by which the rims of closed lips cross, so that nothing shows between
 LIP_REACH = 0.07  # model units from their rims over which lips are closed

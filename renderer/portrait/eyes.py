@@ -8,7 +8,8 @@ from renderer.portrait.framing import PortraitCrop
 from renderer.portrait.topology import EyeIndices
 
 GAZE_TRAVEL = np.array([0.20, 0.14])  # of the eye's width: iris travel of a full look across and down
-LID_MEETING_HEIGHT = 0.08  # where the lids meet, from the lower margin towards the upper one
+LASH_BRIGHTNESS = 0.4  # of the closed lids' line, over the darkest of the open eye: lashes are seen from their side
+LASH_LINE, LASH_OUTER = 0.042, 0.075  # of the eye's width: its width, and that of its outer half
 LID_ROWS = 7
 LASH_BAND = 0.06  # of the eye's width: the part of the upper lid at its margin that is never stretched
 MIN_OPENNESS = 0.10  # opening / width below which the photo's eye counts as shut: nothing to show under the lid
@@ -40,8 +41,7 @@ class Eye:
         upper, lower = points[indices.upper].copy(), points[indices.lower].copy()
         closure = closure if closure < 0 else closure * closure * (3 - 2 * closure) * 0.4 + closure * 0.6
         raise_lower = (0.10 * max(closure, 0.0) + 0.16 * squint * (1 - max(closure, 0.0))) * (upper - lower)
-        meeting_line = lower + LID_MEETING_HEIGHT * (upper - lower)
-        lid_drop = closure * (meeting_line - upper)
+        lid_drop = closure * (lower - upper)
         points[indices.upper] = upper + lid_drop
         points[indices.lower] = lower + raise_lower
         if self.behind_glass:
@@ -139,7 +139,7 @@ class Eye:
         self.gaze_enabled = self.openness > MIN_OPENNESS and white.sum() > 3
         dark = self.photo[inside > 0.5] if (inside > 0.5).any() else self.photo.reshape(-1, 3)
         brightness = dark.sum(axis=1)
-        self.lash_colour = 0.75 * dark[brightness <= np.percentile(brightness, 15)].mean(axis=0)
+        self.lash_colour = LASH_BRIGHTNESS * dark[brightness <= np.percentile(brightness, 15)].mean(axis=0)
 
     def draw(self, frame: np.ndarray, points: np.ndarray, affine: np.ndarray, gaze: np.ndarray, closure: float) -> None:
         """Draws eyeball, lid shadow and lash line into `frame`.
@@ -166,8 +166,8 @@ class Eye:
         lash = float(np.clip((closure - 0.2) / 0.5, 0, 1)) * min(1.0, self.openness / MIN_OPENNESS)
         if lash > 0:
             line = _with_midpoints(upper)
-            mask = stroke(shape, line[1:-1], origin, max(0.028 * self.width, 0.5))
-            mask = np.maximum(mask, 0.7 * stroke(shape, line[1 : len(line) // 2], origin, max(0.05 * self.width, 0.7)))
+            mask = stroke(shape, line[1:-1], origin, max(LASH_LINE * self.width, 0.5))
+            mask = np.maximum(mask, 0.7 * stroke(shape, line[1 : len(line) // 2], origin, max(LASH_OUTER * self.width, 0.7)))
             mask = cv2.GaussianBlur(mask, (0, 0), max(0.018 * self.width, 0.4))
             blend(frame, corner, self.lash_colour.astype(np.float32), 0.78 * lash * mask)
 
