@@ -12,6 +12,7 @@ from renderer.portrait.framing import frame_photo
 from renderer.portrait.glasses import kept_motion, wears_glasses
 from renderer.portrait.light import STRENGTH, facing_aside, light_of_turn
 from renderer.portrait.mouth_colours import mouth_colours
+from renderer.portrait.padding import padded_window
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER
 from tests.support.drawn_portrait import drawn_portrait
 from tools.contact_sheet import coefficients
@@ -70,6 +71,25 @@ def test_a_photo_that_ends_below_the_chin_is_shown_closer_not_continued(portrait
     scale = (chin - top) / (landmarks[152, 1] - landmarks[10, 1])
     assert chin + 30 * scale >= SIZE - 3, "the frame ends where the picture does"
     assert inside.shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("side", ["below", "above", "left", "right"])
+def test_what_lies_beyond_the_photos_edge_has_no_streaks(side):
+    """A striped shirt at the edge, continued pixel by pixel, hung down from the picture like a curtain."""
+    rng = np.random.default_rng(2)
+    stripes = np.repeat(rng.integers(30, 225, (1, 40, 3)), 5, axis=1)  # 200 columns, each colour 5 pixels wide
+    picture = np.repeat(stripes, 150, axis=0).astype(np.uint8)
+    turns = {"below": 0, "left": 3, "above": 2, "right": 1}[side]  # of the picture, and of the window back
+    turned = np.ascontiguousarray(np.rot90(picture, turns))
+    height, width = turned.shape[:2]
+    offset = {"below": (0, 0), "above": (0, height - 200), "left": (width - 200, 0), "right": (0, 0)}[side]
+    window = np.rot90(padded_window(turned, np.array(offset), 200), -turns)
+    assert np.array_equal(window[:150], picture), "the photo itself is copied"
+    beyond = window[150:].astype(float)
+    contrast = np.abs(np.diff(beyond, axis=1)).mean(axis=(1, 2)) / np.abs(np.diff(picture[:1].astype(float))).mean()
+    assert contrast[20:].max() < 0.1, "the stripes are gone a little way beyond the edge"
+    assert np.abs(beyond[0] - picture[-1]).mean() < 25, "where it begins, it continues the photo"
+    assert np.abs(beyond.mean(axis=(0, 1)) - picture.mean(axis=(0, 1))).max() < 12, "in the photo's colours"
 
 
 def test_a_wide_smile_parts_the_lips_and_shows_bright_teeth(animator):
