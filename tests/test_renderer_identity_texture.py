@@ -127,8 +127,9 @@ def test_scores_and_notes_say_what_was_not_good_enough(face, photo, identity):
         (lambda p, m, c: (p.astype(np.float32), m, c), "8 bits"),
         (lambda p, m, c: (p, m[:400], c), "landmarks"),
         (lambda p, m, c: (_with_mask(p, m), m, c), "covers"),
+        (lambda p, m, c: (_with_sunglasses(p, m), m, c), "Dark glasses"),
     ],
-    ids=["turned away", "too small", "outside", "not 8 bits", "landmarks missing", "mask before the mouth"],
+    ids=["turned away", "too small", "outside", "not 8 bits", "landmarks missing", "mask before the mouth", "sunglasses"],
 )
 def test_a_photo_that_cannot_be_read_is_refused_in_one_sentence(face, photo, change, reason):
     with pytest.raises(RenderError, match=reason) as raised:
@@ -140,6 +141,15 @@ def _turned(coefficients: np.ndarray, degrees: float) -> np.ndarray:
     turned = coefficients.copy()
     turned[53] += np.radians(degrees)
     return turned
+
+
+def _with_sunglasses(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    covered = picture.copy()
+    between = np.linalg.norm(landmarks[33, :2] - landmarks[263, :2])
+    for corners in ([33, 133], [362, 263]):
+        x, y = np.round(landmarks[corners, :2].mean(axis=0)).astype(int).tolist()
+        cv2.ellipse(covered, (x, y), (round(0.27 * between), round(0.22 * between)), 0, 0, 360, (14, 14, 16), -1)
+    return covered
 
 
 def _with_mask(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

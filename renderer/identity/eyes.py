@@ -16,6 +16,9 @@ SCLERA_DISTANCE = 1.2  # of the iris's radius from its centre
 IRIS_SHADE, SCLERA_SHADE = 0.72, 0.8  # how bright the shader draws one of brightness 1, on average
 SCLERA_RANGE = (0.20, 0.75)  # luminance; brighter looks startled, darker unwell
 LEAST_OPENING = 0.12  # of the eye's width: between closer lids there is nothing to read
+CHEEKS = ((50, 205), (280, 425))  # MediaPipe's landmarks, right and left as EYES
+CHEEK_PATCH = 8  # pixels of the canvas: half a patch's side
+DARK, MOSTLY = 0.2, 0.75  # of the cheek's light, and share of the skin; long lashes and deep shadow reach half of that
 
 
 def eye_colours(canvas: PhotoCanvas) -> tuple[np.ndarray, np.ndarray]:
@@ -49,6 +52,22 @@ def eye_colours(canvas: PhotoCanvas) -> tuple[np.ndarray, np.ndarray]:
     return iris.astype(np.float32), _limited(
         _mixed(sclera_pixels, (0.5, 0.9), USUAL_SCLERA * SCLERA_SHADE) / SCLERA_SHADE
     )
+
+
+def eyes_are_hidden(canvas: PhotoCanvas) -> bool:
+    """Whether dark glasses are worn: the skin round both eyes, lids to creases, is dark beside the cheek below it."""
+    points, light = canvas.landmarks[:, :2], luminance(canvas.linear)
+    for eye, cheeks in zip(EYES, CHEEKS, strict=True):
+        skin = np.zeros(light.shape, np.uint8)
+        for ring, value in (((eye.crease_upper, eye.crease_lower), 1), ((eye.upper, eye.lower), 0)):
+            cv2.fillPoly(skin, [np.round(points[np.concatenate([ring[0], ring[1][::-1]])]).astype(np.int32)], value)
+        around = light[skin > 0]
+        low = np.clip(np.round(points[list(cheeks)]).astype(int) - CHEEK_PATCH, 0, canvas.size - 2 * CHEEK_PATCH - 1)
+        side = 2 * CHEEK_PATCH + 1
+        cheek = np.median([light[y : y + side, x : x + side].mean() for x, y in low])
+        if not len(around) or (around < DARK * cheek).mean() < MOSTLY:
+            return False
+    return True
 
 
 def _mixed(parts: list[np.ndarray], quantiles: tuple[float, float], usual: np.ndarray) -> np.ndarray:

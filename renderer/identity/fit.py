@@ -11,7 +11,7 @@ from renderer.errors import RenderError
 from renderer.face_model import FaceModel
 from renderer.identity.balance import balanced
 from renderer.identity.chart import texture_coordinates
-from renderer.identity.eyes import eye_colours
+from renderer.identity.eyes import eye_colours, eyes_are_hidden
 from renderer.identity.hair import hair_shell
 from renderer.identity.identity import Identity
 from renderer.identity.photo import FacePhoto, PhotoCanvas, luminance, photo_canvas
@@ -70,8 +70,10 @@ def fit_identity(
             than 35 degrees or outside of the photo, or a score below LEAST_SCORES.
     """
     photo, landmarks = checked_portrait(photo, landmarks)
-    fit, others = _fits(face, FacePhoto(photo, landmarks, coefficients), further)
     canvas = photo_canvas(photo, landmarks)
+    if eyes_are_hidden(canvas):
+        raise RenderError("Dark glasses hide the eyes in the photo; use one that shows them.")
+    fit, others = _fits(face, FacePhoto(photo, landmarks, coefficients), further)
     pixels = canvas.from_photo(fit.pixels)
     uv, fills = texture_coordinates(face)
     head = pose_head(fit.world, pixels, face.triangles, canvas.size)
