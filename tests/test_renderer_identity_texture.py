@@ -10,6 +10,7 @@ from renderer.identity.chart import BUST, HEAD, head_chart, head_triangles, texe
 from renderer.identity.delight import fitted_shade, light_gain
 from renderer.identity.fill import mirrored, push_pull
 from renderer.identity.fit import fit_identity
+from renderer.identity.hair import _without_tails
 from renderer.identity.identity import Identity
 from renderer.identity.outline import triangulated
 from renderer.identity.visibility import pose_head
@@ -97,6 +98,19 @@ def test_long_hair_hangs_on_the_head_in_its_own_colour(face, monkeypatch):
     assert colour[0] > colour[1] > colour[2] and colour.sum() < 0.6  # brown, as Mara's palette has it
 
 
+def test_a_strip_of_collar_is_no_lock_and_a_thick_lock_stays():
+    """The mask takes a collar's edge for hair; it hung from the head as a tail that turned with it."""
+    unit, size = 100.0, 200  # pixels a model unit
+    y = np.broadcast_to((np.arange(size)[:, None] - 100) / unit, (size, size))
+    hair = np.zeros((size, size), np.float32)
+    hair[:150, 20:70] = 1.0  # half a unit wide, to half a unit below the ears' level
+    hair[100:190, 120:132] = 1.0  # an eighth of a unit
+    kept = _without_tails(hair, np.zeros((size, size), bool), y, unit)
+    assert kept[130, 30:60].min() > 0.9
+    assert kept[120:, 118:134].max() < 0.5
+    assert np.array_equal(kept[:90], hair[:90]), "above the ears hair is as it was"
+
+
 def test_a_shaven_head_gets_no_shell_and_eyes_their_colour(face):
     picture, landmarks, coefficients = portrait_of(face, "Kofi")
     for iris in (landmarks[468:473], landmarks[473:478]):
@@ -129,7 +143,7 @@ def test_scores_and_notes_say_what_was_not_good_enough(face, photo, identity):
         (lambda p, m, c: (_with_mask(p, m), m, c), "covers"),
         (lambda p, m, c: (_with_sunglasses(p, m), m, c), "Dark glasses"),
     ],
-    ids=["turned away", "too small", "outside", "not 8 bits", "landmarks missing", "mask before the mouth", "sunglasses"],
+    ids=["turned away", "too small", "outside", "not 8 bits", "landmarks missing", "mask before the mouth", "glasses"],
 )
 def test_a_photo_that_cannot_be_read_is_refused_in_one_sentence(face, photo, change, reason):
     with pytest.raises(RenderError, match=reason) as raised:

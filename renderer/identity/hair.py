@@ -32,7 +32,7 @@ SMOOTHING = 0.018  # model units
 JAW_LEVELS = (-0.25, 0.25)  # object space y between which the hair's width beside the face is read
 LOWEST_END = 0.72  # object space y at which a shell ends; longer hair is painted on the clothes
 LOCKS = ((0.13, 0.045, 1.3), (0.052, 0.02, 0.4))
-"""How long hair ends where it is cut: width and length of locks, model units, and phase; a straight cut looks like felt."""
+"""How long hair ends where it is cut: width and length of locks, model units, and phase; a straight cut is felt."""
 ROUNDED = (0.16, 0.14)  # model units from hair's outer edge over which its end rises, and by how much
 TAIL_FROM, TAIL = (-0.05, 0.10), 0.17  # object space y below which a lock that is free and thinner than this is none
 SPREAD = 0.06  # model units by which it may grow wider farther down

@@ -167,7 +167,8 @@ class Eye:
         if lash > 0:
             line = _with_midpoints(upper)
             mask = stroke(shape, line[1:-1], origin, max(LASH_LINE * self.width, 0.5))
-            mask = np.maximum(mask, 0.7 * stroke(shape, line[1 : len(line) // 2], origin, max(LASH_OUTER * self.width, 0.7)))
+            outer = stroke(shape, line[1 : len(line) // 2], origin, max(LASH_OUTER * self.width, 0.7))
+            mask = np.maximum(mask, 0.7 * outer)
             mask = cv2.GaussianBlur(mask, (0, 0), max(0.018 * self.width, 0.4))
             blend(frame, corner, self.lash_colour.astype(np.float32), 0.78 * lash * mask)
 
