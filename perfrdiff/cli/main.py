@@ -12,6 +12,7 @@ from perfrdiff.cli import (
     config,
     conformance,
     download,
+    export,
     features,
     import_weights,
     neighbours,
@@ -117,6 +118,14 @@ COMMANDS = (
         "video of each, all of them beside the speaker, the coefficients (.npz, .csv), the settings, and one zip.",
         react_command.add_arguments,
         react_command.run,
+    ),
+    Command(
+        "export",
+        "write a run's reactions for other programs",
+        "Write what is in a folder of results for other programs: Live Link Face, moving and still heads (glTF, OBJ, "
+        "PLY), the listener's style. A head that is the listener's own needs the file that --save-identity kept.",
+        export.add_arguments,
+        export.run,
     ),
     Command(
         "styles",

@@ -49,12 +49,21 @@ def glb_bytes(
     """A head as a GLB file: a real person's, or a made-up person's by name.
 
     coefficients (T, 58): its movement, at 25 frames per second, clamped as when it is drawn; None: a head at rest.
-    about: what the file says about itself. In metres, y up, looking along +z; every part of the head is a primitive of
-    one mesh, whose morph targets have the names of EXPRESSION_NAMES. A real person's file says that it is one's face.
-    Raises RenderError for coefficients of another shape or not finite, and for a head that is not there.
+    about: what the file says of itself. Raises RenderError for coefficients of another shape or not finite, and for a
+    head that is not there.
+    """
+    document = head_document(head)
+    return document.to_bytes(about) if coefficients is None else moving_glb(document, coefficients, about)
+
+
+def head_document(head: Identity | str) -> GltfDocument:
+    """A head at rest, from which `moving_glb` makes one file for each movement; it takes a second.
+
+    In metres, y up, looking along +z; every part of the head is a primitive of one mesh, whose morph targets have the
+    names of EXPRESSION_NAMES. A real person's file says that it is one's face. Raises RenderError.
     """
     surface = head_surface(head)
-    document = GltfDocument()
+    document = GltfDocument([_FACE, _LISTENER], {"notice": NOTICE} if isinstance(head, Identity) else {})
     mesh = {
         "primitives": _primitives(document, surface),
         "weights": [0.0] * EXPRESSIONS,
@@ -66,10 +75,14 @@ def glb_bytes(
     document.add("nodes", {"name": "shoulders"})
     # without inverseBindMatrices these are identities: both joints rest at the origin (3.7.3.1)
     document.add("skins", {"joints": [_HEAD, _SHOULDERS], "skeleton": _LISTENER})
-    if coefficients is not None:
-        _animate(document, plausible_coefficients(coefficients))
-    notice = {"notice": NOTICE} if isinstance(head, Identity) else {}
-    return document.to_bytes({"extras": notice | dict(about or {})}, [_FACE, _LISTENER])
+    return document
+
+
+def moving_glb(document: GltfDocument, coefficients: np.ndarray, about: Mapping[str, str] | None = None) -> bytes:
+    """`document`, which stays as it is, with the movement (T, 58) as its one animation. Raises RenderError."""
+    document = document.copy()
+    _animate(document, plausible_coefficients(coefficients))
+    return document.to_bytes(about)
 
 
 def _primitives(document: GltfDocument, surface: StudioSurface) -> list[dict[str, Any]]:

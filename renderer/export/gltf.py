@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -22,10 +23,20 @@ _HEADER, _CHUNK = "<4sII", "<I4s"  # (4.4)
 class GltfDocument:
     """The file's lists, in the order of their numbers; what refers to a list's entry is written by the caller."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: list[int], about: dict[str, str]) -> None:
+        """roots: the nodes of its one scene; about: what the file says of itself, in `asset.extras`."""
+        self._roots, self._about = roots, about
         self._bytes = bytearray()
         self._lists: dict[str, list[dict[str, Any]]] = {}
         self._image_of_array: dict[int, int] = {}
+
+    def copy(self) -> GltfDocument:
+        """Another that can grow by itself; entries that are there are shared, and not to be altered."""
+        twin = GltfDocument(self._roots, self._about)
+        twin._bytes = bytearray(self._bytes)
+        twin._lists = {name: list(entries) for name, entries in self._lists.items()}
+        twin._image_of_array = dict(self._image_of_array)
+        return twin
 
     def add(self, name: str, entry: dict[str, Any]) -> int:
         """Append an entry to the list of that name, such as "nodes"; its number."""
@@ -77,12 +88,12 @@ class GltfDocument:
             self._image_of_array[id(image)] = self.add("textures", {"source": number})
         return self._image_of_array[id(image)]
 
-    def to_bytes(self, asset: dict[str, Any], roots: list[int]) -> bytes:
-        """The file; `asset`: what is said about it, `roots`: the nodes of its one scene."""
+    def to_bytes(self, about: Mapping[str, str] | None = None) -> bytes:
+        """The file; about: what it says of itself besides."""
         document = {
-            "asset": {"version": "2.0", "generator": "perfrdiff"} | asset,
+            "asset": {"version": "2.0", "generator": "perfrdiff", "extras": self._about | dict(about or {})},
             "scene": 0,
-            "scenes": [{"nodes": roots}],
+            "scenes": [{"nodes": self._roots}],
             **self._lists,
             "buffers": [{"byteLength": len(self._bytes)}],
         }

@@ -45,6 +45,6 @@ def world_vertices(surface: StudioSurface, coefficients: np.ndarray) -> np.ndarr
     return np.ascontiguousarray(pose_bust(vertices, rows, surface.head_weight), np.float32)
 
 
-def file_vertices(surface: StudioSurface, coefficients: np.ndarray) -> np.ndarray:
-    """`world_vertices` in metres, the origin where a head at rest has it."""
-    return (world_vertices(surface, coefficients) - np.array(REACT_TRANSLATION, np.float32)) * METRES_PER_UNIT
+def in_metres(world: np.ndarray) -> np.ndarray:
+    """World positions (..., 3) -> the same in metres, the origin where a head at rest has it."""
+    return (world - np.array(REACT_TRANSLATION, np.float32)) * np.float32(METRES_PER_UNIT)
