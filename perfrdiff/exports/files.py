@@ -16,6 +16,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.exports import STYLE_FILE
 from perfrdiff.personal.weight_shift import WeightShift
 from renderer.export.glb import head_document, moving_glb
+from renderer.export.head import head_surface
 from renderer.export.live_link import live_link_csv
 from renderer.export.stills import still_files
 from renderer.identity.identity import Identity
@@ -57,6 +58,7 @@ def write_exports(
     """
     present = present or {}
     written: list[Path] = []
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
@@ -68,8 +70,10 @@ def write_exports(
                     written.append(folder / name)
             for path in written:
                 (work / path.name).replace(path)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(folder if is_new else work, ignore_errors=True)
+            raise
+        work.rmdir()
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); name another folder.") from None
     return tuple(written)
@@ -93,13 +97,13 @@ def _glb(source: ExportSource) -> Files:
 
 def _stills(kind: str) -> Callable[[ExportSource], Files]:
     def write(source: ExportSource) -> Files:
-        head, frames = _head(source), source.coefficients.shape[1]
+        surface, frames = head_surface(_head(source)), source.coefficients.shape[1]
         if source.frame is not None and not 0 <= source.frame < frames:
             raise InputError(f"frame must lie between 0 and {frames - 1} here; it is {source.frame}.")
         for number, rows in enumerate(source.coefficients, start=1):
             liveliest = int(rows[:, EXPRESSION].sum(axis=1).argmax())
             frame = liveliest if source.frame is None else source.frame
-            yield from still_files(head, rows[frame], f"reaction_{number}_frame_{frame}", kind).items()
+            yield from still_files(surface, rows[frame], f"reaction_{number}_frame_{frame}", kind).items()
 
     return write
 

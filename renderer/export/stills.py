@@ -7,23 +7,24 @@ import trimesh
 from trimesh.exchange.obj import export_obj
 from trimesh.visual.material import SimpleMaterial
 
-from renderer.export.head import head_surface, in_metres, world_vertices
+from renderer.export.head import in_metres, world_vertices
 from renderer.export.parts import surface_parts
 from renderer.export.trimesh_scene import part_mesh
-from renderer.identity.identity import Identity
 from renderer.rasterizer import vertex_normals
+from renderer.studio_surface import StudioSurface
 
 STILLS = ("obj", "ply", "glb")
 WHITE, BLACK = (255, 255, 255, 255), (0, 0, 0, 255)
 
 
-def still_files(head: Identity | str, coefficients: np.ndarray, stem: str, kind: str) -> dict[str, bytes]:
+def still_files(surface: StudioSurface, coefficients: np.ndarray, stem: str, kind: str) -> dict[str, bytes]:
     """Name -> content of the files of a head posed by `coefficients` (58,): one, or for "obj" its textures besides.
 
+    surface: of `head_surface`.
     kind: "obj" (a material for each part and its texture), "ply" (one mesh, coloured at its vertices, the textures'
-    detail lost) or "glb". Raises RenderError for coefficients that cannot be drawn and a head that is not there.
+    detail lost) or "glb". Raises RenderError for coefficients that cannot be drawn.
     """
-    meshes = _meshes(head, np.atleast_2d(coefficients)[:1])
+    meshes = _meshes(surface, np.atleast_2d(coefficients)[:1])
     if kind == "glb":
         return {f"{stem}.glb": trimesh.Scene(meshes).export(file_type="glb")}
     if kind == "obj":
@@ -32,8 +33,7 @@ def still_files(head: Identity | str, coefficients: np.ndarray, stem: str, kind:
     return {f"{stem}.ply": _one_mesh(meshes).export(file_type="ply", vertex_normal=True)}
 
 
-def _meshes(head: Identity | str, rows: np.ndarray) -> dict[str, trimesh.Trimesh]:
-    surface = head_surface(head)
+def _meshes(surface: StudioSurface, rows: np.ndarray) -> dict[str, trimesh.Trimesh]:
     world = world_vertices(surface, rows)[0]
     normals = np.empty_like(world)
     vertex_normals(world, surface.triangles, normals)
