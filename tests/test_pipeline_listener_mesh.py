@@ -51,7 +51,6 @@ def test_by_default_the_mesh_is_the_listener(head, listener):
 @pytest.mark.parametrize(
     "settings, shown",
     [({}, LISTENER), ({"views": "photo"}, None), ({"views": "photo", "transparent": True}, LISTENER),
-     ({"views": "photo", "exports": "glb"}, LISTENER), ({"views": "photo", "exports": "live-link"}, None),
      ({"mesh_identity": "Omar"}, "Omar")],
 )  # fmt: skip
 def test_a_head_is_made_where_one_is_drawn(listener, settings, shown):

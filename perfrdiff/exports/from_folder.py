@@ -14,7 +14,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.exports import EXPORTS, OF_A_HEAD, STYLE_FILE
 from perfrdiff.exports.files import ExportSource, about_run, write_exports
 from perfrdiff.personal.weight_shift import WeightShift
-from perfrdiff.pipeline.folder import OutputFolder, ReactResult
+from perfrdiff.pipeline.folder import OutputFolder
 from perfrdiff.pipeline.request import LISTENER
 from perfrdiff.reactor import Reactor
 from renderer.identity.files import load_identity
@@ -43,22 +43,30 @@ def export(
         what = f"There is no export named '{unknown[0]}'" if unknown else "No export was named"
         raise InputError(f"{what}; choose of {', '.join(EXPORTS)}.")
     results = OutputFolder(Path(folder))
-    result = results.read()
-    settings = json.loads(result.settings.read_text(encoding="utf-8"))
+    settings, coefficients = _settings(results), _coefficients(results.coefficients)
     source = ExportSource(
-        coefficients=_coefficients(results.coefficients),
+        coefficients=coefficients,
         about=about_run(settings),
         head=_head(settings, identity, mesh_identity) if set(names) & set(OF_A_HEAD) else None,
         shift=_shift(results.path, settings) if "style" in names else None,
         frame=frame,
     )
-    return write_exports(names, source, results.path if out is None else Path(out), present=_present(result))
+    tables = [results.reaction(number + 1, (), False).csv for number in range(len(coefficients))]
+    present = {"npz": [results.coefficients], "csv": tables, "settings": [results.settings]}
+    return write_exports(names, source, results.path if out is None else Path(out), present)
 
 
-def _present(result: ReactResult) -> dict[str, tuple[Path, ...]]:
-    """The files that the run itself wrote, by the export's name."""
-    tables = tuple(reaction.csv for reaction in result.reactions)
-    return {"npz": (result.coefficients,), "csv": tables, "settings": (result.settings,)}
+def _settings(results: OutputFolder) -> dict[str, Any]:
+    """What settings.json holds; a folder without videos is as good as another."""
+    try:
+        settings = json.loads(results.settings.read_text(encoding="utf-8"))
+        if not {"settings", "weights", "listening_style"} <= settings.keys():
+            raise ValueError
+    except OSError:
+        raise InputError(f"{results.path} holds no results of a run: {results.settings.name} is missing.") from None
+    except (ValueError, AttributeError):
+        raise InputError(f"{results.settings} is not the settings file of a run, or of another version.") from None
+    return settings
 
 
 def _coefficients(path: Path) -> np.ndarray:
