@@ -30,7 +30,7 @@ from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.stages import STAGES, Progress, Report, StageClock
-from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
+from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos, built_in_face
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from renderer.coefficients import implausibility_note
 from renderer.identity.identity import Identity
@@ -178,7 +178,7 @@ def _exported_head(request: ReactRequest, made: _MadeReactions) -> Identity | st
         return None
     shown = made.videos.head if made.videos is not None else None
     if shown is None:
-        shown = head_of(made.listener, reaction_videos.built_in_face(), request)
+        shown = head_of(made.listener, built_in_face(), request)
         made.listener.notes.extend(shown.notes)
     return shown.identity
 
