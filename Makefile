@@ -18,10 +18,10 @@ COMPILED := $(wildcard renderer/*.py renderer/*/*.py renderer/*/*/*.py)
 
 .PHONY: run test check lint fast-tests clean demo-weights
 
-run: $(VENV)/.compiled
+run: $(VENV)/.compiled node_modules/.package-lock.json
 	$(VENV)/bin/python app.py
 
-test: $(VENV)/.installed-dev $(VENV)/.compiled
+test: $(VENV)/.installed-dev $(VENV)/.compiled node_modules/.package-lock.json
 	$(PYTEST)
 
 check: lint fast-tests
@@ -38,7 +38,7 @@ demo-weights: $(VENV)/.installed-train
 	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m perfrdiff.training.demo $(if $(VOICES),--voices $(VOICES))
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) node_modules
 
 # mediapipe comes alone: requirements.txt says why. For the same reason the checkout comes without its dependencies.
 $(VENV)/.installed: requirements.txt requirements-gl.txt pyproject.toml
@@ -63,3 +63,7 @@ $(VENV)/.installed-train: $(VENV)/.installed requirements-train.txt
 $(VENV)/.installed-dev: $(VENV)/.installed-train requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	touch $@
+
+# What runs in the browser. Where it cannot be fetched the page shows videos alone, and the tests of it skip.
+node_modules/.package-lock.json: package-lock.json requirements-web.txt | $(VENV)/.installed
+	$(PIP) -r requirements-web.txt && $(VENV)/bin/perfrdiff web-libraries && touch $@ || true

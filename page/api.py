@@ -53,6 +53,7 @@ class Answer(TypedDict):
     coefficients: File
     settings: File
     archive: File
+    exports: list[File]
     frames: int
     style: str
     habits: dict[str, str]
@@ -144,6 +145,7 @@ def answer(result: ReactResult) -> Answer:
         coefficients=_file(result.coefficients),
         settings=_file(result.settings),
         archive=_file(result.archive),
+        exports=[_file(path) for path in result.exports],
         frames=result.frames,
         style=result.style,
         habits=dict(result.habits),
@@ -183,7 +185,7 @@ def _type(setting: Setting) -> object:
     """The type of a parameter, as Gradio describes it to a client."""
     if setting.kind == "shifts":
         return list[File | tuple[File, float]]
-    if setting.kind == "views":
+    if setting.kind in ("views", "exports"):
         return list[Literal[setting.choices]]
     plain = {"whole": int, "number": float, "text": str, "flag": bool, "path": File}[setting.kind]
     named = Literal[setting.choices] if setting.choices else plain

@@ -59,6 +59,7 @@ def launch(weights: str) -> None:
 def _serve(weights: str, folder: Path) -> None:
     """Answer first: torch and all else that is heavy is loaded here, in the main thread, while the page is served."""
     gc.disable()  # it would look through ever more modules that are never given back: a fifth of the start
+    from page import web_libraries
     from page.build import EXAMPLES, build  # imports gradio: not before the environment is set, nor for --help
     from page.loading import heavy
     from page.results import ASSETS
@@ -75,6 +76,7 @@ def _serve(weights: str, folder: Path) -> None:
         max_file_size=LARGEST_UPLOAD,
         allowed_paths=[str(EXAMPLES)],
         prevent_thread_lock=True,
+        app_kwargs={"routes": web_libraries.routes()},
     )
     loaded = heavy("perfrdiff.pipeline.warm_up")
     gc.freeze()

@@ -1,7 +1,7 @@
 """PerFRDiff: several facial reactions of one particular listener to a talking person.
 
-Reactor, react, ReactRequest, read_speaker and read_listener are here. Each is imported when it is first asked for, for
-torch and the face tracker take seconds, which `perfrdiff --help` should not.
+Reactor, react, ReactRequest, export, read_speaker and read_listener are here. Each is imported when it is first asked
+for, for torch and the face tracker take seconds, which `perfrdiff --help` should not.
 """
 
 from importlib import import_module
@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import renderer  # noqa: F401 - says how threads wait, before torch and numpy are loaded
 
 if TYPE_CHECKING:
+    from perfrdiff.exports.from_folder import export
     from perfrdiff.features.clip import read_listener, read_speaker
     from perfrdiff.pipeline.request import ReactRequest
     from perfrdiff.pipeline.run import react
     from perfrdiff.reactor import Reactor
 
 __version__ = "0.1.0"
-__all__ = ["ReactRequest", "Reactor", "react", "read_listener", "read_speaker"]
+__all__ = ["ReactRequest", "Reactor", "export", "react", "read_listener", "read_speaker"]
 
 _MODULES = {
     "ReactRequest": "perfrdiff.pipeline.request",
     "Reactor": "perfrdiff.reactor",
+    "export": "perfrdiff.exports.from_folder",
     "react": "perfrdiff.pipeline.run",
     "read_listener": "perfrdiff.features.clip",
     "read_speaker": "perfrdiff.features.clip",

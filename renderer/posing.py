@@ -22,8 +22,14 @@ def pose_bust(vertices: np.ndarray, coefficients: np.ndarray, head_weight: np.nd
         return world
     partly_rigid = np.flatnonzero(head_weight < 1)
     upright = np.tile(np.append(UPRIGHT, (0, 0, 0)), (len(coefficients), 1)).astype(np.float32)
-    neck_displacement = (rotation_matrix(coefficients[:, -6:-3]) - rotation_matrix(upright[:, :3])) @ NECK_JOINT
-    upright[:, 3:] = coefficients[:, -3:] + SHOULDER_SHARE * neck_displacement
+    upright[:, 3:] = shoulder_translations(coefficients)
     unrotated = pose_vertices(vertices[:, partly_rigid], upright)
     world[:, partly_rigid] = unrotated + head_weight[partly_rigid, None] * (world[:, partly_rigid] - unrotated)
     return world
+
+
+def shoulder_translations(coefficients: np.ndarray) -> np.ndarray:
+    """(T, 58) coefficients -> (T, 3) float32: where the shoulders, always upright, are in world space."""
+    upright = rotation_matrix(np.tile(UPRIGHT, (len(coefficients), 1)).astype(np.float32))
+    neck_displacement = (rotation_matrix(coefficients[:, -6:-3]) - upright) @ NECK_JOINT
+    return (coefficients[:, -3:] + SHOULDER_SHARE * neck_displacement).astype(np.float32)

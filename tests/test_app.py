@@ -71,7 +71,8 @@ def test_a_script_gets_named_files_and_leaves_none(tmp_path, speaker, portrait, 
         assert files_in(kept) == [], "files outlive the caller"
     result = json.loads(done.stdout)
     assert set(result) == {
-        "side_by_side", "reactions", "coefficients", "settings", "archive", "frames", "style", "habits", "notes",
+        "side_by_side", "reactions", "coefficients", "settings", "archive", "exports", "frames", "style", "habits",
+        "notes",
     }  # fmt: skip
     assert result["frames"] == 50 and result["habits"] == {} and isinstance(result["notes"], list)
     (reaction,) = result["reactions"]

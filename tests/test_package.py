@@ -118,6 +118,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel):
         "perfrdiff_data/assets/face/head.npz",
         "perfrdiff_data/checkpoints/demo.safetensors",
         "page/server.py",
+        "perfrdiff_data/package-lock.json",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "tools/", "benchmarks/", "docs/"))]
     assert [name for name in names if name.endswith(".safetensors")] == ["perfrdiff_data/checkpoints/demo.safetensors"]

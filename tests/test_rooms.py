@@ -17,7 +17,7 @@ FLOORS = (
     ("checkpoints", "data"),
     ("published",),
     ("speaker_streams", "reaction_stream", "reactor"),
-    ("pipeline", "training", "evaluation", "live"),
+    ("pipeline", "exports", "training", "evaluation", "live"),
     ("batch",),
     ("cli",),
 )

@@ -188,7 +188,7 @@ def _typed(name: str, value: object) -> object:
         return value
     if setting.kind == "flag":
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(value.lower(), value)
-    if setting.kind == "views":
+    if setting.kind in ("views", "exports"):
         return value.split()
     return value
 

@@ -7,7 +7,18 @@ import sys
 
 from page import server
 from perfrdiff import __version__
-from perfrdiff.cli import batch, config, conformance, download, features, import_weights, neighbours, simulate
+from perfrdiff.cli import (
+    batch,
+    config,
+    conformance,
+    download,
+    export,
+    features,
+    import_weights,
+    neighbours,
+    simulate,
+    web_libraries,
+)
 from perfrdiff.cli import evaluate as evaluation
 from perfrdiff.cli import react as react_command
 from perfrdiff.cli import train as training
@@ -109,6 +120,14 @@ COMMANDS = (
         react_command.run,
     ),
     Command(
+        "export",
+        "write a run's reactions for other programs",
+        "Write what is in a folder of results for other programs: Live Link Face, moving and still heads (glTF, OBJ, "
+        "PLY), the listener's style. A head that is the listener's own needs the file that --save-identity kept.",
+        export.add_arguments,
+        export.run,
+    ),
+    Command(
         "styles",
         "list the named listening styles",
         "List the listening styles that --style of 'react' takes.",
@@ -202,5 +221,13 @@ COMMANDS = (
         "Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise.",
         server.add_arguments,
         _page,
+    ),
+    Command(
+        "web-libraries",
+        "fetch what the page runs in the browser",
+        "Fetch the libraries that the page runs in the browser, with npm and in fixed versions: three, uPlot and "
+        "MediaPipe's face tracker. Without them the page shows videos alone. PERFRDIFF_WEB names the folder.",
+        lambda _: None,
+        web_libraries.run,
     ),
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from perfrdiff.pipeline.again import settings_again
 from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest, Setting
 
 FORMER_NAMES = {
@@ -16,10 +19,15 @@ FORMER_NAMES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one option for each field of `ReactRequest`, and --quiet."""
+    """Add one option for each field of `ReactRequest`, --settings and --quiet."""
     groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(one.group for one in SETTINGS.values())}
     for name, setting in SETTINGS.items():
         add_option(groups[setting.group], name, setting)
+    groups["run"].add_argument(
+        "--settings",
+        metavar="FILE",
+        help="settings.json of an earlier run, whose settings count unless given here",
+    )
     groups["run"].add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -43,7 +51,7 @@ def current_names(arguments: Sequence[str]) -> list[str]:
 def run(options: argparse.Namespace) -> int:
     """Make the reactions; prints the stages, the notes and where the files are."""
     settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
-    request = ReactRequest(**settings)
+    request = ReactRequest(**settings_again(options.settings, settings) if options.settings else settings)
     from perfrdiff.cli.stage_progress import StageProgress
     from perfrdiff.pipeline import run as pipeline  # torch and the tracker take seconds to import
 
@@ -52,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     with StageProgress() as progress:
         result = pipeline.react(request, progress)
-    for note in result.notes:
+    for note in (*result.notes, *(filter(None, [_other_weights(options.settings, result.settings)]))):
         print(f"Note: {note}")
     for name, value in result.habits:
         print(f"Listener: {name.lower()} {value}")
@@ -65,6 +73,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _other_weights(earlier: str | None, now: Path) -> str | None:
+    """A note where a run that was to be made again had weights of another content under the same name."""
+    if earlier is None:
+        return None
+    before, after = (json.loads(Path(path).read_text(encoding="utf-8"))["weights"] for path in (earlier, now))
+    if before["name"] != after["name"] or before.get("sha256") == after["sha256"]:
+        return None
+    return f"The weights '{after['name']}' are not those of the earlier run; the reactions are other ones."
+
+
 def add_option(group: argparse._ArgumentGroup, name: str, setting: Setting, required: bool | None = None) -> None:
     """Add the option of one field of `ReactRequest`.
 
@@ -74,7 +92,7 @@ def add_option(group: argparse._ArgumentGroup, name: str, setting: Setting, requ
     required = name not in DEFAULTS if required is None else required
     if setting.kind == "flag":
         group.add_argument(option(name), action=argparse.BooleanOptionalAction, help=help_text)
-    elif setting.kind == "views":
+    elif setting.kind in ("views", "exports"):
         group.add_argument(option(name), nargs="+", metavar=_braced(setting.choices), help=help_text)
     elif setting.kind == "shifts":
         group.add_argument(

@@ -18,12 +18,13 @@ import numpy as np
 
 from perfrdiff.coefficients import COEFFICIENT_NAMES, FPS
 from perfrdiff.errors import InputError
+from perfrdiff.exports import EXPORT_FILES
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "mediapipe", "opencv-python-headless", "av")
 VIDEO_NAME = re.compile(r"reaction_(\d+)_(mesh|photo)\.mp4")
 RESULT_FILES = re.compile(
     r"reaction_\d+(_mesh\.mp4|_photo\.mp4|_mesh_transparent\.webm|\.csv)|side_by_side\.mp4|coefficients\.npz"
-    r"|settings\.json|reactions\.zip"
+    rf"|settings\.json|reactions\.zip|{EXPORT_FILES}"
 )
 
 
@@ -46,11 +47,12 @@ class ReactResult:
     reactions: tuple[Reaction, ...]
     coefficients: Path  # .npz: coefficients (K, T, 58) float32, names (58,), fps
     settings: Path  # .json: settings, seed, versions, weights, notes
-    archive: Path  # .zip of everything above
+    archive: Path  # .zip of everything above, and of the exports
     frames: int  # T, at 25 per second
     style: str  # the listening style that was used, in words
     habits: tuple[tuple[str, str], ...] = ()  # what was measured on a listener's video: name and value, in words
     notes: tuple[str, ...] = ()  # what was missing or filled in, one sentence each
+    exports: tuple[Path, ...] = ()  # what was written for other programs, see perfrdiff.exports
     stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage -> wall time; stages overlap
     seconds: float = 0.0  # wall time of the run; 0, and no stages, when read back
 
@@ -62,7 +64,7 @@ class ReactResult:
             for reaction in self.reactions
         ]
         return (self.side_by_side, *(path for paths in each for path in paths), self.coefficients, self.settings,
-                self.archive)  # fmt: skip
+                *self.exports, self.archive)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ class OutputFolder:
             style=style,
             habits=habits,
             notes=notes,
+            exports=tuple(sorted(file for file in self.path.iterdir() if re.fullmatch(EXPORT_FILES, file.name))),
             stage_seconds=stage_seconds or {},
             seconds=seconds,
         )

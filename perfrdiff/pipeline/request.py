@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from perfrdiff.errors import InputError
+from perfrdiff.exports import MADE_WHEN_ASKED
 from perfrdiff.features import MAX_SECONDS
 from perfrdiff.personal import MAX_STRENGTH
 from perfrdiff.published.compat import Compat
@@ -28,7 +29,7 @@ MAX_SEED = 2**63 - 1
 class Setting:
     """Type, help and range of one field of `ReactRequest`; it is in the field's metadata."""
 
-    kind: str  # "whole", "number", "text", "flag", "path", "views" or "shifts"
+    kind: str  # "whole", "number", "text", "flag", "path", "views", "exports" or "shifts"
     help: str  # one sentence part, without the default
     group: str  # "files", "reactions", "pictures" or "run"
     low: float | None = None
@@ -139,6 +140,10 @@ class ReactRequest:
         "flag", "pictures", "stamp a small 'AI-generated' on the videos (their metadata says so in any case)", True
     )
 
+    exports: tuple[str, ...] = _setting(
+        "exports", "files", "what else to write for other programs ('export' does so later)", (),
+        choices=MADE_WHEN_ASKED,
+    )  # fmt: skip
     max_seconds: float = _setting(
         "number", "run", "longest speaker video that is taken, in seconds", MAX_SECONDS, low=1.0, high=MAX_SECONDS,
         placeholder="S",
@@ -166,7 +171,8 @@ class ReactRequest:
             "save_identity",
         )  # fmt: skip
         public = {name: getattr(self, name) for name in SETTINGS if name not in private}
-        return public | {"views": list(self.views), "shares_of_shifts": [share for _, share in self.shift]}
+        lists = {"views": list(self.views), "exports": list(self.exports)}
+        return public | lists | {"shares_of_shifts": [share for _, share in self.shift]}
 
 
 SETTINGS: Mapping[str, Setting] = {one.name: one.metadata["setting"] for one in fields(ReactRequest)}
@@ -178,7 +184,7 @@ def _convert(name: str, setting: Setting, value: object) -> object:
     if value is None and setting.optional:
         return None
     value = _CONVERTERS[setting.kind](name, value)
-    if setting.kind == "views":
+    if setting.kind in ("views", "exports"):
         return value
     if setting.choices and value not in setting.choices:
         raise InputError(f"{name} must be {_listed(setting.choices)}; it is {value}.")
@@ -240,6 +246,15 @@ def _views(name: str, value: object) -> tuple[str, ...]:
     return tuple(view for view in VIEWS if view in chosen)
 
 
+def _exports(name: str, value: object) -> tuple[str, ...]:
+    """Names of exports, each once."""
+    chosen = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else (value,)
+    unknown = [one for one in chosen if one not in MADE_WHEN_ASKED]
+    if unknown:
+        raise InputError(f"{name} takes {_listed(MADE_WHEN_ASKED)}; it is {unknown[0] or 'empty'}.")
+    return tuple(one for one in MADE_WHEN_ASKED if one in chosen)
+
+
 def _shifts(name: str, value: object) -> tuple[tuple[Path, float], ...]:
     """Pairs of a file and its share, of entries that are files or such pairs."""
     pairs = []
@@ -253,7 +268,8 @@ def _shifts(name: str, value: object) -> tuple[tuple[Path, float], ...]:
 
 
 _CONVERTERS: Mapping[str, Callable[[str, object], object]] = {
-    "whole": _whole, "number": _number, "flag": _flag, "text": _text, "path": _path, "views": _views, "shifts": _shifts,
+    "whole": _whole, "number": _number, "flag": _flag, "text": _text, "path": _path, "views": _views,
+    "exports": _exports, "shifts": _shifts,
 }  # fmt: skip
 
 

@@ -19,18 +19,21 @@ from perfrdiff import __version__
 from perfrdiff.behaviour.card import BehaviourCard
 from perfrdiff.coefficients import FPS, WIDTH
 from perfrdiff.errors import InputError
+from perfrdiff.exports import OF_A_HEAD
+from perfrdiff.exports.files import ExportSource, about_run, write_exports
 from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import Media, open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
 from perfrdiff.pipeline.input_memory import InputMemory
-from perfrdiff.pipeline.listener_mesh import ShownHead
+from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.stages import STAGES, Progress, Report, StageClock
-from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos
+from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos, built_in_face
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from renderer.coefficients import implausibility_note
+from renderer.identity.identity import Identity
 
 __all__ = ["STAGES", "ReadyReactions", "load_reactor", "react", "react_in_numbers", "styles"]
 
@@ -158,12 +161,26 @@ def _make_reactions(
 
 
 def _write_numbers(request: ReactRequest, folder: OutputFolder, made: _MadeReactions) -> dict[str, object]:
-    """Write everything beside the videos; returns the settings."""
+    """Write everything beside the videos, exports included; returns the settings."""
+    head = _exported_head(request, made)
     settings = _settings(request, made)
+    source = ExportSource(made.reactions.coefficients, about_run(settings), head, made.reactor.shift)
+    write_exports(request.exports, source, folder.path)
     folder.write_numbers(made.reactions.coefficients, settings)
     if request.save_shift is not None and made.reactor.shift is not None:
         made.reactor.shift.save(request.save_shift)
     return settings
+
+
+def _exported_head(request: ReactRequest, made: _MadeReactions) -> Identity | str | None:
+    """Whom exports of heads show: whom the mesh shows, or would. What has to be said of it is added to the notes."""
+    if not set(request.exports) & set(OF_A_HEAD):
+        return None
+    shown = made.videos.head if made.videos is not None else None
+    if shown is None:
+        shown = head_of(made.listener, built_in_face(), request)
+        made.listener.notes.extend(shown.notes)
+    return shown.identity
 
 
 def _load_for(request: ReactRequest) -> Reactor:
@@ -188,7 +205,7 @@ def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -
         return "the listener's own"
     name = request.style or styles(reactor)[0]
     reactor.set_listener(None if name == GENERIC else name, strength=request.strength)
-    if reactor.shift is None and request.save_shift is not None:
+    if reactor.shift is None and (request.save_shift is not None or "style" in request.exports):
         raise InputError("The generic listener has no shift to save; name a style, or give a listener's video.")
     return name
 

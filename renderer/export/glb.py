@@ -1,164 +1,179 @@
-"""A person's head as a GLB file (glTF 2.0, one binary file): textures inside, the 52 ARKit units as morph targets.
+"""A person's head as a GLB file: textures inside, the 52 ARKit units as morph targets, and its movement, if any.
 
-trimesh writes GLB as well, but no morph targets. Section numbers are of the glTF 2.0 specification (Khronos, 2021).
+The head is a skinned mesh on two joints, "head" and "shoulders": a neck that bends between them is what `pose_bust`
+computes, vertex by vertex. trimesh writes GLB as well, but no morph targets and no animation. Section numbers are of
+the glTF 2.0 specification (Khronos, 2021).
 """
 
 from __future__ import annotations
 
-import json
-import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from renderer.coefficients import plausible_coefficients
+from renderer.export.gltf import GltfDocument
+from renderer.export.head import METRES_PER_UNIT, TO_FILE_AXES, head_surface
 from renderer.export.parts import Part, surface_parts
-from renderer.face_model import EXPRESSION_NAMES, load_face_model
+from renderer.face_model import EXPRESSION_NAMES, EXPRESSIONS, REACT_TRANSLATION, rotation_matrix
 from renderer.identity.files import NOTICE
 from renderer.identity.identity import Identity
+from renderer.posing import shoulder_translations
 from renderer.rasterizer import vertex_normals
-from renderer.textured_surface import textured_surface
+from renderer.studio_surface import StudioSurface
 from renderer.whole_files import write_whole
 
-METRES_PER_UNIT = 0.162  # see FaceModel
-TO_GLTF = np.array([1.0, -1.0, -1.0], np.float32)  # object space to x subject's left, y up, z to the front
-SMALLEST_OFFSET = 1e-5  # metres: what a unit moves less than this, it does not move
-
-_FLOAT, _UINT8, _UINT32 = 5126, 5121, 5125  # component types (3.6.2.2)
-_VERTICES, _INDICES = 34962, 34963  # what a part of the buffer is for (5.11.5)
-_HEADER, _CHUNK = "<4sII", "<I4s"  # (4.4)
+SMALLEST_OFFSET = 1e-6  # metres: what a unit moves less than this, it does not move
+SMALLEST_TILT = 1e-3  # of a normal of length 1, likewise
+FRAMES_PER_SECOND = 25
+_FACE, _LISTENER, _HEAD, _SHOULDERS = range(4)  # nodes
 
 
-def save_glb(identity: Identity, path: str | Path) -> None:
-    """Writes the head of `identity`, at rest, to `path`.
-
-    In metres, y up, looking along +z. Every part of the head is a primitive of one mesh, whose morph targets have the
-    names of EXPRESSION_NAMES. The file says that it is a person's face. Raises RenderError where it cannot be written.
-    """
-    content = glb_bytes(identity)
+def save_glb(
+    head: Identity | str,
+    path: str | Path,
+    coefficients: np.ndarray | None = None,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Writes what `glb_bytes` gives to `path`, whole or not at all. Raises RenderError."""
+    content = glb_bytes(head, coefficients, about)
     write_whole(path, lambda file: file.write(content))
 
 
-def glb_bytes(identity: Identity) -> bytes:
-    """What `save_glb` writes."""
-    surface = textured_surface(load_face_model(), identity, np.inf)  # so near that the texture is never made smaller
-    positions = np.ascontiguousarray(surface.shape * TO_GLTF * METRES_PER_UNIT, np.float32)
-    units = surface.basis * TO_GLTF[:, None] * METRES_PER_UNIT
-    normals = np.empty_like(positions)
-    vertex_normals(positions, surface.triangles, normals)  # two axes are turned round: outside stays outside
-    document = _Document()
+def glb_bytes(
+    head: Identity | str, coefficients: np.ndarray | None = None, about: Mapping[str, str] | None = None
+) -> bytes:
+    """A head as a GLB file: a real person's, or a made-up person's by name.
+
+    coefficients (T, 58): its movement, at 25 frames per second, clamped as when it is drawn; None: a head at rest.
+    about: what the file says of itself. Raises RenderError for coefficients of another shape or not finite, and for a
+    head that is not there.
+    """
+    document = head_document(head)
+    return document.to_bytes(about) if coefficients is None else moving_glb(document, coefficients, about)
+
+
+def head_document(head: Identity | str) -> GltfDocument:
+    """A head at rest, from which `moving_glb` makes one file for each movement; it takes a second.
+
+    In metres, y up, looking along +z; every part of the head is a primitive of one mesh, whose morph targets have the
+    names of EXPRESSION_NAMES. A real person's file says that it is one's face. Raises RenderError.
+    """
+    surface = head_surface(head)
+    document = GltfDocument([_FACE, _LISTENER], {"notice": NOTICE} if isinstance(head, Identity) else {})
+    mesh = {
+        "primitives": _primitives(document, surface),
+        "weights": [0.0] * EXPRESSIONS,
+        "extras": {"targetNames": list(EXPRESSION_NAMES)},
+    }
+    document.add("nodes", {"name": "face", "mesh": document.add("meshes", mesh), "skin": 0})
+    document.add("nodes", {"name": "listener", "children": [_HEAD, _SHOULDERS]})
+    document.add("nodes", {"name": "head"})
+    document.add("nodes", {"name": "shoulders"})
+    # without inverseBindMatrices these are identities: both joints rest at the origin (3.7.3.1)
+    document.add("skins", {"joints": [_HEAD, _SHOULDERS], "skeleton": _LISTENER})
+    return document
+
+
+def moving_glb(document: GltfDocument, coefficients: np.ndarray, about: Mapping[str, str] | None = None) -> bytes:
+    """`document`, which stays as it is, with the movement (T, 58) as its one animation. Raises RenderError."""
+    document = document.copy()
+    _animate(document, plausible_coefficients(coefficients))
+    return document.to_bytes(about)
+
+
+def _primitives(document: GltfDocument, surface: StudioSurface) -> list[dict[str, Any]]:
+    positions = np.ascontiguousarray(surface.shape * TO_FILE_AXES * METRES_PER_UNIT, np.float32)
+    units = surface.basis * TO_FILE_AXES[:, None] * METRES_PER_UNIT
+    normals = _normals(surface, surface.shape)
+    tilts = [_normals(surface, surface.shape + surface.basis[..., k]) - normals for k in range(EXPRESSIONS)]
+    moved = (np.linalg.norm(units, axis=1) > SMALLEST_OFFSET) | (np.linalg.norm(tilts, axis=2).T > SMALLEST_TILT)
+    weight = np.ones(len(positions), np.float32) if surface.head_weight is None else surface.head_weight
+    primitives = []
     for part in surface_parts(surface):
-        document.add(part, positions, normals, units)
-    return document.to_bytes()
-
-
-class _Document:
-    """The JSON of a glTF file and the bytes it refers to, as they grow."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._views: list[dict[str, Any]] = []
-        self._accessors: list[dict[str, Any]] = []
-        self._primitives: list[dict[str, Any]] = []
-        self._materials: list[dict[str, Any]] = []
-        self._images: list[dict[str, Any]] = []
-        self._image_of_array: dict[int, int] = {}
-
-    def add(self, part: Part, positions: np.ndarray, normals: np.ndarray, units: np.ndarray) -> None:
-        """positions, normals (V, 3) and units (V, 3, 52) of the surface, in the file's own axes."""
         ids = part.vertices
-        attributes = {"POSITION": self._vectors(positions[ids], limits=True), "NORMAL": self._vectors(normals[ids])}
-        if part.uv is not None:
-            attributes["TEXCOORD_0"] = self._vectors(part.uv)  # from the upper left, as here
-        if part.colours is not None:
-            shades = np.rint(255 * np.clip(part.colours, 0, 1)).astype(np.uint8)
-            attributes["COLOR_0"] = self._accessor(
-                np.column_stack([shades, np.full(len(shades), 255, np.uint8)]),
-                _UINT8,
-                "VEC4",
-                _VERTICES,
-                normalized=True,
-            )
-        indices = self._accessor(part.triangles.reshape(-1).astype(np.uint32), _UINT32, "SCALAR", _INDICES)
-        targets = [{"POSITION": self._offsets(units[ids, :, number])} for number in range(units.shape[2])]
-        self._primitives.append(
-            {"attributes": attributes, "indices": indices, "material": self._material(part), "targets": targets}
-        )
-
-    def _material(self, part: Part) -> int:
-        surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": part.roughness}
-        if part.image is not None:
-            surface["baseColorTexture"] = {"index": self._image(part.image)}
-        self._materials.append({"name": part.name, "pbrMetallicRoughness": surface})
-        return len(self._materials) - 1
-
-    def _image(self, image: np.ndarray) -> int:
-        """The number of the texture; one array that several parts share is stored once."""
-        if id(image) not in self._image_of_array:
-            png = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
-            self._images.append({"bufferView": self._view(png), "mimeType": "image/png"})
-            self._image_of_array[id(image)] = len(self._images) - 1
-        return self._image_of_array[id(image)]
-
-    def _view(self, content: bytes, target: int | None = None) -> int:
-        view = {"buffer": 0, "byteOffset": len(self._bytes), "byteLength": len(content)}
-        self._views.append(view if target is None else view | {"target": target})
-        self._bytes += content + bytes(-len(content) % 4)
-        return len(self._views) - 1
-
-    def _accessor(self, array: np.ndarray, component: int, kind: str, target: int, **more: Any) -> int:
-        view = self._view(np.ascontiguousarray(array).tobytes(), target)
-        entry = {"bufferView": view, "componentType": component, "count": len(array), "type": kind} | more
-        self._accessors.append(entry)
-        return len(self._accessors) - 1
-
-    def _vectors(self, array: np.ndarray, limits: bool = False) -> int:
-        array = np.ascontiguousarray(array, np.float32)
-        more = {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()} if limits else {}
-        return self._accessor(array, _FLOAT, f"VEC{array.shape[1]}", _VERTICES, **more)
-
-    def _offsets(self, offsets: np.ndarray) -> int:
-        """A morph target (N, 3) as a sparse accessor (3.6.2.3): most units move few vertices."""
-        moved = np.flatnonzero(np.linalg.norm(offsets, axis=1) > SMALLEST_OFFSET)
-        kept = np.zeros((len(offsets), 3), np.float32)
-        kept[moved] = offsets[moved]
-        entry: dict[str, Any] = {
-            "componentType": _FLOAT, "count": len(kept), "type": "VEC3",
-            "min": kept.min(axis=0).tolist(), "max": kept.max(axis=0).tolist(),
-        }  # fmt: skip
-        if len(moved):
-            entry["sparse"] = {
-                "count": len(moved),
-                "indices": {"bufferView": self._view(moved.astype(np.uint32).tobytes()), "componentType": _UINT32},
-                "values": {"bufferView": self._view(kept[moved].tobytes())},
-            }
-        self._accessors.append(entry)
-        return len(self._accessors) - 1
-
-    def to_bytes(self) -> bytes:
-        names = list(EXPRESSION_NAMES)
-        mesh = {"primitives": self._primitives, "weights": [0.0] * len(names), "extras": {"targetNames": names}}
-        document = {
-            "asset": {"version": "2.0", "generator": "perfrdiff", "extras": {"notice": NOTICE}},
-            "scene": 0,
-            "scenes": [{"nodes": [0]}],
-            "nodes": [{"mesh": 0, "name": "head"}],
-            "meshes": [mesh],
-            "materials": self._materials,
-            "textures": [{"source": number} for number in range(len(self._images))],
-            "images": self._images,
-            "accessors": self._accessors,
-            "bufferViews": self._views,
-            "buffers": [{"byteLength": len(self._bytes)}],
+        targets = [document.offsets(moved[ids, k], units[ids, :, k], tilts[k][ids]) for k in range(EXPRESSIONS)]
+        attributes = {
+            "POSITION": document.attribute(positions[ids], limits=True),
+            "NORMAL": document.attribute(normals[ids]),
+            **_joints(document, weight[ids]),
+            **_colours(document, part),
         }
-        text = json.dumps(document, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 4)
-        length = struct.calcsize(_HEADER) + 2 * struct.calcsize(_CHUNK) + len(text) + len(self._bytes)
-        return b"".join(
-            (
-                struct.pack(_HEADER, b"glTF", 2, length),
-                struct.pack(_CHUNK, len(text), b"JSON"), text,
-                struct.pack(_CHUNK, len(self._bytes), b"BIN\0"), bytes(self._bytes),
-            )
-        )  # fmt: skip
+        primitives.append(
+            {
+                "attributes": attributes,
+                "indices": document.indices(part.triangles),
+                "material": _material(document, part),
+                "targets": [{"POSITION": position, "NORMAL": normal} for position, normal in targets],
+            }
+        )
+    return primitives
+
+
+def _normals(surface: StudioSurface, shape: np.ndarray) -> np.ndarray:
+    """(V, 3) of length 1 in the file's axes, of the surface's vertices at `shape` (V, 3) in object space."""
+    normals = np.empty(shape.shape, np.float32)
+    vertex_normals(np.ascontiguousarray(shape, np.float32), surface.triangles, normals)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(lengths > 0, normals / np.maximum(lengths, 1e-20), np.float32([0, 0, -1]))
+    return (normals * TO_FILE_AXES).astype(np.float32)  # two axes are turned round: outside stays outside
+
+
+def _joints(document: GltfDocument, weight: np.ndarray) -> dict[str, int]:
+    """weight (N,): 1 turns with the head, 0 stays with the shoulders. A joint without a share is named 0 (3.7.3.3)."""
+    joints, shares = np.zeros((len(weight), 4), np.uint8), np.zeros((len(weight), 4), np.float32)
+    joints[:, 0], shares[:, 0] = weight == 0, np.where(weight == 0, 1, weight)
+    between = (weight > 0) & (weight < 1)
+    joints[between, 1], shares[between, 1] = 1, 1 - weight[between]
+    return {"JOINTS_0": document.attribute(joints), "WEIGHTS_0": document.attribute(shares)}
+
+
+def _colours(document: GltfDocument, part: Part) -> dict[str, int]:
+    colours = {}
+    if part.uv is not None:
+        colours["TEXCOORD_0"] = document.attribute(part.uv)  # from the upper left, as here
+    if part.colours is not None:
+        shades = np.rint(255 * np.clip(part.colours, 0, 1)).astype(np.uint8)
+        opaque = np.column_stack([shades, np.full(len(shades), 255, np.uint8)])
+        colours["COLOR_0"] = document.attribute(opaque, normalized=True)
+    return colours
+
+
+def _material(document: GltfDocument, part: Part) -> int:
+    surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": part.roughness}
+    if part.image is not None:
+        surface["baseColorTexture"] = {"index": document.texture(part.image)}
+    return document.add("materials", {"name": part.name, "pbrMetallicRoughness": surface})
+
+
+def _animate(document: GltfDocument, rows: np.ndarray) -> None:
+    """rows (T, 58): one animation of the weights, of the head's turn and place, and of the shoulders' place."""
+    times = document.samples((np.arange(len(rows)) / FRAMES_PER_SECOND).astype(np.float32), limits=True)
+    samplers: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
+    for node, path, values in (
+        (_FACE, "weights", rows[:, :EXPRESSIONS].reshape(-1)),
+        (_HEAD, "rotation", _turns(rows)),
+        (_HEAD, "translation", _places(rows[:, -3:])),
+        (_SHOULDERS, "translation", _places(shoulder_translations(rows))),
+    ):
+        output = document.samples(values.astype(np.float32))
+        channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
+        samplers.append({"input": times, "output": output, "interpolation": "LINEAR"})
+    document.add("animations", {"name": "reaction", "channels": channels, "samplers": samplers})
+
+
+def _turns(rows: np.ndarray) -> np.ndarray:
+    """(T, 4) quaternions x, y, z, w of the head in the file's axes, each on the side of the one before it."""
+    quaternions = Rotation.from_matrix(rotation_matrix(rows[:, -6:-3]) * TO_FILE_AXES).as_quat()
+    flips = np.cumprod(np.where((quaternions[1:] * quaternions[:-1]).sum(axis=1) < 0, -1, 1))
+    quaternions[1:] *= flips[:, None]
+    return quaternions
+
+
+def _places(translations: np.ndarray) -> np.ndarray:
+    """(T, 3) in metres from where a head at rest is."""
+    return (translations - REACT_TRANSLATION) * METRES_PER_UNIT

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from renderer.materials import (
+    BROW_ACROSS,
+    BROW_ALONG,
     CLOTH,
     CLOTH_COLOUR,
     EYE,
     HAIR,
     HAIR_COLOUR,
+    HAS_BROW,
     HAS_HAIR,
     HAS_TEXTURE,
     IRIS_COLOUR,
@@ -41,6 +44,7 @@ EYE_IMAGE_SIZE = 256  # pixels across an eyeball seen from the front
 IRIS_RADIUS, PUPIL_RADIUS = 0.40, 0.18  # of the eyeball's
 LASH_DARKNESS = 0.15  # of the skin's light
 MOUTH_DEPTH_SHADE = 0.8  # share of the light that is gone at the mouth's back
+BROW_SOFTNESS = 0.03  # model units; vertices are about so far apart
 _ROUGHNESS = {"face": 0.6, "skin": 0.6, "hair": 0.8, "eyes": 0.2, "teeth": 0.35, "tongue": 0.45}  # others 0.9
 
 
@@ -126,7 +130,19 @@ def _vertex_colours(surface: StudioSurface) -> np.ndarray:
     rows, colours = surface.vertex_attributes, surface.vertex_attributes[:, :3].copy()
     for column, colour in ((LIPS, LIP_COLOUR), (CLOTH, CLOTH_COLOUR), (HAIR, HAIR_COLOUR)):
         colours[rows[:, column] > 0] = surface.colours[colour]
+    brows = _brow_shares(surface)[:, None]
+    colours += brows * (0.8 * surface.colours[HAIR_COLOUR] - colours)
     return np.clip(colours * rows[:, OCCLUSION, None], 0, 1)
+
+
+def _brow_shares(surface: StudioSurface) -> np.ndarray:
+    """(V,) 0..1: how much of a vertex is brow, where brows are painted; the stroke is that of materials.py, wider."""
+    along, across = surface.vertex_attributes[:, BROW_ALONG], np.abs(surface.vertex_attributes[:, BROW_ACROSS])
+    painted = np.zeros(len(along), bool)
+    painted[surface.triangles[(surface.triangle_materials >> 3) & HAS_BROW > 0]] = True
+    thickness = 0.024 * (1.05 - along) * (0.62 + 0.9 * along)
+    ends = np.clip((along - 0.04) / 0.16 + 0.5, 0, 1) * np.clip((0.93 - along) / 0.12 + 0.5, 0, 1)
+    return painted * ends * 0.88 * np.clip((thickness - across) / BROW_SOFTNESS + 0.5, 0, 1)
 
 
 def _shaded(surface: StudioSurface, colour: np.ndarray) -> np.ndarray:

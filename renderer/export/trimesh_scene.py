@@ -9,26 +9,22 @@ from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from renderer.coefficients import plausible_coefficients
+from renderer.export.head import head_surface, world_vertices
 from renderer.export.parts import Part, surface_parts
-from renderer.face_model import EXPRESSIONS, load_face_model, neutral_coefficients
+from renderer.face_model import neutral_coefficients
 from renderer.identity.identity import Identity
-from renderer.posing import pose_bust
 from renderer.rasterizer import vertex_normals
-from renderer.textured_surface import textured_surface
-
-_FULL_RESOLUTION = np.inf  # a camera so near that the texture is never made smaller
 
 
-def identity_scene(identity: Identity, coefficients: np.ndarray | None = None) -> trimesh.Scene:
-    """The head of `identity`, posed by `coefficients` (58,); None: at rest. One geometry a part, named as Part.name.
+def identity_scene(head: Identity | str, coefficients: np.ndarray | None = None) -> trimesh.Scene:
+    """The head of an identity or of a made-up person by name, posed by `coefficients` (58,); None: at rest.
 
-    World space, see FaceModel. Raises RenderError for coefficients of another shape or an identity of another head.
+    One geometry a part, named as Part.name. World space, see FaceModel. Raises RenderError for coefficients of another
+    shape, an identity of another head or a name that nobody has.
     """
-    surface = textured_surface(load_face_model(), identity, _FULL_RESOLUTION)
-    rows = plausible_coefficients(neutral_coefficients() if coefficients is None else np.atleast_2d(coefficients)[:1])
-    vertices = surface.shape + surface.basis @ rows[0, :EXPRESSIONS]
-    world = np.ascontiguousarray(pose_bust(vertices[None], rows, surface.head_weight)[0], np.float32)
+    surface = head_surface(head)
+    rows = neutral_coefficients() if coefficients is None else np.atleast_2d(coefficients)[:1]
+    world = world_vertices(surface, rows)[0]
     normals = np.empty_like(world)
     vertex_normals(world, surface.triangles, normals)
     scene = trimesh.Scene()
