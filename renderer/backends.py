@@ -15,8 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
+from renderer.edges import find_edges, new_edge_pixels
 from renderer.face_model import CAMERA_Z
+from renderer.lighting import LIGHTS, MAX_LINEAR, light_vertices
 from renderer.materials import TOOTH_SPACING
+from renderer.prepared_surface import prepare_surface
 from renderer.pyrender_backend import PyrenderBackend
 from renderer.rasterizer import (
     CENTRE_SAMPLE,
@@ -28,7 +31,7 @@ from renderer.rasterizer import (
     vertex_normals,
 )
 from renderer.shaders import FULLSCREEN_VERTEX, GREY_FRAGMENT, MESH_VERTEX, RESOLVE_FRAGMENT, STUDIO_FRAGMENT
-from renderer.shading import LIGHTS, MAX_LINEAR, shade, surface_ids
+from renderer.shading import ShadedScene, new_frame, shade, surface_ids, tone_mapped
 from renderer.studio_surface import StudioSurface
 from renderer.texture_map import LAST_TEXEL
 
@@ -110,22 +113,43 @@ def has_gpu() -> bool:
 
 
 class CPUBackend:
-    """The compiled loops. Threads may share one: every call has its own buffers."""
+    """The compiled loops. Threads may share one: every call has its own buffers.
 
-    def __init__(self, scene: StaticScene) -> None:
-        self._scene = scene
+    supersample: draws the studio style the slow way, every pixel from all its samples and every point by itself, as the
+    measure of what the quick way leaves out.
+    """
+
+    def __init__(self, scene: StaticScene, supersample: bool = False) -> None:
+        self._scene, self._supersample = scene, supersample
+        surface = scene.surface
+        if surface is None:
+            return
+        self._prepared = prepare_surface(surface, scene.focal, supersample)
+        self._wall = tone_mapped(scene.background, scene.tone_curve)
+        self._shaded = ShadedScene(
+            scene.triangles, surface.triangle_materials, surface.vertex_attributes, surface.colours,
+            surface.texture.texels, surface.texture.texels.view(np.uint32)[..., 0], surface.texture.corners,
+            self._prepared, scene.background, scene.tone_curve, np.float32(scene.focal),
+        )  # fmt: skip
 
     def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
-        scene, surface = self._scene, self._scene.surface
-        visibility_buffer = new_visibility_buffer(scene.size, SAMPLE_PATTERN)
-        cull, triangle_surfaces = np.ones(len(scene.triangles), bool), surface_ids(surface.triangle_materials)
-        screen_vertices, normals = np.empty_like(surface.shape), np.empty_like(surface.shape)
+        scene, prepared = self._scene, self._prepared
+        triangles, size, vertices = scene.triangles, scene.size, len(scene.surface.shape)
+        visibility_buffer, edges = new_visibility_buffer(size), new_edge_pixels(size)
+        cull, ids = np.ones(len(triangles), bool), surface_ids(scene.surface.triangle_materials)
+        vertex_columns, frame = prepared.vertex_columns.copy(), new_frame(vertices, len(triangles))
+        empty = self._wall if channels == 3 else np.zeros((size, size, 4), np.uint8)
         for world, mouth_brightness in frames:
-            vertex_normals(world, scene.triangles, normals)
-            project_to_screen(world, scene.focal, scene.size // 2, scene.size, CAMERA_Z, screen_vertices)
-            rasterise(screen_vertices, scene.triangles, cull, visibility_buffer, SAMPLE_PATTERN, triangle_surfaces)
-            image = np.empty((scene.size, scene.size, channels), np.uint8)
-            shade(visibility_buffer, screen_vertices, normals, scene, mouth_brightness, image)
+            vertex_normals(world, triangles, frame.normals)
+            light_vertices(frame.normals, vertex_columns, frame.lit_vertices)
+            project_to_screen(world, scene.focal, size // 2, size, CAMERA_Z, frame.screen_vertices)
+            rasterise(frame.screen_vertices, triangles, cull, visibility_buffer, CENTRE_SAMPLE, ids)
+            samples = find_edges(
+                visibility_buffer, frame.screen_vertices, triangles, ids, prepared.thin, edges, self._supersample
+            )
+            frame.mouth_brightness[0] = mouth_brightness
+            image = empty.copy()
+            shade(visibility_buffer, edges, samples, self._shaded, frame, image)
             yield image
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:

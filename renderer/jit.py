@@ -46,6 +46,14 @@ def jit_inline(function: Callable) -> Callable:
     return njit(inline="always", **OPTIONS)(function)
 
 
+def jit_loop(function: Callable) -> Any:
+    """As `jit`, for loops that hand arrays to smaller functions for every pixel. They can make no arrays of their own.
+
+    numba counts who holds an array; that takes longer than the sums of a pixel, and is left out here.
+    """
+    return jit(function, _nrt=False)
+
+
 def signatures() -> dict[str, set[tuple]]:
     """What this process has compiled or read from disk: full name of a function -> the types it was called with."""
     return {f"{one.py_func.__module__}.{one.py_func.__qualname__}": set(one.signatures) for one in _compiled}

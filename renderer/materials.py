@@ -20,6 +20,11 @@ TOOTH_SPACING = np.float32(0.052)  # model units from one gap between teeth to t
 OCCLUSION, LIPS, BROW_ACROSS, HAIR, LASH, CLOTH, BROW_ALONG, LOCAL_X, LOCAL_Y, LOCAL_Z, SHINE, WRAP = range(3, 15)
 HAS_LIPS, HAS_BROW, HAS_HAIR, HAS_LASH, HAS_CLOTH, HAS_TEXTURE = 1, 2, 4, 8, 16, 32
 IS_LASH = 64  # a lash itself, not the lid that is painted like one
+# model units over which a mask's edge is soft, where that is more than a pixel
+SOFT_CLOTH, SOFT_LIPS, SOFT_BROW, SOFT_HAIR, SOFT_LASH = map(np.float32, (0.006, 0.010, 0.018, 0.05, 0.010))
+# strands combed back: two waves across them that do not keep step; phase per unit of the local x and z
+STRAND_WAVES = ((19.0, 2.5), (33.0, -3.5))
+STRAND_DEPTH = np.float32(0.08)
 LIP_COLOUR, HAIR_COLOUR, IRIS_COLOUR, CLOTH_COLOUR, SCLERA_COLOUR = range(5)
 # linear RGB
 SCLERA = (0.80, 0.77, 0.75)
@@ -33,7 +38,6 @@ MOUTH_COLOUR = np.array([0.22, 0.045, 0.04], np.float32)
     SCREEN_X,
     SCREEN_Y,
     INVERSE_DEPTH,
-    COVERAGE,
     RED,
     GREEN,
     BLUE,
@@ -45,8 +49,8 @@ MOUTH_COLOUR = np.array([0.22, 0.045, 0.04], np.float32)
     WRAP_LIGHTING,
     SHININESS,
     POINT_ATTRIBUTES,
-) = range(15)
-SHADING_BATCH = 512
+) = range(14)
+SHADING_BATCH = 544  # no power of two, for then the columns would push each other out of the cache
 
 
 @jit
@@ -82,6 +86,27 @@ def _mask_coverage(vertex_attributes, a, b, c, column, wa, wb, wc, ux, uy, vx, v
 def _triangle_wave(t):
     """A triangle wave of period 1 between -1 and 1."""
     return np.float32(4.0) * abs(t - np.floor(t) - np.float32(0.5)) - np.float32(1.0)
+
+
+@jit
+def strand_brightness(first, second):
+    """How bright a strand of hair is against its neighbours, from the phases of STRAND_WAVES."""
+    return np.float32(1.0) + STRAND_DEPTH * (_triangle_wave(first) + _triangle_wave(second))
+
+
+@jit
+def sample_texture(texels, u, v):
+    """Linear red, green and blue 0..1 of `texels` (H, W, 4) at u, v, counted in texels; what lies outside is clamped."""
+    # in thin triangles rounding may lead outside
+    u = min(max(u, np.float32(0.0)), np.float32(texels.shape[1]) - np.float32(LAST_TEXEL))
+    v = min(max(v, np.float32(0.0)), np.float32(texels.shape[0]) - np.float32(LAST_TEXEL))
+    left, top = np.uint32(u), np.uint32(v)
+    u, v = u - np.float32(left), v - np.float32(top)
+    return (
+        _blend_texels(texels, left, top, 0, u, v),
+        _blend_texels(texels, left, top, 1, u, v),
+        _blend_texels(texels, left, top, 2, u, v),
+    )
 
 
 @jit
@@ -149,27 +174,18 @@ def evaluate_material(
         if mask & HAS_TEXTURE:
             u = wa * texture_corners[face, 0] + wb * texture_corners[face, 2] + wc * texture_corners[face, 4]
             v = wa * texture_corners[face, 1] + wb * texture_corners[face, 3] + wc * texture_corners[face, 5]
-            # in thin triangles rounding may lead outside
-            u = min(max(u, np.float32(0.0)), np.float32(texels.shape[1]) - np.float32(LAST_TEXEL))
-            v = min(max(v, np.float32(0.0)), np.float32(texels.shape[0]) - np.float32(LAST_TEXEL))
-            left, top = np.uint32(u), np.uint32(v)
-            u, v = u - np.float32(left), v - np.float32(top)
-            red = _blend_texels(texels, left, top, 0, u, v)
-            green = _blend_texels(texels, left, top, 1, u, v)
-            blue = _blend_texels(texels, left, top, 2, u, v)
+            red, green, blue = sample_texture(texels, u, v)
             shine = _interpolate(vertex_attributes, a, b, c, SHINE, wa, wb, wc)
             wrap = _interpolate(vertex_attributes, a, b, c, WRAP, wa, wb, wc)
         if mask & HAS_CLOTH:
-            t = _mask_coverage(
-                vertex_attributes, a, b, c, CLOTH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.006)
-            )
+            t = _mask_coverage(vertex_attributes, a, b, c, CLOTH, wa, wb, wc, ux, uy, vx, vy, inverse, SOFT_CLOTH)
             red += t * (colours[CLOTH_COLOUR, 0] - red)
             green += t * (colours[CLOTH_COLOUR, 1] - green)
             blue += t * (colours[CLOTH_COLOUR, 2] - blue)
             shine *= np.float32(1.0) - t
             wrap *= np.float32(1.0) - t
         if mask & HAS_LIPS:
-            t = _mask_coverage(vertex_attributes, a, b, c, LIPS, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
+            t = _mask_coverage(vertex_attributes, a, b, c, LIPS, wa, wb, wc, ux, uy, vx, vy, inverse, SOFT_LIPS)
             red += t * (colours[LIP_COLOUR, 0] - red)
             green += t * (colours[LIP_COLOUR, 1] - green)
             blue += t * (colours[LIP_COLOUR, 2] - blue)
@@ -183,7 +199,7 @@ def evaluate_material(
                 brow_thickness = (
                     np.float32(0.024) * (np.float32(1.05) - along) * (np.float32(0.62) + np.float32(0.9) * along)
                 )
-                t = _smoothstep(brow_thickness - abs(across), max(np.float32(0.018), np.float32(1.3) * pixel))
+                t = _smoothstep(brow_thickness - abs(across), max(SOFT_BROW, np.float32(1.3) * pixel))
                 t *= np.float32(0.88) * _smoothstep(along - np.float32(0.04), np.float32(0.16))
                 t *= _smoothstep(np.float32(0.93) - along, np.float32(0.12))
                 red += t * (colours[HAIR_COLOUR, 0] * np.float32(0.8) - red)
@@ -191,22 +207,22 @@ def evaluate_material(
                 blue += t * (colours[HAIR_COLOUR, 2] * np.float32(0.8) - blue)
                 shine *= np.float32(1.0) - t
         if mask & HAS_HAIR and not mask & HAS_TEXTURE:
-            t = _mask_coverage(vertex_attributes, a, b, c, HAIR, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.05))
-            # strands combed back: two waves across them that do not keep step
+            t = _mask_coverage(vertex_attributes, a, b, c, HAIR, wa, wb, wc, ux, uy, vx, vy, inverse, SOFT_HAIR)
             lx, lz = (
                 _interpolate(vertex_attributes, a, b, c, LOCAL_X, wa, wb, wc),
                 _interpolate(vertex_attributes, a, b, c, LOCAL_Z, wa, wb, wc),
             )
-            fine = _triangle_wave(lx * np.float32(19.0) + lz * np.float32(2.5))
-            fine += _triangle_wave(lx * np.float32(33.0) - lz * np.float32(3.5))
-            strand = np.float32(1.0) + np.float32(0.08) * fine
+            strand = strand_brightness(
+                lx * np.float32(STRAND_WAVES[0][0]) + lz * np.float32(STRAND_WAVES[0][1]),
+                lx * np.float32(STRAND_WAVES[1][0]) + lz * np.float32(STRAND_WAVES[1][1]),
+            )
             red += t * (colours[HAIR_COLOUR, 0] * strand - red)
             green += t * (colours[HAIR_COLOUR, 1] * strand - green)
             blue += t * (colours[HAIR_COLOUR, 2] * strand - blue)
             wrap *= np.float32(1.0) - t
             shine *= np.float32(1.0) - np.float32(0.7) * t
         if mask & HAS_LASH:
-            t = _mask_coverage(vertex_attributes, a, b, c, LASH, wa, wb, wc, ux, uy, vx, vy, inverse, np.float32(0.010))
+            t = _mask_coverage(vertex_attributes, a, b, c, LASH, wa, wb, wc, ux, uy, vx, vy, inverse, SOFT_LASH)
             t *= np.float32(0.85)
             red *= np.float32(1.0) - t
             green *= np.float32(1.0) - t

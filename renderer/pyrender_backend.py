@@ -19,7 +19,7 @@ from renderer.export.parts import Part, surface_parts
 from renderer.face_model import CAMERA_Z
 from renderer.materials import OCCLUSION
 from renderer.rasterizer import vertex_normals
-from renderer.shading import (
+from renderer.lighting import (
     AMBIENT_GROUND,
     AMBIENT_SKY,
     FILL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from renderer.jit import jit
+from renderer.jit import jit_loop
 
 CENTRE_SAMPLE = np.array([0.5], np.float32)  # one sample in the middle of a pixel
 SAMPLE_PATTERN = np.array([0.3, 0.9, 0.5, 0.1, 0.7], np.float32)
@@ -14,12 +14,13 @@ An upright or level edge shows six steps that way; with nine samples in a square
 """
 CENTRE_SAMPLE_ROW = 2  # the row of SAMPLE_PATTERN whose sample is the pixel's middle
 SIMD_WIDTH = 8  # samples of a row that are tried at once, and the columns that stand free at a buffer's right
+_STEPS = np.arange(SIMD_WIDTH, dtype=np.float32)
 NO_TRIANGLE = -1  # surface id of a sample that sees the background
 CLEARED_SAMPLE = np.int64(0xFFFFFFFF)  # inverse depth 0, no triangle
 EDGE_TOLERANCE = np.float32(1e-5)  # rounding slack of the barycentric test, or hairline cracks open between neighbours
 
 
-@jit
+@jit_loop
 def vertex_normals(vertices, triangles, normals):
     """Area-weighted unit normals of (V, 3) `vertices`, written to `normals` (V, 3)."""
     normals[:] = 0.0
@@ -48,7 +49,7 @@ def vertex_normals(vertices, triangles, normals):
         normals[i, 2] = z * scale
 
 
-@jit
+@jit_loop
 def project_to_screen(vertices, focal, centre, size, camera_z, screen_vertices):
     """World (V, 3) -> the picture: screen_vertices (V, 3) = u, v, 1 / distance (greater is nearer).
 
@@ -94,21 +95,24 @@ def rasterise(
     perspective. Of equally near triangles the one with the greater id is seen.
     """
     surface_ids = np.arange(len(triangles)) if surface_ids is None else surface_ids
-    _rasterise_loop(screen_vertices, triangles, surface_ids, cull, sample_offsets, SIMD_WIDTH, visibility_buffer)
+    _rasterise_loop(screen_vertices, triangles, surface_ids, cull, sample_offsets, _STEPS, visibility_buffer)
 
 
-@jit
-def _rasterise_loop(screen_vertices, triangles, surface_ids, cull, sample_offsets, simd_width, visibility_buffer):
+@jit_loop
+def _rasterise_loop(screen_vertices, triangles, surface_ids, cull, sample_offsets, steps, visibility_buffer):
     """One sample is one number, inverse depth above and surface id below: the greater number is what is seen.
 
-    `simd_width` is handed in, not known to the compiler: else it spreads the samples over the rows, not side by side.
+    `steps` are handed in, how many is not known to the compiler: else it spreads the samples over the rows, not side by
+    side. They are a table, since turning whole numbers into others takes longer.
     """
     visibility_buffer[:] = CLEARED_SAMPLE
+    simd_width = steps.shape[0]
     height, width = visibility_buffer.shape[0], visibility_buffer.shape[1] - simd_width
     rows = sample_offsets.shape[0]
-    min_offset, max_offset = sample_offsets.min(), sample_offsets.max()
+    min_offset, max_offset = sample_offsets[0], sample_offsets[0]
+    for k in range(rows):
+        min_offset, max_offset = min(min_offset, sample_offsets[k]), max(max_offset, sample_offsets[k])
     half, one = np.float32(0.5), np.float32(1.0)
-    steps = np.arange(simd_width).astype(np.float32)  # a table: turning whole numbers into others takes longer
     for face in range(triangles.shape[0]):
         a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
         ax, ay = screen_vertices[a, 0], screen_vertices[a, 1] * np.float32(rows)
@@ -154,7 +158,7 @@ def _rasterise_loop(screen_vertices, triangles, surface_ids, cull, sample_offset
                 first += simd_width
 
 
-@jit
+@jit_loop
 def resolve_grey(visibility_buffer, triangle_greys, image):
     """`image` (S, S) float32: the mean over each pixel's samples of the `triangle_greys` (F,), 0 for background.
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from renderer.face_model import EXPRESSION_NAMES, FaceModel
 from renderer.hair import HairMesh, build_hair, build_lashes
+from renderer.lighting import MAX_LINEAR
 from renderer.materials import EYE, HAS_HAIR, HAS_LASH, IS_LASH, MOUTH, SCLERA, SKIN, TEETH, TONGUE, VERTEX_MASKS
 from renderer.mesh_identities import MeshIdentity, Palette
 from renderer.rasterizer import vertex_normals
-from renderer.shading import MAX_LINEAR
 from renderer.texture_map import NO_TEXTURE, TextureMap
 
 MATERIAL_OF_PART = {
