@@ -1,10 +1,15 @@
-"""Drawing and encoding of a whole run: seconds, processor seconds and peak memory, by the clip's length.
+"""What drawing a frame costs against 3766a12, and a whole run by the clip's length.
 
-    python -m benchmarks.drawing [--seconds 10 120] [--samples 3] [--size 256]
+    python -m benchmarks.drawing [--rounds 15]
+    python -m benchmarks.drawing --lengths [--seconds 10 120] [--samples 3] [--size 256]
 
-Every reaction is drawn as mesh and as photo, written to its own file and laid beside the speaker: seven videos for 3
-reactions. The coefficients move everything a little; the photo is the project's example. Every length runs in a
-process of its own, so that its peak memory is its own; `before` is what the process held when drawing began.
+The first checks 3766a12 out as a worktree beside a temporary folder, starts one process for it and one for this
+checkout, lets them draw the same inputs in turns, and prints medians of CPU milliseconds a frame and the median of the
+turns' ratios. The worktree is removed at the end.
+
+With --lengths every reaction is drawn as mesh and as photo, written to its own file and laid beside the speaker: seven
+videos for 3 reactions. The coefficients move everything a little; the photo is the project's example. Every length runs
+in a process of its own, so that its peak memory is its own; `before` is what the process held when drawing began.
 """
 
 from __future__ import annotations
@@ -17,8 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+BEFORE = "3766a12"
 AIM = 12.0  # seconds on 2 cores for 3 reactions of 10 seconds at 256²
 
 
@@ -78,8 +86,75 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def inputs() -> dict:
+    """What both commits draw: rows of coefficients, a drawn portrait and pictures of the mesh."""
+    import numpy as np
+
+    from benchmarks.drawing_parts import FRAMES
+    from benchmarks.mesh import lively
+    from benchmarks.portrait import performance
+    from renderer.face_model import load_face_model
+    from renderer.mesh import MeshRenderer
+    from tests.support.drawn_portrait import drawn_portrait
+
+    face, rows = load_face_model(), lively(FRAMES)
+    picture, landmarks, coefficients = drawn_portrait(face, 768)
+    pictures = np.stack(list(MeshRenderer(face, 256, backend="cpu").render(rows)))
+    return {
+        "mesh_rows": rows,
+        "photo_rows": performance(FRAMES),
+        "picture": picture,
+        "landmarks": landmarks,
+        "coefficients": coefficients,
+        "pictures": pictures,
+        "speaker": np.ascontiguousarray(picture[200:560, 64:704]),
+    }
+
+
+def compare(rounds: int) -> None:
+    """Prints what a frame costs now and at BEFORE, drawn in turns."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        old = Path(folder) / "before"
+        subprocess.run(["git", "-C", ROOT, "worktree", "add", "--quiet", "--detach", old, BEFORE], check=True)
+        stack.callback(subprocess.run, ["git", "-C", ROOT, "worktree", "remove", "--force", old], check=True)
+        np.savez(Path(folder) / "inputs.npz", **inputs())
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, ROOT / "benchmarks/drawing_parts.py", Path(folder) / "inputs.npz"],
+                    cwd=root, env=environment | {"PYTHONPATH": str(root)}, text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )
+            for root in (ROOT, old)
+        ]  # fmt: skip
+        names = [json.loads(process.stdout.readline()) for process in processes]
+
+        def turn(process: subprocess.Popen, name: str) -> float:
+            process.stdin.write(name + "\n")
+            process.stdin.flush()
+            return 1000 * float(process.stdout.readline())
+
+        print(f"{rounds} turns, load average {os.getloadavg()[0]:.1f}; CPU milliseconds a frame, medians")
+        print(f"{'':24}{BEFORE:>9}{'now':>9}{'ratio':>8}")
+        for name in names[0]:
+            known = [process for process, has in zip(processes, names, strict=True) if name in has]
+            times = np.array([[turn(process, name) for process in known] for _ in range(rounds)])
+            now, before = np.median(times[:, 0]), ""
+            if len(known) == 2:
+                before = f"{np.median(times[:, 1]):9.2f}{now:9.2f}{np.median(times[:, 1] / times[:, 0]):8.2f}"
+            print(f"{name:24}{before or f'{now:18.2f}'}", flush=True)
+        for process in processes:
+            process.stdin.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each part")
+    parser.add_argument("--lengths", action="store_true", help="a whole run by the clip's length")
     parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 120.0], help="lengths of the clip")
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument("--size", type=int, default=256)
@@ -87,6 +162,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.here:
         print(json.dumps(measured(options.seconds[0], options.samples, options.size)))
+        return
+    if not options.lengths:
+        compare(options.rounds)
         return
     print(f"{options.samples} reactions, mesh and photo at {options.size}²; {os.cpu_count()} cores, ", end="")
     print(f"load average {os.getloadavg()[0]:.1f}; the aim for 3 of 10 s at 256² is under {AIM:g} s")

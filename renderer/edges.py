@@ -148,7 +148,11 @@ def _fill_farthest(visibility_buffer, slot_at, columns, lanes, samples):
     """
     size = slot_at.shape[0]
     for y in range(size):
-        above, row, below = visibility_buffer[max(y - 1, 0)], visibility_buffer[y], visibility_buffer[min(y + 1, size - 1)]
+        above, row, below = (
+            visibility_buffer[max(y - 1, 0)],
+            visibility_buffer[y],
+            visibility_buffer[min(y + 1, size - 1)],
+        )
         for slot in range(slot_at[y, 0], slot_at[y, size]):
             x = columns[slot]
             farthest = min(min(above[x], below[x]), min(row[max(x - 1, 0)], min(row[x], row[min(x + 1, size - 1)])))
@@ -161,7 +165,7 @@ def _fill_farthest(visibility_buffer, slot_at, columns, lanes, samples):
 
 @jit_loop
 def _sample_edges(screen_vertices, triangles, surface_ids, edges, sample_x, sample_y, lanes, samples):
-    """Goes on filling `samples`, as `rasterise` would, for the marked pixels alone. Triangles seen from behind are left out.
+    """Goes on filling `samples`, as `rasterise` would, for the marked pixels alone. Back faces are left out.
 
     `lanes` is SIMD_WIDTH, handed in and not known to the compiler, for the reason given in rasterizer.py.
     """

@@ -165,7 +165,9 @@ def light_vertices(normals, vertex_columns, lit_vertices):
             )
             highlight = _highlight16(nx, ny, nz) * visibility * block[V_SHINE * VERTEX_BLOCK + i]
             solid = highlight * block[V_IS_SOLID * VERTEX_BLOCK + i]
-            block[V_RED * VERTEX_BLOCK + i] = red * block[V_ALBEDO_RED * VERTEX_BLOCK + i] + solid * LIGHTS[KEY_COLOUR, 0]
+            block[V_RED * VERTEX_BLOCK + i] = (
+                red * block[V_ALBEDO_RED * VERTEX_BLOCK + i] + solid * LIGHTS[KEY_COLOUR, 0]
+            )
             block[V_GREEN * VERTEX_BLOCK + i] = (
                 green * block[V_ALBEDO_GREEN * VERTEX_BLOCK + i] + solid * LIGHTS[KEY_COLOUR, 1]
             )

@@ -32,8 +32,8 @@ TEETH_COLOUR = np.array([0.93, 0.88, 0.79], np.float32)
 TONGUE_COLOUR = np.array([0.42, 0.095, 0.09], np.float32)
 MOUTH_COLOUR = np.array([0.22, 0.045, 0.04], np.float32)
 
-# attributes of the points that are shaded together, each SHADING_BATCH long: where in the picture, 1 / distance, the
-# share of the pixel that sees the point, and what is there. `_apply_lights` makes the colours light times that share
+# attributes of the points that are shaded together, each SHADING_BATCH long: where in the picture, 1 / distance, and
+# what is there; `apply_lights` writes light over the colours
 (
     SCREEN_X,
     SCREEN_Y,
@@ -96,7 +96,7 @@ def strand_brightness(first, second):
 
 @jit
 def sample_texture(texels, u, v):
-    """Linear red, green and blue 0..1 of `texels` (H, W, 4) at u, v, counted in texels; what lies outside is clamped."""
+    """Linear red, green and blue 0..1 of `texels` (H, W, 4) at u, v, in texels; what is outside is clamped."""
     # in thin triangles rounding may lead outside
     u = min(max(u, np.float32(0.0)), np.float32(texels.shape[1]) - np.float32(LAST_TEXEL))
     v = min(max(v, np.float32(0.0)), np.float32(texels.shape[0]) - np.float32(LAST_TEXEL))

@@ -20,7 +20,7 @@ from renderer.face_model import (
 from renderer.identity.identity import Identity
 from renderer.jit import jit
 from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity, Palette
-from renderer.posing import pose_bust
+from renderer.posing import pose_moved
 from renderer.studio_surface import StudioSurface, studio_background, tone_curve
 from renderer.textured_surface import check_identity, textured_surface
 
@@ -33,6 +33,7 @@ ROOM_ABOVE = 0.04  # of the picture, over a person's hair at rest: it goes up in
 LEAST_ZOOM = 0.57  # below, the ends of the shoulders would be seen
 
 FRAMES_PER_BATCH = 32  # frames whose vertices are computed in one matrix product
+STUDIO_FRAMES_PER_BATCH = 8  # likewise; their vertices stay in the cache until they are posed
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
 
 
@@ -76,7 +77,6 @@ class MeshRenderer:
             mesh_identity, identity_coefficients = _resolve_identity(face, mesh_identity)
             self._shape = np.ascontiguousarray(face.neutral_vertices(identity_coefficients), np.float32)
             palette = mesh_identity.palette
-        self._basis = basis.reshape(-1, EXPRESSIONS)
         self._head_weight: np.ndarray | None = None
         landmarks = face.landmark_vertices
         self._inner_lip_vertices = None if landmarks is None else landmarks[[13, 14], 0]
@@ -87,7 +87,7 @@ class MeshRenderer:
                 else StudioSurface(face, mesh_identity, self._shape)
             )
             self._shape = surface.shape
-            self._basis = surface.basis.reshape(-1, EXPRESSIONS)
+            basis = surface.basis
             self._head_weight = surface.head_weight  # neck, shoulders and long hair do not turn fully with the head
             background = studio_background(self.size, palette)
             scene = StaticScene(surface.triangles, self.size, self.focal, surface, background, tone_curve())
@@ -95,6 +95,9 @@ class MeshRenderer:
             # FaceVerse's own pictures are reproduced, jags and all; on the built-in head the rims of its lids and lips,
             # thinner than a pixel, would break up into dashes
             scene = StaticScene(face.triangles, self.size, self.focal, antialias_grey=face.parts is not None)
+        self._basis = basis.reshape(-1, EXPRESSIONS)
+        self._moving = np.flatnonzero(basis.any(axis=(1, 2)))  # vertices that expressions move: not hair and shoulders
+        self._moving_basis = np.ascontiguousarray(basis[self._moving].reshape(-1, EXPRESSIONS).T)
         self._triangles = scene.triangles
         self._backend = choose_backend(backend, scene)
 
@@ -121,12 +124,15 @@ class MeshRenderer:
             moved = rows[:, :EXPRESSIONS] @ self._basis.T
             yield rows, self._shape + moved.reshape(len(rows), -1, 3)
 
+    def _studio_vertices(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
+        """World vertices (V, 3) of each frame, as pose_bust has them."""
+        for start in range(0, len(coefficients), STUDIO_FRAMES_PER_BATCH):
+            rows = coefficients[start : start + STUDIO_FRAMES_PER_BATCH]
+            moved = (rows[:, :EXPRESSIONS] @ self._moving_basis).reshape(len(rows), -1, 3)
+            yield from pose_moved(self._shape, self._moving, moved, rows, self._head_weight)
+
     def _render_studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:
-        frames = (
-            (world, self._mouth_brightness(world))
-            for rows, vertices in self._object_vertices(coefficients)
-            for world in pose_bust(vertices, rows, self._head_weight)
-        )
+        frames = ((world, self._mouth_brightness(world)) for world in self._studio_vertices(coefficients))
         return self._backend.studio(frames, channels)
 
     def _mouth_brightness(self, world: np.ndarray) -> np.float32:

@@ -17,8 +17,6 @@ import numpy as np
 
 from renderer.export.parts import Part, surface_parts
 from renderer.face_model import CAMERA_Z
-from renderer.materials import OCCLUSION
-from renderer.rasterizer import vertex_normals
 from renderer.lighting import (
     AMBIENT_GROUND,
     AMBIENT_SKY,
@@ -31,6 +29,8 @@ from renderer.lighting import (
     RIM,
     RIM_COLOUR,
 )
+from renderer.materials import OCCLUSION
+from renderer.rasterizer import vertex_normals
 
 if TYPE_CHECKING:
     from renderer.backends import StaticScene

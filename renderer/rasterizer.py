@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from renderer.jit import jit_loop
+from renderer.jit import jit, jit_loop
 
 CENTRE_SAMPLE = np.array([0.5], np.float32)  # one sample in the middle of a pixel
 SAMPLE_PATTERN = np.array([0.3, 0.9, 0.5, 0.1, 0.7], np.float32)
@@ -158,7 +158,7 @@ def _rasterise_loop(screen_vertices, triangles, surface_ids, cull, sample_offset
                 first += simd_width
 
 
-@jit_loop
+@jit
 def resolve_grey(visibility_buffer, triangle_greys, image):
     """`image` (S, S) float32: the mean over each pixel's samples of the `triangle_greys` (F,), 0 for background.
 

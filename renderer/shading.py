@@ -3,7 +3,7 @@
 Shading is per pixel and in linear light. Where a pixel sees several triangles of one surface it is shaded once, in the
 middle of the pixel if that is seen; different surfaces are shaded apart and averaged, as multisampling hardware does.
 On plain triangles (see prepared_surface.py) the corners are lit and a pixel lies between them. All other points are
-evaluated by themselves, and a row's points are kept in columns and lit together.
+evaluated by themselves, and lit together.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def tone_mapped(linear: np.ndarray, tone_curve: np.ndarray) -> np.ndarray:
 def shade(visibility_buffer, edges, samples, scene, frame, image):
     """Colours the pixels of `image` (S, S, 3 or 4) uint8 that see more than the background; the others stay.
 
-    visibility_buffer, edges, samples: from `rasterise` and `find_edges`, with `surface_ids`. With 4 channels the background is
-    left out and the last is the opacity; colours are those of the surface alone.
+    visibility_buffer, edges, samples: from `rasterise` and `find_edges`, with `surface_ids`. With 4 channels the
+    background is left out and the last is the opacity; colours are those of the surface alone.
     """
     # taken apart here, once: every look into a tuple costs more than what a pixel needs
     triangles, triangle_materials, attributes = scene.triangles, scene.triangle_materials, scene.vertex_attributes
@@ -141,8 +141,9 @@ def shade(visibility_buffer, edges, samples, scene, frame, image):
     for y in range(size):
         pixels = image[y].reshape(-1)
         mixed_count, count = _add_row(
-            visibility_buffer[y], marked[y], slot_at[y], samples, y, kinds, triangles, screen_vertices, lit_vertices, corners, planes,
-            is_ready, tone_curve, pixels, places, owners, mixed, background_share, scene.background[y], light,
+            visibility_buffer[y], marked[y], slot_at[y], samples, y, kinds, triangles, screen_vertices, lit_vertices,
+            corners, planes, is_ready, tone_curve, pixels, places, owners, mixed, background_share,
+            scene.background[y], light,
         )  # fmt: skip
         count = _add_patterned_points(
             count, places, owners, left, kinds, triangles, screen_vertices, lit_vertices, corners, planes, is_ready,
@@ -170,7 +171,7 @@ def _seen(value, tone_curve):
 
 @jit_inline
 def _put(x, share, red, green, blue, tone_curve, pixels, light):
-    """A point that has a pixel to itself is written to the row's `pixels` (S * channels,), else added to its `light`."""
+    """A point that has a pixel to itself goes to the row's `pixels` (S * channels,), others to its `light`."""
     if share == np.float32(1.0):
         channels = 3 * len(pixels) // len(light)
         pixels[channels * x] = _seen(red, tone_curve)
@@ -355,9 +356,7 @@ def _blend_batch(batch, batch_texels, count):
         red = _between(a, b, c, d, u, v, np.uint32(0))
         green = _between(a, b, c, d, u, v, np.uint32(8))
         blue = _between(a, b, c, d, u, v, np.uint32(16))
-        batch[S_RED * SHADING_BATCH + i] = (
-            batch[S_RED * SHADING_BATCH + i] * red * red + shine * LIGHTS[KEY_COLOUR, 0]
-        )
+        batch[S_RED * SHADING_BATCH + i] = batch[S_RED * SHADING_BATCH + i] * red * red + shine * LIGHTS[KEY_COLOUR, 0]
         batch[S_GREEN * SHADING_BATCH + i] = (
             batch[S_GREEN * SHADING_BATCH + i] * green * green + shine * LIGHTS[KEY_COLOUR, 1]
         )

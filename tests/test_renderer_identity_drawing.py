@@ -174,7 +174,7 @@ def test_opengl_draws_the_same_textured_picture(face):
             contrast[tuple(slice(None, -1) if a == axis else slice(None) for a in (0, 1))] += step
         flat = contrast < 24
         assert flat.mean() > 0.6
-        assert difference[flat].mean() < 0.4 and (difference[flat] > 12).mean() < 5e-4
+        assert difference[flat].mean() < 0.5 and (difference[flat] > 12).mean() < 5e-4
 
 
 def test_high_hair_stays_in_the_picture(face, identity):
