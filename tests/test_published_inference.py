@@ -60,7 +60,7 @@ def test_many_listeners_at_once_are_each_alone(model, monkeypatch):
     for i in range(3):
         alone = react(model, one(speaker, i), 2, inference.personal_edits(model, behaviour[i : i + 1]))
         torch.testing.assert_close(batch[i], alone[0], atol=5e-5, rtol=0)
-    monkeypatch.setattr(inference, "ROWS_AT_ONCE", 4)  # how many windows are denoised together is no matter
+    monkeypatch.setattr(inference, "ROWS_AT_ONCE", {"cpu": 4})  # how many windows are denoised together is no matter
     torch.testing.assert_close(react(model, speaker, 2, together), batch, atol=5e-5, rtol=0)
 
 

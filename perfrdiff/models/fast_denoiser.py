@@ -1,0 +1,325 @@
+"""The published denoiser under guidance, with everything computed once that is constant over the diffusion steps.
+
+The same numbers as `sampling.guided_denoiser`, the readable definition, up to float32 rounding; docs/method.md 5.6 has
+what is rearranged. For one listener and the published layout of a layer (`can_speed_up`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perfrdiff.models.denoiser import DecoderLayer, Denoiser, DenoiserConfig
+from perfrdiff.models.layers import Edits, timestep_embedding
+
+FOLD_BELOW = 0.85  # of the width: up to so many logits a frame, forming them without queries is quicker (measured)
+
+Predict = Callable[[Tensor, int], Tensor]
+"""Noised windows (N, window, features) and a diffusion step -> x0 of that shape."""
+
+
+def can_speed_up(config: DenoiserConfig, edits: Edits | None) -> bool:
+    """Whether `FastDenoiser` is for such a network: the published layout, edited by one listener or by none."""
+    published = not (config.context or config.time_in_query or config.norm_first) and config.prediction == "x0"
+    return published and all(edit.listener_count == 1 for edit in (edits or {}).values())
+
+
+class _Linear(NamedTuple):
+    weight: Tensor  # (out, in)
+    bias: Tensor  # (out,)
+
+    def rows(self, block: slice) -> "_Linear":
+        """Some of its outputs."""
+        return _Linear(self.weight[block], self.bias[block])
+
+
+@dataclass(frozen=True)
+class _CrossAttention:
+    """The cross-attention of one layer. Shapes: heads H, memory S, head width d, model width D = H d."""
+
+    heads: int
+    query: _Linear
+    key: _Linear
+    value: _Linear
+    out: _Linear
+
+    def split(self, x: Tensor) -> Tensor:
+        """(…, S, D) -> (…, H, S, d)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+
+    def keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (…, S, D) -> keys and values (…, H, S, d)."""
+        return self.split(F.linear(tokens, *self.key)), self.split(F.linear(tokens, *self.value))
+
+    def logit_rows(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (…, H, S, d) -> rows (…, H, S, D) and offsets (…, H, S): the logits of a frame x are rows · x + offsets.
+
+        k · (Wq x + bq) / √d = (k Wq / √d) · x + k · bq / √d, head by head.
+        """
+        scaled = keys * keys.shape[-1] ** -0.5
+        weight, bias = self.query.weight.unflatten(0, (self.heads, -1)), self.query.bias.unflatten(0, (self.heads, -1))
+        return scaled @ weight, (scaled @ bias[..., None])[..., 0]
+
+    def output_rows(self, values: Tensor) -> Tensor:
+        """Values (…, H, S, d) -> what each adds to the output, (…, H, S, D): v Wout, head by head."""
+        return values @ self.out.weight.unflatten(1, (self.heads, -1)).permute(1, 2, 0)
+
+
+class _FoldedMemory:
+    """A memory of S tokens for G groups of queries, folded into the projections of query and output.
+
+    Where H S < D, logits straight from a frame and outputs straight from the weights are less work than by the head.
+    """
+
+    def __init__(self, cross: _CrossAttention, keys: Tensor, values: Tensor, bias: Tensor, rows: int):
+        """Keys, values (G, H, S, d), token 0 to be set for every step; bias (frames or 1, S) added to the logits.
+
+        A group has `rows` windows of queries.
+        """
+        self.cross, self.groups = cross, len(keys)
+        self.rows, offsets = cross.logit_rows(keys)
+        self.outputs = cross.output_rows(values)
+        self.offsets = offsets[:, None] + bias[:, None]  # (G, frames or 1, H, S)
+
+    def set_time(self, key: Tensor, value: Tensor) -> None:
+        """The time token's key and value (H, 1, d)."""
+        row, offset = self.cross.logit_rows(key)
+        self.rows[:, :, :1] = row
+        self.offsets[..., :1] = offset
+        self.outputs[:, :, :1] = self.cross.output_rows(value)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Frames x (G, rows * frames, D) -> (G, rows * frames, D)."""
+        frames, heads, tokens = self.offsets.shape[1:]
+        logits = torch.bmm(x, self.rows.flatten(1, 2).transpose(1, 2))
+        logits.view(len(x), -1, frames, heads, tokens).add_(self.offsets[:, None])
+        weights = torch.softmax(logits.view(-1, heads, tokens), dim=-1).view_as(logits)
+        return torch.baddbmm(self.cross.out.bias, weights, self.outputs.flatten(1, 2))
+
+
+class _Memory:
+    """A memory of S tokens for G groups of queries, looked at as the definition does."""
+
+    def __init__(self, cross: _CrossAttention, keys: Tensor, values: Tensor, bias: Tensor, rows: int):
+        """As `_FoldedMemory`."""
+        self.cross, self.groups = cross, len(keys)
+        self.keys, self.values = keys.contiguous(), values.contiguous()
+        repeated = bias if len(bias) == 1 else bias.repeat(rows, 1)
+        self.bias = repeated if bias.any() else None
+
+    def set_time(self, key: Tensor, value: Tensor) -> None:
+        """As `_FoldedMemory`."""
+        self.keys[:, :, :1] = key
+        self.values[:, :, :1] = value
+
+    def attend(self, x: Tensor) -> Tensor:
+        """As `_FoldedMemory`."""
+        query = self.cross.split(F.linear(x, *self.cross.query))
+        out = F.scaled_dot_product_attention(query, self.keys, self.values, attn_mask=self.bias)
+        return F.linear(out.transpose(1, 2).flatten(2), *self.cross.out)
+
+
+class _Layer:
+    """A layer's weights, the listener's edits applied."""
+
+    def __init__(self, layer: DecoderLayer, name: str, edits: Edits):
+        def edited(parameter: str, weight: Tensor) -> Tensor:
+            edit = edits.get(f"{name}.{parameter}")
+            return (weight if edit is None else edit.applied_to(weight)).detach()
+
+        width = layer.linear2.out_features
+        self_attention, cross_attention = layer.self_attn, layer.multihead_attn
+        self.heads = self_attention.heads
+        self.self_in = _detached(self_attention.in_proj_weight, self_attention.in_proj_bias)
+        self.self_out = _detached(self_attention.out_proj.weight, self_attention.out_proj.bias)
+        packed = _detached(
+            edited("multihead_attn.in_proj_weight", cross_attention.in_proj_weight), cross_attention.in_proj_bias
+        )
+        self.cross = _CrossAttention(
+            cross_attention.heads,
+            *(packed.rows(slice(i * width, (i + 1) * width)) for i in range(3)),
+            _detached(cross_attention.out_proj.weight, cross_attention.out_proj.bias),
+        )
+        self.linear1 = _detached(edited("linear1.weight", layer.linear1.weight), layer.linear1.bias)
+        self.linear2 = _detached(edited("linear2.weight", layer.linear2.weight), layer.linear2.bias)
+        self.norm1, self.norm2, self.norm3 = layer.norm1, layer.norm2, layer.norm3
+
+    def self_attend(self, packed: Tensor, mask: Tensor | None) -> Tensor:
+        """Projected frames (N, window, 3 D) -> what the last of them see, (N, rows of the mask or window, D)."""
+        query, key, value = (block.unflatten(-1, (self.heads, -1)).transpose(1, 2) for block in packed.chunk(3, dim=-1))
+        if mask is not None:
+            query = query[:, :, -len(mask) :]
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return F.linear(out.transpose(1, 2).flatten(2), *self.self_out)
+
+    def feedforward(self, h: Tensor) -> Tensor:
+        return F.linear(F.gelu(F.linear(h, *self.linear1)), *self.linear2)
+
+
+def _detached(weight: Tensor, bias: Tensor) -> _Linear:
+    return _Linear(weight.detach(), bias.detach())
+
+
+class FastDenoiser:
+    """A denoiser with one listener's edits, or none, ready for any number of speakers; the denoiser stays as it is.
+
+    One object serves several threads: what a call changes belongs to the function that `guided` returns.
+    """
+
+    def __init__(self, denoiser: Denoiser, edits: Edits | None = None):
+        """Raises ValueError for a network or edits that `can_speed_up` says no to."""
+        if not can_speed_up(denoiser.config, edits):
+            raise ValueError("the fast path is for the published layout and the edits of one listener")
+        edits = edits or {}
+        self.denoiser, self.config = denoiser, denoiser.config
+        self.layers = [_Layer(layer, f"layers.{i}", edits) for i, layer in enumerate(denoiser.layers)]
+        weight = denoiser.output.weight
+        self.output = _detached(
+            edits["output.weight"].applied_to(weight) if "output.weight" in edits else weight, denoiser.output.bias
+        )
+        # The first self-attention reads a frame through one product of `embed` and its own projection: 58 wide, not D.
+        window = self.config.window
+        emotion = self.config.variant == "emotion"
+        positions = (denoiser.query_positions if emotion else denoiser.sine)[:window].detach()
+        self.embed = denoiser.embed.weight.detach()
+        self.start = denoiser.embed.bias.detach() + positions  # (window, D)
+        self.first_in = self.layers[0].self_in.weight @ self.embed
+        self.first_start = F.linear(self.start, *self.layers[0].self_in)
+        self._times: dict[int, list[tuple[Tensor, Tensor]]] = {}
+
+    def guided(
+        self,
+        conditions: Mapping[str, Tensor],
+        scale: float,
+        dropped_conditions: tuple[str, ...] = (),
+        *,
+        samples: int = 1,
+        skipped_frames: int = 0,
+    ) -> Predict:
+        """As `sampling.guided_denoiser`, for conditions (n, frames, channels) of n windows and `samples` rows for each.
+
+        Rows are ordered (window, sample). Of the first `skipped_frames` frames nobody needs the prediction: they come
+        back as zeros.
+        """
+        with torch.no_grad():
+            kinds = [self._conditional(conditions)]
+            if scale != 1.0:
+                kinds.insert(0, self._unconditional(conditions, dropped_conditions or tuple(conditions)))
+            rows = samples * len(next(iter(conditions.values())))
+            branches = [self._memories(tokens, bias, skipped_frames, rows) for tokens, bias in kinds]
+        masks = self._self_masks(skipped_frames)
+        return _Guided(self, branches, masks, scale).predict
+
+    def time(self, t: int) -> list[tuple[Tensor, Tensor]]:
+        """For every layer the time token's key and value (H, 1, d) in cross-attention."""
+        if t not in self._times:
+            denoiser = self.denoiser
+            embedding = timestep_embedding(torch.tensor([t], device=self.embed.device), self.config.time_width)
+            token = denoiser.time2(F.silu(denoiser.time1(embedding.to(self.embed.dtype))))
+            if self.config.variant == "emotion":
+                token = token + denoiser.memory_positions[:1]
+            self._times[t] = [layer.cross.keys_values(token.detach()) for layer in self.layers]
+        return self._times[t]
+
+    def _conditional(self, conditions: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Tokens (n, 1 + M, D), the time token's place first, and a bias (window or 1, 1 + M) of the logits."""
+        tokens, mask, _ = self.denoiser.memory_tokens(conditions)
+        return F.pad(tokens, (0, 0, 1, 0)), self._bias(mask, tokens)
+
+    def _bias(self, mask: Tensor | None, tokens: Tensor) -> Tensor:
+        """0 where a token is visible, -inf where not, (window or 1, 1 + M)."""
+        if mask is None:
+            return tokens.new_zeros(1, 1 + tokens.shape[1])
+        return torch.zeros_like(mask, dtype=tokens.dtype).masked_fill(~mask, -torch.inf)
+
+    def _unconditional(self, conditions: Mapping[str, Tensor], dropped: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+        """The same of the unconditional branch, n = 1 where it keeps no condition.
+
+        A dropped condition is bare positions, the same for all windows, and in the render variant audio's are those of
+        the coefficients: k equal tokens are one token with log k added to its logit.
+        """
+        one = {name: value[:1] for name, value in conditions.items()}
+        nothing = torch.zeros(1, device=self.embed.device)
+        bare, mask, _ = self.denoiser.memory_tokens(one, {name: nothing for name in dropped})
+        names = [name for name in self.config.conditions if name in conditions]
+        is_bare = torch.cat([torch.full((one[name].shape[1],), name in dropped) for name in names])
+        bias = self._bias(mask, bare)
+        table = torch.cat([bare[0, is_bare].T, bias[:, 1:][:, is_bare]])  # a column holds all there is of a token
+        columns, counts = torch.unique(table, dim=1, return_counts=True)
+        tokens, bias = (
+            columns[: -len(bias)].T[None],
+            torch.cat([bias[:, :1], columns[-len(bias) :] + counts.log(), bias[:, 1:][:, ~is_bare]], dim=1),
+        )
+        if not is_bare.all():
+            kept = self.denoiser.memory_tokens(conditions)[0][:, ~is_bare]
+            tokens = torch.cat([tokens.expand(len(kept), -1, -1), kept], dim=1)
+        return F.pad(tokens, (0, 0, 1, 0)), bias
+
+    def _memories(self, tokens: Tensor, bias: Tensor, skipped: int, rows: int) -> list[_FoldedMemory | _Memory]:
+        """Of every layer, for so many rows in all."""
+        folded = self.config.heads * tokens.shape[1] <= FOLD_BELOW * self.config.width
+        kind = _FoldedMemory if folded else _Memory
+        memories = []
+        for i, layer in enumerate(self.layers):
+            wanted = bias[skipped:] if i + 1 == len(self.layers) and len(bias) > 1 else bias
+            memories.append(kind(layer.cross, *layer.cross.keys_values(tokens), wanted, rows // len(tokens)))
+        return memories
+
+    def _self_masks(self, skipped: int) -> list[Tensor | None]:
+        """Of every layer: (frames whose output is wanted, window), True = visible; None: all of them, unmasked."""
+        window = self.config.window
+        mask = torch.ones(window, window, dtype=torch.bool, device=self.embed.device)
+        if self.config.variant == "render":
+            mask = mask.tril()
+        elif not skipped:
+            return [None] * len(self.layers)
+        return [mask] * (len(self.layers) - 1) + [mask[skipped:]]
+
+
+class _Guided:
+    """The prediction for given speakers: u + scale (c - u) of one or both branches."""
+
+    def __init__(
+        self, fast: FastDenoiser, branches: list[list[_FoldedMemory | _Memory]], masks: list[Tensor | None],
+        scale: float,
+    ):  # fmt: skip
+        self.fast, self.branches, self.masks, self.scale = fast, branches, masks, scale
+
+    def predict(self, x: Tensor, t: int) -> Tensor:
+        """Noised windows (n * samples, window, features) -> x0."""
+        for memories in self.branches:
+            for memory, time in zip(memories, self.fast.time(t), strict=True):
+                memory.set_time(*time)
+        with torch.no_grad():
+            return self.denoise(x.to(self.fast.embed.dtype)).to(x.dtype)
+
+    def denoise(self, x: Tensor) -> Tensor:
+        """`predict` at the step whose time token is set."""
+        fast = self.fast
+        h = (F.linear(x, fast.embed) + fast.start)[None]  # (branches, rows, frames, D); one until the speaker comes in
+        packed = F.linear(x, fast.first_in).add_(fast.first_start)
+        for i, layer in enumerate(fast.layers):
+            if i:
+                packed = F.linear(h, *layer.self_in).flatten(0, 1)
+            seen = layer.self_attend(packed, self.masks[i])
+            h = h[:, :, -seen.shape[1] :]
+            h = layer.norm1(seen.view_as(h).add_(h))
+            h = layer.norm2(self.look(h, i).add_(h))
+            h = layer.norm3(layer.feedforward(h).add_(h))
+        h = fast.denoiser.norm(h)
+        if len(h) == 2:
+            h = torch.lerp(h[:1], h[1:], self.scale)  # the output is linear: guiding before it is guiding after it
+        out = F.linear(h[0], *fast.output)
+        return F.pad(out, (0, 0, x.shape[1] - out.shape[1], 0))
+
+    def look(self, h: Tensor, i: int) -> Tensor:
+        """Frames (1 or branches, rows, frames, D) look at their branch's memory -> (branches, rows, frames, D)."""
+        seen = []
+        for branch, memories in enumerate(self.branches):
+            memory = memories[i]
+            frames = h[branch if len(h) > 1 else 0]
+            seen.append(memory.attend(frames.reshape(memory.groups, -1, frames.shape[-1])).view_as(frames))
+        return torch.stack(seen) if len(seen) > 1 else seen[0][None]
