@@ -15,7 +15,6 @@ from perfrdiff.models.layers import Edits
 from perfrdiff.models.schedule import TRAIN_STEPS, cumulative_alphas
 
 STEP_SEED = 1_000_003  # keeps the seeds of neighbouring samples apart
-SOLVERS = ("ddim", "dpm")
 NOISIEST, CLEANEST = -4.0, 2.5  # log(signal / noise) where `even_timesteps` begins and ends
 
 

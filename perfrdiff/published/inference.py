@@ -16,6 +16,7 @@ from torch import Tensor
 from perfrdiff import sampling
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.fast_denoiser import Predict
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.prior import Prior, PriorMemory
 from perfrdiff.models.style_encoder import StyleEncoder
@@ -188,36 +189,52 @@ def infer(
     options = replace(options or SamplingOptions(), discard_last_call=compat.discard_last_call)
     windows = window_conditions(model, speaker, options, compat)
     windowing = window_layout(model, speaker.audio.shape[1], options)
-    clips, samples = noise.decoder.shape[0], noise.decoder.shape[2]
-    listener_count = next(iter(edits.values())).listener_count if edits else 1
-    if listener_count not in (1, clips):
-        raise ValueError(f"edits of {listener_count} listeners for {clips} clips: expected 1 or {clips}")
+    samples = noise.decoder.shape[2]
     prior = None
     if model.prior is not None and noise.prior is not None:
         prior = prior_latents(model.prior, windows, noise.prior, options)
-    used = {name: value for name, value in windows.items() if name in model.denoiser.config.conditions}
     start, steps = noise.decoder.expand(-1, windowing.count, -1, -1, -1), noise.decoder_steps
     out, done = torch.empty_like(start), 0
-    for listener in range(listener_count):
-        clip_edits = edits and {name: edit.of_listener(listener) for name, edit in edits.items()}
-        guided = sampling.guidance_of(model.denoiser, clip_edits, plain)
-        own_clips = slice(0, clips) if listener_count == 1 else slice(listener, listener + 1)
-        for clip, window in _row_batches(own_clips, windowing.count, samples, start.device):
-            conditions = {name: value[clip, window].flatten(0, 1) for name, value in used.items()}
-            draws = None if steps is None else steps[:, clip, window].flatten(1, 3)
-            x = options.denoise_window(
-                guided(conditions, options.guidance, samples=samples),
-                start[clip, window].flatten(0, 2),
-                step_noise=sampling.StepNoise(options.eta, draws),
-            )
-            out[clip, window] = x.unflatten(0, out[clip, window].shape[:3])
-            done += len(x)
-            if progress is not None:
-                progress(done / (clips * windowing.count * samples))
+    for clip, window, predict in guided_windows(model.denoiser, windows, samples, options, edits, plain):
+        draws = None if steps is None else steps[:, clip, window].flatten(1, 3)
+        x = options.denoise_window(
+            predict, start[clip, window].flatten(0, 2), step_noise=sampling.StepNoise(options.eta, draws)
+        )
+        out[clip, window] = x.unflatten(0, out[clip, window].shape[:3])
+        done += len(x)
+        if progress is not None:
+            progress(done / out[..., 0, 0].numel())
     reactions = windowing.join(out)
     if model.variant == "emotion" and not compat.out_of_range:
         reactions = clamp_attributes(reactions)
     return Prediction(reactions, prior)
+
+
+def guided_windows(
+    denoiser: Denoiser,
+    windows: Mapping[str, Tensor],
+    samples: int,
+    options: SamplingOptions,
+    edits: Edits | None = None,
+    plain: bool = False,
+) -> Iterator[tuple[slice, slice, Predict]]:
+    """Clips, their windows, and the guided prediction for these, as many at a time as are denoised together.
+
+    `windows`: see `window_conditions`; with the edits of C listeners, listener i is for clip i. A prediction takes rows
+    (clip, window, sample). Raises ValueError for edits of another number of listeners.
+    """
+    used = {name: value for name, value in windows.items() if name in denoiser.config.conditions}
+    clips, count = next(iter(used.values())).shape[:2]
+    listeners = next(iter(edits.values())).listener_count if edits else 1
+    if listeners not in (1, clips):
+        raise ValueError(f"edits of {listeners} listeners for {clips} clips: expected 1 or {clips}")
+    for i in range(listeners):
+        of_listener = edits and {name: edit.of_listener(i) for name, edit in edits.items()}
+        guided = sampling.guidance_of(denoiser, of_listener, plain)
+        own_clips = slice(0, clips) if listeners == 1 else slice(i, i + 1)
+        for clip, window in _row_batches(own_clips, count, samples, windows["audio"].device):
+            conditions = {name: value[clip, window].flatten(0, 1) for name, value in used.items()}
+            yield clip, window, guided(conditions, options.guidance, samples=samples)
 
 
 def window_conditions(
