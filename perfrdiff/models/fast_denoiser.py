@@ -107,8 +107,7 @@ class _Memory:
         """As `_FoldedMemory`."""
         self.cross, self.groups = cross, len(keys)
         self.keys, self.values = keys.contiguous(), values.contiguous()
-        repeated = bias if len(bias) == 1 else bias.repeat(rows, 1)
-        self.bias = repeated if bias.any() else None
+        self.bias = bias if len(bias) == 1 else bias.repeat(rows, 1)
 
     def set_time(self, key: Tensor, value: Tensor) -> None:
         """As `_FoldedMemory`."""
@@ -159,6 +158,13 @@ class _Layer:
         return F.linear(F.gelu(F.linear(h, *self.linear1)), *self.linear2)
 
 
+def _bias(mask: Tensor | None, tokens: Tensor) -> Tensor:
+    """What is added to the logits of tokens (n, M, D): -inf where one is not visible, (window or 1, 1 + M)."""
+    if mask is None:
+        return tokens.new_zeros(1, 1 + tokens.shape[1])
+    return torch.zeros_like(mask, dtype=tokens.dtype).masked_fill(~mask, -torch.inf)
+
+
 def _detached(weight: Tensor, bias: Tensor) -> _Linear:
     return _Linear(weight.detach(), bias.detach())
 
@@ -189,6 +195,7 @@ class FastDenoiser:
         self.first_in = self.layers[0].self_in.weight @ self.embed
         self.first_start = F.linear(self.start, *self.layers[0].self_in)
         self._times: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        self._bare: dict[tuple, tuple[Tensor, Tensor]] = {}  # see _bare_tokens
 
     def guided(
         self,
@@ -205,11 +212,12 @@ class FastDenoiser:
         back as zeros.
         """
         with torch.no_grad():
-            kinds = [self._conditional(conditions)]
+            tokens, mask, _ = self.denoiser.memory_tokens(conditions)
+            memories = [(F.pad(tokens, (0, 0, 1, 0)), _bias(mask, tokens))]
             if scale != 1.0:
-                kinds.insert(0, self._unconditional(conditions, dropped_conditions or tuple(conditions)))
-            rows = samples * len(next(iter(conditions.values())))
-            branches = [self._memories(tokens, bias, skipped_frames, rows) for tokens, bias in kinds]
+                memories.insert(0, self._unconditional(conditions, tokens, dropped_conditions or tuple(conditions)))
+            rows = samples * len(tokens)
+            branches = [self._memories(*memory, skipped_frames, rows) for memory in memories]
         masks = self._self_masks(skipped_frames)
         return _Guided(self, branches, masks, scale).predict
 
@@ -224,39 +232,44 @@ class FastDenoiser:
             self._times[t] = [layer.cross.keys_values(token.detach()) for layer in self.layers]
         return self._times[t]
 
-    def _conditional(self, conditions: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Tokens (n, 1 + M, D), the time token's place first, and a bias (window or 1, 1 + M) of the logits."""
-        tokens, mask, _ = self.denoiser.memory_tokens(conditions)
-        return F.pad(tokens, (0, 0, 1, 0)), self._bias(mask, tokens)
+    def _unconditional(
+        self, conditions: Mapping[str, Tensor], tokens: Tensor, dropped: tuple[str, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """The unconditional branch's tokens (n or 1, 1 + M, D), the time token's place first, and bias of the logits.
 
-    def _bias(self, mask: Tensor | None, tokens: Tensor) -> Tensor:
-        """0 where a token is visible, -inf where not, (window or 1, 1 + M)."""
-        if mask is None:
-            return tokens.new_zeros(1, 1 + tokens.shape[1])
-        return torch.zeros_like(mask, dtype=tokens.dtype).masked_fill(~mask, -torch.inf)
+        n is 1 where no condition is kept; `tokens` are those of the conditional branch.
+        """
+        lengths = {name: conditions[name].shape[1] for name in self.config.conditions if name in conditions}
+        key = tuple(lengths.items()), dropped
+        if key not in self._bare:
+            self._bare[key] = self._bare_tokens(conditions, dropped)
+        bare, bias = self._bare[key]
+        kept = [
+            block
+            for name, block in zip(lengths, tokens.split(list(lengths.values()), dim=1), strict=True)
+            if name not in dropped
+        ]
+        if kept:
+            bare = torch.cat([bare.expand(len(tokens), -1, -1), *kept], dim=1)
+        return F.pad(bare, (0, 0, 1, 0)), bias
 
-    def _unconditional(self, conditions: Mapping[str, Tensor], dropped: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-        """The same of the unconditional branch, n = 1 where it keeps no condition.
+    def _bare_tokens(self, conditions: Mapping[str, Tensor], dropped: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+        """Tokens (1, M, D) of dropped conditions, the same for all speakers, and the bias of their branch's logits.
 
-        A dropped condition is bare positions, the same for all windows, and in the render variant audio's are those of
-        the coefficients: k equal tokens are one token with log k added to its logit.
+        They are positions alone, and in the render variant audio's are those of the coefficients: k equal tokens are
+        one token with log k added to its logit.
         """
         one = {name: value[:1] for name, value in conditions.items()}
         nothing = torch.zeros(1, device=self.embed.device)
-        bare, mask, _ = self.denoiser.memory_tokens(one, {name: nothing for name in dropped})
-        names = [name for name in self.config.conditions if name in conditions]
-        is_bare = torch.cat([torch.full((one[name].shape[1],), name in dropped) for name in names])
-        bias = self._bias(mask, bare)
-        table = torch.cat([bare[0, is_bare].T, bias[:, 1:][:, is_bare]])  # a column holds all there is of a token
-        columns, counts = torch.unique(table, dim=1, return_counts=True)
-        tokens, bias = (
-            columns[: -len(bias)].T[None],
-            torch.cat([bias[:, :1], columns[-len(bias) :] + counts.log(), bias[:, 1:][:, ~is_bare]], dim=1),
+        tokens, mask, _ = self.denoiser.memory_tokens(one, {name: nothing for name in dropped})
+        bias = _bias(mask, tokens)
+        is_bare = torch.cat(
+            [torch.full((one[name].shape[1],), name in dropped) for name in self.config.conditions if name in one]
         )
-        if not is_bare.all():
-            kept = self.denoiser.memory_tokens(conditions)[0][:, ~is_bare]
-            tokens = torch.cat([tokens.expand(len(kept), -1, -1), kept], dim=1)
-        return F.pad(tokens, (0, 0, 1, 0)), bias
+        table = torch.cat([tokens[0, is_bare].T, bias[:, 1:][:, is_bare]])  # a column holds all there is of a token
+        columns, counts = torch.unique(table, dim=1, return_counts=True)
+        bias = torch.cat([bias[:, :1], columns[-len(bias) :] + counts.log(), bias[:, 1:][:, ~is_bare]], dim=1)
+        return columns[: tokens.shape[2]].T[None].contiguous(), bias
 
     def _memories(self, tokens: Tensor, bias: Tensor, skipped: int, rows: int) -> list[_FoldedMemory | _Memory]:
         """Of every layer, for so many rows in all."""
