@@ -132,8 +132,12 @@ class _Layer:
         width = layer.linear2.out_features
         self_attention, cross_attention = layer.self_attn, layer.multihead_attn
         self.heads = self_attention.heads
-        self.self_in = _detached(self_attention.in_proj_weight, self_attention.in_proj_bias)
-        self.self_out = _detached(self_attention.out_proj.weight, self_attention.out_proj.bias)
+        # A key's bias adds the same to all logits of a query, which softmax takes away again; a value's bias comes
+        # through the attention as it is, into the output.
+        self.self_in = self_attention.in_proj_weight.detach()
+        self.query_bias, _, value_bias = self_attention.in_proj_bias.detach().chunk(3)
+        weight, bias = self_attention.out_proj.weight.detach(), self_attention.out_proj.bias.detach()
+        self.self_out = _Linear(weight, bias + weight @ value_bias)
         packed = _detached(
             edited("multihead_attn.in_proj_weight", cross_attention.in_proj_weight), cross_attention.in_proj_bias
         )
@@ -145,6 +149,12 @@ class _Layer:
         self.linear1 = _detached(edited("linear1.weight", layer.linear1.weight), layer.linear1.bias)
         self.linear2 = _detached(edited("linear2.weight", layer.linear2.weight), layer.linear2.bias)
         self.norm1, self.norm2, self.norm3 = layer.norm1, layer.norm2, layer.norm3
+
+    def self_project(self, h: Tensor) -> Tensor:
+        """Frames (…, D) -> queries, keys and values (…, 3 D)."""
+        packed = F.linear(h, self.self_in)
+        packed[..., : len(self.query_bias)] += self.query_bias
+        return packed
 
     def self_attend(self, packed: Tensor, mask: Tensor | None) -> Tensor:
         """Projected frames (N, window, 3 D) -> what the last of them see, (N, rows of the mask or window, D)."""
@@ -192,8 +202,8 @@ class FastDenoiser:
         positions = (denoiser.query_positions if emotion else denoiser.sine)[:window].detach()
         self.embed = denoiser.embed.weight.detach()
         self.start = denoiser.embed.bias.detach() + positions  # (window, D)
-        self.first_in = self.layers[0].self_in.weight @ self.embed
-        self.first_start = F.linear(self.start, *self.layers[0].self_in)
+        self.first_in = self.layers[0].self_in @ self.embed
+        self.first_start = self.layers[0].self_project(self.start)
         self._times: dict[int, list[tuple[Tensor, Tensor]]] = {}
         self._bare: dict[tuple, tuple[Tensor, Tensor]] = {}  # see _bare_tokens
 
@@ -212,6 +222,7 @@ class FastDenoiser:
         back as zeros.
         """
         with torch.no_grad():
+            conditions = {name: value.to(self.embed.dtype) for name, value in conditions.items()}
             tokens, mask, _ = self.denoiser.memory_tokens(conditions)
             memories = [(F.pad(tokens, (0, 0, 1, 0)), _bias(mask, tokens))]
             if scale != 1.0:
@@ -269,7 +280,7 @@ class FastDenoiser:
         table = torch.cat([tokens[0, is_bare].T, bias[:, 1:][:, is_bare]])  # a column holds all there is of a token
         columns, counts = torch.unique(table, dim=1, return_counts=True)
         bias = torch.cat([bias[:, :1], columns[-len(bias) :] + counts.log(), bias[:, 1:][:, ~is_bare]], dim=1)
-        return columns[: tokens.shape[2]].T[None].contiguous(), bias
+        return columns[: tokens.shape[2]].T[None].contiguous(), bias.to(tokens.dtype)
 
     def _memories(self, tokens: Tensor, bias: Tensor, skipped: int, rows: int) -> list[_FoldedMemory | _Memory]:
         """Of every layer, for so many rows in all."""
@@ -316,7 +327,7 @@ class _Guided:
         packed = F.linear(x, fast.first_in).add_(fast.first_start)
         for i, layer in enumerate(fast.layers):
             if i:
-                packed = F.linear(h, *layer.self_in).flatten(0, 1)
+                packed = layer.self_project(h).flatten(0, 1)
             seen = layer.self_attend(packed, self.masks[i])
             h = h[:, :, -seen.shape[1] :]
             h = layer.norm1(seen.view_as(h).add_(h))
