@@ -3,12 +3,12 @@
     python -m benchmarks.gpu                        on the first CUDA device
     python -m benchmarks.gpu --device cpu --tiny    small sizes, to see that it runs; what needs CUDA says so
 
-First equality, then speed: both published variants at full size, ten samples of 30 s, in float32, TF32 and bfloat16, one
-kernel after another, as a CUDA graph of all 50 steps, and compiled; rows at once; the corrected windows, one after
-another; PIRender; the mesh by OpenGL. Weights are random (benchmarks/published.py). *Published order* is one step of
-that order, timed and times 50: ten calls with one sample each, as the published evaluation makes them, and one call
-with ten. Every part stands alone: one that fails or has no time left is a line that says so. Seconds of the wall clock,
-medians of three.
+Both published variants at full size, ten samples of 30 s, in float32, TF32 and bfloat16, one kernel after another, as a
+CUDA graph of all 50 steps, and compiled, each against the plain path in float32; rows at once; the corrected windows,
+one after another; PIRender; the mesh by OpenGL. Weights are random (benchmarks/published.py). *Published order* is one
+step of that order, timed and times 50: ten calls with one sample each, as the published evaluation makes them, and one
+call with ten. Every part stands alone: one that fails or has no time left is a line that says so. Seconds of the wall
+clock, medians of three.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -61,6 +62,16 @@ class Run:
     def on_card(self) -> bool:
         return self.device.type == "cuda"
 
+    @property
+    def steps(self) -> int:
+        """Denoising steps of a clip."""
+        return 3 if self.tiny else STEPS
+
+    def case(self, variant: str, samples: int | None = None) -> Case:
+        """What is timed of a variant, ten samples where nothing else is said."""
+        size, usual = (TINY, 2) if self.tiny else (Size(), SAMPLES)
+        return Case(variant, usual if samples is None else samples, size, str(self.device), self.steps)
+
     def add(self, what: str, value: float | str, unit: str = "s", **more: object) -> None:
         """A line of the table, printed at once."""
         self.lines.append({"what": what, "value": value, "unit": unit, **more})
@@ -76,7 +87,7 @@ class Run:
         else:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - a table with a hole is worth more than none
+            except Exception as error:  # a table with a hole is worth more than none
                 self.add(what, f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
                 if self.on_card:
                     torch.cuda.empty_cache()
@@ -138,9 +149,9 @@ class Whole:
         """From noise to windows in 50 steps."""
         return self.options.denoise_window(predict, noise)
 
-    def eager(self) -> Tensor:
+    def one_by_one(self) -> Callable[[], Tensor]:
         """One kernel after another."""
-        return self.with_each(lambda predict: lambda noise: self.denoise(predict, noise))()
+        return self.with_each(lambda predict: lambda noise: self.denoise(predict, noise))
 
     def with_each(self, way: Callable[[Predict], Callable[[Tensor], Tensor]]) -> Callable[[], Tensor]:
         """`way` prepared for every part; a function that runs them all."""
@@ -166,20 +177,18 @@ class Whole:
 
 def networks(run: Run, variant: str) -> None:
     """One variant: the published order, the definition, and ours in every precision."""
-    size = TINY if run.tiny else Size()
-    case = Case(variant, SAMPLES, size, str(run.device))
-    single = Case(variant, 1, size, str(run.device))
-    one_by_one = STEPS * SAMPLES * run.seconds(single.published_order)
-    run.add(f"{variant}: published order, {SAMPLES} calls with one sample", one_by_one)
-    run.add(f"{variant}: published order, one call", STEPS * run.seconds(case.published_order))
+    case = run.case(variant)
+    one_by_one = run.steps * case.samples * run.seconds(run.case(variant, 1).published_order)
+    run.add(f"{variant}: published order, {case.samples} calls with one sample", one_by_one)
+    run.add(f"{variant}: published order, one call", run.steps * run.seconds(case.published_order))
     plain = Whole(case, case.denoiser, plain=True)
-    exact = plain.eager()
-    run.add(f"{variant}: plain, float32", run.seconds(plain.eager, 1))
-    del plain
+    exact = plain.one_by_one()()
+    run.add(f"{variant}: plain, float32", run.seconds(plain.one_by_one(), 1))
     for name in PRECISIONS:
         denoiser = deepcopy(case.denoiser).to(torch.bfloat16) if name == "bfloat16" else case.denoiser
 
-        def line(words: str, work: Callable[[], Tensor], name: str = name) -> None:
+        def line(words: str, ready: Callable[[Whole], Callable[[], Tensor]], name: str, whole: Whole) -> None:
+            work = ready(whole)
             taken, off = run.seconds(work), float((work() - exact).abs().max())
             more: dict[str, object] = {"× published": f"{one_by_one / taken:.1f}", "off by": f"{off:.0e}"}
             if name == "float32" and run.on_card and not run.tiny:
@@ -189,18 +198,16 @@ def networks(run: Run, variant: str) -> None:
 
         with precision(name):
             whole = Whole(case, denoiser)
-            run.part(f"{variant}: {name}", lambda: line("", whole.eager))
-            run.part(f"{variant}: {name}, graph", lambda: line(", graph", whole.graphed()), needs_card=True)
-            if name != "float32":
-                run.part(f"{variant}: {name}, compiled", lambda: line(", compiled", whole.compiled()), needs_card=True)
+            for words, ready in {"": Whole.one_by_one, ", graph": Whole.graphed, ", compiled": Whole.compiled}.items():
+                arguments = words, ready, name, whole
+                run.part(f"{variant}: {name}{words}", partial(line, *arguments), needs_card=bool(words))
 
 
 def rows_at_once(run: Run) -> None:
     """One step by how many windows and samples share it."""
-    size = TINY if run.tiny else Size()
     for name in ("float32", "TF32"):
         for samples in (1, 10, 40):
-            case = Case("render", samples, size, str(run.device))
+            case = run.case("render", samples)
             with precision(name):
                 case.set_up()
                 taken = run.seconds(case.step)
@@ -209,11 +216,11 @@ def rows_at_once(run: Run) -> None:
 
 def corrected(run: Run) -> None:
     """Windows that continue one another cannot share a call: one of them, times as many as a clip has."""
-    case = Case("render", SAMPLES, TINY if run.tiny else Size(), str(run.device))
+    case = run.case("render")
     config, fast = case.denoiser.config, FastDenoiser(case.denoiser)
     windows, known = case.x.shape[1], config.window - case.options.slide
     names = ("audio", "coefficients")
-    given = [case.windows[name][0, :1].expand(SAMPLES, -1, -1).contiguous() for name in names]
+    given = [case.windows[name][0, :1].expand(case.samples, -1, -1).contiguous() for name in names]
     past, noise = 0.1 * torch.randn_like(case.x[0, 0]), case.x[0, 0]
     options = replace(case.options, discard_last_call=False)
 

@@ -89,7 +89,7 @@ def _recipe(network: torch.nn.Module) -> torch.nn.Module:
 class Case:
     """One variant with a number of samples, in every way."""
 
-    def __init__(self, variant: str, samples: int, size: Size, device: str = "cpu"):
+    def __init__(self, variant: str, samples: int, size: Size, device: str = "cpu", steps: int = STEPS):
         self.model, self.samples = model(variant, size), samples
         self.denoiser, self.prior = self.model.denoiser.to(device), self.model.prior.to(device)
         layout = inference.window_layout(self.model, size.frames, sampling.SamplingOptions())
@@ -104,7 +104,7 @@ class Case:
         config = self.denoiser.config
         self.x = normal(1, layout.count, samples, config.window, config.features)
         self.latent = normal(layout.count * samples, 1, size.width)
-        self.options = sampling.SamplingOptions(steps=STEPS, guidance=GUIDANCE, discard_last_call=True)
+        self.options = sampling.SamplingOptions(steps=steps, guidance=GUIDANCE, discard_last_call=True)
         self.predictions: list = []
 
     @property

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from perfrdiff import sampling
+from perfrdiff.models.cross_attention import FoldedMemory
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
-from perfrdiff.models.fast_denoiser import FastDenoiser, _FoldedMemory, can_speed_up
+from perfrdiff.models.fast_denoiser import FastDenoiser, can_speed_up
 from perfrdiff.models.layers import WeightEdit
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-5}
@@ -71,7 +72,7 @@ def test_both_kinds_of_memory_are_in_use():
     for name in CONFIGS:
         model = denoiser(name)
         guided = FastDenoiser(model).guided(conditions(model, 2), 2.0).__self__
-        kinds[name] = [isinstance(memories[0], _FoldedMemory) for memories in guided.branches]
+        kinds[name] = [isinstance(memories[0], FoldedMemory) for memories in guided.branches]
     assert kinds == {
         "emotion": [True, True], "emotion, long window": [False, False], "render": [True, False],
         "render, long window": [False, False],

@@ -5,13 +5,12 @@ what is rearranged. For one listener and the published layout of a layer (`can_s
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from perfrdiff.models.cross_attention import CrossAttention, FoldedMemory, Linear, SpeakerMemory
 from perfrdiff.models.denoiser import DecoderLayer, Denoiser, DenoiserConfig
 from perfrdiff.models.layers import Edits, timestep_embedding
 
@@ -25,100 +24,6 @@ def can_speed_up(config: DenoiserConfig, edits: Edits | None) -> bool:
     """Whether `FastDenoiser` is for such a network: the published layout, edited by one listener or by none."""
     published = not (config.context or config.time_in_query or config.norm_first) and config.prediction == "x0"
     return published and all(edit.listener_count == 1 for edit in (edits or {}).values())
-
-
-class _Linear(NamedTuple):
-    weight: Tensor  # (out, in)
-    bias: Tensor  # (out,)
-
-    def rows(self, block: slice) -> "_Linear":
-        """Some of its outputs."""
-        return _Linear(self.weight[block], self.bias[block])
-
-
-@dataclass(frozen=True)
-class _CrossAttention:
-    """The cross-attention of one layer. Shapes: heads H, memory S, head width d, model width D = H d."""
-
-    heads: int
-    query: _Linear
-    key: _Linear
-    value: _Linear
-    out: _Linear
-
-    def split(self, x: Tensor) -> Tensor:
-        """(…, S, D) -> (…, H, S, d)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
-
-    def keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (…, S, D) -> keys and values (…, H, S, d)."""
-        return self.split(F.linear(tokens, *self.key)), self.split(F.linear(tokens, *self.value))
-
-    def logit_rows(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (…, H, S, d) -> rows (…, H, S, D) and offsets (…, H, S): the logits of a frame x are rows · x + offsets.
-
-        k · (Wq x + bq) / √d = (k Wq / √d) · x + k · bq / √d, head by head.
-        """
-        scaled = keys * keys.shape[-1] ** -0.5
-        weight, bias = self.query.weight.unflatten(0, (self.heads, -1)), self.query.bias.unflatten(0, (self.heads, -1))
-        return scaled @ weight, (scaled @ bias[..., None])[..., 0]
-
-    def output_rows(self, values: Tensor) -> Tensor:
-        """Values (…, H, S, d) -> what each adds to the output, (…, H, S, D): v Wout, head by head."""
-        return values @ self.out.weight.unflatten(1, (self.heads, -1)).permute(1, 2, 0)
-
-
-class _FoldedMemory:
-    """A memory of S tokens for G groups of queries, folded into the projections of query and output.
-
-    Where H S < D, logits straight from a frame and outputs straight from the weights are less work than by the head.
-    """
-
-    def __init__(self, cross: _CrossAttention, keys: Tensor, values: Tensor, bias: Tensor, rows: int):
-        """Keys, values (G, H, S, d), token 0 to be set for every step; bias (frames or 1, S) added to the logits.
-
-        A group has `rows` windows of queries.
-        """
-        self.cross, self.groups = cross, len(keys)
-        self.rows, offsets = cross.logit_rows(keys)
-        self.outputs = cross.output_rows(values)
-        self.offsets = offsets[:, None] + bias[:, None]  # (G, frames or 1, H, S)
-
-    def set_time(self, key: Tensor, value: Tensor) -> None:
-        """The time token's key and value (H, 1, d)."""
-        row, offset = self.cross.logit_rows(key)
-        self.rows[:, :, :1] = row
-        self.offsets[..., :1] = offset
-        self.outputs[:, :, :1] = self.cross.output_rows(value)
-
-    def attend(self, x: Tensor) -> Tensor:
-        """Frames x (G, rows * frames, D) -> (G, rows * frames, D)."""
-        frames, heads, tokens = self.offsets.shape[1:]
-        logits = torch.bmm(x, self.rows.flatten(1, 2).transpose(1, 2))
-        logits.view(len(x), -1, frames, heads, tokens).add_(self.offsets[:, None])
-        weights = torch.softmax(logits.view(-1, heads, tokens), dim=-1).view_as(logits)
-        return torch.baddbmm(self.cross.out.bias, weights, self.outputs.flatten(1, 2))
-
-
-class _Memory:
-    """A memory of S tokens for G groups of queries, looked at as the definition does."""
-
-    def __init__(self, cross: _CrossAttention, keys: Tensor, values: Tensor, bias: Tensor, rows: int):
-        """As `_FoldedMemory`."""
-        self.cross, self.groups = cross, len(keys)
-        self.keys, self.values = keys.contiguous(), values.contiguous()
-        self.bias = bias if len(bias) == 1 else bias.repeat(rows, 1)
-
-    def set_time(self, key: Tensor, value: Tensor) -> None:
-        """As `_FoldedMemory`."""
-        self.keys[:, :, :1] = key
-        self.values[:, :, :1] = value
-
-    def attend(self, x: Tensor) -> Tensor:
-        """As `_FoldedMemory`."""
-        query = self.cross.split(F.linear(x, *self.cross.query))
-        out = F.scaled_dot_product_attention(query, self.keys, self.values, attn_mask=self.bias)
-        return F.linear(out.transpose(1, 2).flatten(2), *self.cross.out)
 
 
 class _Layer:
@@ -137,11 +42,11 @@ class _Layer:
         self.self_in = self_attention.in_proj_weight.detach()
         self.query_bias, _, value_bias = self_attention.in_proj_bias.detach().chunk(3)
         weight, bias = self_attention.out_proj.weight.detach(), self_attention.out_proj.bias.detach()
-        self.self_out = _Linear(weight, bias + weight @ value_bias)
+        self.self_out = Linear(weight, bias + weight @ value_bias)
         packed = _detached(
             edited("multihead_attn.in_proj_weight", cross_attention.in_proj_weight), cross_attention.in_proj_bias
         )
-        self.cross = _CrossAttention(
+        self.cross = CrossAttention(
             cross_attention.heads,
             *(packed.rows(slice(i * width, (i + 1) * width)) for i in range(3)),
             _detached(cross_attention.out_proj.weight, cross_attention.out_proj.bias),
@@ -175,8 +80,8 @@ def _bias(mask: Tensor | None, tokens: Tensor) -> Tensor:
     return torch.zeros_like(mask, dtype=tokens.dtype).masked_fill(~mask, -torch.inf)
 
 
-def _detached(weight: Tensor, bias: Tensor) -> _Linear:
-    return _Linear(weight.detach(), bias.detach())
+def _detached(weight: Tensor, bias: Tensor) -> Linear:
+    return Linear(weight.detach(), bias.detach())
 
 
 class FastDenoiser:
@@ -282,10 +187,10 @@ class FastDenoiser:
         bias = torch.cat([bias[:, :1], columns[-len(bias) :] + counts.log(), bias[:, 1:][:, ~is_bare]], dim=1)
         return columns[: tokens.shape[2]].T[None].contiguous(), bias.to(tokens.dtype)
 
-    def _memories(self, tokens: Tensor, bias: Tensor, skipped: int, rows: int) -> list[_FoldedMemory | _Memory]:
+    def _memories(self, tokens: Tensor, bias: Tensor, skipped: int, rows: int) -> list[FoldedMemory | SpeakerMemory]:
         """Of every layer, for so many rows in all."""
         folded = self.config.heads * tokens.shape[1] <= FOLD_BELOW * self.config.width
-        kind = _FoldedMemory if folded else _Memory
+        kind = FoldedMemory if folded else SpeakerMemory
         memories = []
         for i, layer in enumerate(self.layers):
             wanted = bias[skipped:] if i + 1 == len(self.layers) and len(bias) > 1 else bias
@@ -307,7 +212,7 @@ class _Guided:
     """The prediction for given speakers: u + scale (c - u) of one or both branches."""
 
     def __init__(
-        self, fast: FastDenoiser, branches: list[list[_FoldedMemory | _Memory]], masks: list[Tensor | None],
+        self, fast: FastDenoiser, branches: list[list[FoldedMemory | SpeakerMemory]], masks: list[Tensor | None],
         scale: float,
     ):  # fmt: skip
         self.fast, self.branches, self.masks, self.scale = fast, branches, masks, scale
