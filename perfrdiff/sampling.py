@@ -1,6 +1,6 @@
 """From noise to reaction windows: schedule, noise, solvers and classifier-free guidance, each a pure function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -289,7 +289,29 @@ def sample_sequence(
     plain: bool = False,
 ) -> Tensor:
     """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units; or to
-    streams (samples, frames, channels), each to its own.
+    streams (samples, frames, channels), each to its own. See `sequence_windows`.
+    """
+    frames = next(iter(streams.values())).shape[-2]
+    new_frames, done = [], 0
+    for window in sequence_windows(denoiser, streams, samples, seed, options, edits, plain):
+        new_frames.append(window)
+        done += window.shape[1]
+        if progress is not None:
+            progress(done / frames)
+    return torch.cat(new_frames, dim=1)
+
+
+def sequence_windows(
+    denoiser: Denoiser,
+    streams: dict[str, Tensor],
+    samples: int,
+    seed: int,
+    options: SamplingOptions,
+    edits: Edits | None = None,
+    plain: bool = False,
+) -> Iterator[Tensor]:
+    """The reactions of `sample_sequence` in order of time: the new frames (samples, n, features) of one window after
+    another, each as soon as it is there.
 
     Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
     so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
@@ -305,7 +327,7 @@ def sample_sequence(
     noise = start_noise(seed, samples, shape, options.slow_noise, options.slow_frames).to(device)
     done = torch.zeros(samples, 0, config.features, device=device)
     guided = guidance_of(denoiser, edits, plain)
-    for i, start in enumerate(starts):
+    for start in starts:
         speaker_start = start - config.reaction_delay
         conditions = {
             name: padded_slice(streams[name], speaker_start, config.speaker_tokens).expand(samples, -1, -1)
@@ -315,10 +337,9 @@ def sample_sequence(
         if "past_listener" in config.conditions:  # zeros before the beginning, as in training
             past = done[:, max(start - window, 0) : start]
             conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
+        known = done.shape[1] - start
+        predict = guided(conditions, options.guidance, options.guidance_over, skipped_frames=known)
         inpainted_frames = done[:, start:] if start > 0 else None
-        predict = guided(conditions, options.guidance, options.guidance_over, skipped_frames=done.shape[1] - start)
         reaction = options.denoise_window(predict, noise[:, start : start + window], inpainted_frames)
         done = torch.cat([done[:, :start], reaction], dim=1)
-        if progress is not None:
-            progress((i + 1) / len(starts))
-    return done[:, :frames]
+        yield done[:, start + known : frames]
