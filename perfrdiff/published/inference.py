@@ -320,7 +320,7 @@ def _row_batches(clips: slice, windows: int, samples: int, device: torch.device)
 
     A window's samples stay together, because they have one memory.
     """
-    at_once = max(1, ROWS_AT_ONCE[device.type] // samples)  # windows
+    at_once = max(1, ROWS_AT_ONCE.get(device.type, ROWS_AT_ONCE["cpu"]) // samples)  # windows
     if windows <= at_once:
         step = at_once // windows
         for first in range(clips.start, clips.stop, step):
