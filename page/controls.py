@@ -26,7 +26,8 @@ FOLDED_ROWS = (
     ("weights",),
 )
 NOT_ON_THE_PAGE = (
-    "out", "overwrite", "device", "save_shift", "steps", "compat", "shift", "identity", "save_identity", "exports",
+    "out", "overwrite", "device", "save_shift", "steps", "solver", "compat", "shift", "identity", "save_identity",
+    "exports",
 )  # fmt: skip
 """Settings without a widget: the server's own, and what only those want who write programs."""
 

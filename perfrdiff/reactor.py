@@ -18,6 +18,7 @@ from perfrdiff import checkpoints, sampling
 from perfrdiff.behaviour.event_features import SHORTEST_CLIP, event_features
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, TRANSLATION, WIDTH
 from perfrdiff.errors import InputError
+from perfrdiff.models import SOLVERS
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.registry import NETWORKS
 from perfrdiff.models.threads import threads_for
@@ -48,6 +49,7 @@ class Reactions:
     weights: str
     weights_sha256: str
     attributes: np.ndarray | None = None  # (samples, frames, 25) where the weights predict these first
+    solver: str = "ddim"
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ class Reactor:
         samples: int = 3,
         seed: int = 0,
         steps: int | None = None,
+        solver: str | None = None,
         guidance: float | None = None,
         compat: str = "corrected",
         progress: Callable[[float], None] | None = None,
@@ -248,6 +251,7 @@ class Reactor:
             samples: how many reactions. Sample i does not depend on how many are asked for.
             seed: the same seed, settings and weights give the same reactions.
             steps: denoising network calls per window, 2 … 1000; None: what the weights were made for.
+            solver: "ddim" or "dpm" (DPM-Solver++ 2M); None: what the weights were made for.
             guidance: classifier-free guidance scale; None: what the weights were made for.
             compat: "published" repeats the faults of the published code, or the names of some with commas between
                 (published.compat), for weights of the paper.
@@ -262,7 +266,7 @@ class Reactor:
             raise InputError(f"{samples} reactions asked for; at least 1 is possible.")
         if seed < 0:
             raise InputError(f"The seed is {seed}; it has to be 0 or more.")
-        options, faults = self._sampling_options(steps, guidance, compat)
+        options, faults = self._sampling_options(steps, solver, guidance, compat)
         with threads_for(self.checkpoint.denoiser), torch.inference_mode():
             rows, predicted_attributes = self._sample(speaker, samples, seed, options, faults, progress)
             reactions = self.checkpoint.normalizer.raw_coefficients(rows)[:, : given.frames].cpu().numpy()
@@ -280,6 +284,7 @@ class Reactor:
             self.checkpoint.name,
             self.checkpoint.sha256,
             predicted_attributes,
+            options.solver,
         )
 
     def react_to(self, speaker: SpeakerStreams, **options: Any) -> Reactions:
@@ -309,7 +314,7 @@ class Reactor:
 
         Raises InputError for weights that need a whole clip.
         """
-        options, _ = self._sampling_options(steps, guidance, "corrected")
+        options, _ = self._sampling_options(steps, None, guidance, "corrected")
         return ReactionStream(self.checkpoint, options, self._edits, self._gain, samples, seed, frames)
 
     def continue_stream(self, stream: ReactionStream) -> None:
@@ -322,14 +327,18 @@ class Reactor:
         return MotionGain() if self._shift is None else self._shift.motion_gain.scaled(self._strength)
 
     def _sampling_options(
-        self, steps: int | None, guidance: float | None, compat: str
+        self, steps: int | None, solver: str | None, guidance: float | None, compat: str
     ) -> tuple[sampling.SamplingOptions, Compat]:
         """Those of the weights with what `react` was asked for, and the published faults to repeat."""
         options = self.checkpoint.sampling
         if steps is not None:
             options = replace(options, steps=steps)
+        if solver is not None:
+            options = replace(options, solver=solver)
         if guidance is not None:
             options = replace(options, guidance=guidance)
+        if options.solver not in SOLVERS:
+            raise InputError(f"There is no solver '{options.solver}'; expected {' or '.join(SOLVERS)}.")
         if not 2 <= options.steps <= sampling.TRAIN_STEPS:
             raise InputError(f"{options.steps} denoising steps asked for; expected 2 to {sampling.TRAIN_STEPS}.")
         faults = Compat.parse(compat)

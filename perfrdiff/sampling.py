@@ -1,6 +1,6 @@
 """From noise to reaction windows: schedule, noise, solvers and classifier-free guidance, each a pure function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,11 +10,11 @@ from scipy.signal import lfilter
 from torch import Tensor
 
 from perfrdiff.models.denoiser import Denoiser
+from perfrdiff.models.fast_denoiser import FastDenoiser, Predict, can_speed_up
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.schedule import TRAIN_STEPS, cumulative_alphas
 
 STEP_SEED = 1_000_003  # keeps the seeds of neighbouring samples apart
-SOLVERS = ("ddim", "dpm")
 NOISIEST, CLEANEST = -4.0, 2.5  # log(signal / noise) where `even_timesteps` begins and ends
 
 
@@ -107,12 +107,13 @@ def guided_denoiser(
     scale: float,
     edits: Edits | None = None,
     dropped_conditions: tuple[str, ...] = (),
-) -> Callable[[Tensor, int], Tensor]:
+) -> Predict:
     """Classifier-free guidance u + scale * (c - u) as a function (x_t (N, W, features), t) -> x0.
 
-    Everything that does not depend on the step is computed here, once. The unconditional branch u loses the conditions
-    named in `dropped_conditions`, all of them when empty (published). Scale 1 needs the conditional branch alone. With
-    the edits of P listeners, N is P groups of equal size, one listener's rows together.
+    The readable definition, and what runs where `FastDenoiser` is not for a network. The memory is made here, once. The
+    unconditional branch u loses the conditions named in `dropped_conditions`, all of them when empty (published). Scale
+    1 needs the conditional branch alone. With the edits of P listeners, N is P groups of equal size, one listener's
+    rows together.
     """
     first = next(iter(conditions.values()))
     count = first.shape[0]
@@ -145,8 +146,31 @@ def guided_denoiser(
     return predict_guided
 
 
+def guidance_of(denoiser: Denoiser, edits: Edits | None = None, plain: bool = False) -> Callable[..., Predict]:
+    """The quickest exact way to guided predictions of a denoiser with these edits: its own part is prepared here.
+
+    Returns a function with the arguments of `FastDenoiser.guided`. `plain`: by `guided_denoiser` in any case, which is
+    what tests and benchmarks compare with.
+    """
+    if not plain and can_speed_up(denoiser.config, edits):
+        return FastDenoiser(denoiser, edits).guided
+
+    def guided(
+        conditions: dict[str, Tensor],
+        scale: float,
+        dropped_conditions: tuple[str, ...] = (),
+        *,
+        samples: int = 1,
+        skipped_frames: int = 0,
+    ) -> Predict:
+        repeated = {name: value.repeat_interleave(samples, dim=0) for name, value in conditions.items()}
+        return guided_denoiser(denoiser, repeated, scale, edits, dropped_conditions)
+
+    return guided
+
+
 def ddim(
-    predict: Callable[[Tensor, int], Tensor],
+    predict: Predict,
     noise: Tensor,
     steps: int,
     *,
@@ -175,7 +199,7 @@ def ddim(
 
 
 def dpm_solver(
-    predict: Callable[[Tensor, int], Tensor],
+    predict: Predict,
     noise: Tensor,
     steps: int,
     *,
@@ -227,16 +251,17 @@ class SamplingOptions:
 
     def denoise_window(
         self,
-        predict: Callable[[Tensor, int], Tensor],
+        predict: Predict,
         noise: Tensor,
-        inpainted_frames: Tensor | None,
+        inpainted_frames: Tensor | None = None,
+        step_noise: StepNoise | None = None,
     ) -> Tensor:
-        """Noise (N, W, features) -> a window; `inpainted_frames`: see `ddim`."""
+        """Noise (N, W, features) -> a window; `inpainted_frames` and `step_noise`: see `ddim`."""
         if self.solver == "dpm":
             return dpm_solver(predict, noise, self.steps, inpainted_frames=inpainted_frames, clamp=self.clamp)
         return ddim(
             predict, noise, self.steps, inpainted_frames=inpainted_frames, clamp=self.clamp,
-            discard_last_call=self.discard_last_call,
+            discard_last_call=self.discard_last_call, step_noise=step_noise,
         )  # fmt: skip
 
 
@@ -261,14 +286,37 @@ def sample_sequence(
     options: SamplingOptions,
     edits: Edits | None = None,
     progress: Callable[[float], None] | None = None,
+    plain: bool = False,
 ) -> Tensor:
     """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units; or to
-    streams (samples, frames, channels), each to its own.
+    streams (samples, frames, channels), each to its own. See `sequence_windows`.
+    """
+    frames = next(iter(streams.values())).shape[-2]
+    new_frames, done = [], 0
+    for window in sequence_windows(denoiser, streams, samples, seed, options, edits, plain):
+        new_frames.append(window)
+        done += window.shape[1]
+        if progress is not None:
+            progress(done / frames)
+    return torch.cat(new_frames, dim=1)
+
+
+def sequence_windows(
+    denoiser: Denoiser,
+    streams: dict[str, Tensor],
+    samples: int,
+    seed: int,
+    options: SamplingOptions,
+    edits: Edits | None = None,
+    plain: bool = False,
+) -> Iterator[Tensor]:
+    """The reactions of `sample_sequence` in order of time: the new frames (samples, n, features) of one window after
+    another, each as soon as it is there.
 
     Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
     so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
     published code knows nothing at test time, docs/method.md 12, quirk 9). Neighbouring windows share window - slide
-    frames, which keep the values the earlier one gave them: there is no seam.
+    frames, which keep the values the earlier one gave them: there is no seam. `plain`: see `guidance_of`.
     """
     config = denoiser.config
     frames = next(iter(streams.values())).shape[-2]
@@ -278,7 +326,8 @@ def sample_sequence(
     shape = (starts[-1] + window, config.features)
     noise = start_noise(seed, samples, shape, options.slow_noise, options.slow_frames).to(device)
     done = torch.zeros(samples, 0, config.features, device=device)
-    for i, start in enumerate(starts):
+    guided = guidance_of(denoiser, edits, plain)
+    for start in starts:
         speaker_start = start - config.reaction_delay
         conditions = {
             name: padded_slice(streams[name], speaker_start, config.speaker_tokens).expand(samples, -1, -1)
@@ -288,10 +337,9 @@ def sample_sequence(
         if "past_listener" in config.conditions:  # zeros before the beginning, as in training
             past = done[:, max(start - window, 0) : start]
             conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
-        predict = guided_denoiser(denoiser, conditions, options.guidance, edits, options.guidance_over)
+        known = done.shape[1] - start
+        predict = guided(conditions, options.guidance, options.guidance_over, skipped_frames=known)
         inpainted_frames = done[:, start:] if start > 0 else None
         reaction = options.denoise_window(predict, noise[:, start : start + window], inpainted_frames)
         done = torch.cat([done[:, :start], reaction], dim=1)
-        if progress is not None:
-            progress((i + 1) / len(starts))
-    return done[:, :frames]
+        yield done[:, start + known : frames]

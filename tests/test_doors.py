@@ -155,8 +155,8 @@ def test_a_setting_has_one_name_everywhere(controls, weights):
     parameters = set(inspect.signature(api.endpoint(Visits(OUT), weights)).parameters) - {"visit"}
     assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift", "save_identity"}
     assert set(controls.widgets) | {"listener"} == set(SETTINGS) - set(NOT_ON_THE_PAGE)
-    left_out = {"out", "overwrite", "device", "save_shift", "steps", "compat", "shift", "identity", "save_identity"}
-    assert set(NOT_ON_THE_PAGE) == left_out | {"exports"}
+    technical = {"steps", "solver", "compat", "shift", "save_shift", "identity", "save_identity", "exports"}
+    assert set(NOT_ON_THE_PAGE) == {"out", "overwrite", "device"} | technical
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,7 @@ def test_a_setting_has_one_name_everywhere(controls, weights):
         ("speaker_face_number", 0, "speaker_face_number must lie between 1 and 99; it is 0."),
         ("label", "maybe", "label must be true or false; it is maybe."),
         ("steps", 1, "steps must lie between 2 and 1000; it is 1."),
+        ("solver", "euler", "solver must be ddim or dpm; it is euler."),
         ("compat", "wrong", "compat must be 'corrected', 'published' or some of"),
         ("shift", "SHIFT", "the share of me.safetensors must lie between -2 and 2; it is 3."),
     ],

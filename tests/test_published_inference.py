@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from perfrdiff import sampling
 from perfrdiff.errors import InputError
 from perfrdiff.models.layers import WeightEdit
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
@@ -60,7 +61,7 @@ def test_many_listeners_at_once_are_each_alone(model, monkeypatch):
     for i in range(3):
         alone = react(model, one(speaker, i), 2, inference.personal_edits(model, behaviour[i : i + 1]))
         torch.testing.assert_close(batch[i], alone[0], atol=5e-5, rtol=0)
-    monkeypatch.setattr(inference, "ROWS_AT_ONCE", 4)  # how many windows are denoised together is no matter
+    monkeypatch.setattr(inference, "ROWS_AT_ONCE", {"cpu": 4})  # how many windows are denoised together is no matter
     torch.testing.assert_close(react(model, speaker, 2, together), batch, atol=5e-5, rtol=0)
 
 
@@ -82,9 +83,39 @@ def test_any_length(model, frames):
         torch.testing.assert_close(react(model, speaker)[:, :, :frames], short, atol=5e-5, rtol=0)
 
 
+@pytest.mark.slow
+def test_whole_reactions_are_those_of_the_plain_path(model):
+    """50 steps, some windows and samples, a listener: the largest difference stays under 1e-4."""
+    speaker, options = speakers(1, 20), replace(OPTIONS, steps=50)
+    edits = inference.personal_edits(model, torch.randn(1, 60, 58, generator=torch.Generator().manual_seed(7)))
+    noise = inference.seeded_noise(model, speaker, 2, options, 0)
+    fast, plain = (
+        inference.infer(model, speaker, noise, options, edits, PUBLISHED, plain=plain).reactions
+        for plain in (False, True)
+    )
+    assert (fast - plain).abs().max() < 1e-4
+
+
 def test_samples_do_not_depend_on_their_number(model):
     speaker = speakers(1, 30)
     torch.testing.assert_close(react(model, speaker, 3)[:, :2], react(model, speaker, 2), atol=5e-5, rtol=0)
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm"])
+def test_fewer_calls_are_an_option(model, solver):
+    """Each solver as it stands in `sampling`, with as many network calls as asked for and no other change."""
+    speaker, options = speakers(1, 10), replace(OPTIONS, solver=solver, steps=4)
+    (_, _, predict), *_ = inference.guided_windows(
+        model.denoiser, inference.window_conditions(model, speaker, options), 1, options, plain=True
+    )
+    calls = []
+    solve = {"ddim": sampling.ddim, "dpm": sampling.dpm_solver}[solver]
+    noise = inference.seeded_noise(model, speaker, 1, options, 3)
+    expected = solve(lambda x, t: calls.append(t) or predict(x, t), noise.decoder.flatten(0, 2), 4)
+    uncorrected = replace(CORRECTED, out_of_range=True)
+    assert len(calls) == 4
+    out = react(model, speaker, options=options, compat=uncorrected, seed=3)[0]
+    torch.testing.assert_close(out, expected[:1], atol=5e-5, rtol=0)
 
 
 def test_the_prior_changes_nothing(model):

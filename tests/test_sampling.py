@@ -81,6 +81,19 @@ def test_any_length(denoiser, frames):
     assert torch.isfinite(out).all()
 
 
+def test_a_reaction_comes_window_by_window(denoiser):
+    """Whoever draws the first seconds need not wait for the last ones: what came is final."""
+    speaker = streams(53)
+    with torch.inference_mode():
+        windows = list(sampling.sequence_windows(denoiser, speaker, 2, 0, OPTIONS))
+    assert [window.shape[1] for window in windows] == [20, 10, 10, 10, 3]
+    shares = []
+    with torch.inference_mode():
+        whole = sampling.sample_sequence(denoiser, speaker, 2, 0, OPTIONS, progress=shares.append)
+    assert torch.equal(torch.cat(windows, dim=1), whole)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
 def test_a_sample_does_not_depend_on_how_many_are_asked_for(denoiser):
     speaker = streams(45)
     few, many = sample(denoiser, speaker, 3, seed=5), sample(denoiser, speaker, 6, seed=5)

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from perfrdiff.errors import InputError
+from perfrdiff.models import SOLVERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +182,7 @@ def _add_data(commands) -> None:
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="REACT 2024's 'data' folder")
     command.add_argument("--split", choices=("train", "val", "test"), default="test")
     command.add_argument("--samples", type=int, default=10, metavar="K", help="reactions per clip (default: 10)")
+    command.add_argument("--solver", choices=SOLVERS, help="how the steps are taken (default: as with the weights)")
     command.add_argument("--personal", action="store_true", help="the person-specific index and neighbour matrix")
     command.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
     command.add_argument("--methods", nargs="+", metavar="NAME", help="only these (default: all)")
@@ -209,7 +211,7 @@ def _evaluate_data(options: argparse.Namespace) -> int:
     reactor = Reactor.load(options.weights, options.device)
     settings = dataset.ScoreSettings(
         options.split, samples=options.samples, personal=options.personal, limit=options.limit, methods=methods,
-        steps=options.steps, guidance=options.guidance, seed=options.seed,
+        steps=options.steps, solver=options.solver, guidance=options.guidance, seed=options.seed,
     )  # fmt: skip
     report = dataset.evaluate(reactor, options.data, settings, progress_bar_callback("clips"))
     if frrea is not None:

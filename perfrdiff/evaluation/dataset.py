@@ -39,6 +39,7 @@ class ScoreSettings:
     limit: int | None = None  # only the first clips of the split, and the neighbours among them
     methods: Sequence[str] = METHODS
     steps: int | None = None  # None: those of the weights
+    solver: str | None = None
     guidance: float | None = None
     seed: int = 0
 
@@ -158,7 +159,7 @@ def _generated(
         reactions = reactor.react(
             speaker.audio, speaker.coefficients + data.mean, attributes=speaker.attributes,
             hearing=speaker.hearing if reactor.checkpoint.hears else None, samples=settings.samples,
-            seed=settings.seed + i, steps=settings.steps, guidance=settings.guidance,
+            seed=settings.seed + i, steps=settings.steps, solver=settings.solver, guidance=settings.guidance,
         )  # fmt: skip
         out[i] = attributes_of(reactor, reactions)
         clip_done(i + 1)

@@ -60,6 +60,18 @@ class WeightEdit:
         """The same on another device."""
         return WeightEdit(*(None if x is None else x.to(device) for x in (self.dense, self.left, self.right)))
 
+    def of_listener(self, i: int) -> "WeightEdit":
+        """What listener i of the P changes."""
+        return WeightEdit(*(None if x is None else x[i : i + 1] for x in (self.dense, self.left, self.right)))
+
+    def applied_to(self, weight: Tensor) -> Tensor:
+        """W (out, in) as the one listener has it; ValueError if there are several."""
+        if self.listener_count != 1:
+            raise ValueError(f"edits of {self.listener_count} listeners: one weight is one listener's")
+        if self.dense is not None:
+            return self.dense[0].to(weight.dtype)
+        return weight + (self.left[0] @ self.right[0]).to(weight.dtype)
+
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x (P * m, frames, in) -> (P * m, frames, out) with each listener's own weight."""
         if self.dense is not None and self.listener_count == 1:

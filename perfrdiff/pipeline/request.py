@@ -15,6 +15,7 @@ from typing import Any
 from perfrdiff.errors import InputError
 from perfrdiff.exports import MADE_WHEN_ASKED
 from perfrdiff.features import MAX_SECONDS
+from perfrdiff.models import SOLVERS
 from perfrdiff.personal import MAX_STRENGTH
 from perfrdiff.published.compat import Compat
 
@@ -89,6 +90,10 @@ class ReactRequest:
     steps: int | None = _setting(
         "whole", "reactions", "denoising steps; without it, what the weights were tuned for", None, low=2, high=1000,
         placeholder="N",
+    )  # fmt: skip
+    solver: str | None = _setting(
+        "text", "reactions", "how these are taken: ddim, or dpm (DPM-Solver++ 2M), which needs fewer; without it, what "
+        "the weights were tuned for", None, choices=SOLVERS,
     )  # fmt: skip
     shift: tuple[tuple[Path, float], ...] = _setting(
         "shifts", "reactions", "file of a listener's weight shift that save_shift kept, and its share (1 without a "

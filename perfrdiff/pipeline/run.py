@@ -153,6 +153,7 @@ def _make_reactions(
             samples=request.samples,
             seed=request.seed,
             steps=request.steps,
+            solver=request.solver,
             guidance=request.guidance_scale,
             compat=request.compat,
             progress=report,
@@ -238,7 +239,7 @@ def _settings(request: ReactRequest, made: _MadeReactions) -> dict[str, object]:
     reactions, listener, videos = made.reactions, made.listener, made.videos
     count, frames, _ = reactions.coefficients.shape
     used = {
-        "steps": reactions.steps, "guidance_scale": reactions.guidance,
+        "steps": reactions.steps, "solver": reactions.solver, "guidance_scale": reactions.guidance,
         "animator": videos.animator if videos is not None else None,
         "mesh_identity": (videos.mesh_identity if videos is not None else None) or request.mesh_identity,
     }  # fmt: skip

@@ -7,7 +7,7 @@ as are added, no network ever sees an added frame, unless a clip is shorter than
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +16,17 @@ from torch import Tensor
 from perfrdiff import sampling
 from perfrdiff.models.autoencoder import WindowAutoencoder
 from perfrdiff.models.denoiser import Denoiser
-from perfrdiff.models.layers import Edits, WeightEdit
+from perfrdiff.models.fast_denoiser import Predict
+from perfrdiff.models.layers import Edits
 from perfrdiff.models.prior import Prior, PriorMemory
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor, edited_weights
 from perfrdiff.published.compat import CORRECTED, Compat
 from perfrdiff.sampling import SamplingOptions
 
-ROWS_AT_ONCE = 96  # windows x samples denoised together: bounds the memory, does not change the numbers
+ROWS_AT_ONCE = {"cpu": 16, "cuda": 512}
+"""Windows x samples denoised together, by device. It bounds the memory and does not change the numbers; of 4 to 96, 16
+was quickest on one thread (benchmarks/published.py --rows), for what they hold then stays in the processor's caches."""
 ATTRIBUTE_RANGE = ((0.0, 1.0, 15), (-1.0, 1.0, 2), (0.0, 1.0, 8))  # low, high, columns
 
 
@@ -174,54 +177,64 @@ def infer(
     edits: Edits | None = None,
     compat: Compat = CORRECTED,
     progress: Callable[[float], None] | None = None,
+    plain: bool = False,
 ) -> Prediction:
     """Reactions (C, K, L, features) to C clips, K samples each, in windows that are independent of one another.
 
     `edits` of one listener serve all clips; edits of C listeners pair listener i with clip i. To pair one clip with
     many listeners, repeat the clip (`repeat_speaker`). The render variant's corrected way, in which every window
     continues the one before, is `sampling.sample_sequence`; this function always makes isolated windows
-    (`compat.isolated_windows`).
+    (`compat.isolated_windows`). `plain`: see `sampling.guidance_of`.
     """
-    options = options or SamplingOptions()
+    options = replace(options or SamplingOptions(), discard_last_call=compat.discard_last_call)
     windows = window_conditions(model, speaker, options, compat)
     windowing = window_layout(model, speaker.audio.shape[1], options)
-    clips, samples = noise.decoder.shape[0], noise.decoder.shape[2]
-    listener_count = next(iter(edits.values())).listener_count if edits else 1
-    if listener_count not in (1, clips):
-        raise ValueError(f"edits of {listener_count} listeners for {clips} clips: expected 1 or {clips}")
-    start = noise.decoder.expand(-1, windowing.count, -1, -1, -1)
+    samples = noise.decoder.shape[2]
     prior = None
     if model.prior is not None and noise.prior is not None:
         prior = prior_latents(model.prior, windows, noise.prior, options)
-    out = torch.empty_like(start)
-    done = 0
-    for clip, window in _row_batches(clips, windowing.count, samples):
-        conditions = {
-            name: value[clip, window].flatten(0, 1).repeat_interleave(samples, dim=0)
-            for name, value in windows.items()
-            if name in model.denoiser.config.conditions
-        }
-        clip_edits = (
-            edits if listener_count == 1 else {name: _listener_edits(edit, clip) for name, edit in edits.items()}
-        )
-        predict = sampling.guided_denoiser(model.denoiser, conditions, options.guidance, clip_edits)
-        steps = noise.decoder_steps
-        x = sampling.ddim(
-            predict,
-            start[clip, window].flatten(0, 2),
-            options.steps,
-            clamp=options.clamp,
-            discard_last_call=compat.discard_last_call,
-            step_noise=sampling.StepNoise(options.eta, None if steps is None else steps[:, clip, window].flatten(1, 3)),
+    start, steps = noise.decoder.expand(-1, windowing.count, -1, -1, -1), noise.decoder_steps
+    out, done = torch.empty_like(start), 0
+    for clip, window, predict in guided_windows(model.denoiser, windows, samples, options, edits, plain):
+        draws = None if steps is None else steps[:, clip, window].flatten(1, 3)
+        x = options.denoise_window(
+            predict, start[clip, window].flatten(0, 2), step_noise=sampling.StepNoise(options.eta, draws)
         )
         out[clip, window] = x.unflatten(0, out[clip, window].shape[:3])
         done += len(x)
         if progress is not None:
-            progress(done / (clips * windowing.count * samples))
+            progress(done / out[..., 0, 0].numel())
     reactions = windowing.join(out)
     if model.variant == "emotion" and not compat.out_of_range:
         reactions = clamp_attributes(reactions)
     return Prediction(reactions, prior)
+
+
+def guided_windows(
+    denoiser: Denoiser,
+    windows: Mapping[str, Tensor],
+    samples: int,
+    options: SamplingOptions,
+    edits: Edits | None = None,
+    plain: bool = False,
+) -> Iterator[tuple[slice, slice, Predict]]:
+    """Clips, their windows, and the guided prediction for these, as many at a time as are denoised together.
+
+    `windows`: see `window_conditions`; with the edits of C listeners, listener i is for clip i. A prediction takes rows
+    (clip, window, sample). Raises ValueError for edits of another number of listeners.
+    """
+    used = {name: value for name, value in windows.items() if name in denoiser.config.conditions}
+    clips, count = next(iter(used.values())).shape[:2]
+    listeners = next(iter(edits.values())).listener_count if edits else 1
+    if listeners not in (1, clips):
+        raise ValueError(f"edits of {listeners} listeners for {clips} clips: expected 1 or {clips}")
+    for i in range(listeners):
+        of_listener = edits and {name: edit.of_listener(i) for name, edit in edits.items()}
+        guided = sampling.guidance_of(denoiser, of_listener, plain)
+        own_clips = slice(0, clips) if listeners == 1 else slice(i, i + 1)
+        for clip, window in _row_batches(own_clips, count, samples, windows["audio"].device):
+            conditions = {name: value[clip, window].flatten(0, 1) for name, value in used.items()}
+            yield clip, window, guided(conditions, options.guidance, samples=samples)
 
 
 def window_conditions(
@@ -302,24 +315,21 @@ def repeat_speaker(speaker: SpeakerClips, listeners: int) -> SpeakerClips:
     )
 
 
-def _row_batches(clips: int, windows: int, samples: int) -> Iterator[tuple[slice, slice]]:
-    """Clips and windows to denoise together: several whole clips, or some windows of one."""
-    rows_per_clip = windows * samples
-    if rows_per_clip <= ROWS_AT_ONCE:
-        step = max(1, ROWS_AT_ONCE // rows_per_clip)
-        for first in range(0, clips, step):
-            yield slice(first, min(first + step, clips)), slice(0, windows)
+def _row_batches(clips: slice, windows: int, samples: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+    """Clips and windows to denoise together: several whole clips, or some windows of one, in shares of nearly one size.
+
+    A window's samples stay together, because they have one memory.
+    """
+    at_once = max(1, ROWS_AT_ONCE.get(device.type, ROWS_AT_ONCE["cpu"]) // samples)  # windows
+    if windows <= at_once:
+        step = at_once // windows
+        for first in range(clips.start, clips.stop, step):
+            yield slice(first, min(first + step, clips.stop)), slice(0, windows)
         return
-    step = max(1, ROWS_AT_ONCE // samples)
-    for clip in range(clips):
-        for first in range(0, windows, step):
-            yield slice(clip, clip + 1), slice(first, min(first + step, windows))
-
-
-def _listener_edits(edit: WeightEdit, listeners: slice) -> WeightEdit:
-    return WeightEdit(
-        *(None if tensor is None else tensor[listeners] for tensor in (edit.dense, edit.left, edit.right))
-    )
+    calls = -(-windows // at_once)
+    for clip in range(clips.start, clips.stop):
+        for i in range(calls):
+            yield slice(clip, clip + 1), slice(i * windows // calls, (i + 1) * windows // calls)
 
 
 def _repeated_memory(memory: PriorMemory, samples: int) -> PriorMemory:

@@ -12,7 +12,7 @@ from perfrdiff.models.layers import periodic_causal_bias
 from perfrdiff.published.conformance.fixtures import CALL, Deviation, Fixture, compare
 from perfrdiff.published.inference import guided_prior
 from perfrdiff.published.weights.variants import Shapes, build_network, shape_tables
-from perfrdiff.sampling import guided_denoiser
+from perfrdiff.sampling import guidance_of
 
 NETWORKS = {  # name in the probes -> ours, and the published seed
     "person": ("style_encoder", 1),
@@ -108,7 +108,7 @@ def _compare_calls(name: str, model: torch.nn.Module, fixture: Fixture) -> list[
     else:
         for key, expected in fixture.with_prefix("decoder/out").items():
             if match := re.fullmatch(r"cfg([0-9.]+)_t(\d+)", key):
-                predict = guided_denoiser(model, fixture.conditions("decoder/in"), float(match[1]))
+                predict = guidance_of(model)(fixture.conditions("decoder/in"), float(match[1]))
                 computed = predict(fixture["decoder/in/x_t"], int(match[2]))
                 deviations.append(compare(f"decoder at t{match[2]}", computed, expected, CALL))
     return deviations
