@@ -166,7 +166,7 @@ def main() -> int:
     options = inference.SamplingOptions(steps=OPTIONS.steps)
     noise = inference.seeded_noise(model, speaker, OPTIONS.samples, options, 0)
     started = time.process_time()
-    inference.infer(model, speaker, noise, options, edits, inference.Compat.named("published"))
+    inference.infer(model, speaker, noise, options, edits, inference.Compat.parse("published"))
     print(
         f"{words}, published:  {time.process_time() - started:7.1f} CPU-s, peak memory so far {peak_memory():.2f} GiB"
     )
