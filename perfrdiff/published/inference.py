@@ -25,8 +25,8 @@ from perfrdiff.published.compat import CORRECTED, Compat
 from perfrdiff.sampling import SamplingOptions
 
 ROWS_AT_ONCE = {"cpu": 16, "cuda": 512}
-"""Windows x samples denoised together, by device. It bounds the memory and does not change the numbers; of 2, 4, 8 and 16,
-16 was quickest on one thread (benchmarks/published.py --rows)."""
+"""Windows x samples denoised together, by device. It bounds the memory and does not change the numbers; 16 was the
+quickest of 2, 4, 8 and 16 on one thread (benchmarks/published.py --rows)."""
 ATTRIBUTE_RANGE = ((0.0, 1.0, 15), (-1.0, 1.0, 2), (0.0, 1.0, 8))  # low, high, columns
 
 
