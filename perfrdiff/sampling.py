@@ -169,6 +169,25 @@ def guidance_of(denoiser: Denoiser, edits: Edits | None = None, plain: bool = Fa
     return guided
 
 
+def reporting(predict: Predict, steps: int, report: Callable[[float], None] | None) -> Predict:
+    """`predict` that reports, before each of its `steps` calls, the share of them that is done: a window of large
+    networks takes long, and whoever is told may end it by raising."""
+    if report is None:
+        return predict
+    calls = iter(range(steps))
+
+    def predict_and_report(x: Tensor, t: int) -> Tensor:
+        report(next(calls) / steps)
+        return predict(x, t)
+
+    return predict_and_report
+
+
+def share_of(progress: Callable[[float], None], number: float, count: float) -> Callable[[float], None]:
+    """What reports to `progress` the share of part `number` of `count` that is done, as a share of all."""
+    return lambda share: progress((number + share) / count)
+
+
 def ddim(
     predict: Predict,
     noise: Tensor,
@@ -291,14 +310,10 @@ def sample_sequence(
     """Reactions (samples, frames, features) to speaker streams name -> (frames, channels), in network units; or to
     streams (samples, frames, channels), each to its own. See `sequence_windows`.
     """
-    frames = next(iter(streams.values())).shape[-2]
-    new_frames, done = [], 0
-    for window in sequence_windows(denoiser, streams, samples, seed, options, edits, plain):
-        new_frames.append(window)
-        done += window.shape[1]
-        if progress is not None:
-            progress(done / frames)
-    return torch.cat(new_frames, dim=1)
+    windows = list(sequence_windows(denoiser, streams, samples, seed, options, edits, plain, progress))
+    if progress is not None:
+        progress(1.0)
+    return torch.cat(windows, dim=1)
 
 
 def sequence_windows(
@@ -309,6 +324,7 @@ def sequence_windows(
     options: SamplingOptions,
     edits: Edits | None = None,
     plain: bool = False,
+    progress: Callable[[float], None] | None = None,
 ) -> Iterator[Tensor]:
     """The reactions of `sample_sequence` in order of time: the new frames (samples, n, features) of one window after
     another, each as soon as it is there.
@@ -316,7 +332,8 @@ def sequence_windows(
     Windows follow one another as in training: the listener's window starts `reaction_delay` frames after the speaker's,
     so that no frame sees the speaker's future, and the frames before it are the condition `past_listener` (of which the
     published code knows nothing at test time, docs/method.md 12, quirk 9). Neighbouring windows share window - slide
-    frames, which keep the values the earlier one gave them: there is no seam. `plain`: see `guidance_of`.
+    frames, which keep the values the earlier one gave them: there is no seam. `plain`: see `guidance_of`. `progress`
+    is called with the share done, before every call of the network.
     """
     config = denoiser.config
     frames = next(iter(streams.values())).shape[-2]
@@ -327,7 +344,7 @@ def sequence_windows(
     noise = start_noise(seed, samples, shape, options.slow_noise, options.slow_frames).to(device)
     done = torch.zeros(samples, 0, config.features, device=device)
     guided = guidance_of(denoiser, edits, plain)
-    for start in starts:
+    for number, start in enumerate(starts):
         speaker_start = start - config.reaction_delay
         conditions = {
             name: padded_slice(streams[name], speaker_start, config.speaker_tokens).expand(samples, -1, -1)
@@ -339,6 +356,8 @@ def sequence_windows(
             conditions["past_listener"] = torch.nn.functional.pad(past, (0, 0, window - past.shape[1], 0))
         known = done.shape[1] - start
         predict = guided(conditions, options.guidance, options.guidance_over, skipped_frames=known)
+        if progress is not None:
+            predict = reporting(predict, options.steps, share_of(progress, number, len(starts)))
         inpainted_frames = done[:, start:] if start > 0 else None
         reaction = options.denoise_window(predict, noise[:, start : start + window], inpainted_frames)
         done = torch.cat([done[:, :start], reaction], dim=1)

@@ -186,3 +186,18 @@ def test_listeners_and_clips_have_to_pair(model):
     edits = inference.personal_edits(model, torch.randn(2, 60, 58))
     with pytest.raises(ValueError, match="2 listeners for 3 clips"):
         react(model, speakers(3, 20), 1, edits)
+
+
+def test_whoever_follows_is_told_before_every_call(model):
+    """A window of the full-size networks takes half a minute; a run that is left ends within a call."""
+    shares = []
+    speaker = speakers(1, 23)
+    noise = inference.seeded_noise(model, speaker, 2, OPTIONS, 0)
+    inference.infer(model, speaker, noise, OPTIONS, progress=shares.append)
+    assert shares == sorted(shares) and shares[0] == 0.0 and shares[-1] == 1.0 and len(shares) > OPTIONS.steps
+    with pytest.raises(InterruptedError):
+        inference.infer(model, speaker, noise, OPTIONS, progress=lambda share: leave() if share > 0.1 else None)
+
+
+def leave():
+    raise InterruptedError

@@ -92,6 +92,7 @@ def test_a_reaction_comes_window_by_window(denoiser):
         whole = sampling.sample_sequence(denoiser, speaker, 2, 0, OPTIONS, progress=shares.append)
     assert torch.equal(torch.cat(windows, dim=1), whole)
     assert shares == sorted(shares) and shares[-1] == 1.0
+    assert len(shares) == 5 * OPTIONS.steps + 1, "a report before every call: whoever waits may leave"
 
 
 def test_a_sample_does_not_depend_on_how_many_are_asked_for(denoiser):

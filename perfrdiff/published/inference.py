@@ -194,16 +194,21 @@ def infer(
     if model.prior is not None and noise.prior is not None:
         prior = prior_latents(model.prior, windows, noise.prior, options)
     start, steps = noise.decoder.expand(-1, windowing.count, -1, -1, -1), noise.decoder_steps
-    out, done = torch.empty_like(start), 0
+    out, done, rows = torch.empty_like(start), 0, start[..., 0, 0].numel()
     for clip, window, predict in guided_windows(model.denoiser, windows, samples, options, edits, plain):
         draws = None if steps is None else steps[:, clip, window].flatten(1, 3)
+        if progress is not None:
+            batch = start[clip, window].flatten(0, 2).shape[0]
+            predict = sampling.reporting(
+                predict, options.steps, sampling.share_of(progress, done / batch, rows / batch)
+            )
         x = options.denoise_window(
             predict, start[clip, window].flatten(0, 2), step_noise=sampling.StepNoise(options.eta, draws)
         )
         out[clip, window] = x.unflatten(0, out[clip, window].shape[:3])
         done += len(x)
         if progress is not None:
-            progress(done / out[..., 0, 0].numel())
+            progress(done / rows)
     reactions = windowing.join(out)
     if model.variant == "emotion" and not compat.out_of_range:
         reactions = clamp_attributes(reactions)
