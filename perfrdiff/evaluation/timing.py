@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfrdiff.behaviour import events
+from perfrdiff.behaviour.cues import ANSWER_WINDOW
 from perfrdiff.coefficients import FPS
 
-ANSWER_WINDOW = (-0.2, 1.2)  # seconds from the end of a phrase in which a nod that answers begins
 WINDOW_WORDS = f"{ANSWER_WINDOW[0]:g} to {ANSWER_WINDOW[1]:g} s"
 LAST = FPS  # frames at the end of a reaction that do not count: a nod that begins there is cut off, and not seen as one
 KINDS = ("clear nods", "nods", "small nods")
