@@ -86,8 +86,8 @@ def endpoint(visits: Visits, weights: str) -> Callable[..., Iterator[Answer | No
             visits.keep(visit.session_hash, *kept, *filter(None, [given["identity"]]))
             out = visits.new_folder(visit.session_hash, keep_earlier=True)
             request = read_request(given, out, weights)
-            for _, _, result in follow(request):
-                yield None if result is None else answer(result)
+            for event in follow(request):
+                yield answer(event) if isinstance(event, ReactResult) else None
         except Exception as error:
             raise gr.Error(explain(error), print_exception=False) from None
 

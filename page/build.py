@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
+from gradio.components import Component
 
+from page import showcase
 from page.api import add_endpoint
 from page.controls import PHOTO, VIDEO, Controls
-from page.results import Results
+from page.loading import heavy
+from page.results import Results, for_the_browser
 from page.run import explain, follow
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
-from page.words import HEAD, notice, trouble
+from page.words import HEAD, notice, outcome, stages, trouble
 from perfrdiff.errors import InputError
+from perfrdiff.pipeline.stages import STAGES
 from perfrdiff.weights import summary
 from renderer.resources import asset
 
@@ -33,6 +37,7 @@ def build(weights: str, folder: Path) -> gr.Blocks:
     ) as page:
         controls = Controls(about_weights, weights)
         gr.HTML(HEAD, elem_id="head", padding=False)
+        results = Results()
         with gr.Row(equal_height=True):
             controls.add_speaker()
             controls.add_listener()
@@ -41,19 +46,23 @@ def build(weights: str, folder: Path) -> gr.Blocks:
             controls.add_main_row()
             go = gr.Button("Show the reactions", variant="primary", elem_id="go")
             controls.add_folded()
-        results = Results()
+        status = gr.HTML(elem_id="status", padding=False)
         about = gr.Markdown(notice(about_weights, LATEST_MINUTES), elem_classes="fine", elem_id="about")
-        go.click(
-            _show_reactions(controls, results, visits),
-            controls.inputs,
-            results.outputs,
-            concurrency_limit=1,
-            concurrency_id="react",
-            trigger_mode="once",
-            scroll_to_output=True,
+        run = {
+            "fn": _show_reactions(controls, results, visits, status),
+            "inputs": controls.inputs,
+            "outputs": [status, *results.outputs],
+            "concurrency_limit": 1,
+            "concurrency_id": "react",
+            "trigger_mode": "once",
             **QUIET,
+        }
+        go.click(**run)
+        results.watch.again(_example_values(controls), None, _example_widgets(controls), queue=False, **QUIET).then(
+            **run
         )
-        _follow_choices(controls, results, about)
+        results.mark_earlier(controls.inputs)
+        _follow_choices(controls, status, about)
         _follow_files(controls, visits)
         _fill_examples(controls, try_photo, try_video)
         add_endpoint(visits, weights)
@@ -69,28 +78,51 @@ def _example_buttons() -> tuple[gr.Button, gr.Button]:
     return photo, video
 
 
-def _show_reactions(controls: Controls, results: Results, visits: Visits) -> Callable[..., Iterator[dict]]:
+def _show_reactions(
+    controls: Controls, results: Results, visits: Visits, status: gr.HTML
+) -> Callable[..., Iterator[dict]]:
     """What the button does: a generator of updates, from the first stage to the videos."""
 
     def show_reactions(values: dict, visit: gr.Request) -> Iterator[dict]:
+        pipeline = heavy("perfrdiff.pipeline.follow")
         visits.keep(visit.session_hash, *controls.files(values))
+        out = visits.new_folder(visit.session_hash, keep_earlier=True)
+        unfinished: dict = {}
         try:
-            request = controls.request(values, visits.new_folder(visit.session_hash))
-            yield results.show_start()
-            for stage, fraction, result in follow(request):
-                if result is None:
-                    yield results.show_stage(stage, fraction)
+            request = controls.request(values, out)
+            shown = for_the_browser(out, request.speaker)
+            visits.keep(visit.session_hash, shown.folder)
+            yield {status: stages(next(iter(STAGES)), 0.0)}
+            for event in follow(request):
+                if isinstance(event, pipeline.StageReport):
+                    yield {status: stages(event.stage, event.fraction)}
+                elif isinstance(event, pipeline.ReadyReactions):
+                    unfinished = results.show_unfinished(event, shown)
+                    yield results.show_reactions(event, shown)
+                else:
+                    result = event
         except Exception as error:
-            yield results.show_trouble(explain(error))
+            yield unfinished | {status: trouble(explain(error))}
             return
         for file in (result.coefficients, result.settings, *(reaction.csv for reaction in result.reactions)):
             file.unlink()  # they are in the zip; what the page does not show, it does not keep
-        yield results.show(result)
+        yield results.show(result, shown) | {status: outcome(result)}
+        visits.drop_earlier(visit.session_hash, out)
 
     return show_reactions
 
 
-def _follow_choices(controls: Controls, results: Results, about: gr.Markdown) -> None:
+def _example_widgets(controls: Controls) -> list[Component]:
+    return [controls.kind, controls.speaker, controls.photo, *(controls.widgets[name] for name in showcase.settings())]
+
+
+def _example_values(controls: Controls) -> Callable[[], list[object]]:
+    """What the widgets of `_example_widgets` are given, so that a run makes the showcase again."""
+    files = [str(asset(name)) for name in (showcase.SPEAKER, showcase.LISTENER)]
+    return lambda: [PHOTO, *files, *showcase.settings().values()]
+
+
+def _follow_choices(controls: Controls, status: gr.HTML, about: gr.Markdown) -> None:
     """What changes when the listener is given otherwise, or other weights are chosen."""
     style, guidance_scale, weights = (controls.widgets[name] for name in ("style", "guidance_scale", "weights"))
 
@@ -98,8 +130,8 @@ def _follow_choices(controls: Controls, results: Results, about: gr.Markdown) ->
         try:
             chosen = summary(name)
         except InputError as error:
-            return {results.status: trouble(str(error))}
-        return {results.status: "", about: notice(chosen, LATEST_MINUTES)} | controls.show_weights(chosen)
+            return {status: trouble(str(error))}
+        return {status: "", about: notice(chosen, LATEST_MINUTES)} | controls.show_weights(chosen)
 
     controls.kind.change(
         controls.show_kind,
@@ -108,7 +140,7 @@ def _follow_choices(controls: Controls, results: Results, about: gr.Markdown) ->
         queue=False,
         **QUIET,
     )
-    weights.change(show_weights, weights, [results.status, style, guidance_scale, about], api_visibility="private")
+    weights.change(show_weights, weights, [status, style, guidance_scale, about], api_visibility="private")
 
 
 def _follow_files(controls: Controls, visits: Visits) -> None:

@@ -6,27 +6,25 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from page.loading import heavy
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
-from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.request import ReactRequest
 from renderer.errors import RenderError
 
+if TYPE_CHECKING:
+    from perfrdiff.pipeline.follow import Event
 
-def follow(request: ReactRequest) -> Iterator[tuple[str, float, ReactResult | None]]:
-    """Run the pipeline and yield (stage, fraction, None) as it goes, then ("", 1, the result) once.
+
+def follow(request: ReactRequest) -> Iterator[Event]:
+    """Run the pipeline and yield what happens, see `perfrdiff.pipeline.follow`.
 
     Errors of the run are raised here. When the visitor leaves, the run ends at its next report.
     """
-    pipeline = heavy("perfrdiff.pipeline.follow")
-    with closing(pipeline.follow(request)) as events:
-        for event in events:
-            if isinstance(event, pipeline.StageReport):
-                yield event.stage, event.fraction, None
-            elif isinstance(event, ReactResult):
-                yield "", 1.0, event
+    with closing(heavy("perfrdiff.pipeline.follow").follow(request)) as events:
+        yield from events
 
 
 def explain(error: Exception) -> str:

@@ -69,7 +69,7 @@ def _serve(weights: str, folder: Path) -> None:
     page._queue.sleep_when_free = QUEUE_SECONDS
     page.launch(
         theme=THEME,
-        css_paths=[ASSETS / "page.css"],
+        css_paths=[ASSETS / "page.css", ASSETS / "watch.css"],
         footer_links=["api"],
         run_history=False,
         ssr_mode=False,

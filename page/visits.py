@@ -39,6 +39,14 @@ class Visits:
         self.keep(session, folder)
         return folder
 
+    def drop_earlier(self, session: str | None, latest: Path) -> None:
+        """Delete the folders of the session's earlier runs: another has taken their place on the page."""
+        with self._lock:
+            earlier = {path for path in self._paths[session] if path.is_dir() and not path.name.startswith(latest.name)}
+            self._paths[session] -= earlier
+        for path in earlier:
+            shutil.rmtree(path, ignore_errors=True)
+
     def forget(self, request: gr.Request) -> None:
         """Delete everything of a session, but for files that another uses as well (same content, same name)."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""What the browser needs to play and explain one run, as files: a description (JSON), coefficients, a head (GLB).
+"""What the browser needs to play and explain one run, as files: a description, coefficients, a head.
 
 The description, and what each entry means:
 
@@ -8,12 +8,13 @@ The description, and what each entry means:
     reactions: [{number, curves: [(T,) …], events: [{kind, start, end, size, words, cue}], card: {name: value}}, …]
     listener: {style, habits: {name: value}}                                     habits: measured on a listener's video
     differ: a sentence on how much the reactions differ, or ""
-    coefficients: {file, scale, shape}                                           int16, little-endian, (K, T, 58) × scale
-    head: {file, focal} or null                                                  focal: picture heights, see `project`
+    coefficients: {file, scale, shape}                                          little-endian int16, (K, T, 58)
+    head: {file, focal, metres, camera, rest, neck, share} or null               how a head is posed and seen, `_head`
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from page.watch import DESCRIPTION
 from perfrdiff.behaviour.card import FEWEST_FRAMES, GAZE_RADIANS, measure_behaviour
 from perfrdiff.behaviour.cues import PHRASE_END, SMILE, Cue, CuedEvent, cued_events, smile_starts
 from perfrdiff.behaviour.glances import gaze
@@ -29,9 +31,17 @@ from perfrdiff.features.attributes import ATTRIBUTE_NAMES, facial_attributes
 from perfrdiff.features.clip import Speaker
 from perfrdiff.features.media.audio_track import Audio
 from perfrdiff.features.speech_activity import ends_before_pauses, phrases
+from perfrdiff.pipeline.listener_mesh import STAND_IN
+from perfrdiff.pipeline.run import ReadyReactions
 from renderer.coefficients import plausible_coefficients
+from renderer.export.glb import glb_bytes
+from renderer.export.head import METRES_PER_UNIT
+from renderer.face_model import CAMERA_Z, REACT_TRANSLATION
+from renderer.identity.identity import Identity
+from renderer.mesh import studio_focal
+from renderer.posing import NECK_JOINT, SHOULDER_SHARE
 
-DESCRIPTION, COEFFICIENTS, HEAD = "watch.json", "coefficients.i16", "head.glb"
+COEFFICIENTS, HEAD = "coefficients.i16", "head.glb.gz"
 SCALE = 5000  # steps of an int16 in one unit: 0.01° of an angle, and places up to 6.5 units away
 QUIETEST = 60  # decibels below the loudest frame at which loudness is 0
 CURVES = (
@@ -49,14 +59,14 @@ def write_watch_files(
     *,
     style: str,
     habits: Sequence[tuple[str, str]] = (),
-    head: tuple[bytes, float] | None = None,
+    head: Identity | str | None = None,
 ) -> Path:
     """Write the files of a run into an existing folder; the path of the description.
 
     Args:
         reactions: (K, T, 58) coefficients.
         style: the listening style in words; habits: what was measured on a listener's video.
-        head: a GLB file and the focal length, in picture heights, that the renderer draws that head with.
+        head: whom the browser may draw; None: nobody.
     """
     about = describe(reactions, speaker, style, habits)
     stored = np.stack([plausible_coefficients(rows) for rows in reactions])
@@ -64,11 +74,26 @@ def write_watch_files(
     about["coefficients"] = {"file": COEFFICIENTS, "scale": 1 / SCALE, "shape": list(stored.shape)}
     about["head"] = None
     if head is not None:
-        (folder / HEAD).write_bytes(head[0])
-        about["head"] = {"file": HEAD, "focal": round(head[1], 5)}
+        (folder / HEAD).write_bytes(gzip.compress(glb_bytes(head), 6, mtime=0))
+        about["head"] = {"file": HEAD} | _head(head)
     path = folder / DESCRIPTION
     path.write_text(json.dumps(about, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
     return path
+
+
+def write_ready(folder: Path, ready: ReadyReactions) -> None:
+    """Write the files of a run whose reactions exist, unless they are there; `folder` is made."""
+    if (folder / DESCRIPTION).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_watch_files(
+        folder,
+        ready.coefficients,
+        ready.speaker,
+        style=ready.style,
+        habits=ready.habits.rows() if ready.habits is not None else (),
+        head=ready.head.identity if ready.head is not None else STAND_IN,
+    )
 
 
 def describe(
@@ -97,6 +122,18 @@ def describe(
         ],
         "listener": {"style": style, "habits": dict(habits)},
         "differ": difference_in_words(reactions),
+    }
+
+
+def _head(head: Identity | str) -> dict[str, object]:
+    """What the browser needs to pose the two joints of the GLB as `pose_bust` does, and to see it as the videos do."""
+    return {
+        "focal": round(studio_focal(head), 5),  # picture heights
+        "metres": METRES_PER_UNIT,
+        "camera": CAMERA_Z,
+        "rest": list(REACT_TRANSLATION),  # where the origin of the file is in world space
+        "neck": NECK_JOINT.tolist(),
+        "share": SHOULDER_SHARE,
     }
 
 
@@ -163,7 +200,7 @@ def _event(event: CuedEvent) -> dict[str, object]:
         "kind": event.kind,
         "start": round(event.start, 2),
         "end": round(event.end, 2),
-        "size": round(event.size, 2),
+        "clear": event.is_clear,
         "words": _words(event),
         "cue": None if event.cue is None else {"kind": event.cue.kind, "time": round(event.cue.time, 2)},
     }

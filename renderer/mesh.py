@@ -195,6 +195,11 @@ def _shade_flat(world, triangles, triangle_greys):
         triangle_greys[face] = 200.0 * (0.1 + 0.95 * max(0.0, cosine))
 
 
+def studio_focal(identity: str | MeshIdentity | Identity | np.ndarray | None) -> float:
+    """The focal length of the studio style's pictures of this identity, in picture heights."""
+    return FOCAL_AT_224 / 224 * _zoom(identity)
+
+
 def _zoom(identity: str | MeshIdentity | Identity | np.ndarray | None) -> float:
     """The studio's zoom: STUDIO_ZOOM, or for a real person that at which all hair is in the picture."""
     if not isinstance(identity, Identity):

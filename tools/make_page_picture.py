@@ -32,13 +32,13 @@ def main() -> None:
         page.wait_for_selector("#speaker video")
         page.wait_for_selector("#photo img")
         page.click("#go")
-        page.wait_for_selector("#side-by-side video", timeout=1_200_000)
+        page.wait_for_selector(".watch[data-kind='run']:not(.pending) .cells video", timeout=1_200_000)
         page.wait_for_function(
-            "[...document.querySelectorAll('#results video')].every((v) => v.readyState >= 2)", timeout=120_000
+            "[...document.querySelectorAll('.watch video')].every((v) => v.readyState >= 2)", timeout=120_000
         )
         page.evaluate(
-            "(t) => Promise.all([...document.querySelectorAll('#results video, #speaker video')].map((v) =>"
-            " new Promise((done) => { v.onseeked = done; v.currentTime = t; })))",
+            "(t) => { const { transport } = document.querySelector('.watch').widget; transport.pause();"
+            " transport.seek(t); scrollTo(0, 0); }",
             MOMENT,
         )
         page.mouse.move(2, 2)

@@ -17,12 +17,11 @@ import numpy as np
 from page.showcase import LISTENER, NOTE, SPEAKER, TITLE, settings
 from page.watch_data import write_watch_files
 from perfrdiff.features.clip import read_listener, read_speaker
-from perfrdiff.pipeline.run import react
 from perfrdiff.pipeline.request import ReactRequest
-from renderer.export.glb import glb_bytes
+from perfrdiff.pipeline.run import react
 from renderer.face_model import load_face_model
 from renderer.identity.fit import fit_identity
-from renderer.mesh import MeshRenderer
+from renderer.identity.identity import Identity
 from renderer.resources import asset
 
 FOLDER = asset("showcase")
@@ -51,13 +50,11 @@ def main() -> None:
     print(f"{description.parent}: {size / 1e6:.1f} MB of video, {len(coefficients)} reactions")
 
 
-def _head(photo: Path) -> tuple[bytes, float]:
-    """The listener's head as a GLB file, and the focal length of its pictures in picture heights."""
-    face, listener = load_face_model(), read_listener(photo)
+def _head(photo: Path) -> Identity:
+    """The listener's head."""
+    listener = read_listener(photo)
     assert listener.photo is not None and listener.landmarks is not None and listener.photo_coefficients is not None
-    identity = fit_identity(face, listener.photo, listener.landmarks, listener.photo_coefficients)
-    renderer = MeshRenderer(face, mesh_identity=identity)
-    return glb_bytes(identity), renderer.focal / renderer.size
+    return fit_identity(load_face_model(), listener.photo, listener.landmarks, listener.photo_coefficients)
 
 
 if __name__ == "__main__":

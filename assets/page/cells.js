@@ -4,7 +4,7 @@ import { icon, make } from "./dom.js";
 import { Marks } from "./marks.js";
 
 const VIEWS = { photo: "Photo", mesh: "Mesh", both: "Both", head: "3D" };
-const CAPTION_SECONDS = 1.1; // for which a short movement is named
+const CAPTION_SECONDS = 1.4; // for which a movement is named
 const CAPTIONS = { nod: "nods", smile: "smiles" };
 
 class Cell {
@@ -14,7 +14,9 @@ class Cell {
     this.videos = new Map(); // view -> <video>
     this.stage = make("div", { class: "stage" });
     this.caption = make("p", { class: "caption" });
-    this.foot = make("div", { class: "foot" }, make("h3", {}, name));
+    const [first, ...rest] = name.split(" ");
+    const title = rest.length ? [make("span", {}, `${first} `), rest.join(" ")] : [name];
+    this.foot = make("div", { class: "foot" }, make("h3", { "aria-label": name }, ...title));
     this.element = make("article", { class: "cell", "aria-label": name }, this.stage, this.foot);
   }
 
@@ -38,15 +40,18 @@ class Cell {
 }
 
 export class SpeakerCell extends Cell {
-  constructor(watch, source) {
+  constructor(watch, source, start) {
     super("Speaker", watch);
     this.element.classList.add("speaker");
     this.phrases = [];
     if (source) {
       const video = this.video("speaker", source, "The speaker");
       video.addEventListener("error", () => this._say("This browser cannot play the speaker's file."), { once: true });
+      video.addEventListener("loadedmetadata", () => {
+        if (video.videoWidth) watch.players.style.setProperty("--shape", video.videoWidth / video.videoHeight);
+      });
       this.stage.append(video);
-      watch.transport.follow(video);
+      watch.transport.follow(video, start);
     } else this._say("There is no picture of the speaker.");
     this.unmute = make(
       "button",
@@ -90,7 +95,7 @@ export class ReactionCell extends Cell {
     this.choice = make("div", { class: "views", role: "group", "aria-label": `Show reaction ${number} as` });
     this.stage.append(this.frame, this.head, this.caption, this.large);
     this.stage.addEventListener("click", (event) => {
-      if (event.target.closest("button") || watch.heads?.hasTurned) return;
+      if (event.composedPath().some((one) => one instanceof HTMLButtonElement) || watch.heads?.hasTurned) return;
       watch.enlarge(this.number);
     });
     this.foot.append(this.choice);
@@ -153,7 +158,7 @@ export class ReactionCell extends Cell {
         return video;
       }),
     );
-    if (!shown) this.frame.replaceChildren(make("p", { class: "empty" }, "Being drawn …"));
+    if (!shown) this.frame.replaceChildren(make("p", { class: "empty" }, this.watch.value.pending ? "Being drawn …" : "No video"));
     this.watch.showedView();
   }
 
@@ -167,10 +172,9 @@ export class ReactionCell extends Cell {
   show(seconds) {
     this.marks?.show(seconds);
     const now = this.events.filter(
-      (event) =>
-        CAPTIONS[event.kind] && seconds >= event.start && seconds <= Math.max(event.end, event.start + CAPTION_SECONDS),
+      (event) => event.clear && CAPTIONS[event.kind] && seconds >= event.start && seconds <= event.start + CAPTION_SECONDS,
     );
-    const words = now.map((event) => CAPTIONS[event.kind]).join(", ");
+    const words = [...new Set(now.map((event) => CAPTIONS[event.kind]))].join(", ");
     if (this.caption.textContent !== words) this.caption.textContent = words;
   }
 }

@@ -45,7 +45,7 @@ export class Marks {
         context.stroke();
         context.globalAlpha = 1;
         context.beginPath();
-        if (event.kind === "nod") context.arc(x, middle, 4.5, 0, 7);
+        if (event.kind === "nod") context.arc(x, middle, event.clear ? 4.5 : 2.8, 0, 7);
         else context.rect(x - 4, middle - 4, 8, 8);
         if (event.cue) context.fill();
         else {

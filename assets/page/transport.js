@@ -1,12 +1,14 @@
 // One clock for everything that plays. Videos follow it: each is nudged by its speed while it is nearly right, and put
 // right by seeking where it is not. Heads and playheads ask it for the time.
 
-const NUDGE_FROM = 0.01; // seconds off that are put right
+const NUDGE_FROM = 0.022; // seconds off that are put right,
+const RIGHT = 0.004; // until no more than so many are left,
+const RIGHT_WITHIN = 0.6; // seconds,
+const NUDGE = 0.2; // by at most this share of the speed
 const SEEK_FROM = 0.25; // seconds off from which a video seeks: nudged, it would take seconds
-const LARGEST_NUDGE = 0.12; // share of the speed
 const CHECK_EVERY = 80; // ms
+const SETTLED = 150; // ms after which a video that was started or sought runs evenly
 const PATIENCE = 2500; // ms for which the clock waits until a video has its first pictures
-const FRESH = 160; // ms for which the last picture shown says where a video is
 
 export class Transport extends EventTarget {
   constructor() {
@@ -35,8 +37,10 @@ export class Transport extends EventTarget {
     this._set(0);
   }
 
-  follow(video) {
-    const state = { shown: null, at: 0, handle: 0 };
+  // `start`: seconds into the video at which the clock is at 0
+  follow(video, start = 0) {
+    if (this._followers.has(video)) return;
+    const state = { shown: null, at: 0, handle: 0, nudge: 0, start };
     this._followers.set(video, state);
     if (video.requestVideoFrameCallback) {
       const seen = (_, frame) => {
@@ -67,11 +71,11 @@ export class Transport extends EventTarget {
     if (this._position >= this.duration - 0.05) this._position = 0;
     this.playing = this._waiting = true;
     this.dispatchEvent(new Event("change"));
-    for (const video of this._followers.keys()) video.currentTime = this._position;
+    for (const [video, state] of this._followers) video.currentTime = this._position + state.start;
     await this._pictures();
     if (!this.playing) return;
     this._waiting = false;
-    this._since = performance.now();
+    this._since = this._started = performance.now();
     this._timer = setInterval(() => this._check(), CHECK_EVERY);
     this._check();
   }
@@ -100,22 +104,25 @@ export class Transport extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  // Seconds by which each video that can be seen is ahead of the clock, as far as is known.
+  // How far each video is ahead of the clock, in seconds: `time` by what it says, `picture` by the picture that is seen
+  // at this moment, null where the browser does not tell.
   drifts() {
     const found = [];
     for (const [video, state] of this._followers) {
-      if (video.readyState >= 2 && !video.seeking && !video.error) found.push(this._drift(video, state));
+      if (video.readyState < 2 || video.seeking || video.error) continue;
+      const picture = state.shown === null ? null : state.shown - state.start - this.now(state.at);
+      found.push({ time: this._drift(video, state), picture });
     }
     return found;
   }
 
   _set(position) {
     this._position = position;
-    this._since = performance.now();
+    this._since = this._started = performance.now();
     for (const [video, state] of this._followers) {
       state.shown = null;
       if (!this.playing) video.pause();
-      if (video.readyState >= 1) video.currentTime = position;
+      if (video.readyState >= 1) video.currentTime = position + state.start;
     }
   }
 
@@ -133,20 +140,29 @@ export class Transport extends EventTarget {
         return this.pause();
       }
     }
+    if (this._started && performance.now() - this._started > SETTLED) this._settle();
     for (const [video, state] of this._followers) this._adjust(video, state);
   }
 
+  // Once after every start and jump the clock takes the time that most videos have: they need a moment to get going.
+  _settle() {
+    this._started = 0;
+    const late = [...this._followers].filter(([video]) => !video.paused && !video.seeking && video.readyState > 2);
+    const drifts = late.map(([video, state]) => this._drift(video, state)).sort((a, b) => a - b);
+    const usual = drifts[Math.floor(drifts.length / 2)] ?? 0;
+    if (Math.abs(usual) < SEEK_FROM) this._position += usual;
+  }
+
+  // What is heard, and what a video means by its time, which it knows between two pictures, too.
   _drift(video, state) {
-    const fresh = state.shown !== null && performance.now() - state.at < FRESH;
-    // A picture is right from its own time until the next one's; what the page calls now is what is heard.
-    if (fresh && Math.abs(video.currentTime - state.shown) < 0.2) return state.shown + 0.008 - this.now(state.at);
-    return video.currentTime - this.now();
+    return video.currentTime - state.start - this.now();
   }
 
   _adjust(video, state) {
     if (video.error || video.readyState < 1) return;
     if (!this.playing || this._waiting) {
-      if (!video.seeking && Math.abs(video.currentTime - this._position) > 0.02) video.currentTime = this._position;
+      const due = this._position + state.start;
+      if (!video.seeking && Math.abs(video.currentTime - due) > 0.02) video.currentTime = due;
       return;
     }
     if (video.paused && !video.ended) start(video);
@@ -154,13 +170,15 @@ export class Transport extends EventTarget {
     const drift = this._drift(video, state);
     if (Math.abs(drift) > SEEK_FROM || video.ended) {
       state.shown = null;
-      video.currentTime = Math.min(this.now() + 0.05, this.duration);
+      video.currentTime = Math.min(this.now() + 0.05, this.duration) + state.start;
       if (video.paused) start(video);
       return;
     }
-    const nudge = Math.abs(drift) < NUDGE_FROM ? 0 : Math.max(-LARGEST_NUDGE, Math.min(LARGEST_NUDGE, 1.2 * drift));
-    const rate = this.rate * (1 - nudge);
-    if (Math.abs(video.playbackRate - rate) > 0.004) video.playbackRate = rate;
+    // Every change of speed costs Chromium some 20 ms of an audio track: it is changed seldom, and put right in one go.
+    if (state.nudge ? Math.sign(state.nudge) * drift < RIGHT : Math.abs(drift) < NUDGE_FROM) state.nudge = 0;
+    else if (!state.nudge) state.nudge = Math.max(-NUDGE, Math.min(NUDGE, drift / RIGHT_WITHIN));
+    const rate = this.rate * (1 - state.nudge);
+    if (Math.abs(video.playbackRate - rate) > 0.001) video.playbackRate = rate;
   }
 }
 

@@ -12,8 +12,8 @@ const WITHOUT_HEADS = "Heads that can be turned need WebGL and the program's bro
 // What Gradio's js_on_load calls: `watch` tells of new values, `again` asks for the example to be run live.
 export function mount(element, props, watch, again) {
   const widget = new Watch(element.querySelector(".watch"), again);
-  element.watch = widget;
-  const show = () => widget.show(JSON.parse(props.value || "{}")).catch((error) => widget.fail(error));
+  widget.root.widget = widget;
+  const show = () => widget.show(JSON.parse(props.value || "{}"));
   watch("value", show);
   show();
   return widget;
@@ -47,12 +47,19 @@ class Watch {
     requestAnimationFrame(loop);
   }
 
-  async show(value) {
+  // One after the other: the videos of a run may be there before its players are.
+  show(value) {
+    this.showing = (this.showing ?? Promise.resolve()).then(() => this._show(value)).catch((error) => this.fail(error));
+    return this.showing;
+  }
+
+  async _show(value) {
     const isNew = value.id !== this.value.id;
     this.value = value;
     this.root.hidden = !value.kind;
     if (!value.kind) return this.transport.pause();
     this.root.dataset.kind = value.kind;
+    this.root.classList.toggle("pending", value.pending);
     this.title.textContent = value.title;
     this.note.textContent = value.note;
     this.again.hidden = value.kind !== "example";
@@ -62,9 +69,7 @@ class Watch {
       this.earlier.hidden = true;
       await this._open(value);
     }
-    if (value.id !== this.value.id) return;
     for (const cell of this.cells) cell.offer(value.videos[cell.number] ?? {}, Boolean(this.heads));
-    this.root.classList.toggle("pending", value.pending);
     this._showState();
     this._draw();
     if (isNew && value.kind === "run") {
@@ -134,14 +139,14 @@ class Watch {
     for (const cell of [this.speaker, ...this.cells]) cell?.close();
     this.explanation?.close();
     this.explanation = null;
+    this.heads?.close();
+    this.heads = null;
     delete this.players.dataset.large;
     const answer = await fetch(new URL(value.data, document.baseURI));
     if (!answer.ok) throw new Error(`error ${answer.status}`);
-    const about = await answer.json();
-    if (value.id !== this.value.id) return;
-    this.about = about;
+    const about = (this.about = await answer.json());
     this.transport.reset(about.seconds);
-    this.speaker = new SpeakerCell(this, value.speaker);
+    this.speaker = new SpeakerCell(this, value.speaker, value.start ?? 0);
     this.speaker.phrases = about.speaker.phrases;
     this.cells = about.reactions.map((reaction) => {
       const cell = new ReactionCell(this, reaction.number);
@@ -169,6 +174,14 @@ class Watch {
       return;
     }
     this.heads = new Heads(this, value, about);
+  }
+
+  headsFailed() {
+    this.heads = null;
+    this.canvas.hidden = true;
+    this.lack.hidden = false;
+    for (const cell of this.cells) cell.offer(cell.files, false);
+    this._showState();
   }
 
   _sounding() {
@@ -223,8 +236,8 @@ class Watch {
       make(
         "div",
         { class: "extras" },
-        button("toggle", "Previous nod or smile", () => this.jump(-1), "before"),
-        button("toggle", "Next nod or smile", () => this.jump(1), "after"),
+        button("toggle jump", "Previous nod or smile", () => this.jump(-1), "before"),
+        button("toggle jump", "Next nod or smile", () => this.jump(1), "after"),
         this.speed, this.loop, this.sound, this.words, this.views,
       ),
     );

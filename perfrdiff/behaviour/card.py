@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfrdiff.behaviour import events
+from perfrdiff.behaviour.events import SMILING
 from perfrdiff.coefficients import CHANNEL, FPS, ROTATION, WIDTH
 from perfrdiff.errors import InputError
 
@@ -17,7 +18,6 @@ __all__ = ["BehaviourCard", "confidence_of", "measure_behaviour"]
 HALF_CONFIDENCE_SECONDS = 15.0
 """Of the variance of a recording's nod rate, .40 lies between persons and .16 is sampling noise (docs/method.md
 15.9, recordings of minutes). Noise falls as 1 / length, and reaches the persons' share at some 15 s."""
-SMILING = 0.2  # of mouthSmile from which on a face counts as smiling
 LOOKING_AWAY = np.radians(10)  # of the eyes, from where they usually look
 GAZE_RADIANS = np.radians(35)  # of eyeLook 1 (docs/method.md 15.6)
 FEWEST_FRAMES = 13  # that the filters need
@@ -80,7 +80,7 @@ def measure_behaviour(coefficients: np.ndarray, seen: np.ndarray | None = None) 
     def mean_of_sides(name: str) -> np.ndarray:
         return (rows[:, CHANNEL[name + "Left"]] + rows[:, CHANNEL[name + "Right"]]) / 2
 
-    nods, blinks, smiles = events.nods(rows), events.blinks(rows), events.smiles(rows)
+    nods, blinks, smiles = events.nods(rows), events.blinks(rows), events.visible_smiles(rows)
     across = (
         rows[:, CHANNEL["eyeLookOutLeft"]] + rows[:, CHANNEL["eyeLookInRight"]]
         - rows[:, CHANNEL["eyeLookInLeft"]] - rows[:, CHANNEL["eyeLookOutRight"]]
@@ -95,7 +95,7 @@ def measure_behaviour(coefficients: np.ndarray, seen: np.ndarray | None = None) 
         confidence=confidence_of(seconds),
         nods=count_seen(nods.start) * per_minute,
         nod_size=float(np.mean(nods.size)) if len(nods.size) else 0.0,
-        smiles=count_seen(smiles.start[smiles.size >= SMILING / 2]) * per_minute,
+        smiles=count_seen(smiles.start) * per_minute,
         smiling=float((mean_of_sides("mouthSmile")[seen] > SMILING).mean()),
         blinks=count_seen(blinks.time) * per_minute,
         looking_away=float(away[open_eyes].mean()) if open_eyes.any() else 0.0,

@@ -1,7 +1,7 @@
 """What each nod, smile and blink of a listener answers: the speaker's phrase that has just ended, or their smile.
 
-Nobody can see why a person nodded. A cue is the last thing of the speaker, shortly before, that such movements are known
-to follow (docs/method.md 15.3, 15.10): of movements made at random some have one as well.
+Nobody can see why a person nodded. A cue is the last thing of the speaker, shortly before, that such movements are
+known to follow (docs/method.md 15.10 and 15.11): of movements made at random some have one as well.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfrdiff.behaviour import events
+from perfrdiff.coefficients import FPS
 
 ANSWER_WINDOW = (-0.2, 1.2)  # seconds from the end of a phrase in which a movement that answers it begins
-SMILE_WINDOW = (0.0, 1.5)  # seconds from the beginning of a smile; it is returned after .5 to 1.5 s (docs/method.md 15.11)
+SMILE_WINDOW = (
+    0.0,
+    1.5,
+)  # seconds from the beginning of a smile; it is returned after .5 to 1.5 s (docs/method.md 15.11)
 LEAST_SMILE = 0.1  # of mouthSmile: what a viewer takes for a smile
 PHRASE_END, SMILE = "phrase end", "smile"  # of the speaker
 KINDS = ("nod", "smile", "blink")  # of the listener
@@ -34,6 +38,7 @@ class CuedEvent:
     start: float  # seconds
     end: float  # seconds
     size: float  # degrees of a nod, peak to peak; blendshape weight of the others
+    is_clear: bool  # whether a viewer takes it for an answer, see `Nods.clear`; smiles and blinks are clear
     cue: Cue | None  # None: nothing that it is known to follow
 
 
@@ -49,15 +54,17 @@ def cued_events(clip: np.ndarray, phrase_ends: Sequence[float], speaker_smiles: 
         speaker_smiles: seconds, in order, at which the speaker began to smile (`smile_starts`).
     """
     found = [
-        CuedEvent(kind, start, end, size, _cue(kind, start, phrase_ends, speaker_smiles))
-        for kind, start, end, size in (*_nods(clip), *_smiles(clip), *_blinks(clip))
+        CuedEvent(
+            kind, start, min(end, len(clip) / FPS), size, is_clear, _cue(kind, start, phrase_ends, speaker_smiles)
+        )
+        for kind, start, end, size, is_clear in (*_nods(clip), *_smiles(clip), *_blinks(clip))
     ]
     return sorted(found, key=lambda event: event.start)
 
 
 def smile_starts(clip: np.ndarray) -> list[float]:
     """The seconds at which the person of a clip (T, 58) begins to smile so that one sees it."""
-    return [start for _, start, _, _ in _smiles(clip)]
+    return [start for _, start, *_ in _smiles(clip)]
 
 
 def _cue(kind: str, start: float, phrase_ends: Sequence[float], speaker_smiles: Sequence[float]) -> Cue | None:
@@ -71,27 +78,23 @@ def _cue(kind: str, start: float, phrase_ends: Sequence[float], speaker_smiles: 
     return None
 
 
-def _nods(clip: np.ndarray) -> list[tuple[str, float, float, float]]:
+_Row = tuple[str, float, float, float, bool]
+
+
+def _nods(clip: np.ndarray) -> list[_Row]:
     nods = events.nods(clip)
     length = nods.strokes / 2 / nods.frequency
-    return [
-        ("nod", float(start), float(start + seconds), float(size))
-        for start, seconds, size in zip(nods.start, length, nods.size, strict=True)
-    ]
+    columns = (nods.start, nods.start + length, nods.size, nods.clear)
+    return [("nod", float(a), float(b), float(size), bool(clear)) for a, b, size, clear in zip(*columns, strict=True)]
 
 
-def _smiles(clip: np.ndarray) -> list[tuple[str, float, float, float]]:
-    smiles = events.smiles(clip)
-    return [
-        ("smile", float(start), float(start + length), float(size))
-        for start, length, size in zip(smiles.start, smiles.length, smiles.size, strict=True)
-        if size >= LEAST_SMILE
-    ]
+def _smiles(clip: np.ndarray) -> list[_Row]:
+    smiles = events.visible_smiles(clip)
+    columns = (smiles.start, smiles.start + smiles.length, smiles.size)
+    return [("smile", float(a), float(b), float(size), True) for a, b, size in zip(*columns, strict=True)]
 
 
-def _blinks(clip: np.ndarray) -> list[tuple[str, float, float, float]]:
+def _blinks(clip: np.ndarray) -> list[_Row]:
     blinks = events.blinks(clip)
-    return [
-        ("blink", max(0.0, float(time - width)), float(time + width), float(peak))
-        for time, width, peak in zip(blinks.time, blinks.width, blinks.peak, strict=True)
-    ]
+    columns = (np.maximum(0, blinks.time - blinks.width), blinks.time + blinks.width, blinks.peak)
+    return [("blink", float(a), float(b), float(peak), True) for a, b, peak in zip(*columns, strict=True)]

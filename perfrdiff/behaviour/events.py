@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numba import njit
 from scipy.signal import find_peaks, peak_widths
 
 from perfrdiff.coefficients import CHANNEL, FPS, ROTATION
-from renderer.jit import jit
 
 SMOOTHING = 5  # frames of the Savitzky-Golay filter, 0.2 s (docs/method.md 15.12: 0.16 s at 30 and 60 per second)
 STROKE_DEGREES = 1.5
@@ -19,6 +19,7 @@ STROKE_SECONDS = (0.06, 0.6)
 STROKE_GAP = 0.3  # seconds between strokes of one burst
 CLEAR_DEGREES, CLEAR_CYCLES = 3.0, 2.0  # a clear nod is as large or as long as one of these
 BLINK_PROMINENCE = 0.2
+SMILING = 0.2  # of mouthSmile from which on a face counts as smiling
 LEAST_RISE = 0.08  # of a blendshape, 0 … 1
 
 
@@ -81,7 +82,7 @@ def smoothed(rows: np.ndarray) -> np.ndarray:
     return out
 
 
-@jit(fastmath=False, error_model="python")
+@njit(cache=True)
 def turning_points(x: np.ndarray, threshold: float) -> np.ndarray:
     """Indices of the alternating extremes of x between which it moves by at least `threshold`."""
     turning_points = np.empty(len(x), np.int64)
@@ -176,6 +177,14 @@ def blendshape_rises(clip: np.ndarray, name: str, threshold: float = LEAST_RISE)
 def smiles(clip: np.ndarray) -> BlendshapeRises:
     """Smiles in a clip (frames, 58)."""
     return blendshape_rises(clip, "mouthSmile")
+
+
+def visible_smiles(clip: np.ndarray) -> BlendshapeRises:
+    """The smiles in a clip (frames, 58) that a viewer takes for one: rises that reach the level of a smiling face."""
+    found, level = smiles(clip), _both(clip, "mouthSmile")
+    tops = [level[int(a * FPS) : int((a + b) * FPS) + 1].max() for a, b in zip(found.start, found.length, strict=True)]
+    chosen = (found.size >= SMILING / 2) & (np.array(tops) >= SMILING)
+    return BlendshapeRises(found.start[chosen], found.size[chosen], found.onset[chosen], found.length[chosen])
 
 
 def _both(clip: np.ndarray, name: str) -> np.ndarray:
