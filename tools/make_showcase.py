@@ -33,8 +33,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "run"
         result = react(ReactRequest(speaker=speaker, listener=listener, out=out, **settings()))
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir()
+        FOLDER.mkdir(exist_ok=True)
+        for earlier in FOLDER.iterdir():
+            if earlier.name != "LICENSE.md":
+                earlier.unlink()
         videos = {
             str(reaction.number): {view: Path(shutil.copy(file, FOLDER)).name for view, file in reaction.videos.items()}
             for reaction in result.reactions
