@@ -40,9 +40,9 @@ def probed(monkeypatch) -> list[str]:
     """The names of the files that are probed, in order."""
     names, probe = [], input_module.probe
 
-    def noted(file, max_seconds):
+    def noted(file, *limits):
         names.append(file.name)
-        return probe(file, max_seconds)
+        return probe(file, *limits)
 
     monkeypatch.setattr(input_module, "probe", noted)
     return names
@@ -115,7 +115,7 @@ def test_the_content_decides_what_a_file_is(clip, tmp_path):
     with open_input(tmp_path / "talk.npz", max_seconds=2) as media:
         with pytest.raises(InputError, match="is a features file; a video is needed"):
             media.audio()
-        with pytest.raises(InputError, match=r"lasts 3\.0 s; at most 2 s are used"):
+        with pytest.raises(InputError, match=r"lasts 3\.0 s; at most 2 s are taken"):
             media.table()
 
 

@@ -173,7 +173,7 @@ def read_listener(
             (``open_input``).
         progress: called with 0 … 1.
         max_seconds: a longer clip is refused; one that is open was measured by its own limit.
-        face_number: the face of a video to follow, as ``people.preview`` numbers them; None: the largest that stays.
+        face_number: the face to take, as ``people.preview`` numbers them; None: the largest (of a video, that stays).
         include_speech: keep the parts in which the person talks.
 
     Raises:
@@ -183,7 +183,7 @@ def read_listener(
         if media.kind == "table":
             return _listener_from_table(media, include_speech)
         if media.kind == "image":
-            return _listener_from_photo(media, progress)
+            return _listener_from_photo(media, progress, face_number)
         return _listener_from_video(media, progress, face_number, include_speech)
 
 
@@ -195,14 +195,18 @@ def _listener_from_table(media: Media, include_speech: bool) -> Listener:
     return _with_behaviour(listener, table.audio if table.has_audio else None, include_speech)
 
 
-def _listener_from_photo(media: Media, progress: Callable[[float], None] | None) -> Listener:
+def _listener_from_photo(media: Media, progress: Callable[[float], None] | None, face_number: int | None) -> Listener:
     photo = media.image()
-    still = track_image(photo, media.name)
+    still = track_image(photo, media.name, face_number=face_number)
     turns = quarter_turns_of(still.coefficients)
     if turns:
-        photo = np.ascontiguousarray(np.rot90(photo, -turns))
-        still = track_image(photo, media.name)
-    notes = _check_photo(still, media.name)
+        x, y = still.landmarks[:, :2].mean(axis=0)
+        for _ in range(turns % 4):
+            photo = np.rot90(photo, -1)
+            x, y = photo.shape[1] - 1 - y, x
+        photo = np.ascontiguousarray(photo)
+        still = track_image(photo, media.name, near=np.array([x, y]))
+    notes = _check_photo(still, media.name, face_number)
     if turns:
         notes.append(f"The face in {media.name} did not stand upright; the picture was turned.")
     if progress:
@@ -249,7 +253,7 @@ def _with_behaviour(listener: Listener, audio: np.ndarray | None, include_speech
     return replace(listener, behaviour=rows, quality=quality, habits=habits, notes=notes)
 
 
-def _check_photo(still: FaceStill, name: str) -> list[str]:
+def _check_photo(still: FaceStill, name: str, face_number: int | None = None) -> list[str]:
     """Notes on a face that is to be animated; refuses what cannot be."""
     height = float(np.ptp(still.landmarks[:, 1]))
     if height < SMALLEST_FACE:
@@ -270,7 +274,8 @@ def _check_photo(still: FaceStill, name: str) -> list[str]:
     if turn > NOTICED_TURN:
         notes.append(f"The face in {name} is turned by {np.degrees(turn):.0f} degrees; a frontal one moves better.")
     if still.faces > 1:
-        notes.append(f"{still.faces} faces were seen in {name}; the largest is used.")
+        which = "the largest" if face_number is None else f"number {face_number}"
+        notes.append(f"{still.faces} faces were seen in {name}; {which} is used.")
     return notes
 
 

@@ -15,7 +15,7 @@ import io
 import os
 import wave
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,21 @@ class FeatureTable:
     has_audio: bool = True
     notes: list[str] = field(default_factory=list)
     hearing: np.ndarray | None = None  # (T, 8) float32, columns HEARING_NAMES; None: a file of version 0.1.0
+
+    def cut(self, start: float, end: float | None, name: str) -> "FeatureTable":
+        """The rows from second `start` to second `end`; `name`: of the file, for a sentence.
+
+        Raises:
+            InputError: less than 1 s is left.
+        """
+        rows = slice(round(start * FPS), None if end is None else round(end * FPS))
+        if len(self.coefficients[rows]) < FPS:
+            raise InputError(
+                f"{name} lasts {len(self.coefficients) / FPS:.1f} s; less than 1 s of it lies in the part that was "
+                "chosen."
+            )
+        arrays = ("coefficients", "attributes", "audio", "quality", "hearing")
+        return replace(self, **{key: None if (array := getattr(self, key)) is None else array[rows] for key in arrays})
 
 
 def is_table(head: bytes) -> bool:

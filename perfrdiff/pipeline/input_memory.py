@@ -54,7 +54,7 @@ class InputMemory:
         if not self._most:
             return read()
         # The name is part of the key: the notes have it.
-        key = (kind, media.sha256(), media.name, media.max_seconds, face_number)
+        key = (kind, media.sha256(), media.name, media.max_seconds, media.part, face_number)
         with self._lock:
             person = self._people.get(key)
         if person is None:

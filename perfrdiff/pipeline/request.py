@@ -24,6 +24,7 @@ LISTENER = "listener"  # whom the mesh shows unless one of the made-up people is
 MAX_SHARE = 2.0  # of a saved shift in a mixture; the least is its negative
 MAX_NAME_LENGTH = 24
 MAX_SEED = 2**63 - 1
+LATEST_SECOND = 86_400.0  # of a file, at which a part may start or end
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,24 @@ class ReactRequest:
         "largest that stays", None, low=1, high=99, placeholder="N",
     )  # fmt: skip
     listener_face_number: int | None = _setting(
-        "whole", "files", "the same for the listener's video", None, low=1, high=99, placeholder="N"
+        "whole", "files", "the same for the listener's video or photo", None, low=1, high=99, placeholder="N"
     )
+    speaker_start: float = _setting(
+        "number", "files", "second at which the used part of the speaker's video starts", 0.0, low=0.0,
+        high=LATEST_SECOND, placeholder="S",
+    )  # fmt: skip
+    speaker_end: float | None = _setting(
+        "number", "files", "second at which it ends; without it, the video's end", None, low=0.0, high=LATEST_SECOND,
+        placeholder="S",
+    )  # fmt: skip
+    listener_start: float = _setting(
+        "number", "files", "second at which the used part of the listener's video starts", 0.0, low=0.0,
+        high=LATEST_SECOND, placeholder="S",
+    )  # fmt: skip
+    listener_end: float | None = _setting(
+        "number", "files", "second at which it ends; without it, the video's end", None, low=0.0, high=LATEST_SECOND,
+        placeholder="S",
+    )  # fmt: skip
     out: Path = _setting("path", "files", "folder for the results", placeholder="DIR")
     overwrite: bool = _setting("flag", "files", "allow a folder for the results that is not empty", False)
 
@@ -166,6 +183,10 @@ class ReactRequest:
             raise InputError("A style and a saved shift were both given; the listener can have one of them.")
         if self.identity is not None and self.mesh_identity != LISTENER:
             raise InputError(f"A saved head and '{self.mesh_identity}' were both given; the mesh can show one of them.")
+        for who in ("speaker", "listener"):
+            start, end = getattr(self, f"{who}_start"), getattr(self, f"{who}_end")
+            if end is not None and not start < end:
+                raise InputError(f"{who}_end must lie after {who}_start; they are {end:g} and {start:g}.")
         if len(self.name) > MAX_NAME_LENGTH or not self.name.isprintable():
             raise InputError(f"name must be at most {MAX_NAME_LENGTH} letters on one line.")
 

@@ -22,7 +22,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.exports import OF_A_HEAD
 from perfrdiff.exports.files import ExportSource, about_run, write_exports
 from perfrdiff.features.clip import Listener, Speaker
-from perfrdiff.features.media.input import Media, open_input
+from perfrdiff.features.media.input import Media, Part, open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
@@ -132,13 +132,15 @@ def _make_reactions(
     """The reactions of a request, and, where it `draws`, what will draw them; `files` keeps the speaker's file open."""
     with clock.stage("Reading the speaker"):
         reactor = _load_for(request)
-        speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds))
+        part = Part(request.speaker_start, request.speaker_end)
+        speaker_file = files.enter_context(open_input(request.speaker, request.max_seconds, part))
         if speaker_file.kind != "table":
             speaker_file.check_video()  # now: a photo does not talk, and nobody should wait to learn that
         videos = ReactionVideos(request) if draws else None
 
     def prepare_listener(report: Report) -> tuple[Listener, str]:
-        listener = inputs.listener(request.listener, request.listener_face_number, report)
+        with open_input(request.listener, part=Part(request.listener_start, request.listener_end)) as file:
+            listener = inputs.listener(file, request.listener_face_number, report)
         if videos is not None:
             videos.set_listener(listener)
         return listener, _set_listener(reactor, listener, request)

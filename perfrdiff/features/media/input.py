@@ -22,10 +22,10 @@ from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.audio_track import Audio, read_audio
 from perfrdiff.features.media.images import is_image, read_image
 from perfrdiff.features.media.local_file import LocalFile, open_local
-from perfrdiff.features.media.video import FrameReader, VideoInfo, frames_at, probe, sample_frames
+from perfrdiff.features.media.video import WHOLE, FrameReader, Part, VideoInfo, frames_at, probe, sample_frames
 from perfrdiff.features.tables import HEAD_BYTES, FeatureTable, is_table, read_table
 
-__all__ = ["Media", "Source", "as_media", "open_input"]
+__all__ = ["Media", "Part", "Source", "as_media", "open_input"]
 
 
 class Media:
@@ -35,11 +35,12 @@ class Media:
         name: the file's name as it may stand in a sentence.
         kind: by its content: "table" (a features file), "image" (a photo; an animation is one, too), else "video".
         max_seconds: a longer video or features file is refused.
+        part: the seconds that are used of a video or features file; a photo has none.
     """
 
-    def __init__(self, file: LocalFile, max_seconds: float):
+    def __init__(self, file: LocalFile, max_seconds: float, part: Part = WHOLE):
         """file: closed by this object from now on. Raises as ``open_input``, except where the file is not opened."""
-        self.name, self.max_seconds = file.name, max_seconds
+        self.name, self.max_seconds, self.part = file.name, max_seconds, part
         self._file = file
         with file.reader() as reader:
             head = reader.read(HEAD_BYTES)
@@ -48,7 +49,7 @@ class Media:
             self.kind = "table"
         elif is_image(head):
             self.kind = "image"
-        self._info = probe(file, max_seconds) if self.kind == "video" else None
+        self._info = probe(file, max_seconds, part) if self.kind == "video" else None
 
     @property
     def info(self) -> VideoInfo:
@@ -82,11 +83,13 @@ class Media:
             InputError: as ``tables.read_table``; longer than ``max_seconds``.
         """
         table = read_table(self._file)
+        if self.part != WHOLE:
+            table = table.cut(self.part.start, self.part.end, self.name)
         frames = len(table.coefficients)
         if frames > self.max_seconds * FPS:
             raise InputError(
-                f"{self.name} lasts {frames / FPS:.1f} s; at most {self.max_seconds:g} s are used. Cut it, or raise "
-                "the setting max_seconds."
+                f"{self.name} lasts {frames / FPS:.1f} s; at most {self.max_seconds:g} s are taken: choose a part by "
+                "its start and end."
             )
         return table
 
@@ -149,19 +152,20 @@ Source = str | os.PathLike | Media
 """A file, or one that is open already."""
 
 
-def open_input(path: str | os.PathLike, max_seconds: float = MAX_SECONDS) -> Media:
+def open_input(path: str | os.PathLike, max_seconds: float = MAX_SECONDS, part: Part = WHOLE) -> Media:
     """Open a video, photo or features file; what is none of them is refused as a video.
 
     Args:
         path: a regular file on this machine; its content decides what it is, not its name.
         max_seconds: a longer video is refused here, a longer features file when it is read.
+        part: the seconds that are used; they, not the file, may last ``max_seconds``.
 
     Raises:
         InputError: no such file, empty, or not readable; a video that cannot be used (``video.probe``).
     """
     file = open_local(path)
     try:
-        return Media(file, max_seconds)
+        return Media(file, max_seconds, part)
     except BaseException:
         file.close()
         raise

@@ -7,6 +7,7 @@ pictures, 1 fps repeats them, and variable rates keep their timing.
 Sizes are checked before decoding. ``input.open_input`` is the way in: it opens the file and probes it, once.
 """
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ from perfrdiff.features.media.container import (
 from perfrdiff.features.media.convert import Converter, Region, display_size
 from perfrdiff.features.media.local_file import LocalFile
 
-__all__ = ["SHORTEST_SECONDS", "FrameReader", "VideoInfo", "frames_at", "probe", "sample_frames"]
+__all__ = ["SHORTEST_SECONDS", "FrameReader", "Part", "VideoInfo", "frames_at", "probe", "sample_frames"]
 
 SHORTEST_SECONDS = 1.0
 SMALLEST_SIDE = 48  # pixels; a face in less cannot be tracked
@@ -38,26 +39,48 @@ LONGEST_HOLD = 0.5  # seconds a last picture is shown when its own duration is u
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which seconds of a file are used, counted from its earliest picture; the rest is as if it were not there."""
+
+    start: float = 0.0
+    end: float | None = None  # None: to the file's end
+
+    def __post_init__(self) -> None:
+        if self.end is not None and not self.start < self.end:
+            raise InputError(f"The part from {self.start:g} s to {self.end:g} s is empty; end has to lie after start.")
+
+    def __str__(self) -> str:
+        return f"{self.start:g} s to {'the end' if self.end is None else f'{self.end:g} s'}"
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds, measured by reading it through (not what its header claims)."""
+    """What a video file holds, measured by reading it through (not what its header claims).
+
+    Of a part, what the part holds: second 0 is its start.
+    """
 
     name: str  # as it may stand in a sentence
     width: int  # display pixels: upright and square
     height: int
     frame_rate: float  # pictures per second on average
     seconds: float  # length of the picture
-    start: float  # timestamp of the earliest picture, seconds; output time 0
+    start: float  # timestamp of output time 0, seconds: of the earliest picture, or of the part's start
     has_audio: bool
     key_times: tuple[float, ...]  # timestamps of the pictures that can be jumped to, seconds
     header_seconds: float | None  # the header's length where it is longer than the pictures, else None
+    is_part: bool = False  # whether pictures after ``seconds`` are to be left out
 
 
-def probe(file: LocalFile, max_seconds: float = MAX_SECONDS) -> VideoInfo:
+def probe(file: LocalFile, max_seconds: float = MAX_SECONDS, part: Part = WHOLE) -> VideoInfo:
     """Read a video file through without decoding more than one picture, and refuse what cannot be used.
 
     Raises:
-        InputError: no readable video, no picture track, shorter than 1 s, longer than ``max_seconds``, more than
-            36 megapixels or less than 48 px a side.
+        InputError: no readable video, no picture track, more than 36 megapixels or less than 48 px a side; the file,
+            or the part of it, is shorter than 1 s or longer than ``max_seconds``.
     """
     name = file.name
     with open_container(file) as container:
@@ -82,19 +105,27 @@ def probe(file: LocalFile, max_seconds: float = MAX_SECONDS) -> VideoInfo:
             if not latest or stamp > latest[-1]:
                 length = float((packet.duration or 0) * packet.time_base)
             latest = sorted({*latest, stamp})[-3:]
-            if latest[-1] - start > max_seconds:
-                raise InputError(_too_long(name, max_seconds))
+            if part.end is not None and len(latest) == 3 and latest[0] - start > part.end:
+                break  # all that follows is left out
+            if part.end is None and latest[-1] - start > part.start + max_seconds:
+                raise InputError(_too_long(name, max_seconds, part, stream))
             if count > HIGHEST_FRAME_RATE * (latest[-1] - start + 1):
                 raise InputError(f"{name} has more than {HIGHEST_FRAME_RATE} pictures per second and was not read.")
         if first is None:
             first = next((frame for frame in decode(None, stream)), None)
         if first is None or not latest:
             raise InputError(f"{name} holds no picture that can be decoded.")
-        seconds = latest[-1] - start + _last_length(length, np.diff(latest))
+        total = latest[-1] - start + _last_length(length, np.diff(latest))
+        seconds = min(total, total if part.end is None else part.end) - part.start
+        if part != WHOLE and seconds < SHORTEST_SECONDS - 1e-6:
+            raise InputError(
+                f"The part from {part} of {name}, which lasts {total:.1f} s, is too short; at least "
+                f"{SHORTEST_SECONDS:g} s are needed."
+            )
         if seconds < SHORTEST_SECONDS - 1e-6:
             raise InputError(f"{name} lasts {seconds:.1f} s; at least {SHORTEST_SECONDS:g} s are needed.")
         if seconds > max_seconds + 1e-6:
-            raise InputError(_too_long(name, max_seconds))
+            raise InputError(_too_long(name, max_seconds, part, stream))
         width, height = display_size(first, stream.sample_aspect_ratio)
         _check_size(name, width, height)
         promised = float(stream.duration * stream.time_base) if stream.duration else 0.0
@@ -102,12 +133,13 @@ def probe(file: LocalFile, max_seconds: float = MAX_SECONDS) -> VideoInfo:
             name=name,
             width=width,
             height=height,
-            frame_rate=count / seconds,
+            frame_rate=count / total,
             seconds=seconds,
-            start=start,
+            start=start + part.start,
             has_audio=audio_stream(container) is not None,
             key_times=tuple(key_times),
-            header_seconds=promised if promised > 1.1 * seconds + 0.1 else None,
+            header_seconds=promised if part.end is None and promised > 1.1 * total + 0.1 else None,
+            is_part=part.end is not None and part.end < total,
         )
 
 
@@ -143,9 +175,10 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         info, fps, half = self._info, self._fps, 0.5 / self._fps
+        most_ticks = int((info.seconds + 1e-6) * fps + 0.5) if info.is_part else None
         ticks, current_time, gaps = 0, 0.0, (0.0, 0.0)
         with open_container(self._file) as container:
-            for frame in _pictures(container, info.name):
+            for frame in _pictures(container, info):
                 time = (frame.time if frame.time is not None else current_time + info.start + 1 / fps) - info.start
                 if self.current_frame is not None and time <= current_time:
                     continue  # timestamps that run backwards
@@ -153,6 +186,8 @@ class FrameReader:
                     now = ticks / fps
                     if time - now < min(half, now - current_time):
                         break  # the coming picture is nearer than the current one
+                    if ticks == most_ticks:
+                        return
                     yield self._picture()
                     ticks += 1
                     if ticks / fps > self._max_seconds:
@@ -164,7 +199,7 @@ class FrameReader:
             duration, unit = self.current_frame.duration, self.current_frame.time_base
             length = float(duration * unit) if duration and unit else 0.0
             end = min(current_time + _last_length(length, gaps), self._max_seconds)
-            while ticks / fps + half <= end + 1e-6:
+            while ticks / fps + half <= end + 1e-6 and ticks != most_ticks:
                 yield self._picture()
                 ticks += 1
         if ticks < SHORTEST_SECONDS * fps:
@@ -181,8 +216,9 @@ def sample_frames(file: LocalFile, info: VideoInfo, step: float, long_side: int)
     converter = Converter(info.width, info.height)
     with open_container(file) as container:
         stream = picture_stream(container, info.name)
-        spread = np.linspace(0, len(info.key_times) - 1, min(len(info.key_times), 12))
-        for time in np.array(info.key_times)[spread.round().astype(int)]:
+        key_times = [time for time in info.key_times if 0 <= time - info.start + 1e-6 <= info.seconds]
+        spread = np.linspace(0, len(key_times) - 1, min(len(key_times), 12))
+        for time in np.array(key_times)[spread.round().astype(int)]:
             try:
                 container.seek(int(time / stream.time_base) + 1, stream=stream)
             except (av.FFmpegError, OSError, ValueError):
@@ -192,7 +228,9 @@ def sample_frames(file: LocalFile, info: VideoInfo, step: float, long_side: int)
                 yield converter.rgb(frame, None, long_side)
     with open_container(file) as container:
         coming = step
-        for frame in _pictures(container, info.name):
+        for frame in _pictures(container, info):
+            if info.is_part and frame.time is not None and frame.time - info.start > info.seconds:
+                break
             if frame.time is not None and frame.time - info.start >= coming:
                 yield converter.rgb(frame, None, long_side)
                 coming = frame.time - info.start + step
@@ -210,8 +248,13 @@ def frames_at(
             yield tick, reader.full_picture(long_side)
 
 
-def _too_long(name: str, max_seconds: float) -> str:
-    return f"{name} is longer than {max_seconds:g} s; shorten it or raise the setting max_seconds."
+def _too_long(name: str, max_seconds: float, part: Part = WHOLE, stream: av.VideoStream | None = None) -> str:
+    """The sentence for what is longer than `max_seconds`; the stream's header says how long, where it is credible."""
+    header = float(stream.duration * stream.time_base) if stream is not None and stream.duration else 0.0
+    length = f"lasts {header:.0f} s" if max_seconds < header < 86_400 else f"is longer than {max_seconds:g} s"
+    if part != WHOLE:
+        return f"The part from {part} of {name} is longer than {max_seconds:g} s; choose a shorter one."
+    return f"{name} {length}; at most {max_seconds:g} s are taken: choose a part by its start and end."
 
 
 def _check_size(name: str, width: int, height: int) -> None:
@@ -223,8 +266,13 @@ def _check_size(name: str, width: int, height: int) -> None:
         raise InputError(f"{name} has {width} x {height} pixels; at least {SMALLEST_SIDE} px a side are needed.")
 
 
-def _pictures(container: av.container.InputContainer, name: str) -> Iterator[av.VideoFrame]:
-    stream = picture_stream(container, name)
+def _pictures(container: av.container.InputContainer, info: VideoInfo) -> Iterator[av.VideoFrame]:
+    """The decoded pictures from the last one before ``info.start`` that can be jumped to."""
+    stream = picture_stream(container, info.name)
+    earlier = [time for time in info.key_times if time <= info.start]
+    if len(earlier) > 1:
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):  # then all is decoded from the beginning
+            container.seek(int(earlier[-1] / stream.time_base), stream=stream)
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = min(4, os.cpu_count() or 1)  # each thread holds pictures of its own
     for packet in packets(container, stream):

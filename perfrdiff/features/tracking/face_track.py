@@ -24,7 +24,14 @@ from perfrdiff.features.tracking.notes import notes_on, times_of
 from perfrdiff.features.tracking.occlusion import face_appearance, occluded_frames
 from perfrdiff.features.tracking.portrait_frame import portrait_order, views_of_the_head
 from perfrdiff.features.tracking.pose import euler_angles, rotation_matrix, tracked_angles
-from perfrdiff.features.tracking.search import SURVEY_PIXELS, CandidateFace, find_faces, region_around, survey_faces
+from perfrdiff.features.tracking.search import (
+    PHOTO_FACES,
+    SURVEY_PIXELS,
+    CandidateFace,
+    find_faces,
+    region_around,
+    survey_faces,
+)
 from perfrdiff.features.tracking.signals import FaceReading, RawTrack, clean, quality_of
 from perfrdiff.features.tracking.units import face_shape
 
@@ -137,24 +144,34 @@ def _track(
     return result
 
 
-def track_image(picture: np.ndarray, name: str = "the photo", near: np.ndarray | None = None) -> FaceStill:
-    """The largest face of a photo, or the one nearest to a place.
+def track_image(
+    picture: np.ndarray,
+    name: str = "the photo",
+    near: np.ndarray | None = None,
+    face_number: int | None = None,
+) -> FaceStill:
+    """The largest face of a photo, the one nearest to a place, or the one of a number.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
         name: how the photo is called in the error's sentence.
         near: (2,) pixels of the picture.
+        face_number: 1 for the largest, 2 for the next …, as ``people.preview`` numbers them.
 
     Raises:
-        InputError: no face was found.
+        InputError: no face was found, or none of that number.
     """
     height, width = picture.shape[:2]
-    with FaceTracker(streaming=False) as tracker:
+    with FaceTracker(streaming=False, **({} if face_number is None else {"faces": PHOTO_FACES})) as tracker:
         faces = find_faces(tracker, picture)
         if not faces:
             raise InputError(f"No face was found in {name}; use a picture in which a face is seen from the front.")
+        if face_number is not None and not 1 <= face_number <= len(faces):
+            raise InputError(f"There is no person {face_number} in {name}; {len(faces)} can be chosen.")
         if near is not None:
             faces.sort(key=lambda face: float(np.linalg.norm(face.centre - near)))
+        elif face_number is not None:
+            faces.insert(0, faces.pop(face_number - 1))
         # Once more in a region of its own: the tracker sees more pixels of it, from straight in front.
         x, y, across, down = region_around(faces[0].centre[None], faces[0].size, width, height)
         faces_in_region = tracker.detect(picture[y : y + down, x : x + across])

@@ -1,4 +1,4 @@
-"""Who can be followed in a video, as a picture with a number at each face."""
+"""Who is seen in a video or photo, as a picture with a number at each face."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.input import Media, Source, as_media
 from perfrdiff.features.tracking.landmarker import FaceTracker
-from perfrdiff.features.tracking.search import CandidateFace, find_faces, survey_faces
+from perfrdiff.features.tracking.search import PHOTO_FACES, CandidateFace, find_faces, survey_faces
 
 __all__ = ["preview", "write_preview"]
 
@@ -19,22 +19,37 @@ PREVIEW_FRAMES = 8  # pictures among which the one with the most faces is chosen
 
 
 def preview(source: Source, max_seconds: float = MAX_SECONDS) -> tuple[np.ndarray, list[CandidateFace]]:
-    """An (H, W, 3) uint8 RGB picture of the video with the faces' numbers, and the faces, the default one first.
+    """An (H, W, 3) uint8 RGB picture of the video or photo with the faces' numbers, and the faces, the default first.
 
-    Number n is what ``track_video(face_number=n)`` follows. The video is a path or opened already (``open_input``).
+    Number n is what ``track_video(face_number=n)`` follows and ``track_image`` takes. The file is a path or opened
+    already (``open_input``).
 
     Raises:
-        InputError: as ``open_input``; not a video; no face was found.
+        InputError: as ``open_input``; a features file; no face was found.
     """
     with as_media(source, max_seconds) as media:
-        candidates = survey_faces(media)
+        photo = media.image() if media.kind == "image" else None
+        candidates = survey_faces(media) if photo is None else _faces_of(photo)
         if not candidates:
-            raise InputError(f"No face was found in {media.name}.")
-        picture = _picture_of(media, len(candidates))
-        scale = picture.shape[1] / media.info.width
+            raise InputError(
+                f"No face was found in {media.name}; use a {'video' if photo is None else 'picture'} in which a face is "
+                "seen from the front."
+            )
+        if photo is None:
+            picture = _picture_of(media, len(candidates))
+            scale = picture.shape[1] / media.info.width
+        else:
+            scale = min(1.0, LONG_SIDE / max(photo.shape[:2]))
+            picture = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     for number, candidate in enumerate(candidates, start=1):
-        _mark(picture, number, candidate.centre * scale, candidate.size * scale)
+        _mark(picture, number if len(candidates) > 1 else None, candidate.centre * scale, candidate.size * scale)
     return picture, candidates
+
+
+def _faces_of(photo: np.ndarray) -> list[CandidateFace]:
+    """The faces of an (H, W, 3) uint8 RGB photo, largest first."""
+    with FaceTracker(streaming=False, faces=PHOTO_FACES) as tracker:
+        return [CandidateFace([face.centre], [face.size]) for face in find_faces(tracker, photo)]
 
 
 def write_preview(source: Source, out: Path, max_seconds: float = MAX_SECONDS) -> int:
@@ -64,12 +79,14 @@ def _picture_of(media: Media, count: int) -> np.ndarray:
     return best.copy()
 
 
-def _mark(picture: np.ndarray, number: int, centre: np.ndarray, size: float) -> None:
-    """Draw a frame around a face and its number beside it, in place."""
+def _mark(picture: np.ndarray, number: int | None, centre: np.ndarray, size: float) -> None:
+    """Draw a frame around a face and its number, if any, beside it, in place."""
     thick = max(2, round(size / 60))
     low, high = (centre - 0.6 * size).astype(int), (centre + 0.6 * size).astype(int)
     cv2.rectangle(picture, low.tolist(), high.tolist(), (255, 255, 255), 2 * thick)
     cv2.rectangle(picture, low.tolist(), high.tolist(), (196, 90, 63), thick)
+    if number is None:
+        return
     radius = max(14, round(size / 6))
     middle = (
         int(np.clip(low[0], radius, picture.shape[1] - radius)),

@@ -15,7 +15,7 @@ from perfrdiff.features.media.convert import Region
 from perfrdiff.features.media.input import Media
 from perfrdiff.features.tracking.landmarker import Face, FaceTracker
 
-__all__ = ["SURVEY_PIXELS", "CandidateFace", "find_faces", "region_around", "survey_faces"]
+__all__ = ["PHOTO_FACES", "SURVEY_PIXELS", "CandidateFace", "find_faces", "region_around", "survey_faces"]
 
 SURVEY_FRAMES = 10  # pictures of a video that are searched, more only while no face was seen
 SURVEY_STEP = 0.5  # seconds between them
@@ -24,6 +24,7 @@ CLOSE_SEARCHES = 6  # of them, how many are searched in squares when the full pi
 SQUARES = (1.0, 0.5, 1 / 3, 0.2)  # sides of the squares, as shares of the picture's short side
 SMALLEST_SQUARE = 96  # pixels; a face that is lost in such a square cannot be read
 MARGIN = 2.6  # side of a region in face sizes: room for nods, and the detector wants the face at a third or so
+PHOTO_FACES = 10  # of a photo of many, how many can be chosen from
 LEAST_PRESENCE = 0.4  # another face counts when seen at least this often compared with the most frequent
 
 
