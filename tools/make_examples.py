@@ -1,4 +1,4 @@
-"""Makes assets/examples: a talking speaker, a listener's portrait and a listener's clip, all from the built-in head.
+"""Makes assets/examples: three talking speakers, and six listeners as portraits and clips, all from the built-in head.
 
     apt-get install espeak-ng
     python -m tools.make_examples
@@ -10,9 +10,12 @@ bumps in time. They are examples to try the program with, not data to judge it b
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 import wave
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +31,15 @@ from renderer.video.writer import VideoWriter
 
 FOLDER = asset("examples")
 SIZE = 512
-TEXT = (
-    "You will not believe what happened this morning. I missed the bus, and then, guess who stopped to give me a lift?"
-)
-VOICE = ("espeak-ng", "-v", "en-gb+m3", "-s", "165", "-p", "42", "-g", "3")
+THUMBNAIL = 144  # pixels of an entry's picture in the gallery
 METADATA = {"title": "Computer-made example, nobody real", "comment": "CC0, made by tools/make_examples.py"}
 
 
-def speech() -> tuple[np.ndarray, int]:
-    """The sentence, spoken by espeak-ng: (N,) float32 mono and its rate in Hz, with a short rest at both ends."""
+def speech(text: str, voice: tuple[str, ...]) -> tuple[np.ndarray, int]:
+    """A sentence, spoken by espeak-ng: (N,) float32 mono and its rate in Hz, with a short rest at both ends."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        subprocess.run([*VOICE, "-w", str(path), TEXT], check=True)
+        subprocess.run(["espeak-ng", *voice, "-w", str(path), text], check=True)
         with wave.open(str(path)) as file:
             rate = file.getframerate()
             samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
@@ -108,8 +108,8 @@ class Take:
         return rows
 
 
-def speaker(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Coefficients (T, 58) of somebody who says `samples`."""
+def talk(samples: np.ndarray, rate: int) -> Take:
+    """Somebody who says `samples`: the mouth alone."""
     frames = len(samples) * FPS // rate
     hop = rate // FPS
     _, _, spectrum = stft(samples, rate, nperseg=2 * hop, noverlap=hop)
@@ -129,6 +129,12 @@ def speaker(samples: np.ndarray, rate: int) -> np.ndarray:
     take.add("mouthStretch", 0.3 * bright * talking)
     take.add("mouthFunnel", 0.45 * loud * dark)
     take.add("mouthPucker", 0.35 * loud * gaussian_filter1d((dark - dark.mean()).clip(0, 1), 1))
+    return take
+
+
+def gladly(take: Take) -> None:
+    """Raised brows, nods on what is stressed, a smile at the end."""
+    frames = take.frames
     take.sway(seed=3, size=1.2)
     take.blink(0.5, 2.35, 2.65, 4.9, 6.3)
     for at, degrees in ((0.75, 5), (1.7, 4), (3.3, 4), (4.4, 5), (5.6, 3)):
@@ -141,12 +147,40 @@ def speaker(samples: np.ndarray, rate: int) -> np.ndarray:
     end = frames / FPS
     take.smile(end - 0.6, 1.8, 0.65)
     take.add("rotationZ", np.radians(bump(frames, end - 0.9, 1.5, 5)))
-    return take.done()
 
 
-def listener(frames: int) -> np.ndarray:
-    """Coefficients (T, 58) of somebody who listens: small nods, a smile that comes and stays a little, raised brows."""
-    take = Take(frames)
+def sadly(take: Take) -> None:
+    """A lowered head, inner brows up, corners of the mouth down, eyes that go to the floor."""
+    frames, end = take.frames, take.frames / FPS
+    take.sway(seed=41, size=0.7)
+    take.blink(0.7, 2.2, 3.9, 4.3, 6.0)
+    take.add("rotationX", np.radians(drift(frames, 1.5, 1.5, 44) + 5))
+    take.add("browInnerUp", 0.45 + bump(frames, 1.2, 1.4, 0.3) + bump(frames, 4.6, 1.8, 0.35))
+    take.add("mouthFrown", 0.25 + bump(frames, end - 0.8, 2.0, 0.3))
+    for at, length, height in ((2.6, 1.2, 0.55), (end - 1.1, 1.6, 0.6)):
+        take.add("eyeLookDown", bump(frames, at, length, height))
+        take.add("eyeBlink", bump(frames, at, length, 0.2))
+    take.add("rotationZ", np.radians(bump(frames, 3.4, 2.2, -4)))
+
+
+def indignantly(take: Take) -> None:
+    """Lowered brows, sharp nods, a shake of the head, wide eyes at the end."""
+    frames, end = take.frames, take.frames / FPS
+    take.sway(seed=63, size=1.5)
+    take.blink(0.4, 1.9, 3.1, 4.6, 5.9)
+    take.add("browDown", 0.3 + bump(frames, 1.3, 1.5, 0.4) + bump(frames, 3.6, 1.4, 0.35))
+    take.add("noseSneer", bump(frames, 2.2, 0.9, 0.4))
+    for at in (0.8, 1.5, 2.3, 3.2, 3.9):
+        take.nod(at, 6)
+    seconds = np.arange(frames) / FPS
+    take.add("rotationY", np.radians(bump(frames, end - 1.6, 1.4, 1.0) * 7 * np.sin(2 * np.pi * 1.6 * seconds)))
+    for name, height in (("eyeWide", 0.5), ("browOuterUp", 0.6), ("browInnerUp", 0.3)):
+        take.add(name, bump(frames, end - 0.6, 1.1, height))
+
+
+def attentively(take: Take) -> None:
+    """Small nods, a smile that comes and stays a little, raised brows."""
+    frames = take.frames
     take.sway(seed=20, size=0.8)
     take.blink(0.8, 2.1, 3.9, 4.3, 6.4, 7.2)
     for at in (1.4, 1.85, 3.2, 5.1, 5.5, 5.9):
@@ -157,29 +191,109 @@ def listener(frames: int) -> np.ndarray:
     take.smile(1.6, 1.2, 0.25)
     take.add("rotationZ", np.radians(4 / (1 + np.exp(-(np.arange(frames) / FPS - 3.6) * 4))))
     take.glance(3.7, 0.5, 0.35)
-    return take.done()
+
+
+def warmly(take: Take) -> None:
+    """Broad smiles, many nods, the head to one side."""
+    frames = take.frames
+    take.sway(seed=70, size=1.4)
+    take.blink(0.6, 1.5, 2.9, 4.2, 5.0, 6.6)
+    for at in (0.7, 1.1, 1.5, 2.6, 3.0, 4.4, 4.8, 5.2, 6.3, 6.7):
+        take.nod(at, 9)
+    for at, length, height in ((1.4, 2.0, 0.7), (4.2, 2.4, 0.8), (6.9, 1.4, 0.6)):
+        take.smile(at, length, height)
+    take.add("browOuterUp", bump(frames, 2.4, 1.2, 0.5) + bump(frames, 5.6, 1.0, 0.5))
+    take.add("rotationZ", np.radians(5 * np.sin(2 * np.pi * np.arange(frames) / FPS / 6.5)))
+
+
+def coolly(take: Take) -> None:
+    """Hardly a movement: one nod, looks that wander off, brows that come down."""
+    frames = take.frames
+    take.sway(seed=90, size=0.35)
+    take.blink(1.9, 4.8, 7.3)
+    take.nod(5.5, 3)
+    for at, length, height in ((1.2, 1.4, 0.6), (3.6, 1.8, 0.65), (6.4, 1.0, 0.5)):
+        take.glance(at, length, height)
+    take.add("browDown", 0.15 + bump(frames, 3.4, 1.6, 0.35))
+    take.add("mouthPress", bump(frames, 4.6, 1.6, 0.4))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the gallery, and how it is made."""
+
+    file: str
+    title: str  # of its button
+    words: str  # a second line
+    looks: str  # a name in renderer.mesh_identities
+    moves: Callable[[Take], None] | None = None  # None: a portrait
+    text: str = ""  # a speaker's sentence
+    voice: tuple[str, ...] = ()  # options of espeak-ng
+    style: str = ""  # a portrait's: a named listening style of the demo weights
+
+    @property
+    def role(self) -> str:
+        return "speaker" if self.text else "listener"
+
+
+ENTRIES = (
+    Entry(
+        "speaker.mp4", "The lift", "surprised and glad", "Kofi", gladly,
+        "You will not believe what happened this morning. I missed the bus, and then, guess who stopped to give me a "
+        "lift?", ("-v", "en-gb+m3", "-s", "165", "-p", "42", "-g", "3"),
+    ),
+    Entry(
+        "speaker_sad.mp4", "The station", "sad, and slow", "Edda", sadly,
+        "I waited at the station for two hours. Nobody came, and nobody called. So I just went home.",
+        ("-v", "en-gb+f2", "-s", "135", "-p", "38", "-g", "6"),
+    ),
+    Entry(
+        "speaker_indignant.mp4", "The boss", "indignant, and fast", "Alex", indignantly,
+        "And then he told me, to my face, that my work was not good enough. After six years! Can you believe that?",
+        ("-v", "en-us+m7", "-s", "180", "-p", "50", "-g", "2"),
+    ),
+    Entry("portrait.jpg", "Mara", "photo, attentive", "Mara", style="Attentive"),
+    Entry("portrait_yuna.jpg", "Yuna", "photo, lively", "Yuna", style="Lively"),
+    Entry("portrait_kofi.jpg", "Kofi", "photo, doubtful", "Kofi", style="Doubtful"),
+    Entry("listener.mp4", "Omar", "video, nods along", "Omar", attentively),
+    Entry("listener_warm.mp4", "Edda", "video, warm and quick", "Edda", warmly),
+    Entry("listener_cool.mp4", "Alex", "video, hardly moves", "Alex", coolly),
+)  # fmt: skip
+LISTENING_SECONDS = 8
+MOMENT = 0.45  # of a clip, as a share of its length: its picture in the gallery
+
+
+def make(entry: Entry) -> np.ndarray:
+    """Write the file of an entry; (H, W, 3) uint8 RGB, its picture."""
+    mesh = MeshRenderer(load_face_model(), SIZE, mesh_identity=entry.looks)
+    if entry.moves is None:
+        still = Take(1)
+        still.add("mouthSmile", np.array([0.12]))
+        (portrait,) = mesh.render(still.done())
+        Image.fromarray(portrait).save(FOLDER / entry.file, quality=92)
+        return portrait
+    sound = speech(entry.text, entry.voice) if entry.text else None
+    take = talk(*sound) if sound else Take(LISTENING_SECONDS * FPS)
+    entry.moves(take)
+    moment, picture = round(MOMENT * take.frames), np.empty(0)
+    with VideoWriter(FOLDER / entry.file, (SIZE, SIZE), audio=sound, metadata=METADATA) as video:
+        for index, frame in enumerate(mesh.render(take.done())):
+            video.write(frame)
+            picture = frame if index == moment else picture
+    return picture
 
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    face = load_face_model()
-
-    samples, rate = speech()
-    talking = speaker(samples, rate)
-    with VideoWriter(FOLDER / "speaker.mp4", (SIZE, SIZE), audio=(samples, rate), metadata=METADATA) as video:
-        for frame in MeshRenderer(face, SIZE, mesh_identity="Kofi").render(talking):
-            video.write(frame)
-
-    listening = listener(8 * FPS)
-    with VideoWriter(FOLDER / "listener.mp4", (SIZE, SIZE), metadata=METADATA) as video:
-        for frame in MeshRenderer(face, SIZE, mesh_identity="Omar").render(listening):
-            video.write(frame)
-
-    still = Take(1)
-    still.add("mouthSmile", np.array([0.12]))
-    (portrait,) = MeshRenderer(face, SIZE, mesh_identity="Mara").render(still.done())
-    Image.fromarray(portrait).save(FOLDER / "portrait.jpg", quality=92)
-
+    library = []
+    for entry in ENTRIES:
+        thumbnail = f"{Path(entry.file).stem}_small.jpg"
+        picture = Image.fromarray(make(entry)).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        picture.save(FOLDER / thumbnail, quality=85)
+        names = ("role", "file", "title", "words", "style")
+        library.append({name: getattr(entry, name) for name in names} | {"picture": thumbnail})
+    text = json.dumps({"entries": library}, indent=2)
+    (FOLDER / "library.json").write_text(text + "\n", encoding="utf-8")
     for file in sorted(FOLDER.iterdir()):
         print(f"{file.name}: {file.stat().st_size / 1024:.0f} kB")
 
