@@ -11,7 +11,8 @@ import gradio as gr
 from gradio.data_classes import FileDataMeta
 
 from page.controls import choosable_weights
-from page.run import explain, follow
+from page.jobs import Jobs
+from page.run import explain, finished
 from page.visits import Visits
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.folder import ReactResult
@@ -60,18 +61,17 @@ class Answer(TypedDict):
     notes: list[str]
 
 
-def add_endpoint(visits: Visits, weights: str) -> None:
+def add_endpoint(visits: Visits, jobs: Jobs, weights: str) -> None:
     """Add /react to the present Blocks; `weights`: used where a call names none."""
     gr.api(
-        endpoint(visits, weights),
+        endpoint(visits, jobs, weights),
         api_name="react",
         api_description=description(),
-        concurrency_limit=1,
-        concurrency_id="react",
+        concurrency_limit=None,  # the runs have a queue of their own
     )
 
 
-def endpoint(visits: Visits, weights: str) -> Callable[..., Iterator[Answer | None]]:
+def endpoint(visits: Visits, jobs: Jobs, weights: str) -> Callable[..., Iterator[Answer | None]]:
     """The function of /react, with a signature made from `SETTINGS`, which Gradio reads.
 
     It yields None while the run goes on, where Gradio ends it if the caller has left, and the answer at last.
@@ -84,10 +84,10 @@ def endpoint(visits: Visits, weights: str) -> Callable[..., Iterator[Answer | No
             given = given | read_files(given, visits.folder)
             kept = [given["speaker"], given["listener"], *(path for path, *_ in given["shift"])]
             visits.keep(visit.session_hash, *kept, *filter(None, [given["identity"]]))
-            out = visits.new_folder(visit.session_hash, keep_earlier=True)
+            out = visits.new_folder(visit.session_hash)
             request = read_request(given, out, weights)
-            for event in follow(request):
-                yield answer(event) if isinstance(event, ReactResult) else None
+            for result in finished(jobs, jobs.submit(request, visits.of(visit.session_hash).memory)):
+                yield None if result is None else answer(result)
         except Exception as error:
             raise gr.Error(explain(error), print_exception=False) from None
 

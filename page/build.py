@@ -8,21 +8,27 @@ from pathlib import Path
 import gradio as gr
 from gradio.components import Component
 
-from page import showcase
+from page import recipe, showcase
 from page.api import add_endpoint
-from page.controls import PHOTO, VIDEO, Controls
-from page.loading import heavy
+from page.controls import PRESETS, Controls, new_seed
+from page.inputs import InputCard
+from page.jobs import ENDED, Job, Jobs
+from page.library import PICK, entry_of
 from page.results import Results, for_the_browser
-from page.run import explain, follow
+from page.run import explain, status
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
-from page.words import HEAD, notice, outcome, stages, trouble
+from page.words import HEAD, notice, trouble
 from perfrdiff.errors import InputError
-from perfrdiff.pipeline.stages import STAGES
+from perfrdiff.pipeline.folder import ReactResult
+from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.weights import summary
 from renderer.resources import asset
 
-EXAMPLES = asset("examples")
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+GO, BUSY = "Show the reactions", "At work …"
+TOKEN = "() => [window.perfrdiff.token()]"  # assets/page/manners.js
+SET_ADDRESS = "(query) => { window.perfrdiff.setAddress(query); return []; }"
+SERVER = "() => [window.location.origin + window.location.pathname]"
 
 
 def build(weights: str, folder: Path) -> gr.Blocks:
@@ -31,143 +37,246 @@ def build(weights: str, folder: Path) -> gr.Blocks:
     Raises InputError if there are no such weights.
     """
     about_weights = summary(weights)
-    visits = Visits(folder)
+    visits, jobs = Visits(folder), Jobs()
     with gr.Blocks(
         title="How would they react?", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
     ) as page:
         controls = Controls(about_weights, weights)
         gr.HTML(HEAD, elem_id="head", padding=False)
         results = Results()
-        with gr.Row(equal_height=True):
-            controls.add_speaker()
-            controls.add_listener()
-        try_photo, try_video = _example_buttons()
+        controls.add_files()
         with gr.Column(elem_classes="card"):
-            controls.add_main_row()
-            go = gr.Button("Show the reactions", variant="primary", elem_id="go")
+            controls.add_main()
+            with gr.Row(elem_id="going"):
+                go = gr.Button(GO, variant="primary", elem_id="go")
+                cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
+            state = gr.HTML(elem_id="status", padding=False)
             controls.add_folded()
-        status = gr.HTML(elem_id="status", padding=False)
+            _Recipe(controls)
         about = gr.Markdown(notice(about_weights, LATEST_MINUTES), elem_classes="fine", elem_id="about")
-        run = {
-            "fn": _show_reactions(controls, results, visits, status),
-            "inputs": controls.inputs,
-            "outputs": [status, *results.outputs],
-            "concurrency_limit": 1,
-            "concurrency_id": "react",
-            "trigger_mode": "once",
-            **QUIET,
-        }
-        go.click(**run)
-        results.watch.again(_example_values(controls), None, _example_widgets(controls), queue=False, **QUIET).then(
-            **run
-        )
+        run = _Run(controls, results, visits, jobs, state, go, cancel)
+        run.follow_buttons()
         results.mark_earlier(controls.inputs)
-        _follow_choices(controls, status, about)
-        _follow_files(controls, visits)
-        _fill_examples(controls, try_photo, try_video)
-        add_endpoint(visits, weights)
+        _follow_weights(controls, state, about)
+        _follow_presets(controls)
+        for card in (controls.speaker, controls.listener):
+            _follow_card(card, controls, visits)
+        controls.widgets["shift"].change(_keep(visits), controls.widgets["shift"], None, queue=False, **QUIET)
+        run.follow_loading(page)
+        add_endpoint(visits, jobs, weights)
         page.unload(visits.forget)
     return page
 
 
-def _example_buttons() -> tuple[gr.Button, gr.Button]:
-    with gr.Row(elem_id="examples"):
-        gr.Markdown("Nothing at hand?", elem_classes="hint")
-        photo = gr.Button("Try our speaker and a photo", size="sm", elem_id="try-photo")
-        video = gr.Button("Try our speaker and a listener's video", size="sm", elem_id="try-video")
-    return photo, video
+class _Run:
+    """The button, the words on how far the run is, and what may end it."""
 
+    def __init__(
+        self, controls: Controls, results: Results, visits: Visits, jobs: Jobs, state: gr.HTML, go: gr.Button,
+        cancel: gr.Button,
+    ) -> None:  # fmt: skip
+        self._controls, self._results, self._visits, self._jobs = controls, results, visits, jobs
+        self._state, self._go, self._cancel = state, go, cancel
+        self._cards = (controls.speaker, controls.listener)
+        blames = [card.blame for card in self._cards]
+        self._outputs = [state, go, cancel, controls.widgets["seed"], *blames, *results.outputs]
 
-def _show_reactions(
-    controls: Controls, results: Results, visits: Visits, status: gr.HTML
-) -> Callable[..., Iterator[dict]]:
-    """What the button does: a generator of updates, from the first stage to the videos."""
+    def follow_buttons(self) -> None:
+        """Go and Cancel."""
+        options = {"concurrency_limit": None, "trigger_mode": "once"} | QUIET
+        run = (self._show, self._controls.inputs, self._outputs)
+        self._go.click(*run, **options)
+        cards, chosen = self._cards, self._controls.chosen
+        example = [cards[0].file, cards[1].file, *(chosen[name] for name in showcase.settings())]
+        files = [str(asset(name)) for name in (showcase.SPEAKER, showcase.LISTENER)]
+        again = self._results.watch.again(
+            lambda: [*files, *showcase.settings().values()], None, example, queue=False, **QUIET
+        )
+        again.then(*run, **options)
+        self._cancel.click(self._end, None, [self._cancel], queue=False, **QUIET)
 
-    def show_reactions(values: dict, visit: gr.Request) -> Iterator[dict]:
-        pipeline = heavy("perfrdiff.pipeline.follow")
-        visits.keep(visit.session_hash, *controls.files(values))
-        out = visits.new_folder(visit.session_hash, keep_earlier=True)
-        unfinished: dict = {}
-        try:
-            request = controls.request(values, out)
-            shown = for_the_browser(out, request.speaker)
-            visits.keep(visit.session_hash, shown.folder)
-            yield {status: stages(next(iter(STAGES)), 0.0)}
-            for event in follow(request):
-                if isinstance(event, pipeline.StageReport):
-                    yield {status: stages(event.stage, event.fraction)}
-                elif isinstance(event, pipeline.ReadyReactions):
-                    unfinished = results.show_unfinished(event, shown)
-                    yield results.show_reactions(event, shown)
-                else:
-                    result = event
-        except Exception as error:
-            yield unfinished | {status: trouble(explain(error))}
+    def follow_loading(self, page: gr.Blocks) -> None:
+        """What a loaded page finds: the settings of its address, and its own run and files if it was loaded again."""
+        token = gr.Textbox(visible=False)
+        controls = self._controls
+        files = [card.file for card in self._cards]
+        page.load(self._enter, token, [*controls.chosen.values(), *files], js=TOKEN, queue=False, **QUIET).then(
+            self._resume, None, self._outputs, concurrency_limit=None, **QUIET
+        )
+
+    def _show(self, values: dict, visit: gr.Request) -> Iterator[dict]:
+        here = self._visits.of(visit.session_hash)
+        if here.job is not None and here.job.state not in ENDED:
+            yield from self._follow(here.job, visit.session_hash)
             return
-        for file in (result.coefficients, result.settings, *(reaction.csv for reaction in result.reactions)):
-            file.unlink()  # they are in the zip; what the page does not show, it does not keep
-        yield results.show(result, shown) | {status: outcome(result)}
-        visits.drop_earlier(visit.session_hash, out)
-
-    return show_reactions
-
-
-def _example_widgets(controls: Controls) -> list[Component]:
-    return [controls.kind, controls.speaker, controls.photo, *(controls.widgets[name] for name in showcase.settings())]
-
-
-def _example_values(controls: Controls) -> Callable[[], list[object]]:
-    """What the widgets of `_example_widgets` are given, so that a run makes the showcase again."""
-    files = [str(asset(name)) for name in (showcase.SPEAKER, showcase.LISTENER)]
-    return lambda: [PHOTO, *files, *showcase.settings().values()]
-
-
-def _follow_choices(controls: Controls, status: gr.HTML, about: gr.Markdown) -> None:
-    """What changes when the listener is given otherwise, or other weights are chosen."""
-    style, guidance_scale, weights = (controls.widgets[name] for name in ("style", "guidance_scale", "weights"))
-
-    def show_weights(name: str) -> dict:
+        seed = self._controls.widgets["seed"]
+        self._visits.keep(visit.session_hash, *self._controls.files(values))
+        request = None
         try:
-            chosen = summary(name)
-        except InputError as error:
-            return {status: trouble(str(error))}
-        return {status: "", about: notice(chosen, LATEST_MINUTES)} | controls.show_weights(chosen)
+            if values.get(self._controls.is_fresh):
+                values = values | {seed: new_seed()}
+            request = self._controls.request(values, self._visits.new_folder(visit.session_hash))
+            here.job = self._jobs.submit(request, here.memory)
+        except Exception as error:
+            yield {self._state: trouble(explain(error))} | self._idle() | self._blame(str(error), request)
+            return
+        yield {seed: request.seed} | self._blame("", request)
+        yield from self._follow(here.job, visit.session_hash)
 
-    controls.kind.change(
-        controls.show_kind,
-        controls.kind,
-        [controls.photo, controls.video, controls.whose, style],
-        queue=False,
-        **QUIET,
-    )
-    weights.change(show_weights, weights, [status, style, guidance_scale, about], api_visibility="private")
+    def _follow(self, job: Job, session: str | None) -> Iterator[dict]:
+        shown = for_the_browser(job.request.out, job.request.speaker, job.request.speaker_start)
+        self._visits.keep(session, shown.folder)
+        is_shown = False
+        for look in self._jobs.follow(job):
+            if job.ready is not None and not is_shown:
+                is_shown = True
+                yield self._results.show_reactions(job.ready, shown)
+            if look.state in ENDED:
+                results: dict = {}
+                if job.result is not None:
+                    self._tidy(job.result)
+                    results = self._results.show(job.result, shown)
+                    self._visits.drop_earlier(session, job.request.out)
+                elif job.ready is not None:
+                    results = self._results.show_unfinished(job.ready, shown)
+                words = status(job, look)
+                sentence = str(job.error) if isinstance(job.error, InputError) else ""
+                yield {self._state: words} | self._idle() | self._blame(sentence, job.request) | results
+            else:
+                yield {
+                    self._state: status(job, look),
+                    self._go: gr.update(value=BUSY, interactive=False),
+                    self._cancel: gr.update(visible=not job.is_cancelled.is_set(), value="Cancel"),
+                }
+
+    def _tidy(self, result: ReactResult) -> None:
+        """Delete what the page does not show; it is in the zip."""
+        for file in (result.coefficients, result.settings, *(reaction.csv for reaction in result.reactions)):
+            file.unlink(missing_ok=True)
+
+    def _resume(self, visit: gr.Request) -> Iterator[dict]:
+        job = self._visits.of(visit.session_hash).job
+        if job is None:
+            yield {self._state: gr.skip()}
+        else:
+            yield from self._follow(job, visit.session_hash)
+
+    def _end(self, visit: gr.Request) -> dict:
+        job = self._visits.of(visit.session_hash).job
+        if job is not None:
+            self._jobs.cancel(job)
+        return {self._cancel: gr.update(visible=False)}
+
+    def _enter(self, token: str | None, visit: gr.Request) -> dict:
+        here = self._visits.enter(visit.session_hash, token or "")
+        query = visit.query_params
+        kept = {
+            card.file: here.inputs[card.role]
+            for card in self._cards
+            if here.inputs.get(card.role) and Path(here.inputs[card.role]).is_file()
+        }
+        nothing = {self._controls.widgets["seed"]: gr.skip()}
+        return nothing | self._controls.read_address(dict(query)) | kept
+
+    def _blame(self, sentence: str, request: ReactRequest | None) -> dict:
+        """The updates that put an error's sentence beside the input it names."""
+        files = (None, None) if request is None else (request.speaker, request.listener)
+        updates: dict = {}
+        for card, file in zip(self._cards, files, strict=True):
+            updates |= card.show_blame(sentence, file)
+        return updates
+
+    def _idle(self) -> dict:
+        return {self._go: gr.update(value=GO, interactive=True), self._cancel: gr.update(visible=False)}
 
 
-def _follow_files(controls: Controls, visits: Visits) -> None:
-    """What happens to a file that is put in: it is remembered as this visitor's, and its faces are looked for."""
+class _Recipe:
+    """The present settings as lines to copy, and in the page's address."""
+
+    def __init__(self, controls: Controls) -> None:
+        with gr.Accordion("The same at the shell, in Python, over the network", open=False, elem_id="recipe"):
+            lines = {"shell": "Shell", "python": "Python", "client": "From another machine (pip install gradio_client)"}
+            boxes = [
+                gr.Textbox(label=label, lines=2, interactive=False, buttons=["copy"], elem_id=f"as-{name}")
+                for name, label in lines.items()
+            ]
+        query, server = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        gr.on(
+            [widget.change for widget in controls.widgets.values()],
+            self._lines(controls),
+            controls.inputs | {server},
+            [*boxes, query],
+            queue=False,
+            trigger_mode="always_last",
+            **QUIET,
+        ).then(None, query, None, js=SET_ADDRESS, queue=False, **QUIET)
+        self._server, self._boxes, self._query = server, boxes, query
+
+    def _lines(self, controls: Controls) -> Callable:
+        def lines(values: dict, visit: gr.Request) -> dict:
+            files = {name: values.get(controls.widgets[name]) for name in recipe.FILES}
+            settings = controls.settings(values)
+            told = {name: value for name, value in controls.differing(values).items() if name not in recipe.FILES}
+            told |= {name: settings[name] for name in settings if name.startswith(("speaker_", "listener_"))}
+            named = {name: value for name, value in files.items() if value} | told
+            server = str(visit.request.base_url) if visit.request is not None else ""
+            shown = (recipe.shell(named), recipe.python(named), recipe.client(named, server))
+            query = recipe.address(controls.differing(values))
+            return dict(zip(self._boxes, shown, strict=True)) | {self._query: query}
+
+        return lines
+
+
+def _keep(visits: Visits, role: str | None = None) -> Callable[..., None]:
+    """Remembers a file as this visitor's; `role`: whose file it is now."""
 
     def keep(file: str | None, visit: gr.Request) -> None:
         visits.keep(visit.session_hash, file)
+        if role:
+            visits.of(visit.session_hash).inputs[role] = file or ""
 
-    for widget in (controls.speaker, controls.photo, controls.video):
-        widget.change(keep, widget, None, queue=False, **QUIET)
-    for widget, faces in ((controls.speaker, controls.speaker_face), (controls.video, controls.listener_face)):
-        widget.change(faces.hide, None, faces.components, queue=False, **QUIET).then(
-            faces.find_faces, widget, faces.components, **QUIET
-        )
+    return keep
 
 
-def _fill_examples(controls: Controls, try_photo: gr.Button, try_video: gr.Button) -> None:
-    """What the example buttons put in."""
-    for button, kind, widget, name in (
-        (try_photo, PHOTO, controls.photo, "portrait.jpg"),
-        (try_video, VIDEO, controls.video, "listener.mp4"),
-    ):
-        files = {controls.speaker: str(EXAMPLES / "speaker.mp4"), widget: str(EXAMPLES / name)}
-        button.click(
-            lambda kind=kind, files=files: {controls.kind: kind} | files,
-            None,
-            [controls.kind, *files],
-            queue=False,
-            **QUIET,
-        )
+def _follow_card(card: InputCard, controls: Controls, visits: Visits) -> None:
+    """What happens to a file that is put in: it is remembered, understood and shown."""
+
+    def look(file: str | None, visit: gr.Request) -> Iterator[dict]:
+        session = visit.session_hash
+        yield from card.look(file, lambda: visits.new_folder(session, "look"), visits.of(session).memory)
+
+    def pick(event: gr.EventData) -> dict:
+        entry = entry_of(getattr(event, "file", None))
+        if entry is None:
+            return {card.file: gr.skip()}
+        return {card.file: str(entry.path)}
+
+    card.file.change(_keep(visits, card.role), card.file, None, queue=False, **QUIET)
+    card.file.change(look, card.file, card.parts, concurrency_id="look", concurrency_limit=2, **QUIET)
+    getattr(card.gallery, PICK)(pick, None, [card.file], queue=False, **QUIET)
+    card.follow_cameras(QUIET)
+    if card is controls.listener:
+        card.about.change(controls.show_listener, card.about, [controls.widgets["style"]], queue=False, **QUIET)
+
+
+def _follow_weights(controls: Controls, state: gr.HTML, about: gr.Markdown) -> None:
+    """What changes when other weights are chosen."""
+    style, guidance_scale, weights = (controls.widgets[name] for name in ("style", "guidance_scale", "weights"))
+
+    def show_weights(name: str) -> dict[Component, object]:
+        try:
+            chosen = summary(name)
+        except InputError as error:
+            return {state: trouble(str(error))}
+        return {state: "", about: notice(chosen, LATEST_MINUTES)} | controls.show_weights(chosen)
+
+    weights.input(show_weights, weights, [state, style, guidance_scale, about], api_visibility="private")
+
+
+def _follow_presets(controls: Controls) -> None:
+    """What the dice, the presets and *reset all* set."""
+    outputs = list(controls.chosen.values())
+    controls.dice.click(new_seed, None, controls.widgets["seed"], queue=False, **QUIET)
+    for name, button in controls.presets.items():
+        button.click(lambda name=name: controls.shown(PRESETS[name]), None, outputs, queue=False, **QUIET)
+    controls.reset.click(lambda: controls.shown({}), None, outputs, queue=False, **QUIET)

@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
 
-from page.people import FaceChooser
-from page.words import LABELS
+from page.inputs import InputCard, as_given
+from page.library import EXAMPLES
+from page.words import LABELS, PLAIN
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.request import DEFAULTS, LISTENER, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
 from perfrdiff.weights import FOLDER, WeightsSummary, available
 from renderer.mesh_identities import MESH_IDENTITIES
 from renderer.resources import pirender_weights
 
-PHOTO, VIDEO = "photo", "video"  # as what the listener is given
 VIEWS_BY_WORD = {"both": VIEWS} | {view: (view,) for view in VIEWS}
+QUALITIES = {"fast": 6, "balanced": None, "paper": 50}
+"""Word -> denoising steps; None: what the weights were tuned for. The published code takes 50."""
+OWN_STYLE = "As in the video"  # the style that is read from a listener's video
 MAIN_ROW = ("samples", "views", "style")
+SECOND_ROW = ("steps", "strength", "seed")
 FOLDED_ROWS = (
-    ("seed", "strength", "guidance_scale"),
-    ("size", "max_seconds", "label"),
-    ("mesh_style", "mesh_identity", "name", "transparent", "animator"),
-    ("weights",),
+    ("guidance_scale", "size", "label"),
+    ("mesh_style", "mesh_identity", "animator"),
+    ("name", "transparent", "max_seconds"),
+    ("shift", "weights"),
 )
 NOT_ON_THE_PAGE = (
-    "out", "overwrite", "device", "save_shift", "steps", "solver", "compat", "shift", "identity", "save_identity",
+    "out",
+    "overwrite",
+    "device",
+    "save_shift",
+    "compat",
+    "identity",
+    "save_identity",
     "exports",
-)  # fmt: skip
+    "solver",
+)
 """Settings without a widget: the server's own, and what only those want who write programs."""
+FILES = ("speaker", "listener", "shift")
+OF_FILES = ("speaker_face_number", "listener_face_number", "speaker_start", "speaker_end", "listener_start",
+            "listener_end")  # fmt: skip
+"""Settings that belong to a file: they are neither in an address nor reset."""
+PRESETS: Mapping[str, Mapping[str, object]] = {
+    "A quick look": {"samples": 1, "steps": 6, "views": ("mesh",)},
+    "Ten ways": {"samples": 10, "views": ("mesh",)},
+    "Exaggerated": {"strength": 2.0},
+    "As in the paper": {"mesh_style": "grey", "size": 224, "steps": 50, "views": ("mesh",), "label": False},
+}
+"""Name -> settings; the others go back to their defaults."""
 
+FACE_OF_A_STYLE = EXAMPLES / "portrait.jpg"  # who shows a saved style that comes without a face
 SLIDER_LIMIT = 10_000  # a whole number that may be larger is typed, not slid to
-PICTURE_HEIGHT = 250  # pixels of an uploaded picture or video
+DICE = 1_000_000  # seeds that the dice throw are below
 
 
 class Controls:
@@ -51,130 +75,169 @@ class Controls:
         }
         self._defaults = DEFAULTS | _defaults_of(summary) | {"weights": weights}
 
-    def add_speaker(self) -> None:
-        """The speaker's video, and which of its faces."""
-        with gr.Column(elem_classes="card", min_width=300):
-            with gr.Row(elem_classes="top"):
-                gr.HTML("<h2>1 · Somebody talking</h2>", padding=False)
-            self.speaker = gr.Video(
-                label="Speaker",
-                sources=["upload", "webcam"],
-                include_audio=True,
-                height=PICTURE_HEIGHT,
-                elem_id="speaker",
+    def add_files(self) -> None:
+        """The speaker and the listener, with what belongs to each."""
+        with gr.Row(equal_height=False):
+            self.speaker = InputCard("speaker", "1 · Somebody talking", "Video of the speaker", "Who of them talks?")
+            self.listener = InputCard(
+                "listener", "2 · Somebody listening", "Photo, video or saved style", "Who of them listens?"
             )
-            self.speaker_face = FaceChooser("Who of them talks?", "speaker")
-        self.widgets |= {"speaker": self.speaker, "speaker_face_number": self.speaker_face.number}
+        self.widgets |= self.speaker.widgets | self.listener.widgets
 
-    def add_listener(self) -> None:
-        """The listener's photo or video, and which of the video's faces."""
-        with gr.Column(elem_classes="card", min_width=300):
-            with gr.Row(elem_classes="top"):
-                gr.HTML("<h2>2 · Somebody listening</h2>", padding=False)
-                self.kind = gr.Radio(
-                    [PHOTO, VIDEO], value=PHOTO, label="Listener as", show_label=False, container=False, elem_id="kind"
-                )
-            self.photo = gr.Image(
-                label="Listener",
-                sources=["upload", "webcam", "clipboard"],
-                type="filepath",
-                height=PICTURE_HEIGHT,
-                elem_id="photo",
-                buttons=[],
-            )
-            # The file goes on as it came: our own reader judges it, and explains what is wrong with it.
-            self.photo.preprocess = lambda payload: payload.path if payload is not None else None
-            self.video = gr.Video(
-                label="Listener", sources=["upload", "webcam"], height=PICTURE_HEIGHT, visible=False, elem_id="listener"
-            )
-            with gr.Column(visible=False, elem_id="whose") as self.whose:
-                self.listener_face = FaceChooser("Who of them listens?", "listener")
-        self.widgets["listener_face_number"] = self.listener_face.number
-
-    def add_main_row(self) -> None:
-        """The settings that everybody sees."""
-        with gr.Row(elem_id="choices"):
-            for name in MAIN_ROW:
-                self._add(name, info=None)
+    def add_main(self) -> None:
+        """The settings that everybody sees, and the presets."""
+        for row in (MAIN_ROW, SECOND_ROW):
+            with gr.Row(elem_classes="choices"):
+                for name in row:
+                    self._add(name)
+        with gr.Row(elem_id="seed-tools", elem_classes="tools"):
+            self.dice = gr.Button("Dice: another seed", size="sm", elem_id="dice")
+            self.is_fresh = gr.Checkbox(False, label="A new seed at every run", container=False, elem_id="fresh-seed")
+        with gr.Row(elem_id="presets", elem_classes="tools"):
+            self.presets = {name: gr.Button(name, size="sm") for name in PRESETS}
+            self.reset = gr.Button("Reset all", size="sm", elem_id="reset")
 
     def add_folded(self) -> None:
-        """The other settings, each with its sentence, folded."""
+        """The other settings, folded."""
         is_visible = {
             "animator": pirender_weights(FOLDER) is not None,
             "weights": len(self._names["weights"]) > 1,
         }
-        with gr.Accordion("Settings", open=False):
+        with gr.Accordion("More settings", open=False):
             for row in FOLDED_ROWS:
-                with gr.Row(visible=any(is_visible.get(name, True) for name in row)):
+                with gr.Row():
                     for name in row:
-                        self._add(name, info=_sentence(SETTINGS[name]), visible=is_visible.get(name, True))
+                        self._add(name, visible=is_visible.get(name, True))
 
     @property
     def inputs(self) -> set[Component]:
         """Everything `request` reads; as a set, so that Gradio hands on a mapping."""
-        return {self.kind, self.photo, self.video, *self.widgets.values()}
+        return {self.speaker.about, self.listener.about, self.is_fresh, *self.widgets.values()}
+
+    @property
+    def chosen(self) -> dict[str, Component]:
+        """Setting -> its widget, for what presets, addresses and *reset all* set."""
+        return {name: widget for name, widget in self.widgets.items() if name not in (*FILES, *OF_FILES)}
 
     def files(self, values: Mapping[Component, object]) -> list[object]:
         """The uploaded files among the widgets' values, None for an empty widget."""
-        return [values.get(widget) for widget in (self.speaker, self.photo, self.video)]
+        return [values.get(self.widgets[name]) for name in FILES]
+
+    def settings(self, values: Mapping[Component, object]) -> dict[str, object]:
+        """The settings that the widgets hold, by name and as `ReactRequest` takes them; empty ones are left out."""
+        given = {name: values.get(widget) for name, widget in self.widgets.items()}
+        given["views"] = VIEWS_BY_WORD.get(given["views"], given["views"])
+        given["steps"] = QUALITIES.get(given["steps"], given["steps"])
+        for card in (self.speaker, self.listener):
+            about = values.get(card.about) or {}
+            start, end = (given.pop(f"{card.role}_{edge}") for edge in ("start", "end"))
+            given |= card.part(about, start, end)
+        if (values.get(self.listener.about) or {}).get("kind") == "style":
+            given["shift"], given["listener"] = given["listener"], str(FACE_OF_A_STYLE)
+        if given["style"] == OWN_STYLE or given["shift"]:
+            given["style"] = None
+        return {name: value for name, value in given.items() if value is not None and str(value).strip()}
 
     def request(self, values: Mapping[Component, object], out: Path) -> ReactRequest:
         """The run that the visitor asks for; an empty widget leaves its setting at the default.
 
         Raises InputError: a file is missing, or what `ReactRequest` raises.
         """
-        kind = values.get(self.kind) or PHOTO
-        given = {name: values.get(widget) for name, widget in self.widgets.items()}
-        given["listener"] = values.get(self.photo if kind == PHOTO else self.video)
-        if not given["speaker"]:
+        given = self.settings(values)
+        if not given.get("speaker"):
             raise InputError("The speaker is missing: choose a video of somebody talking.")
-        if not given["listener"]:
-            raise InputError(f"The listener is missing: choose a {kind} of the person who is to react.")
-        given["views"] = VIEWS_BY_WORD.get(given["views"], given["views"])
-        # A photo has one face, and a video has a style of its own.
-        given["listener_face_number" if kind == PHOTO else "style"] = None
-        filled = {name: value for name, value in given.items() if value is not None and str(value).strip()}
-        return ReactRequest(**filled, out=out)
+        if not given.get("listener"):
+            raise InputError("The listener is missing: choose a photo or video of the person who is to react.")
+        return ReactRequest(**given, out=out)
 
-    def show_kind(self, kind: str) -> dict:
-        """The updates that show the widgets of a photo, or of a video."""
-        is_photo = kind == PHOTO
-        return {
-            self.photo: gr.update(visible=is_photo),
-            self.video: gr.update(visible=not is_photo),
-            self.whose: gr.update(visible=not is_photo),
-            self.widgets["style"]: gr.update(visible=is_photo),
-        }
+    def show_listener(self, about: Mapping[str, object] | None) -> dict:
+        """The update of the style for another kind of listener: a video has a style of its own."""
+        names = list(self._names["style"])
+        if (about or {}).get("kind") in ("video", "table"):
+            return {self.widgets["style"]: gr.update(choices=[OWN_STYLE, *names], value=OWN_STYLE)}
+        return {self.widgets["style"]: gr.update(choices=names, value=self._defaults["style"])}
 
     def show_weights(self, summary: WeightsSummary) -> dict:
         """The updates that bring in the styles and defaults of other weights."""
         defaults = _defaults_of(summary)
         return {
-            self.widgets["style"]: gr.Dropdown(choices=list(summary.styles), value=defaults["style"]),
+            self.widgets["style"]: gr.update(choices=list(summary.styles), value=defaults["style"]),
             self.widgets["guidance_scale"]: defaults["guidance_scale"],
         }
 
-    def _add(self, name: str, **more: object) -> None:
+    def shown(self, settings: Mapping[str, object]) -> dict[Component, object]:
+        """The widgets' values for these settings; the others go back to their defaults."""
+        values = self._defaults | settings
+        return {widget: self._shown(name, values[name]) for name, widget in self.chosen.items()}
+
+    def read_address(self, query: Mapping[str, str]) -> dict[Component, object]:
+        """The widgets' values that the page's address names; what is no setting, or out of range, is left out."""
+        values = {}
+        for name, widget in self.chosen.items():
+            if name not in query:
+                continue
+            text: object = query[name]
+            if SETTINGS[name].kind == "flag":
+                text = {"true": True, "false": False}.get(str(text))
+            elif SETTINGS[name].kind == "views":
+                text = tuple(str(text).split(","))
+            if name in self._names and text not in self._names[name]:
+                continue
+            try:
+                request = ReactRequest(**dict.fromkeys(("speaker", "listener", "out"), Path("none")), **{name: text})
+            except InputError:
+                continue
+            values[widget] = self._shown(name, getattr(request, name))
+        return values
+
+    def differing(self, values: Mapping[Component, object]) -> dict[str, object]:
+        """The settings, without files, that are not at the page's defaults."""
+        given = self.settings(values)
+        return {
+            name: given[name]
+            for name in self.chosen
+            if name in given and self._shown(name, given[name]) != self._shown(name, self._defaults[name])
+        }
+
+    def _shown(self, name: str, value: object) -> object:
+        """A setting's value as its widget has it."""
+        if SETTINGS[name].kind == "views":
+            return {views: word for word, views in VIEWS_BY_WORD.items()}.get(value, value)  # type: ignore[call-overload]
+        if name == "steps":
+            return {steps: word for word, steps in QUALITIES.items()}.get(value, "balanced")  # type: ignore[call-overload]
+        return value
+
+    def _add(self, name: str, **more) -> None:
         """The widget of a setting: its kind, range and choices say which."""
-        setting, value = SETTINGS[name], self._defaults[name]
+        setting, value = SETTINGS[name], self._shown(name, self._defaults[name])
         more |= {"label": LABELS.get(name, name.replace("_", " ").capitalize()), "elem_id": name}
-        if setting.kind == "views":
-            words = {views: word for word, views in VIEWS_BY_WORD.items()}
-            widget = gr.Radio(list(VIEWS_BY_WORD), value=words[value], **more)
+        if setting.kind != "shifts":
+            more["info"] = PLAIN.get(name) or _sentence(setting)
+        if name == "steps":
+            widget = as_given(gr.Radio)(list(QUALITIES), value=value, **more)
+        elif setting.kind == "shifts":
+            widget = as_given(gr.File)(file_types=[".safetensors"], height=110, **more)
+        elif setting.kind == "views":
+            widget = as_given(gr.Radio)(list(VIEWS_BY_WORD), value=value, **more)
         elif setting.kind == "flag":
-            widget = gr.Checkbox(value, **more)
+            widget = as_given(gr.Checkbox)(value, **more)
         elif setting.choices:
-            widget = gr.Radio(list(setting.choices), value=value, **more)
+            widget = as_given(gr.Radio)(list(setting.choices), value=value, **more)
         elif name in self._names:
-            widget = gr.Dropdown(list(self._names[name]), value=value, **more)
+            widget = as_given(gr.Dropdown)(list(self._names[name]), value=value, **more)
         elif setting.kind == "text":
-            widget = gr.Textbox(value, max_length=MAX_NAME_LENGTH, **more)
+            widget = as_given(gr.Textbox)(value, max_length=MAX_NAME_LENGTH, **more)
         elif setting.high > SLIDER_LIMIT:
-            widget = gr.Number(value, **more)  # without limits: `ReactRequest` explains them better
+            widget = as_given(gr.Number)(value, **more)  # without limits: `ReactRequest` explains them better
         else:
             step = 1 if setting.kind == "whole" or setting.high > 10 else 0.1
-            widget = gr.Slider(setting.low, setting.high, value=value, step=step, **more)
+            widget = as_given(gr.Slider)(setting.low, setting.high, value=value, step=step, **more)
         self.widgets[name] = widget
+
+
+def new_seed() -> int:
+    """A seed by chance, short enough to be read out."""
+    return secrets.randbelow(DICE)
 
 
 def choosable_weights(weights: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from perfrdiff.pipeline.request import DEFAULTS
 
 LARGEST_UPLOAD = "300mb"
 QUEUE_SECONDS = 0.05  # Gradio looks for work a thousand times a second, a few per cent of a core; on Windows as here
-MAX_WAITING = 8  # visitors in the queue; two minutes each is the longest anybody should be asked to wait
+MOST_EVENTS = 200  # of all visitors at a time; runs have a queue of their own, in page/jobs.py
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,24 +59,29 @@ def launch(weights: str) -> None:
 def _serve(weights: str, folder: Path) -> None:
     """Answer first: torch and all else that is heavy is loaded here, in the main thread, while the page is served."""
     gc.disable()  # it would look through ever more modules that are never given back: a fifth of the start
+    from starlette.middleware import Middleware
+
     from page import web_libraries
-    from page.build import EXAMPLES, build  # imports gradio: not before the environment is set, nor for --help
+    from page.build import build  # imports gradio: not before the environment is set, nor for --help
+    from page.library import EXAMPLES
     from page.loading import heavy
+    from page.manners import Manners
     from page.results import ASSETS
     from page.theme import THEME
 
-    page = build(weights, folder).queue(max_size=MAX_WAITING)
+    page = build(weights, folder).queue(max_size=MOST_EVENTS)
     page._queue.sleep_when_free = QUEUE_SECONDS
     page.launch(
         theme=THEME,
         css_paths=[ASSETS / "page.css", ASSETS / "watch.css"],
-        footer_links=["api"],
+        js=(ASSETS / "manners.js").read_text(encoding="utf-8").split("\n", 2)[2],
+        footer_links=[],  # the page has lines of its own to copy, which work as they are
         run_history=False,
         ssr_mode=False,
         max_file_size=LARGEST_UPLOAD,
-        allowed_paths=[str(EXAMPLES)],
+        allowed_paths=[str(EXAMPLES), str(folder)],
         prevent_thread_lock=True,
-        app_kwargs={"routes": web_libraries.routes()},
+        app_kwargs={"routes": web_libraries.routes(), "middleware": [Middleware(Manners)]},
     )
     loaded = heavy("perfrdiff.pipeline.warm_up")
     gc.freeze()

@@ -1,57 +1,110 @@
-"""What each open tab, or client of the programming interface, has left on the disk."""
+"""What each open tab, or client of the programming interface, has left on the disk and in memory, until it goes."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 import threading
-from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
+
+from page.jobs import GRACE_SECONDS, Job
+from page.loading import heavy
+
+if TYPE_CHECKING:
+    from perfrdiff.pipeline.input_memory import InputMemory
 
 KEEP_SECONDS = 30 * 60  # an upload or a result is deleted after this time even if its tab stays open,
 SWEEP_SECONDS = 5 * 60  # when it is next looked for
 LATEST_MINUTES = (KEEP_SECONDS + SWEEP_SECONDS) // 60
 
 
+@dataclass(eq=False)
+class Visit:
+    """One session: a tab from its loading to its unloading, or a client."""
+
+    paths: set[Path] = field(default_factory=set)
+    inputs: dict[str, str] = field(default_factory=dict)  # "speaker", "listener" -> the file it has now
+    job: Job | None = None  # the latest run
+    is_left: bool = False
+
+    @cached_property
+    def memory(self) -> InputMemory:
+        """Who was read: nobody is tracked twice."""
+        return heavy("perfrdiff.pipeline.input_memory").InputMemory()
+
+
 class Visits:
-    """What each session has left on the disk, so that it goes when the session ends."""
+    """What each session has left, so that it goes when the session ends.
+
+    A reloaded tab is another session; it names itself by a secret of its own (`token`) and takes over what the one
+    before it had. So nothing is deleted before `GRACE_SECONDS` after a tab is left.
+    """
 
     def __init__(self, folder: Path) -> None:
         """`folder`: where uploads and results are, and nothing else."""
         self.folder = folder
-        self._paths: dict[str | None, set[Path]] = defaultdict(set)
+        self._visits: dict[str | None, Visit] = {}
+        self._tabs: dict[str, Visit] = {}
         self._lock = threading.Lock()
+
+    def of(self, session: str | None) -> Visit:
+        """What a session has."""
+        with self._lock:
+            return self._visits.setdefault(session, Visit())
+
+    def enter(self, session: str | None, token: str) -> Visit:
+        """What a tab had before it was loaded again, which from now on is this session's; nothing for a new tab."""
+        with self._lock:
+            visit = self._tabs.setdefault(token, Visit()) if token else Visit()
+            visit.is_left = False
+            self._visits[session] = visit
+            return visit
 
     def keep(self, session: str | None, *paths: str | Path | None) -> None:
         """Remember files and folders of a session."""
-        with self._lock:
-            self._paths[session].update(Path(path) for path in paths if path)
+        self.of(session).paths.update(Path(path) for path in paths if path)
 
-    def new_folder(self, session: str | None, keep_earlier: bool = False) -> Path:
-        """A folder for results; those of the session's earlier runs are deleted, unless they are to be kept."""
-        with self._lock:
-            for earlier in [path for path in self._paths[session] if path.is_dir() and not keep_earlier]:
-                shutil.rmtree(earlier, ignore_errors=True)
-                self._paths[session].discard(earlier)
-        folder = self.folder / f"run-{secrets.token_hex(16)}"
+    def new_folder(self, session: str | None, kind: str = "run") -> Path:
+        """A place for a folder of results; `kind`: "look" for what belongs to an input, in place of a run."""
+        folder = self.folder / f"{kind}-{secrets.token_hex(16)}"
         self.keep(session, folder)
         return folder
 
     def drop_earlier(self, session: str | None, latest: Path) -> None:
         """Delete the folders of the session's earlier runs: another has taken their place on the page."""
-        with self._lock:
-            earlier = {path for path in self._paths[session] if path.is_dir() and not path.name.startswith(latest.name)}
-            self._paths[session] -= earlier
-        for path in earlier:
-            shutil.rmtree(path, ignore_errors=True)
+        visit = self.of(session)
+        runs = {path for path in visit.paths if path.name.startswith("run-") and path.is_dir()}
+        for path in runs:
+            if not path.name.startswith(latest.name):
+                visit.paths.discard(path)
+                shutil.rmtree(path, ignore_errors=True)
 
     def forget(self, request: gr.Request) -> None:
-        """Delete everything of a session, but for files that another uses as well (same content, same name)."""
+        """Delete everything of a session, unless its tab is loaded again within `GRACE_SECONDS`."""
         with self._lock:
-            paths = self._paths.pop(request.session_hash, set())
-            paths -= set().union(*self._paths.values())
+            visit = self._visits.pop(request.session_hash, None)
+            if visit is None or visit in self._visits.values():
+                return
+            visit.is_left = True
+        timer = threading.Timer(GRACE_SECONDS, self._delete, (visit,))
+        timer.daemon = True
+        timer.start()
+
+    def _delete(self, visit: Visit) -> None:
+        """Delete what a visit left, but for files that another uses as well (same content, same name)."""
+        with self._lock:
+            if not visit.is_left:
+                return
+            self._tabs = {token: other for token, other in self._tabs.items() if other is not visit}
+            others = {*self._visits.values(), *self._tabs.values()}
+            paths = visit.paths - set().union(*(other.paths for other in others))
+        if "memory" in vars(visit):
+            visit.memory.forget()
         for path in paths:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

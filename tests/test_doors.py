@@ -6,6 +6,7 @@ import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
@@ -13,8 +14,9 @@ from gradio_client import Client
 from gradio_client import handle_file as upload
 from gradio_client.exceptions import AppError
 
-from page import api, build
-from page.controls import NOT_ON_THE_PAGE, VIEWS_BY_WORD, Controls
+from page import api, build, recipe
+from page.controls import NOT_ON_THE_PAGE, OWN_STYLE, QUALITIES, VIEWS_BY_WORD, Controls
+from page.jobs import Job, Jobs
 from page.visits import Visits
 from perfrdiff.cli import react as react_command
 from perfrdiff.cli.main import main
@@ -36,9 +38,8 @@ def controls(weights):
     """The page's widgets."""
     with gr.Blocks():
         controls = Controls(summary(weights), weights)
-        controls.add_speaker()
-        controls.add_listener()
-        controls.add_main_row()
+        controls.add_files()
+        controls.add_main()
         controls.add_folded()
     return controls
 
@@ -96,25 +97,37 @@ def json_value(value):
 
 def page_request(controls, settings):
     """What the button asks for when a visitor has set the widgets so."""
-    values = {widget: widget.value for widget in controls.inputs}
-    widgets = controls.widgets | {"listener": controls.photo}
-    words = {views: word for word, views in VIEWS_BY_WORD.items()}
+    values = shown_values(controls)
+    words = {"views": VIEWS_BY_WORD, "steps": QUALITIES}
     for name, value in settings.items():
         if name != "out":
-            values[widgets[name]] = words.get(value, value) if name == "views" else value
+            shown = {given: word for word, given in words.get(name, {}).items()}
+            values[controls.widgets[name]] = shown.get(value, value) if name in words else value
     return controls.request(values, OUT)
+
+
+def shown_values(controls, kind="photo"):
+    """The widgets' values before anything is set, for a speaker of two minutes and a listener of a kind."""
+    values = {widget: widget.value for widget in controls.inputs}
+    return values | {
+        controls.speaker.about: {"kind": "video", "seconds": 120.0},
+        controls.listener.about: {"kind": kind, "seconds": 8.0 if kind == "video" else 0.0},
+        controls.speaker.end: 120.0,
+        controls.listener.end: 8.0,
+    }
 
 
 def api_request(monkeypatch, uploads, weights, settings):
     """What a call of /react asks for."""
     asked = []
 
-    def follow(request):
+    def submit(self, request, inputs=None):
         asked.append(request)
-        return iter(())
+        return Job(request, None, state="done")
 
-    monkeypatch.setattr(api, "follow", follow)
-    function = api.endpoint(Visits(uploads), weights)
+    monkeypatch.setattr(Jobs, "submit", submit)
+    monkeypatch.setattr(api, "answer", lambda result: result)
+    function = api.endpoint(Visits(uploads), Jobs(), weights)
     arguments = inspect.signature(function).bind(SimpleNamespace(session_hash="caller"), **settings)
     arguments.apply_defaults()
     try:
@@ -134,6 +147,7 @@ def test_one_run_through_four_doors(doors, weights):
         "samples": 2, "seed": 7, "views": ("photo",), "style": "Warm", "strength": 0.5, "guidance_scale": 3.0,
         "size": 512, "mesh_style": "grey", "mesh_identity": "Mara", "transparent": True, "animator": "warp",
         "name": "Jo", "label": False, "max_seconds": 30.0, "speaker_face_number": 2, "weights": weights,
+        "speaker_start": 1.5, "speaker_end": 9.0, "listener_face_number": 3, "steps": 50,
     }  # fmt: skip
     expected = doors["Python"](**settings)
     assert {name for name in settings if getattr(expected, name) == DEFAULTS[name]} <= {"weights"}
@@ -152,11 +166,11 @@ def test_the_defaults_are_the_same_at_every_door(doors, weights, controls):
 
 def test_a_setting_has_one_name_everywhere(controls, weights):
     """Every field is an option of the shell; page and API lack what the server decides, the page what few want."""
-    parameters = set(inspect.signature(api.endpoint(Visits(OUT), weights)).parameters) - {"visit"}
+    parameters = set(inspect.signature(api.endpoint(Visits(OUT), Jobs(), weights)).parameters) - {"visit"}
     assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift", "save_identity"}
-    assert set(controls.widgets) | {"listener"} == set(SETTINGS) - set(NOT_ON_THE_PAGE)
-    technical = {"steps", "solver", "compat", "shift", "save_shift", "identity", "save_identity", "exports"}
-    assert set(NOT_ON_THE_PAGE) == {"out", "overwrite", "device"} | technical
+    assert set(controls.widgets) == set(SETTINGS) - set(NOT_ON_THE_PAGE)
+    left_out = {"out", "overwrite", "device", "save_shift", "compat", "identity", "save_identity"}
+    assert set(NOT_ON_THE_PAGE) == left_out | {"exports", "solver"}
 
 
 @pytest.mark.parametrize(
@@ -207,16 +221,66 @@ def test_an_emptied_widget_means_the_default(controls, files):
 
 
 def test_a_listeners_video_brings_its_own_style(controls, files):
-    """On the page a style that is hidden is not sent, nor a face of the video that is hidden."""
-    values = {widget: widget.value for widget in controls.inputs}
-    values |= {controls.speaker: "talk.mp4", controls.photo: "me.jpg", controls.video: "me.mp4"}
-    values[controls.listener_face.number] = 2
-    photo = controls.request(values | {controls.kind: "photo"}, OUT)
-    video = controls.request(values | {controls.kind: "video"}, OUT)
-    assert (photo.listener.name, photo.style, photo.listener_face_number) == (
-        "me.jpg", controls.widgets["style"].value, None,
-    )  # fmt: skip
-    assert (video.listener.name, video.style, video.listener_face_number) == ("me.mp4", None, 2)
+    """The page offers it first, and a named one in its place."""
+    style, files = controls.widgets["style"], {controls.speaker.file: "talk.mp4", controls.listener.file: "me.mp4"}
+    for about, named in (({"kind": "photo"}, style.value), ({"kind": "video"}, None)):
+        (update,) = controls.show_listener(about).values()
+        request = controls.request(shown_values(controls) | files | {style: update["value"]}, OUT)
+        assert request.style == named
+        assert set(update["choices"]) - set(style.choices and [name for name, _ in style.choices]) <= {OWN_STYLE}
+    request = controls.request(shown_values(controls, "video") | files | {style: "Warm"}, OUT)
+    assert request.style == "Warm"
+
+
+def test_a_saved_style_takes_a_listeners_place(controls, files):
+    """Who has nothing but a saved style sees it on a face of the examples."""
+    given = {controls.speaker.file: "talk.mp4", controls.listener.file: files / "me.safetensors"}
+    request = controls.request(shown_values(controls, "style") | given, OUT)
+    assert request.shift == ((files / "me.safetensors", 1.0),) and request.style is None
+    assert request.listener.is_file()
+    beside = given | {controls.listener.file: "me.jpg", controls.widgets["shift"]: files / "me.safetensors"}
+    request = controls.request(shown_values(controls) | beside, OUT)
+    assert (request.listener.name, request.style, len(request.shift)) == ("me.jpg", None, 1)
+
+
+def test_lines_to_copy_are_the_run_that_the_page_would_make(controls, files, monkeypatch, weights):
+    """Shell, Python, address: whoever takes them along gets what they saw."""
+    values = shown_values(controls) | {
+        controls.speaker.file: files / "talk.mp4", controls.listener.file: files / "me.jpg",
+        controls.widgets["samples"]: 2, controls.widgets["views"]: "mesh", controls.widgets["label"]: False,
+        controls.widgets["style"]: "Warm", controls.speaker.start: 1.5, controls.widgets["steps"]: "paper",
+    }  # fmt: skip
+    expected = without_out(controls.request(values, OUT))
+    told = controls.differing(values) | {"speaker_start": 1.5, "weights": weights}
+    named = {"speaker": files / "talk.mp4", "listener": files / "me.jpg"} | told
+
+    asked = []
+    monkeypatch.setattr(
+        pipeline, "react", lambda request, *_, **__: asked.append(request) or (_ for _ in ()).throw(Asked)
+    )
+    with pytest.raises(Asked):
+        main(shlex.split(recipe.shell(named))[1:])
+    exec(
+        recipe.python(named).replace("from perfrdiff.pipeline.run import react", "react = asked.append"),
+        {"asked": asked},
+    )
+    query = dict(parse_qsl(recipe.address(controls.differing(values))))
+    assert "speaker" not in query and "listener" not in query
+    asked.append(
+        controls.request(shown_values(controls) | given_files(values, controls) | controls.read_address(query), OUT)
+    )
+    for request in asked:
+        one = without_out(request)
+        for name in ("speaker", "listener"):
+            assert one[name].name == expected[name].name
+        same = set(expected) - {"speaker", "listener", "guidance_scale"}
+        assert {name: one[name] for name in same} == {name: expected[name] for name in same}
+    assert controls.read_address({"samples": "99", "seed": "x", "style": "Angry", "nothing": "1"}) == {}
+
+
+def given_files(values, controls):
+    kept = (controls.speaker.file, controls.listener.file, controls.speaker.start)
+    return {widget: values[widget] for widget in kept}
 
 
 def test_a_caller_names_uploaded_files_and_present_weights_only(doors, files, tmp_path_factory):
@@ -250,8 +314,9 @@ def test_the_table_in_the_readme_is_one_run(monkeypatch, files, weights, control
     with pytest.raises(Asked):
         main(command[1:])
 
-    labels = {widget.label: widget for widget in controls.inputs} | {"Listener": controls.photo}
-    values = {widget: widget.value for widget in controls.inputs}
+    labels = {getattr(widget, "label", None): widget for widget in controls.inputs}
+    labels |= {"Speaker": controls.speaker.file, "Listener": controls.listener.file}
+    values = shown_values(controls)
     for label, value in (entry.split(": ") for entry in lines["page"].split("; ")):
         values[labels[label]] = {"on": True, "off": False}.get(value, value)
     asked.append(controls.request(values, OUT))
@@ -297,10 +362,10 @@ def test_a_refusal_reaches_a_client_as_an_error(address, monkeypatch, tmp_path, 
         client.predict(speaker=files["listener"], listener=files["listener"], api_name="/react")
     assert "Traceback" not in "".join(capfd.readouterr())
 
-    def follow(request):
+    def submit(self, request, inputs=None):
         raise RuntimeError(f"{request.speaker} burst")
 
-    monkeypatch.setattr(api, "follow", follow)
+    monkeypatch.setattr(Jobs, "submit", submit)
     with pytest.raises(AppError, match="on our side"):
         client.predict(**files, api_name="/react")
     logged = "".join(capfd.readouterr())

@@ -30,8 +30,8 @@ def open_container(file: LocalFile) -> av.container.InputContainer:
         return av.open(reader, options=limits, container_options=guards, buffer_size=1 << 18, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError):
         raise InputError(
-            f"{file.name} is damaged or not a video that can be read "
-            "(MP4, MOV, WebM, MKV, AVI, MPEG, OGV, FLV and WMV can)."
+            f"{file.name} is damaged, or neither a video nor a picture that can be read "
+            "(MP4, MOV, WebM, MKV, AVI, MPEG, OGV, FLV and WMV can; of pictures JPEG, PNG, WebP)."
         ) from None
 
 

@@ -22,7 +22,7 @@ from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.media.audio_track import Audio, read_audio
 from perfrdiff.features.media.images import is_image, read_image
 from perfrdiff.features.media.local_file import LocalFile, open_local
-from perfrdiff.features.media.video import WHOLE, FrameReader, Part, VideoInfo, frames_at, probe, sample_frames
+from perfrdiff.features.media.video import WHOLE, FrameReader, Part, VideoInfo, frames_at, probe, sample_frames, strip
 from perfrdiff.features.tables import HEAD_BYTES, FeatureTable, is_table, read_table
 
 __all__ = ["Media", "Part", "Source", "as_media", "open_input"]
@@ -118,6 +118,10 @@ class Media:
         """Full pictures for a survey, (H, W, 3) uint8 RGB: key frames spread over the video, then one every ``step``
         seconds."""
         return sample_frames(self._file, self.info, step, long_side)
+
+    def strip(self, count: int, long_side: int) -> list[np.ndarray]:
+        """`count` pictures spread over the video, (H, W, 3) uint8 RGB, in little time; fewer where it is damaged."""
+        return strip(self._file, self.info, count, long_side)
 
     def frames_at(
         self, numbers: Iterable[int], long_side: int = 1280, fps: float = FPS

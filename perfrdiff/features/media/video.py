@@ -30,11 +30,12 @@ from perfrdiff.features.media.container import (
 from perfrdiff.features.media.convert import Converter, Region, display_size
 from perfrdiff.features.media.local_file import LocalFile
 
-__all__ = ["SHORTEST_SECONDS", "FrameReader", "Part", "VideoInfo", "frames_at", "probe", "sample_frames"]
+__all__ = ["SHORTEST_SECONDS", "FrameReader", "Part", "VideoInfo", "frames_at", "probe", "sample_frames", "strip"]
 
 SHORTEST_SECONDS = 1.0
 SMALLEST_SIDE = 48  # pixels; a face in less cannot be tracked
 HIGHEST_FRAME_RATE = 480
+DECODED_STRIP = 20.0  # seconds of a video that is decoded to its end for a strip of pictures
 LONGEST_HOLD = 0.5  # seconds a last picture is shown when its own duration is unknown
 
 
@@ -73,6 +74,9 @@ class VideoInfo:
     key_times: tuple[float, ...]  # timestamps of the pictures that can be jumped to, seconds
     header_seconds: float | None  # the header's length where it is longer than the pictures, else None
     is_part: bool = False  # whether pictures after ``seconds`` are to be left out
+    codec: str = ""  # ffmpeg's names
+    pixel_format: str = ""
+    container: str = ""
 
 
 def probe(file: LocalFile, max_seconds: float = MAX_SECONDS, part: Part = WHOLE) -> VideoInfo:
@@ -140,6 +144,9 @@ def probe(file: LocalFile, max_seconds: float = MAX_SECONDS, part: Part = WHOLE)
             key_times=tuple(key_times),
             header_seconds=promised if part.end is None and promised > 1.1 * total + 0.1 else None,
             is_part=part.end is not None and part.end < total,
+            codec=stream.codec_context.name,
+            pixel_format=stream.codec_context.pix_fmt or "",
+            container=container.format.name,
         )
 
 
@@ -234,6 +241,29 @@ def sample_frames(file: LocalFile, info: VideoInfo, step: float, long_side: int)
             if frame.time is not None and frame.time - info.start >= coming:
                 yield converter.rgb(frame, None, long_side)
                 coming = frame.time - info.start + step
+
+
+def strip(file: LocalFile, info: VideoInfo, count: int, long_side: int) -> list[np.ndarray]:
+    """`count` pictures spread over the video, (H, W, 3) uint8 RGB; fewer where some cannot be decoded.
+
+    Of a video longer than `DECODED_STRIP` seconds, the key pictures before the places: they are jumped to.
+    """
+    if info.seconds <= DECODED_STRIP:
+        reader = FrameReader(file, info, count / info.seconds, info.seconds + 1, long_side)
+        return list(itertools.islice(reader, count))
+    converter, pictures = Converter(info.width, info.height), []
+    with open_container(file) as container:
+        stream = picture_stream(container, info.name)
+        for place in range(count):
+            time = info.start + (place + 0.5) / count * info.seconds
+            try:
+                container.seek(int(time / stream.time_base), stream=stream)
+            except (av.FFmpegError, OSError, ValueError):
+                continue
+            frame = next((frame for packet in packets(container, stream) for frame in decode(packet)), None)
+            if frame is not None:
+                pictures.append(converter.rgb(frame, None, long_side))
+    return pictures
 
 
 def frames_at(

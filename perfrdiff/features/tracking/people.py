@@ -31,10 +31,8 @@ def preview(source: Source, max_seconds: float = MAX_SECONDS) -> tuple[np.ndarra
         photo = media.image() if media.kind == "image" else None
         candidates = survey_faces(media) if photo is None else _faces_of(photo)
         if not candidates:
-            raise InputError(
-                f"No face was found in {media.name}; use a {'video' if photo is None else 'picture'} in which a face is "
-                "seen from the front."
-            )
+            what = "video" if photo is None else "picture"
+            raise InputError(f"No face was found in {media.name}; use a {what} in which a face is seen from the front.")
         if photo is None:
             picture = _picture_of(media, len(candidates))
             scale = picture.shape[1] / media.info.width

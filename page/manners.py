@@ -1,0 +1,82 @@
+"""What every answer of the server keeps to: nothing from other hosts, and words before the page is built."""
+
+from __future__ import annotations
+
+from html import escape
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from page.words import INTRODUCTION, TITLE
+
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        # Gradio's page has scripts and styles of its own inside, and turns texts into functions.
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        "connect-src 'self' data: blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
+ALIVE = "/alive"
+OPENING = (
+    '<div id="opening" style="font-family:system-ui,sans-serif;max-width:1124px;margin:0 auto;padding:22px 20px">'
+    f'<h1 style="font-size:clamp(1.7rem,4.4vw,2.5rem);margin:0 0 6px">{escape(TITLE)}</h1>'
+    f'<p style="margin:0;max-width:44em;line-height:1.5">{escape(INTRODUCTION)}</p><p>Opening …</p></div>'
+)
+"""Shown until assets/page/manners.js removes it."""
+
+
+class Manners:
+    """Adds the policy to every answer, the opening words to the page; answers `ALIVE` by itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"].endswith(ALIVE):
+            await send({"type": "http.response.start", "status": 204, "headers": [(b"cache-control", b"no-store")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self._app(scope, receive, _Answer(send, is_page=scope["path"].rstrip("/") == scope.get("root_path", "")))
+
+
+class _Answer:
+    """One answer on its way out."""
+
+    def __init__(self, send: Send, is_page: bool) -> None:
+        self._send, self._is_page = send, is_page
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message["headers"])
+            headers["Content-Security-Policy"] = POLICY
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Referrer-Policy"] = "no-referrer"
+            kind = Headers(raw=message["headers"]).get("content-type", "")
+            self._is_page = self._is_page and kind.startswith("text/html")
+            if self._is_page:
+                self._start = message  # its length is known when the body is
+                return
+        elif self._is_page:
+            self._body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            body = self._body.replace(b"<gradio-app", OPENING.encode() + b"<gradio-app", 1)
+            assert self._start is not None, "an answer starts before its body"
+            MutableHeaders(raw=self._start["headers"])["Content-Length"] = str(len(body))
+            await self._send(self._start)
+            message = {"type": "http.response.body", "body": body}
+        await self._send(message)
