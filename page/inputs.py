@@ -108,7 +108,7 @@ class InputCard:
         """What the camera's buttons and the cameras do. `quiet`: options of the events."""
         for index, button in enumerate([self._film, *([self._snap] if self.role == "listener" else [])]):
             button.click(
-                lambda index=index: [gr.update(visible=at == index) for at in range(len(self._opened))],
+                lambda index=index: {one: gr.update(visible=at == index) for at, one in enumerate(self._opened)},
                 None,
                 self._opened,
                 queue=False,

@@ -122,7 +122,7 @@ def test_the_content_decides_what_a_file_is(clip, tmp_path):
 def test_a_file_that_is_refused_is_closed(tmp_path):
     path = tmp_path / "noise.mp4"
     path.write_bytes(bytes(range(256)) * 16)
-    with pytest.raises(InputError, match="not a video"):
+    with pytest.raises(InputError, match="neither a video nor"):
         open_input(path)
     assert path not in still_open()
 

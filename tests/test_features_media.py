@@ -289,7 +289,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(b"", "empty"), (b"hello", "not a video"), (bytes(range(256)) * 16, "not a video")],
+    [(b"", "empty"), (b"hello", "neither a video nor"), (bytes(range(256)) * 16, "neither a video nor")],
 )
 def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, content, word):
     path = tmp_path / "x.mp4"
