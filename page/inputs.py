@@ -30,7 +30,7 @@ def as_given(kind: type[Component]) -> type[Component]:
     """The kind of widget without Gradio's own checks of what a browser sends, which end in a traceback on the server
     and in no sentence for the visitor; `ReactRequest` checks the same, and says what is wrong. A file is handed on as
     its path: Gradio would leave an empty temporary file behind each time."""
-    is_file = issubclass(kind, gr.File | gr.Image)
+    is_file = issubclass(kind, gr.File | gr.Image | gr.Video)
 
     def preprocess(_: Component, payload: Any) -> object:
         return payload.path if is_file and payload is not None else payload
@@ -76,7 +76,7 @@ class InputCard:
             self._film = gr.Button("Record with the webcam", size="sm", elem_id=f"{self.role}-record")
             if self.role == "listener":
                 self._snap = gr.Button("Take or paste a photo", size="sm", elem_id="listener-snap")
-        self._camera = gr.Video(
+        self._camera = as_given(gr.Video)(
             label="Webcam",
             sources=["webcam"],
             include_audio=True,

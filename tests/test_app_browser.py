@@ -19,7 +19,8 @@ from tests.support.served_page import ROOT, files_in, served
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage",
+    "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage", "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )  # fmt: skip
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 PATIENCE = 240_000  # ms for a run on two busy cores
@@ -207,6 +208,21 @@ def test_a_listeners_style_is_read_before_any_button(page, listener_video):
     page.locator("#listener-gallery button").first.click()
     page.wait_for_selector("#listener-view img.preview", timeout=60_000)
     page.wait_for_function("document.querySelector('#style input').value !== 'As in the video'")
+
+
+@pytest.mark.slow
+def test_what_the_webcam_records_is_read_like_a_file(page):
+    """Without an ffmpeg on this machine, and with a length; Chromium's own test picture has no face."""
+    page.click("#speaker-record")
+    page.click("#speaker-webcam button")
+    record = page.get_by_role("button", name="start recording")
+    record.click()
+    page.wait_for_timeout(2_000)
+    record.click()
+    page.wait_for_selector("#speaker-view .facts", timeout=60_000)
+    page.wait_for_selector("#speaker-view .trouble", timeout=60_000)
+    assert "No face was found" in page.inner_text("#speaker-view")
+    assert page.locator("#speaker-webcam").is_hidden()
 
 
 def test_settings_are_in_the_address_and_in_lines_to_copy(page, server):
