@@ -33,16 +33,22 @@ def test_the_page_opens_with_moving_reactions_and_a_run_is_first_seen_as_heads(t
         play = "[...document.querySelectorAll('.watch video')].every((one) => one.muted && one.currentTime > 0.3)"
         page.wait_for_function(play, timeout=30_000)
         page.get_by_role("button", name="Make it again, live").click()
-        page.wait_for_selector("#speaker video", timeout=30_000)
+        page.wait_for_selector("#speaker-view video", timeout=30_000)
         page.wait_for_selector(".stages", timeout=60_000)
         assert page.locator("#samples input[type=range]").input_value() == str(showcase.settings()["samples"])
 
+        page.click("#cancel")
+        page.wait_for_selector("#status [data-state=cancelled]", timeout=60_000)
         page.reload()
         page.wait_for_selector("#go", timeout=60_000)
+        for role in ("speaker", "listener"):  # a tab that is loaded again has its files
+            page.wait_for_selector(f"#{role}-view .preview", timeout=60_000)
+            page.locator(f"#{role} .icon-button").click()
+            page.wait_for_selector(f"#{role}-view", state="hidden")
         page.set_input_files("#speaker input[type=file]", str(speaker))
-        page.wait_for_selector("#speaker video", timeout=60_000)
-        page.set_input_files("#photo input[type=file]", str(portrait))
-        page.wait_for_selector("#photo img", timeout=60_000)
+        page.wait_for_selector("#speaker-view video", timeout=60_000)
+        page.set_input_files("#listener input[type=file]", str(portrait))
+        page.wait_for_selector("#listener-view img.preview", timeout=60_000)
         page.click("#go")
         page.wait_for_selector(".watch[data-kind='run']", timeout=PATIENCE)
         assert page.evaluate("document.querySelector('.watch').classList.contains('pending')"), "not before the videos"

@@ -28,9 +28,10 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1240, "height": 1820}, color_scheme="light")
         page.goto(address)
         page.wait_for_selector("#go")
-        page.click("#try-photo")
-        page.wait_for_selector("#speaker video")
-        page.wait_for_selector("#photo img")
+        page.locator("#speaker-gallery button").first.click()
+        page.locator("#listener-gallery button").first.click()
+        page.wait_for_selector("#speaker-view video")
+        page.wait_for_selector("#listener-view .preview")
         page.click("#go")
         page.wait_for_selector(".watch[data-kind='run']:not(.pending) .cells video", timeout=1_200_000)
         page.wait_for_function(
