@@ -53,6 +53,12 @@ def page(chromium, server):
         yield page
 
 
+NOT_OURS = (
+    "AbortError", "Connection errored out",  # of Gradio, when a tab is left
+    "GL Driver Message",  # of a machine without a GPU, where the heads' canvas is read back slowly
+)  # fmt: skip
+
+
 @contextmanager
 def visitor(chromium, address, **options):
     """A page of a new visitor; nothing may be asked of another host, and nothing be said on the console."""
@@ -67,10 +73,10 @@ def visitor(chromium, address, **options):
     page.wait_for_selector("#announcer", state="attached")
     yield page
     foreign = [url for url in page.foreign if not url.startswith((address, "data:", "blob:"))]
-    said = [line for line in page.said if line.startswith(("error", "warning")) and "AbortError" not in line]
+    said = [line for line in page.said if line.startswith(("error", "warning"))]
     context.close()
     assert foreign == [], "the page phones out"
-    assert [line for line in said if "Connection errored out" not in line] == []  # Gradio says so when a tab is left
+    assert [line for line in said if not any(words in line for words in NOT_OURS)] == []
 
 
 def choose(page, role, path):
