@@ -160,7 +160,17 @@ class Watch {
     this.seeker.max = about.seconds;
     await this._prepareHeads(value, about);
     this.explanation = new Explanation(this, about, value.web);
-    this.more.replaceChildren(this.explanation.element);
+    this.more.replaceChildren(value.kind === "example" ? this._folded() : this.explanation.element);
+  }
+
+  // Under the example, which everybody meets, the inputs are nearer without it.
+  _folded() {
+    return make(
+      "details",
+      { class: "fold", ontoggle: () => this.explanation.draw() },
+      make("summary", {}, "What they do, and when: curves, every nod and smile, and what each answers"),
+      this.explanation.element,
+    );
   }
 
   async _prepareHeads(value, about) {
