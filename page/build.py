@@ -124,12 +124,11 @@ class _Run:
         yield from self._follow(here.job, visit.session_hash)
 
     def _follow(self, job: Job, session: str | None) -> Iterator[dict]:
-        shown = for_the_browser(job.request.out, job.request.speaker, job.request.speaker_start)
-        self._visits.keep(session, shown.folder)
-        is_shown = False
+        shown = None
         for look in self._jobs.follow(job):
-            if job.ready is not None and not is_shown:
-                is_shown = True
+            if job.ready is not None and shown is None:  # not before: the run itself has the cores until then
+                shown = for_the_browser(job.request)
+                self._visits.keep(session, shown.folder)
                 yield self._results.show_reactions(job.ready, shown)
             if look.state in ENDED:
                 results: dict = {}

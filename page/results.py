@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -14,6 +13,7 @@ from perfrdiff.pipeline.folder import ReactResult
 from renderer.resources import asset
 
 if TYPE_CHECKING:
+    from perfrdiff.pipeline.request import ReactRequest
     from perfrdiff.pipeline.run import ReadyReactions
 
 ASSETS = asset("page")
@@ -62,6 +62,9 @@ class Results:
         }
 
 
-def for_the_browser(run: Path, speaker: Path, start: float = 0.0) -> RunShown:
-    """How a run is shown whose results go to the folder `run`; see `RunShown`."""
-    return RunShown(run.with_name(f"{run.name}-watch"), speaker, start)
+def for_the_browser(request: ReactRequest) -> RunShown:
+    """How a run is shown; a speaker's video that browsers do not play is copied for it. See `RunShown`."""
+    folder = request.out.with_name(f"{request.out.name}-watch")
+    part = heavy("perfrdiff.features.media.video").Part(request.speaker_start, request.speaker_end)
+    film = heavy("page.previews").write_preview(request.speaker, folder, part)
+    return RunShown(folder, film, request.speaker_start if film == request.speaker else 0.0)
