@@ -14,6 +14,9 @@ from page.controls import PRESETS, Controls, new_seed
 from page.inputs import InputCard
 from page.jobs import ENDED, Job, Jobs
 from page.library import PICK, entry_of
+from page.live import LiveServer
+from page.live_heads import LiveHeads
+from page.live_tab import LiveTab
 from page.results import Results, for_the_browser
 from page.run import explain, status
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
@@ -31,16 +34,21 @@ SET_ADDRESS = "(query) => { window.perfrdiff.setAddress(query); return []; }"
 SERVER = "() => [window.location.origin + window.location.pathname]"
 
 
-def build(weights: str, folder: Path) -> gr.Blocks:
-    """The whole page, for the weights of that name; `folder`: for uploads and results, and nothing else.
+def build(weights: str, folder: Path, live: LiveServer, heads: LiveHeads) -> gr.Blocks:
+    """The whole page, for the weights of that name; `folder`: for uploads and results, and nothing else; `live` and
+    `heads`: what serves the tab *Live*.
 
     Raises InputError if there are no such weights.
     """
     about_weights = summary(weights)
     visits, jobs = Visits(folder), Jobs()
-    with gr.Blocks(
-        title="How would they react?", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
-    ) as page:
+    with (
+        gr.Blocks(
+            title="How would they react?", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
+        ) as page,
+        gr.Tabs(elem_id="tabs") as tabs,
+        gr.Tab("Films"),
+    ):
         controls = Controls(about_weights, weights)
         gr.HTML(HEAD, elem_id="head", padding=False)
         results = Results()
@@ -65,6 +73,8 @@ def build(weights: str, folder: Path) -> gr.Blocks:
         run.follow_loading(page)
         add_endpoint(visits, jobs, weights)
         page.unload(visits.forget)
+    with page, tabs, gr.Tab("Live"):
+        LiveTab(about_weights.styles, live, heads, visits, page)
     return page
 
 

@@ -14,21 +14,25 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from page.loading import heavy
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
-from perfrdiff.live.protocol import FACE, LARGEST_MESSAGE, SoundMessage, pack_frames, parse
-from perfrdiff.live.session import LiveSession
-from perfrdiff.reactor import Reactor
+
+if TYPE_CHECKING:
+    from perfrdiff.live.session import LiveSession
+    from perfrdiff.reactor import Reactor
 
 PATH = "/live"
 LONGEST_TEXT = 4096  # characters of a message that is JSON
 MOST_WAITING = 200  # messages that are not taken in yet; beyond, faces are left out, the oldest first
 MOST_AHEAD = 10.0  # seconds that the sound may be ahead of the clock: after a gap in the network a client catches up
+PROTOCOL = "perfrdiff.live.protocol"
 REFUSED, FULL, WRONG, IDLE = 4403, 4429, 4400, 4408  # codes with which a socket is closed
 
 
@@ -94,6 +98,10 @@ class LiveServer:
         """For the page's application."""
         return [WebSocketRoute(PATH, self._serve, name="live")]
 
+    def new_reactor(self) -> Reactor:
+        """A reactor of the page's weights that nobody else sets to a listener."""
+        return heavy("perfrdiff.reactor").Reactor(self._reactor().checkpoint)
+
     @property
     def sessions(self) -> int:
         """How many are running."""
@@ -114,6 +122,7 @@ class LiveServer:
         place = _Place()
         self._places.append(place)
         try:
+            await asyncio.to_thread(heavy, PROTOCOL)  # a page that has just been started may still load it
             await self._converse(socket, place)
         except InputError as error:
             await _end(socket, WRONG, str(error))
@@ -144,7 +153,7 @@ class LiveServer:
                 for answer in await asyncio.to_thread(self._take_in, session, messages, place):
                     await socket.send_bytes(answer)
                 if is_over:
-                    for answer in pack_frames(await asyncio.to_thread(session.finish)):
+                    for answer in heavy(PROTOCOL).pack_frames(await asyncio.to_thread(session.finish)):
                         await socket.send_bytes(answer)
                     await socket.close()
                     return
@@ -161,11 +170,12 @@ class LiveServer:
 
     async def _read(self, socket: WebSocket, inbox: deque, arrived: asyncio.Event) -> None:
         """Messages into the inbox, which never grows beyond its limit: the oldest faces go first."""
+        face = heavy(PROTOCOL).FACE
         try:
             while True:
                 inbox.append(await self._receive(socket))
                 if len(inbox) > MOST_WAITING:
-                    faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] == FACE)
+                    faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] == face)
                     index = next(faces, None)
                     if index is None:
                         raise InputError("Sound comes faster than it can be listened to; start again.")
@@ -180,7 +190,7 @@ class LiveServer:
             raise WebSocketDisconnect(message.get("code", 1000))
         data = message.get("bytes")
         if data is not None:
-            if not data or len(data) > LARGEST_MESSAGE:
+            if not data or len(data) > heavy(PROTOCOL).LARGEST_MESSAGE:
                 raise InputError(f"A message of {len(data)} bytes is none of this protocol's.")
             return data
         return _parsed_text(message.get("text") or "")
@@ -196,33 +206,34 @@ class LiveServer:
         if not (has_audio or has_camera):
             raise InputError("A listener needs to hear or to see somebody: turn on the microphone or the camera.")
         stream = self._listener(wishes.get("listener")).stream(samples=samples, seed=seed)
-        return LiveSession(stream, has_audio, has_camera)
+        return heavy("perfrdiff.live.session").LiveSession(stream, has_audio, has_camera)
 
     def _listener(self, name: object) -> Reactor:
         """The reactor of a listener who was made ready, or one set to a style of the weights; None: the first style."""
         ready = self.listeners.get(name) if isinstance(name, str) else None
         if ready is not None:
             return ready
-        reactor = Reactor(self._reactor().checkpoint)  # of this session alone
+        reactor = self.new_reactor()
         if name is not None and name not in reactor.styles:
             raise InputError("This listener is not there any more; choose one again.")
         reactor.set_listener(name if isinstance(name, str) else reactor.styles[0])
         return reactor
 
     def _take_in(self, session: LiveSession, messages: list[bytes | dict], place: _Place) -> list[bytes]:
+        protocol = heavy(PROTOCOL)
         for message in messages:
             if isinstance(message, dict):
                 if message["type"] == "listener":
                     self._listener(message.get("listener")).continue_stream(session.listener)
                 continue
-            given = parse(message)
-            if isinstance(given, SoundMessage):
+            given = protocol.parse(message)
+            if isinstance(given, protocol.SoundMessage):
                 session.push_audio(given.samples)
             else:
                 session.push_face(given.seconds, given.face)
         if session.seconds > time.monotonic() - place.since + MOST_AHEAD:
             raise InputError("Sound and faces come faster than time passes; a live session takes them as they happen.")
-        return pack_frames(session.advance())
+        return protocol.pack_frames(session.advance())
 
 
 def _is_same_origin(socket: WebSocket) -> bool:

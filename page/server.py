@@ -64,16 +64,20 @@ def _serve(weights: str, folder: Path) -> None:
     from page import web_libraries
     from page.build import build  # imports gradio: not before the environment is set, nor for --help
     from page.library import EXAMPLES
+    from page.live import LiveServer
+    from page.live_heads import LiveHeads
     from page.loading import heavy
     from page.manners import Manners
     from page.results import ASSETS
     from page.theme import THEME
 
-    page = build(weights, folder).queue(max_size=MOST_EVENTS)
+    live = LiveServer(lambda: heavy("perfrdiff.pipeline.run").load_reactor(weights))
+    heads = LiveHeads()
+    page = build(weights, folder, live, heads).queue(max_size=MOST_EVENTS)
     page._queue.sleep_when_free = QUEUE_SECONDS
     page.launch(
         theme=THEME,
-        css_paths=[ASSETS / "page.css", ASSETS / "watch.css"],
+        css_paths=[ASSETS / name for name in ("page.css", "watch.css", "live.css")],
         js=(ASSETS / "manners.js").read_text(encoding="utf-8").split("\n", 2)[2],
         footer_links=[],  # the page has lines of its own to copy, which work as they are
         run_history=False,
@@ -81,7 +85,10 @@ def _serve(weights: str, folder: Path) -> None:
         max_file_size=LARGEST_UPLOAD,
         allowed_paths=[str(EXAMPLES), str(folder)],
         prevent_thread_lock=True,
-        app_kwargs={"routes": web_libraries.routes(), "middleware": [Middleware(Manners)]},
+        app_kwargs={
+            "routes": [*web_libraries.routes(), *live.routes(), *heads.routes()],
+            "middleware": [Middleware(Manners)],
+        },
     )
     loaded = heavy("perfrdiff.pipeline.warm_up")
     gc.freeze()

@@ -9,7 +9,7 @@ The description, and what each entry means:
     listener: {style, habits: {name: value}}                                     habits: measured on a listener's video
     differ: a sentence on how much the reactions differ, or ""
     coefficients: {file, scale, shape}                                          little-endian int16, (K, T, 58)
-    head: {file, focal, metres, camera, rest, neck, share} or null               how a head is posed and seen, `_head`
+    head: {file, focal, metres, camera, rest, neck, share} or null               how a head is posed and seen, `how_posed`
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def write_watch_files(
     about["head"] = None
     if head is not None:
         (folder / HEAD).write_bytes(gzip.compress(glb_bytes(head), 6, mtime=0))
-        about["head"] = {"file": HEAD} | _head(head)
+        about["head"] = {"file": HEAD} | how_posed(head)
     path = folder / DESCRIPTION
     path.write_text(json.dumps(about, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
     return path
@@ -125,7 +125,7 @@ def describe(
     }
 
 
-def _head(head: Identity | str) -> dict[str, object]:
+def how_posed(head: Identity | str) -> dict[str, object]:
     """What the browser needs to pose the two joints of the GLB as `pose_bust` does, and to see it as the videos do."""
     return {
         "focal": round(studio_focal(head), 5),  # picture heights

@@ -26,6 +26,8 @@ export class Heads {
     this.canvas = watch.canvas;
     this.turn = { yaw: 0, pitch: 0, zoom: 1 };
     this.hasTurned = false;
+    this.isSmooth = true;
+    this.mostRatio = 2; // pixels of the picture for one of the page
     this.ready = false;
     this.failed = false;
     for (const cell of watch.cells) this._listen(cell);
@@ -68,19 +70,14 @@ export class Heads {
     if (this.loading) return;
     this.loading = true;
     try {
-      const [three, { GLTFLoader }, packed, numbers] = await Promise.all([
+      const [three, { GLTFLoader }, { glb, rows }] = await Promise.all([
         import(new URL("three/build/three.module.js", this.web).href),
         import(new URL("three/examples/jsm/loaders/GLTFLoader.js", this.web).href),
-        fetch(new URL(this.about.head.file, this.source)),
-        fetch(new URL(this.about.coefficients.file, this.source)),
-      ]);
-      const [glb, stored] = await Promise.all([
-        new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer(),
-        numbers.arrayBuffer(),
+        this.files(),
       ]);
       const model = await new GLTFLoader().parseAsync(glb, "");
       if (this.closed) return;
-      this.rows = new Int16Array(stored);
+      this.rows = rows;
       this._build(three, model.scene);
       this.ready = true;
     } catch (error) {
@@ -89,10 +86,20 @@ export class Heads {
     }
   }
 
+  // The head, and the coefficients (K, T, 58) that move it.
+  async files() {
+    const [packed, numbers] = await Promise.all([
+      fetch(new URL(this.about.head.file, this.source)),
+      fetch(new URL(this.about.coefficients.file, this.source)),
+    ]);
+    const unpacked = new Response(packed.body.pipeThrough(new DecompressionStream("gzip")));
+    return { glb: await unpacked.arrayBuffer(), rows: new Int16Array(await numbers.arrayBuffer()) };
+  }
+
   _build(three, model) {
     this.three = three;
     const { head } = this.about;
-    this.renderer = new three.WebGLRenderer({ canvas: this.canvas, alpha: true, antialias: true });
+    this.renderer = new three.WebGLRenderer({ canvas: this.canvas, alpha: true, antialias: this.isSmooth });
     const context = this.renderer.getContext();
     const about3d = context.getExtension("WEBGL_debug_renderer_info");
     const drawer = about3d ? context.getParameter(about3d.UNMASKED_RENDERER_WEBGL) : "";
@@ -168,7 +175,7 @@ export class Heads {
 
   _resize() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    const ratio = Math.min(window.devicePixelRatio || 1, 2);
+    const ratio = Math.min(window.devicePixelRatio || 1, this.mostRatio);
     if (this.width === width && this.height === height && this.ratio === ratio) return;
     [this.width, this.height, this.ratio] = [width, height, ratio];
     this.renderer.setPixelRatio(ratio);

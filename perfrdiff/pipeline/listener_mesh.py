@@ -42,7 +42,7 @@ def head_of(listener: Listener, face: FaceModel, request: ReactRequest) -> Shown
     elif request.identity is not None:
         shown = ShownHead(load_identity(request.identity))
     else:
-        shown = _fitted(listener, face)
+        shown = fitted_head(listener, face)
     if request.save_identity is not None:
         if isinstance(shown.identity, str):
             raise InputError(f"There is no head of the listener to save. {' '.join(shown.notes)}".rstrip())
@@ -50,7 +50,8 @@ def head_of(listener: Listener, face: FaceModel, request: ReactRequest) -> Shown
     return shown
 
 
-def _fitted(listener: Listener, face: FaceModel) -> ShownHead:
+def fitted_head(listener: Listener, face: FaceModel) -> ShownHead:
+    """The listener's own head, or STAND_IN with a note on why it cannot be made."""
     if listener.photo is None or listener.landmarks is None or listener.photo_coefficients is None:
         return _stand_in("A features file shows nobody.")
     try:

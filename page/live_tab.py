@@ -1,0 +1,173 @@
+"""The tab *Live*: who listens is chosen with Gradio's widgets; the session itself runs in assets/page/live.js.
+
+That gets one object: the addresses of libraries, of the tracker's model, of the socket and of an example film; the
+names of the coefficients; and the listener, {id, name, head}: what the socket is asked for, words, the address of a
+head (page/live_heads.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from page import web_libraries
+from page.live import PATH as SOCKET
+from page.live import LiveServer
+from page.live_heads import LiveHeads
+from page.loading import heavy
+from page.run import explain
+from page.visits import Visits
+from page.watch import SCRIPTS, address
+from page.words import trouble
+from perfrdiff.coefficients import COEFFICIENT_NAMES
+from renderer.resources import asset
+
+if TYPE_CHECKING:
+    from perfrdiff.pipeline.listener_mesh import ShownHead
+    from perfrdiff.reactor import Reactor
+    from renderer.identity.identity import Identity
+
+STYLE, LIBRARY, FILE, SAVED = KINDS = "A listening style", "From the library", "A photo or a video", "A saved style"
+SHELF = {"A woman's photo": "portrait.jpg", "A woman's video": "listener.mp4"}
+STAND_IN = "Alex"  # the made-up person who lends a listening style a head; pipeline.listener_mesh.STAND_IN
+MODEL = asset("tracker/face_landmarker.task")
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+_MOUNT = """
+import(new URL("%s", document.baseURI))
+  .then((module) => module.mount(element, props))
+  .catch((error) => { element.textContent = "The tab could not be loaded: " + error.message; });
+"""
+_SET_LISTENER = """(listener) => {
+  if (listener) document.querySelector("#live .live")?.widget?.setListener(JSON.parse(listener));
+}"""
+HINT = (
+    "The server has a few live places; a session lasts {minutes:g} minutes at most and ends after {idle:g} s without "
+    "sound and pictures. What is shown are computer-made guesses of what this listener might do."
+)
+
+
+class LiveTab:
+    """The tab's widgets, in the present Gradio context."""
+
+    def __init__(
+        self, styles: Sequence[str], server: LiveServer, heads: LiveHeads, visits: Visits, page: gr.Blocks
+    ) -> None:
+        """styles: of the weights that the server has."""
+        self._server, self._heads, self._visits = server, heads, visits
+        self._of_visit: dict[str | None, list[dict]] = defaultdict(list)  # listeners made ready, by session
+        gr.set_static_paths([SCRIPTS, MODEL, asset("examples")])
+        with gr.Column(elem_classes="card"):
+            with gr.Row(elem_id="live-listener"):
+                kind = gr.Radio(KINDS, value=STYLE, label="Who listens", elem_id="live-kind")
+                style = gr.Dropdown(styles, value=styles[0] if styles else None, label="Style", elem_id="live-style")
+                shelf = gr.Dropdown(list(SHELF), label="Listener", value=None, visible=False, elem_id="live-shelf")
+            file = gr.File(
+                label="Photo or video of the listener", visible=False, file_types=["image", "video"],
+                height=120, elem_id="live-file",
+            )  # fmt: skip
+            saved = gr.File(
+                label="A style that was saved", visible=False, file_types=[".safetensors"],
+                height=120, elem_id="live-saved",
+            )  # fmt: skip
+            state = gr.HTML(elem_id="live-state", padding=False)
+        gr.HTML(
+            json.dumps(self._about(styles[0] if styles else None)),
+            html_template='<div class="watch live"></div>',
+            js_on_load=_MOUNT % address(SCRIPTS / "live.js"),
+            apply_default_css=False,
+            elem_id="live",
+            padding=False,
+        )
+        limits = server.limits
+        gr.Markdown(HINT.format(minutes=limits.minutes, idle=limits.idle_seconds), elem_classes="fine")
+        ready = gr.Textbox(visible=False)
+        inputs = [kind, style, shelf, file, saved]
+        kind.change(self._show_kind, kind, [style, shelf, file, saved], queue=False, **QUIET)
+        gr.on(
+            [widget.change for widget in inputs],
+            self._prepare,
+            inputs,
+            [state, ready],
+            concurrency_limit=1,
+            concurrency_id="live-listener",
+            trigger_mode="always_last",
+            **QUIET,
+        ).then(None, ready, None, js=_SET_LISTENER, **QUIET)
+        page.unload(self._forget)
+
+    def _about(self, style: str | None) -> dict[str, object]:
+        return {
+            "web": web_libraries.base_address() if web_libraries.are_installed() else None,
+            "model": address(MODEL),
+            "socket": SOCKET.lstrip("/"),
+            "example": address(asset("examples/speaker.mp4")),
+            "names": list(COEFFICIENT_NAMES),
+            "listener": self._listener(style, style or "somebody", STAND_IN),
+        }
+
+    def _listener(self, name: str | None, words: str, head: Identity | str) -> dict[str, object]:
+        """What the browser is told; `name`: what the socket is asked for."""
+        return {"id": name, "name": words, "head": self._heads.add(head)}
+
+    def _show_kind(self, kind: str) -> list[dict]:
+        """A photo says nothing about manners, so a style is chosen for it, too."""
+        shown = (kind in (STYLE, LIBRARY, FILE), kind == LIBRARY, kind == FILE, kind == SAVED)
+        return [gr.update(visible=one) for one in shown]
+
+    def _prepare(
+        self, kind: str, style: str | None, shelf: str | None, file: str | None, saved: str | None, visit: gr.Request
+    ) -> Iterator[tuple[str, str]]:
+        """What is said below the choice, and the listener for the browser; "" where nobody is chosen yet."""
+        self._visits.keep(visit.session_hash, file, saved)
+        chosen = {STYLE: style, LIBRARY: shelf and str(asset("examples") / SHELF[shelf]), FILE: file, SAVED: saved}[
+            kind
+        ]
+        if not chosen:
+            yield "", ""
+            return
+        if kind == STYLE:
+            yield "", json.dumps(self._listener(chosen, chosen, STAND_IN))
+            return
+        yield _note("Getting the listener ready …"), ""
+        try:
+            reactor = self._server.new_reactor()
+            if kind == SAVED:
+                reactor.set_listener(heavy("perfrdiff.personal.weight_shift").WeightShift.load(Path(chosen)))
+                words, head, notes = "the listener of that style", STAND_IN, []
+            else:
+                words = "this person"
+                shown, notes = self._read(reactor, Path(chosen), style)
+                head = shown.identity
+            listener = self._listener(self._server.listeners.add(reactor), words, head)
+        except Exception as error:
+            yield trouble(explain(error)), ""
+            return
+        self._of_visit[visit.session_hash].append(listener)
+        yield _note(" ".join(["The listener is ready.", *notes])), json.dumps(listener)
+
+    def _read(self, reactor: Reactor, file: Path, style: str | None) -> tuple[ShownHead, list[str]]:
+        """Set the reactor to whom a photo or a video shows; their head, and notes."""
+        listener = heavy("perfrdiff.features.clip").read_listener(file)
+        if listener.behaviour is not None:
+            reactor.set_listener(listener.behaviour)
+        elif style in reactor.styles:
+            reactor.set_listener(style)
+        face = heavy("perfrdiff.pipeline.videos").built_in_face()
+        shown = heavy("perfrdiff.pipeline.listener_mesh").fitted_head(listener, face)
+        return shown, [*listener.notes, *shown.notes]
+
+    def _forget(self, visit: gr.Request) -> None:
+        """Drop the listeners of a closed tab."""
+        for listener in self._of_visit.pop(visit.session_hash, []):
+            self._server.listeners.forget(str(listener["id"]))
+            self._heads.forget(str(listener["head"]))
+
+
+def _note(words: str) -> str:
+    return f'<div class="note">{escape(words)}</div>'

@@ -1,0 +1,159 @@
+"""A live session in a real browser, measured: python -m tools.live_check FILM [--seconds 120] [--samples 1] [--out FOLDER]
+
+Starts the page, makes the film Chromium's camera and microphone, over and over (or plays it as the tab's own *film as if
+live*, --film, which ends with it), and prints the delays, what was shown and left out, and the processor time of the
+server and of the browser. Into the folder goes a strip of pictures of the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.support.camera_film import CHROMIUM, FAKE_DEVICES, QUIET, camera_files
+from tests.support.served_page import served
+
+TICKS = os.sysconf("SC_CLK_TCK")
+READ = """() => {
+  const widget = document.querySelector("#live .live").widget, figures = widget.figures();
+  return {state: widget.state, said: widget.panel.said.textContent, ...figures};
+}"""
+PICTURES = 6
+
+
+def processor_seconds(root: int) -> float:
+    """Of a process and all below it, so far."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for line in listed.splitlines()[1:]:
+        pid, parent = map(int, line.split())
+        children.setdefault(parent, []).append(pid)
+    total, waiting = 0, [root]
+    while waiting:
+        pid = waiting.pop()
+        waiting += children.get(pid, [])
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, graphics: bool) -> dict:
+    """Run a session and give what was measured; pictures go to `out`."""
+    from playwright.sync_api import sync_playwright
+
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        kept = folder / "kept"
+        kept.mkdir()
+        address, server = stack.enter_context(_server(kept))
+        driver = stack.enter_context(sync_playwright())
+        flags = [flag for flag in QUIET if not (graphics and flag == "--disable-gpu")]
+        if not is_film:
+            flags += [*FAKE_DEVICES, *camera_files(film, folder)]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        stack.callback(browser.close)
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page.on("pageerror", lambda error: print("page error:", error))
+        page.goto(address)
+        page.get_by_role("tab", name="Live").click(timeout=120_000)
+        page.wait_for_selector("#live .go", timeout=60_000)
+        page.select_option("#live .extras select", str(samples))
+        if is_film:
+            page.set_input_files("#live input[type=file]", str(film))
+        else:
+            page.click("#live .go")
+        page.wait_for_function(
+            "() => document.querySelector('#live .live').widget.state !== 'opening'", timeout=120_000
+        )
+        began, before = time.monotonic(), (processor_seconds(server), processor_seconds(os.getpid()))
+        strip, figures = [], page.evaluate(READ)
+        while (passed := time.monotonic() - began) < seconds:
+            page.wait_for_timeout(1000)
+            now = page.evaluate(READ)
+            if now["state"] == "idle":
+                print("the session ended:", now["said"] or "the film is over")
+                break
+            figures = now
+            if len(strip) < PICTURES and passed > (len(strip) + 0.5) * seconds / PICTURES:
+                strip.append(page.locator("#live .players").screenshot())
+        passed = time.monotonic() - began
+        shares = [
+            (processor_seconds(server) - before[0]) / passed,
+            (processor_seconds(os.getpid()) - before[1]) / passed,
+        ]
+    pictures = [cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) for picture in strip]
+    if pictures:
+        cv2.imwrite(str(out / "strip.png"), np.concatenate(pictures))
+    return figures | {"passed": passed, "server_share": shares[0], "browser_share": shares[1] - shares[0]}
+
+
+class _server(ExitStack):
+    """The page in a process of its own: its address and process id."""
+
+    def __init__(self, kept: Path) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def __enter__(self):
+        before = set(_children())
+        address, _ = self.enter_context(served(self._kept, "demo", OMP_NUM_THREADS="1"))
+        return address, next(iter(set(_children()) - before))
+
+
+def _children() -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return [int(pid) for pid in listed.stdout.split()]
+
+
+def report(figures: dict) -> str:
+    """What was measured, in words."""
+    delays = np.array(figures["delays"]) / 1000
+    counts, edges = np.histogram(delays, np.arange(0, max(2.0, delays.max() + 0.1), 0.1))
+    lines = [
+        f"{figures['passed']:.0f} s; delay median {np.median(delays):.2f} s, p95 {np.quantile(delays, 0.95):.2f} s",
+        *(
+            f"  {low:4.1f} s {'#' * round(60 * count / counts.max())} {count}"
+            for low, count in zip(edges, counts, strict=False)
+            if count
+        ),
+        f"frames of the listener: {figures['frames']} came, {figures['shown']} shown, {figures['skipped']} never; "
+        f"{figures['held'] / 1000:.1f} s held for want of one",
+        f"pictures drawn {figures['drawn'] / figures['passed']:.0f} a second, animation frames of the page "
+        f"{figures['looked'] / figures['passed']:.0f} a second",
+        f"camera: {figures['pictures']} pictures, {figures['left']} left out because the tracker was at work, "
+        f"{np.median(figures['took']):.0f} ms each; {figures['dropped']} faces left out for the network",
+        f"sent {figures['sent'] / figures['passed'] / 1000:.0f} kB/s",
+        f"processor: server {figures['server_share']:.2f} of a core, browser {figures['browser_share']:.2f}",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("film", type=Path)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--samples", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("live_check"))
+    parser.add_argument("--film", dest="is_film", action="store_true", help="as a film in the page, not as its camera")
+    parser.add_argument("--graphics", action="store_true", help="let Chromium use a graphics card")
+    wishes = parser.parse_args()
+    figures = check(wishes.film, wishes.seconds, wishes.samples, wishes.out, wishes.is_film, wishes.graphics)
+    (wishes.out / "figures.json").write_text(json.dumps(figures))
+    print(report(figures))
+
+
+if __name__ == "__main__":
+    main()
