@@ -74,7 +74,7 @@ def build(weights: str, folder: Path, live: LiveServer, heads: LiveHeads) -> gr.
         add_endpoint(visits, jobs, weights)
         page.unload(visits.forget)
     with page, tabs, gr.Tab("Live"):
-        LiveTab(about_weights.styles, live, heads, visits, page)
+        LiveTab(about_weights.styles[:-1], live, heads, visits, page)
     return page
 
 

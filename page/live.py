@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import numpy as np
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from perfrdiff.reactor import Reactor
 
 PATH = "/live"
+REHEARSED = 15  # frames
 LONGEST_TEXT = 4096  # characters of a message that is JSON
 MOST_WAITING = 200  # messages that are not taken in yet; beyond, faces are left out, the oldest first
 MOST_AHEAD = 10.0  # seconds that the sound may be ahead of the clock: after a gap in the network a client catches up
@@ -93,6 +95,7 @@ class LiveServer:
         self._reactor, self.limits = reactor, limits or LiveLimits()
         self.listeners = listeners or LiveListeners()
         self._places: list[_Place] = []
+        self._warming, self._is_warm = threading.Lock(), False
 
     def routes(self) -> list[WebSocketRoute]:
         """For the page's application."""
@@ -205,7 +208,12 @@ class LiveServer:
         has_audio, has_camera = wishes.get("microphone", True) is True, wishes.get("camera", True) is True
         if not (has_audio or has_camera):
             raise InputError("A listener needs to hear or to see somebody: turn on the microphone or the camera.")
-        stream = self._listener(wishes.get("listener")).stream(samples=samples, seed=seed)
+        listener = self._listener(wishes.get("listener"))
+        with self._warming:
+            if not self._is_warm:
+                _rehearse(listener)
+                self._is_warm = True
+        stream = listener.stream(samples=samples, seed=seed)
         return heavy("perfrdiff.live.session").LiveSession(stream, has_audio, has_camera)
 
     def _listener(self, name: object) -> Reactor:
@@ -234,6 +242,20 @@ class LiveServer:
         if session.seconds > time.monotonic() - place.since + MOST_AHEAD:
             raise InputError("Sound and faces come faster than time passes; a live session takes them as they happen.")
         return protocol.pack_frames(session.advance())
+
+
+def _rehearse(listener: Reactor) -> None:
+    """Half a second of a session: what is loaded and compiled at the first use would leave the first visitor behind by
+    seconds."""
+    protocol, rng = heavy(PROTOCOL), np.random.default_rng(0)
+    session = heavy("perfrdiff.live.session").LiveSession(listener.stream())
+    points, scores, pose = rng.uniform(0.3, 0.7, (protocol.LANDMARKS, 3)), np.zeros(protocol.SCORES), np.eye(4)
+    pose[2, 3] = -50.0
+    for frame in range(REHEARSED):
+        session.push_audio(protocol.parse(protocol.pack_sound(rng.normal(0, 0.05, 640))).samples)
+        message = protocol.pack_face((frame + 0.5) / 25, points, scores, pose, (640, 480))
+        session.push_face((frame + 0.5) / 25, protocol.parse(message).face)
+        session.advance()
 
 
 def _is_same_origin(socket: WebSocket) -> bool:

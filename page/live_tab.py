@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from page import web_libraries
+from page.library import entries
 from page.live import PATH as SOCKET
 from page.live import LiveServer
 from page.live_heads import LiveHeads
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from renderer.identity.identity import Identity
 
 STYLE, LIBRARY, FILE, SAVED = KINDS = "A listening style", "From the library", "A photo or a video", "A saved style"
-SHELF = {"A woman's photo": "portrait.jpg", "A woman's video": "listener.mp4"}
 STAND_IN = "Alex"  # the made-up person who lends a listening style a head; pipeline.listener_mesh.STAND_IN
 MODEL = asset("tracker/face_landmarker.task")
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -58,15 +58,18 @@ class LiveTab:
     def __init__(
         self, styles: Sequence[str], server: LiveServer, heads: LiveHeads, visits: Visits, page: gr.Blocks
     ) -> None:
-        """styles: of the weights that the server has."""
+        """styles: those of the weights that have a name."""
         self._server, self._heads, self._visits = server, heads, visits
+        self._shelf = {f"{entry.title}, {entry.words}": entry for entry in entries() if entry.role == "listener"}
         self._of_visit: dict[str | None, list[dict]] = defaultdict(list)  # listeners made ready, by session
         gr.set_static_paths([SCRIPTS, MODEL, asset("examples")])
         with gr.Column(elem_classes="card"):
             with gr.Row(elem_id="live-listener"):
                 kind = gr.Radio(KINDS, value=STYLE, label="Who listens", elem_id="live-kind")
                 style = gr.Dropdown(styles, value=styles[0] if styles else None, label="Style", elem_id="live-style")
-                shelf = gr.Dropdown(list(SHELF), label="Listener", value=None, visible=False, elem_id="live-shelf")
+                shelf = gr.Dropdown(
+                    list(self._shelf), label="Listener", value=None, visible=False, elem_id="live-shelf"
+                )
             file = gr.File(
                 label="Photo or video of the listener", visible=False, file_types=["image", "video"],
                 height=120, elem_id="live-file",
@@ -117,7 +120,7 @@ class LiveTab:
 
     def _show_kind(self, kind: str) -> list[dict]:
         """A photo says nothing about manners, so a style is chosen for it, too."""
-        shown = (kind in (STYLE, LIBRARY, FILE), kind == LIBRARY, kind == FILE, kind == SAVED)
+        shown = (kind in (STYLE, FILE), kind == LIBRARY, kind == FILE, kind == SAVED)
         return [gr.update(visible=one) for one in shown]
 
     def _prepare(
@@ -125,9 +128,8 @@ class LiveTab:
     ) -> Iterator[tuple[str, str]]:
         """What is said below the choice, and the listener for the browser; "" where nobody is chosen yet."""
         self._visits.keep(visit.session_hash, file, saved)
-        chosen = {STYLE: style, LIBRARY: shelf and str(asset("examples") / SHELF[shelf]), FILE: file, SAVED: saved}[
-            kind
-        ]
+        entry = self._shelf[shelf] if shelf else None
+        chosen = {STYLE: style, LIBRARY: entry and entry.path, FILE: file, SAVED: saved}[kind]
         if not chosen:
             yield "", ""
             return
@@ -141,8 +143,9 @@ class LiveTab:
                 reactor.set_listener(heavy("perfrdiff.personal.weight_shift").WeightShift.load(Path(chosen)))
                 words, head, notes = "the listener of that style", STAND_IN, []
             else:
-                words = "this person"
-                shown, notes = self._read(reactor, Path(chosen), style)
+                is_known = kind == LIBRARY and entry is not None
+                words, manner = (entry.title, entry.style) if is_known else ("this person", style)
+                shown, notes = self._read(reactor, Path(chosen), manner)
                 head = shown.identity
             listener = self._listener(self._server.listeners.add(reactor), words, head)
         except Exception as error:

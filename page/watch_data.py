@@ -9,7 +9,7 @@ The description, and what each entry means:
     listener: {style, habits: {name: value}}                                     habits: measured on a listener's video
     differ: a sentence on how much the reactions differ, or ""
     coefficients: {file, scale, shape}                                          little-endian int16, (K, T, 58)
-    head: {file, focal, metres, camera, rest, neck, share} or null               how a head is posed and seen, `how_posed`
+    head: {file, focal, metres, camera, rest, neck, share} or null             how a head is posed and seen: `how_posed`
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A live session in a real browser, measured: python -m tools.live_check FILM [--seconds 120] [--samples 1] [--out FOLDER]
+"""A live session in a real browser, measured: python -m tools.live_check FILM [--seconds 120] [--samples 1]
 
-Starts the page, makes the film Chromium's camera and microphone, over and over (or plays it as the tab's own *film as if
-live*, --film, which ends with it), and prints the delays, what was shown and left out, and the processor time of the
-server and of the browser. Into the folder goes a strip of pictures of the page.
+Starts the page, makes the film Chromium's camera and microphone, over and over (or plays it as the tab's own *film as
+if live*, --film, which ends with it), and prints the delays, what was shown and left out, and the processor time of the
+server and of the browser. Into the folder --out goes a strip of pictures of the page.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,7 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
         page.goto(address)
         page.get_by_role("tab", name="Live").click(timeout=120_000)
         page.wait_for_selector("#live .go", timeout=60_000)
+        _wait_until_still(server)
         page.select_option("#live .extras select", str(samples))
         if is_film:
             page.set_input_files("#live input[type=file]", str(film))
@@ -100,22 +102,21 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
     return figures | {"passed": passed, "server_share": shares[0], "browser_share": shares[1] - shares[0]}
 
 
-class _server(ExitStack):
+@contextmanager
+def _server(kept: Path) -> Iterator[tuple[str, int]]:
     """The page in a process of its own: its address and process id."""
-
-    def __init__(self, kept: Path) -> None:
-        super().__init__()
-        self._kept = kept
-
-    def __enter__(self):
-        before = set(_children())
-        address, _ = self.enter_context(served(self._kept, "demo", OMP_NUM_THREADS="1"))
-        return address, next(iter(set(_children()) - before))
+    with served(kept, "demo", OMP_NUM_THREADS="1") as (address, _):
+        listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+        yield address, next(int(line.split()[0]) for line in listed.stdout.splitlines() if "app.py" in line)
 
 
-def _children() -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return [int(pid) for pid in listed.stdout.split()]
+def _wait_until_still(server: int) -> None:
+    """The page answers before all of it is loaded and compiled; a session is measured afterwards."""
+    while True:
+        before = processor_seconds(server)
+        time.sleep(3)
+        if processor_seconds(server) - before < 0.3:
+            return
 
 
 def report(figures: dict) -> str:

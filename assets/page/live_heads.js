@@ -5,7 +5,7 @@ import { Heads } from "./heads.js";
 const WIDTH = 58;
 const ANGLES = [52, 53, 54]; // of the coefficients; then three places
 const UPRIGHT = [Math.PI, 0, 0];
-const SLOW = { ratio: 0.5, rest: 2 }; // without a graphics card: a coarser picture, and a rest of twice its time after each
+const SLOW = { ratio: 0.5, rest: 1 }; // without a graphics card: a coarser picture, and after each a rest as long as it took
 
 // Whether heads are drawn by the processor, which then has less time for the tracker and, on one machine, the server.
 function drawsInSoftware() {
