@@ -4,6 +4,7 @@ const FRAME = 40; // ms
 const [WIDTH, PITCH, KEPT] = [58, 52, 150]; // numbers of a frame, which of them is the pitch; frames
 const MARGIN = 30; // ms beyond what arrivals ask for
 const ARRIVALS = 25; // pieces, of 0.2 s, from which the delay is learnt
+const [OUTAGE, BURST] = [600, 60]; // ms later than what was wanted; ms between two arrivals of one burst
 const QUICKEST = 0.12; // share by which playing may run faster or slower to get to the delay that is wanted
 const FURTHEST = 18; // frames behind, beyond which it jumps
 const BLEND = 240; // ms over which a jump is smoothed
@@ -39,8 +40,17 @@ export class Playback {
       this.frames.delete(first + i - KEPT);
     }
     this.newest = first + count - 1;
-    this.lateness.push(now - this.clock.when((first * FRAME) / 1000));
-    if (this.lateness.length > ARRIVALS) this.lateness.shift();
+    this._learn(now - this.clock.when((first * FRAME) / 1000), now);
+  }
+
+  // What arrives all at once after an outage says nothing about the time after it.
+  _learn(late, now) {
+    const isOutage = this.lateness.length > 0 && late > this.wanted + OUTAGE;
+    if (this.pending !== undefined && now - this.arrived > BURST) this.lateness.push(this.pending);
+    this.pending = isOutage ? late : undefined;
+    this.arrived = now;
+    if (!isOutage) this.lateness.push(late);
+    this.lateness.splice(0, this.lateness.length - ARRIVALS);
   }
 
   // How late the listener is shown, in ms after the speaker's frame began: but for the latest arrival, all are in time.
