@@ -80,6 +80,7 @@ class _Place:
     """A running session's place."""
 
     since: float = field(default_factory=time.monotonic)
+    ready: float = 0.0  # when its sound may begin
 
 
 class LiveServer:
@@ -96,6 +97,8 @@ class LiveServer:
         self.listeners = listeners or LiveListeners()
         self._places: list[_Place] = []
         self._warming, self._is_warm = threading.Lock(), False
+        self.loaded = threading.Event()  # clear while the page is still being loaded and compiled: sessions wait
+        self.loaded.set()
 
     def routes(self) -> list[WebSocketRoute]:
         """For the page's application."""
@@ -143,6 +146,7 @@ class LiveServer:
         """One session, from its first message to its last."""
         wishes = _wishes(await self._receive(socket))
         session = await asyncio.to_thread(self._begin, wishes)
+        place.ready = time.monotonic()
         await socket.send_json({"type": "ready", "minutes": self.limits.minutes})
         inbox: deque[bytes | dict] = deque()
         arrived = asyncio.Event()
@@ -208,6 +212,7 @@ class LiveServer:
         has_audio, has_camera = wishes.get("microphone", True) is True, wishes.get("camera", True) is True
         if not (has_audio or has_camera):
             raise InputError("A listener needs to hear or to see somebody: turn on the microphone or the camera.")
+        self.loaded.wait()
         listener = self._listener(wishes.get("listener"))
         with self._warming:
             if not self._is_warm:
@@ -239,7 +244,7 @@ class LiveServer:
                 session.push_audio(given.samples)
             else:
                 session.push_face(given.seconds, given.face)
-        if session.seconds > time.monotonic() - place.since + MOST_AHEAD:
+        if session.seconds > time.monotonic() - place.ready + MOST_AHEAD:
             raise InputError("Sound and faces come faster than time passes; a live session takes them as they happen.")
         return protocol.pack_frames(session.advance())
 

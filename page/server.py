@@ -72,6 +72,7 @@ def _serve(weights: str, folder: Path) -> None:
     from page.theme import THEME
 
     live = LiveServer(lambda: heavy("perfrdiff.pipeline.run").load_reactor(weights))
+    live.loaded.clear()
     heads = LiveHeads()
     page = build(weights, folder, live, heads).queue(max_size=MOST_EVENTS)
     page._queue.sleep_when_free = QUEUE_SECONDS
@@ -94,4 +95,5 @@ def _serve(weights: str, folder: Path) -> None:
     gc.freeze()
     gc.enable()
     loaded.warm_up(weights)
+    live.loaded.set()
     page.block_thread()

@@ -146,6 +146,7 @@ class Live {
       listener: this.listener.id, samples: Number(this.panel.samples.value), seed: Number(this.panel.seed.value) || 0,
       camera: capture.hasCamera, microphone: capture.hasSound,
     };
+    this.panel.say("Waiting for the server …");
     const lost = () => {
       capture.pause();
       if (socket.isReady) tried = 0;

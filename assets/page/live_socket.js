@@ -4,7 +4,7 @@ const [AUDIO, REACTIONS, HEARD] = [0x01, 0x81, 0x82];
 const HEAD = 8; // bytes before the numbers of a message from the server
 const MOST_WITH_FACES = 24_000; // bytes waiting for the network beyond which faces are left out
 const MOST_WAITING = 320_000; // ten seconds of sound: then the network is as good as gone
-const OPENING = 10_000; // ms
+const OPENING = 120_000; // ms; a server that has just been started loads and compiles first
 
 export class LiveSocket {
   // on: {ready(), reactions(first, samples, rows), heard(first, rows), end(sentence), lost()}
