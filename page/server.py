@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from perfrdiff.errors import InputError
@@ -91,9 +92,14 @@ def _serve(weights: str, folder: Path) -> None:
             "middleware": [Middleware(Manners)],
         },
     )
-    loaded = heavy("perfrdiff.pipeline.warm_up")
-    gc.freeze()
-    gc.enable()
-    loaded.warm_up(weights)
+    try:
+        loaded = heavy("perfrdiff.pipeline.warm_up")
+        gc.freeze()
+        gc.enable()
+        loaded.warm_up(weights)
+    except InputError:  # the weights cannot be used
+        raise
+    except Exception:  # a page that is not warm is better than none
+        traceback.print_exc()
     live.loaded.set()
     page.block_thread()

@@ -148,11 +148,11 @@ def test_the_installed_package_makes_reactions_far_from_the_checkout(wheel, tmp_
 
     code = """if True:
         import page, perfrdiff, renderer.face_model
-        from page import build, results
+        from page import library, results
         from perfrdiff import checkpoints
         from perfrdiff.features.tracking import landmarker
         from perfrdiff.features.tracking import units
-        print(page.__file__, perfrdiff.__file__, renderer.face_model.__file__, build.EXAMPLES, results.ASSETS)
+        print(page.__file__, perfrdiff.__file__, renderer.face_model.__file__, library.EXAMPLES, results.ASSETS)
         print(checkpoints.FOLDER, landmarker.MODEL, units.TABLE, renderer.face_model.BUILT_IN_HEAD)
     """
     command = [folder / "bin" / "python", "-c", code]
