@@ -17,6 +17,8 @@ from gradio_client.exceptions import AppError
 from page import api, build, recipe
 from page.controls import NOT_ON_THE_PAGE, OWN_STYLE, QUALITIES, VIEWS_BY_WORD, Controls
 from page.jobs import Job, Jobs
+from page.live import LiveServer
+from page.live_heads import LiveHeads
 from page.visits import Visits
 from perfrdiff.cli import react as react_command
 from perfrdiff.cli.main import main
@@ -340,7 +342,7 @@ def address(monkeypatch, tmp_path, weights):
     """A page that is served by this process."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    page = build.build(weights, tmp_path)
+    page = build.build(weights, tmp_path, LiveServer(lambda: pipeline.load_reactor(weights)), LiveHeads())
     _, address, _ = page.queue().launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_name="127.0.0.1")
     yield address
     page.close()

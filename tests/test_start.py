@@ -105,7 +105,9 @@ def test_the_page_is_there_before_anything_heavy_is_loaded(tmp_path, weights):
         from pathlib import Path
         from page.server import main
         from page.build import build
-        build({weights!r}, Path({str(tmp_path)!r}))
+        from page.live import LiveServer
+        from page.live_heads import LiveHeads
+        build({weights!r}, Path({str(tmp_path)!r}), LiveServer(lambda: None), LiveHeads())
         print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
     """
     assert json.loads(python(code)) == []
