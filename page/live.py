@@ -185,7 +185,9 @@ class LiveServer:
                     faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] == face)
                     index = next(faces, None)
                     if index is None:
-                        raise InputError("Sound comes faster than it can be listened to; start again.")
+                        raise InputError(
+                            "This machine is too busy to listen in time; start again when less is going on."
+                        )
                     del inbox[index]
                 arrived.set()
         finally:

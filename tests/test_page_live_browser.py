@@ -79,6 +79,8 @@ def test_somebody_talks_and_the_listener_reacts(page, server, capsys):
     page.click("#live .go")
     page.wait_for_function(f"() => {STATE} !== 'opening'", timeout=120_000)
     page.wait_for_function(f"() => {STATE} === 'idle' || {FIGURES}.shown >= 25", timeout=60_000)
+    if "too busy" in page.evaluate(SAID):
+        pytest.skip("this machine is too busy for anything in real time")
     assert page.evaluate(STATE) == "running", page.evaluate(SAID)
     figures = page.evaluate(FIGURES)
     shown = page.evaluate("[...document.querySelector('#live .live').widget.playback.picture]")
@@ -95,7 +97,9 @@ def test_somebody_talks_and_the_listener_reacts(page, server, capsys):
     page.evaluate("""() => document.querySelector('#live .live').widget.setListener(
         {...document.querySelector('#live .live').widget.listener, id: "Warm", name: "Warm"})""")
     before = page.evaluate(FIGURES)["frames"]
-    page.wait_for_function(f"() => {FIGURES}.frames > {before + 10}", timeout=60_000)
+    page.wait_for_function(f"() => {STATE} === 'idle' || {FIGURES}.frames > {before + 10}", timeout=60_000)
+    if "too busy" in page.evaluate(SAID):
+        pytest.skip("this machine is too busy for anything in real time")
     assert page.evaluate(STATE) == "running"
 
     second, socket = answer(server)
