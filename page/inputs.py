@@ -24,6 +24,9 @@ MAX_FACES = 9  # that can be chosen from
 HEIGHT = 132  # pixels of the place to drop a file
 NOTHING = {"kind": "", "seconds": 0.0}
 
+CAMERA = {"width": {"ideal": 1280}, "height": {"ideal": 720}}
+"""What a camera is asked for: without it, all it has, of which a browser records a picture now and then."""
+
 
 @cache
 def as_given(kind: type[Component]) -> type[Component]:
@@ -79,6 +82,7 @@ class InputCard:
         self._camera = as_given(gr.Video)(
             label="Webcam",
             sources=["webcam"],
+            webcam_options=gr.WebcamOptions(constraints={"video": CAMERA}),
             include_audio=True,
             visible=False,
             height=260,

@@ -222,11 +222,13 @@ def test_what_the_webcam_records_is_read_like_a_file(page):
     page.click("#speaker-record")
     page.click("#speaker-webcam button")
     record = page.get_by_role("button", name="start recording")
+    record.wait_for(timeout=60_000)
+    page.wait_for_function("document.querySelector('#speaker-webcam video')?.readyState >= 2", timeout=60_000)
     record.click()
-    page.wait_for_timeout(2_000)
+    page.wait_for_timeout(3_000)
     record.click()
-    page.wait_for_selector("#speaker-view .facts", timeout=60_000)
-    page.wait_for_selector("#speaker-view .trouble", timeout=60_000)
+    page.wait_for_selector("#speaker-view .facts", timeout=150_000)
+    page.wait_for_selector("#speaker-view .trouble", timeout=90_000)  # every square of the pictures is searched
     assert "No face was found" in page.inner_text("#speaker-view")
     assert page.locator("#speaker-webcam").is_hidden()
 
