@@ -1,12 +1,12 @@
-"""Pixels: triangles to a sampling map, and the mixing of the moved person with the still background."""
+"""Pixels: triangles to a sampling map, and masks of shapes and lines."""
 
 import cv2
 import numpy as np
 
-from renderer.jit import jit
+from renderer.jit import jit, jit_loop
 
 
-@jit
+@jit_loop
 def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
     """Where every pixel of the frame comes from.
 
@@ -68,44 +68,6 @@ def _clip_interval(value, slope, run_start, run_end):
     if slope < np.float32(-1e-12):
         return run_start, min(run_end, -value / slope)
     return (run_start, run_end) if value >= 0 else (run_start, run_start - np.float32(1))
-
-
-@jit
-def composite(person, background, photo, map_x, map_y, offset, facing, light, out):
-    """The moved person over the still background.
-
-    person (S, S, 4) uint8: the warped photo and its matte; background, photo (S, S, 3) uint8: the frame without and
-    with the person. Where nothing moved the photo itself is drawn: a still frame is the photo to the bit.
-    facing (P, P) int8: see `light.facing_aside`, and light: how much brighter the person is where it is 127.
-    """
-    height, width = out.shape[:2]
-    last = facing.shape[0] - 1
-    light = np.float32(light / 127)
-    for y in range(height):
-        for x in range(width):
-            alpha = person[y, x, 3]
-            gain = np.float32(1)
-            if light != 0 and alpha > 0:
-                row = min(max(int(map_y[y, x] + np.float32(0.5)), 0), last)
-                column = min(max(int(map_x[y, x] + np.float32(0.5)), 0), last)
-                gain += light * np.float32(facing[row, column])
-            if alpha == 255:
-                for k in range(3):
-                    value = np.float32(person[y, x, k]) * gain + np.float32(0.5)
-                    out[y, x, k] = np.uint8(min(value, np.float32(255)))
-                continue
-            moved = abs(map_x[y, x] - np.float32(x + offset)) + abs(map_y[y, x] - np.float32(y + offset))
-            # all photo below a quarter pixel, all background from 1.25 on
-            photo_weight = min(max(np.float32(1.25) - moved, np.float32(0)), np.float32(1))
-            blend_weight = np.float32(alpha) * np.float32(1 / 255)
-            for k in range(3):
-                still = np.float32(photo[y, x, k])
-                mixed = np.float32(background[y, x, k])
-                mixed += (still - mixed) * photo_weight
-                moving = np.float32(person[y, x, k]) * gain
-                moving += (still - moving) * photo_weight
-                mixed += (moving - mixed) * blend_weight
-                out[y, x, k] = np.uint8(min(mixed + np.float32(0.5), np.float32(255)))
 
 
 def coverage(shape: tuple[int, int], polygon: np.ndarray, corner: np.ndarray, factor: int = 4) -> np.ndarray:

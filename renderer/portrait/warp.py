@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 
 from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import FaceModel
 from renderer.portrait.background import add_hair_strands, fill_background, without_background
-from renderer.portrait.drawing import composite, rasterise
+from renderer.portrait.drawing import rasterise
 from renderer.portrait.eyes import Eye
 from renderer.portrait.framing import frame_photo
 from renderer.portrait.geometry import LocalAffine, PortraitMesh
 from renderer.portrait.glasses import kept_motion, wears_glasses
+from renderer.portrait.layer import PersonLayer
 from renderer.portrait.light import facing_aside, light_of_turn
 from renderer.portrait.matte import person_matte
 from renderer.portrait.motion import BlendshapeMotion, Motion, RelativeMotion
@@ -84,7 +84,7 @@ class _PreparedPhoto:
         self.photo_frame = np.ascontiguousarray(crop.picture[frame, frame])
         self.background = np.ascontiguousarray(background[frame, frame])
         alpha = (matte * 255).round().astype(np.uint8)
-        self.rgba_layer = np.ascontiguousarray(np.dstack([without_background(crop.picture, matte, background), alpha]))
+        self.person = PersonLayer(np.dstack([without_background(crop.picture, matte, background), alpha]))
         self.facing = facing_aside(len(crop.picture), points)
         self.geometry = PortraitMesh(crop, points, matte, motion.source)
         glasses = wears_glasses(crop.picture, points)
@@ -123,10 +123,8 @@ class _PreparedPhoto:
         rasterise(
             targets.astype(np.float32), sources.astype(np.float32), self.triangles, self.margin, map_x, map_y, depth
         )
-        person = cv2.remap(self.rgba_layer, map_x, map_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
-        frame = np.empty((self.size, self.size, 3), dtype=np.uint8)
-        light = light_of_turn(motion.rotation)
-        composite(person, self.background, self.photo_frame, map_x, map_y, self.margin, self.facing, light, frame)
+        still, light = (self.background, self.photo_frame), light_of_turn(motion.rotation)
+        frame = self.person.draw((map_x, map_y), self.margin, still, self.facing, light)
         geometry = self.geometry
         affine = geometry.head_affine(self._mouth_affine, motion)
         self.mouth.draw(frame, face, affine, self._jaw(motion))
