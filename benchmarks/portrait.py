@@ -75,7 +75,7 @@ def main() -> None:
         ours = FRAMES / (time.process_time() - start)
         photo = animator._photo
         motions = [photo.motion(row) for row in rows[:5]]
-        picture_only = np.ascontiguousarray(photo.person.rgba[..., :3])
+        picture_only = photo.mouth.picture
         start = time.process_time()
         for motion in motions:
             plain_warp(photo, picture_only, motion)

@@ -13,7 +13,7 @@ from renderer.portrait.eyes import Eye
 from renderer.portrait.framing import frame_photo
 from renderer.portrait.geometry import LocalAffine, PortraitMesh
 from renderer.portrait.glasses import kept_motion, wears_glasses
-from renderer.portrait.layer import PersonLayer
+from renderer.portrait.layer import ENLARGED, PersonLayer
 from renderer.portrait.light import facing_aside, light_of_turn
 from renderer.portrait.matte import person_matte
 from renderer.portrait.motion import BlendshapeMotion, Motion, RelativeMotion
@@ -64,8 +64,9 @@ class WarpAnimator:
 
     @staticmethod
     def _frames(photo: "_PreparedPhoto", rows: np.ndarray) -> Iterator[np.ndarray]:
+        scratch = photo.scratch()
         for row in rows:
-            yield photo.draw(photo.motion(row))
+            yield photo.draw(photo.motion(row), scratch)
 
 
 class _PreparedPhoto:
@@ -100,8 +101,8 @@ class _PreparedPhoto:
             lids.append(eye.lid_triangles + first)
             first += eye.lid_triangles.max() + 1
         self.triangles = np.concatenate([self.geometry.triangles, *lids]).astype(np.int32)
-        pixel_coordinates = np.arange(size, dtype=np.float32) + crop.margin
-        self._identity_map = np.tile(pixel_coordinates, (size, 1)), np.tile(pixel_coordinates[:, None], (1, size))
+        pixel_coordinates = ENLARGED * (np.arange(size, dtype=np.float32) + crop.margin)
+        self._identity_maps = np.stack(np.meshgrid(pixel_coordinates, pixel_coordinates))
 
     def targets(self, motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Moved landmarks (468, 3), all targets (N, 3) and all sources (N, 2) of one frame, padded picture."""
@@ -116,13 +117,18 @@ class _PreparedPhoto:
         sources = np.concatenate([self.geometry.sources, *(patch[1] for patch in patches)])
         return face, targets, sources
 
-    def draw(self, motion: Motion) -> np.ndarray:
+    def scratch(self) -> np.ndarray:
+        """(3, size, size) float32 for `draw`, of one thread: fresh memory for each frame costs as much as filling it."""
+        return np.empty((3, self.size, self.size), np.float32)
+
+    def draw(self, motion: Motion, scratch: np.ndarray) -> np.ndarray:
         face, targets, sources = self.targets(motion)
-        map_x, map_y = self._identity_map[0].copy(), self._identity_map[1].copy()
-        depth = np.full((self.size, self.size), np.inf, dtype=np.float32)
+        map_x, map_y, depth = scratch
+        scratch[:2], depth[:] = self._identity_maps, np.inf
         rasterise(
-            targets.astype(np.float32), sources.astype(np.float32), self.triangles, self.margin, map_x, map_y, depth
-        )
+            targets.astype(np.float32), (ENLARGED * sources).astype(np.float32), self.triangles, self.margin, map_x,
+            map_y, depth,
+        )  # fmt: skip
         still, light = (self.background, self.photo_frame), light_of_turn(motion.rotation)
         frame = self.person.draw((map_x, map_y), self.margin, still, self.facing, light)
         geometry = self.geometry
