@@ -30,10 +30,15 @@ def parts(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], object]]:
     try:
         from renderer.video.layout import SideBySideLayout
         from renderer.video.writer import VideoWriter
-    except ImportError:  # 3766a12
+        from renderer.yuv420 import to_yuv420
+    except ImportError:  # 3766a12 put RGB pictures together and converted the whole
         from renderer.layout import Grid as SideBySideLayout
 
         from renderer.video import VideoWriter
+
+        def to_yuv420(picture):
+            return picture
+
     face, found = load_face_model(), {}
 
     def drain(draw, rows):
@@ -54,22 +59,27 @@ def parts(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], object]]:
         animator.set_portrait(inputs["picture"], inputs["landmarks"], inputs["coefficients"])
         found[f"photo {size}"] = lambda animator=animator: drain(animator.animate, inputs["photo_rows"])
     layout = SideBySideLayout((640, 360), ["Reaction 1", "Reaction 2", "Reaction 3"], 2, 256)
-    cards = inputs["pictures"].reshape(-1, 3, 2, 256, 256, 3)
+    singles = inputs["pictures"].reshape(-1, 3, 2, 256, 256, 3)
+    cards = [[[to_yuv420(picture) for picture in card] for card in cards] for cards in singles]  # for their own files
     composed = [layout.compose(inputs["speaker"], card) for card in cards]
 
-    def encode(pictures):
+    def encode(pictures, size):
         with (
             tempfile.TemporaryDirectory() as folder,
-            VideoWriter(Path(folder) / "a.mp4", pictures[0].shape[1::-1]) as w,
+            VideoWriter(Path(folder) / "a.mp4", size) as w,
         ):
             for k in range(FRAMES):
-                w.write(pictures[k % len(pictures)])
+                picture = pictures[k % len(pictures)]
+                if isinstance(picture, np.ndarray):
+                    w.write(picture)
+                else:
+                    w.write_yuv(picture)
 
     found["side by side, compose"] = lambda: [
         layout.compose(inputs["speaker"], cards[k % len(cards)]) for k in range(FRAMES)
     ]
-    found["side by side, encode"] = lambda: encode(composed)
-    found["single 256, encode"] = lambda: encode([card[0, 0] for card in cards])
+    found["side by side, encode"] = lambda: encode(composed, layout.size)
+    found["single 256, encode"] = lambda: encode([picture[0, 0] for picture in singles], (256, 256))
     return found
 
 

@@ -1,22 +1,101 @@
-"""RGB pictures as H.264 wants them: YCbCr of BT.709 in limited range, colour at half the resolution (yuv420p)."""
+"""Pictures as H.264 wants them: YCbCr of BT.709 in limited range, colour at half the resolution (yuv420p)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import av
+import cv2
 import numpy as np
 
-from renderer.jit import jit
+from renderer.jit import jit, jit_loop
 
 
-def to_yuv420(picture: np.ndarray) -> av.VideoFrame:
-    """(H, W, 3) uint8 RGB, H and W even -> a frame of its own memory.
+@dataclass(frozen=True)
+class YuvPicture:
+    """A picture of even width and height. Its planes are the memory of a video frame: encoding makes no copy.
+
+    planes: luma (height, line), blue and red difference (height / 2, line / 2) uint8; a line may be longer than width.
+    """
+
+    frame: av.VideoFrame
+    planes: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @classmethod
+    def empty(cls, width: int, height: int) -> Self:
+        """Of whatever was in memory."""
+        frame = av.VideoFrame(width, height, "yuv420p")
+        y, u, v = (np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes)
+        return cls(frame, (y, u, v))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.frame.width, self.frame.height
+
+    def copy(self) -> Self:
+        twin = type(self).empty(*self.size)
+        for to, plane in zip(twin.planes, self.planes, strict=True):
+            to[:] = plane
+        return twin
+
+    def resized(self, width: int, height: int) -> Self:
+        """The picture at another even size; itself where it has that size."""
+        if self.size == (width, height):
+            return self
+        result = type(self).empty(width, height)
+        way = cv2.INTER_AREA if width < self.size[0] else cv2.INTER_CUBIC
+        for plane, (to, source) in enumerate(zip(result.planes, self.planes, strict=True)):
+            half = 2 if plane else 1
+            seen = source[:, : self.size[0] // half]
+            to[:, : width // half] = cv2.resize(seen, (width // half, height // half), interpolation=way)
+        return result
+
+    def paste(self, picture: YuvPicture, x: int, y: int, corners: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        """Lays `picture` over this one, in place, its upper left corner at even x and y.
+
+        corners: how much of it shows in its upper left corner, (r, r) float32 for luma and (r / 2, r / 2) for colours;
+        the others are its mirror images.
+        """
+        width, height = picture.size
+        for plane, (to, source) in enumerate(zip(self.planes, picture.planes, strict=True)):
+            half = 2 if plane else 1
+            target = to[y // half : (y + height) // half, x // half : (x + width) // half]
+            if corners is None:
+                target[:] = source[:, : width // half]
+            else:
+                _paste_rounded(target, source, corners[min(plane, 1)])
+
+
+def to_yuv420(picture: np.ndarray) -> YuvPicture:
+    """(H, W, 3) uint8 RGB -> a picture of its own memory; an odd H or W is made even by one repeated row or column.
 
     Within one step of FFmpeg's converter in luma, at a small share of its time: no copy is made on the way.
     """
     height, width = picture.shape[:2]
-    frame = av.VideoFrame(width, height, "yuv420p")
-    _rgb_to_yuv420(picture, *(np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes))
-    return frame
+    if width % 2 or height % 2:
+        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    converted = YuvPicture.empty(width + width % 2, height + height % 2)
+    _rgb_to_yuv420(np.ascontiguousarray(picture), *converted.planes)
+    return converted
+
+
+@jit_loop
+def _paste_rounded(target, source, corner):
+    """`source` into `target` (h, w), mixed with what is there by `corner` (r, r) at the four corners."""
+    height, width = target.shape
+    radius = corner.shape[0]
+    for y in range(height):
+        from_edge = min(y, height - 1 - y)
+        inset = radius if from_edge < radius else 0
+        for x in range(inset):
+            for column in (x, width - 1 - x):
+                behind = np.float32(target[y, column])
+                mixed = behind + (np.float32(source[y, column]) - behind) * corner[from_edge, x]
+                target[y, column] = np.uint8(mixed + np.float32(0.5))
+        for x in range(inset, width - inset):
+            target[y, x] = source[y, x]
 
 
 @jit

@@ -101,7 +101,7 @@ def test_colours_are_those_of_ffmpegs_own_converter():
         theirs = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        difference = to_yuv420(frame).to_ndarray().astype(int) - theirs.to_ndarray()
+        difference = to_yuv420(frame).frame.to_ndarray().astype(int) - theirs.to_ndarray()
         assert np.abs(difference).max() <= 2
 
 
@@ -169,15 +169,19 @@ def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
     width, height = grid.size
     assert width % 2 == height % 2 == 0 and width <= MAX_CANVAS_SIZE[0] and height <= MAX_CANVAS_SIZE[1]
     shades = iter(range(60, 256, 8))
-    cards = [[np.full((256, 256, 3), next(shades), np.uint8) for _ in range(pictures)] for _ in range(reactions)]
+    cards = [
+        [to_yuv420(np.full((256, 256, 3), next(shades), np.uint8)) for _ in range(pictures)] for _ in range(reactions)
+    ]
     face = None if speaker is None else np.full((speaker[1], speaker[0], 3), (250, 20, 20), np.uint8)
     canvas = grid.compose(face, cards)
-    assert canvas.shape == (height, width, 3) and canvas.dtype == np.uint8
-    for shade in (card[0, 0, 0] for row in cards for card in row):
-        area = (canvas[..., 1] == shade).sum()
+    assert canvas.size == (width, height)
+    luma = canvas.planes[0][:, :width]
+    for shade in (card.planes[0][0, 0] for row in cards for card in row):
+        area = (luma == shade).sum()
         assert area == pytest.approx(grid.tile_size**2, rel=0.02)
     if speaker is not None:
-        rows, columns = np.nonzero((canvas == (250, 20, 20)).all(-1))
+        red = to_yuv420(np.full((2, 2, 3), (250, 20, 20), np.uint8)).planes[2][0, 0]
+        rows, columns = np.nonzero(canvas.planes[2][:, : width // 2] == red)
         shape = (np.ptp(columns) + 1) / (np.ptp(rows) + 1)
         assert shape == pytest.approx(speaker[0] / speaker[1], rel=0.02), "no letterbox and no squeeze"
 
@@ -251,7 +255,7 @@ def test_a_caption_of_two_lines_makes_room_for_the_second():
     one, two = (SideBySideLayout(None, [text], 1, tile_size=128) for text in ("Reaction 1", "Reaction 1\ngeneric"))
     assert two.size[1] > one.size[1] and two.size[1] % 2 == 0
     picture = np.zeros((128, 128, 3), np.uint8)
-    extra = two.compose(None, [[picture]])[one.size[1] - 30 : one.size[1] - 8]
+    extra = two.compose(None, [[to_yuv420(picture)]]).planes[0][one.size[1] - 30 : one.size[1] - 8, : two.size[0]]
     assert extra.max() > 100
 
 

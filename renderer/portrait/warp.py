@@ -118,7 +118,7 @@ class _PreparedPhoto:
         return face, targets, sources
 
     def scratch(self) -> np.ndarray:
-        """(3, size, size) float32 for `draw`, of one thread: fresh memory for each frame costs as much as filling it."""
+        """(3, size, size) float32 for `draw`, of one thread: fresh memory for each frame is slow."""
         return np.empty((3, self.size, self.size), np.float32)
 
     def draw(self, motion: Motion, scratch: np.ndarray) -> np.ndarray:

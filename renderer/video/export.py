@@ -20,8 +20,9 @@ import numpy as np
 from renderer.errors import RenderError
 from renderer.video.alpha import AlphaVideoWriter
 from renderer.video.frame_file import FPS
-from renderer.video.layout import SideBySideLayout, stamp_label
+from renderer.video.layout import SideBySideLayout, stamp_label, stamped_yuv
 from renderer.video.writer import VideoWriter
+from renderer.yuv420 import YuvPicture, to_yuv420
 
 CHUNK_FRAMES = 12
 """Frames of one piece of work: long enough to keep threads busy, short enough for 20 videos of 512² in 200 MB."""
@@ -86,22 +87,25 @@ def export_videos(
         )
         threads = stack.enter_context(_Threads(workers, progress))
 
-        def draw(track: VideoTrack, writer: VideoWriter | AlphaVideoWriter, count: int) -> list[np.ndarray]:
-            pictures = []
+        def draw(track: VideoTrack, writer: VideoWriter | AlphaVideoWriter, count: int) -> list[YuvPicture]:
+            drawn, pictures = 0, []
             for picture in islice(track.frames, count):
                 threads.check()
-                pictures.append(picture)
-                writer.write(stamp_label(picture, label) if label else picture)
-            if len(pictures) < count:
-                raise RenderError(f"{track.path.name} ended {count - len(pictures)} frames early.")
+                drawn += 1
+                if isinstance(writer, VideoWriter):
+                    pictures.append(_write(writer, picture, label))
+                else:
+                    writer.write(stamp_label(picture, label) if label else picture)
+            if drawn < count:
+                raise RenderError(f"{track.path.name} ended {count - drawn} frames early.")
             return pictures
 
-        def compose_chunk(chunks: list[list[np.ndarray]], speaker_chunk: list[np.ndarray] | None, count: int) -> None:
+        def compose_chunk(chunks: list[list[YuvPicture]], speaker_chunk: list[np.ndarray] | None, count: int) -> None:
             for index in range(count):
                 threads.check()
-                pictures = iter([chunk[index] for chunk in chunks])  # standalone tracks come last: nobody asks for them
+                pictures = (chunk[index] for chunk in chunks)  # standalone tracks come last: nobody asks for them
                 cards = [[next(pictures) for _ in card] for card in reactions]
-                layout_writer.write(layout.compose(None if speaker_chunk is None else speaker_chunk[index], cards))
+                layout_writer.write_yuv(layout.compose(None if speaker_chunk is None else speaker_chunk[index], cards))
 
         compose_job: list[Future] = []
         for start in range(0, frames, CHUNK_FRAMES):
@@ -164,6 +168,14 @@ def _writer(
     if track.path.suffix == ".webm":
         return AlphaVideoWriter(track.path, (size, size), FPS, metadata)
     return VideoWriter(track.path, (size, size), FPS, audio, metadata)
+
+
+def _write(writer: VideoWriter, picture: np.ndarray, label: str | None) -> YuvPicture:
+    """Writes a picture with the label; what comes back has none, for a place beside others."""
+    writer.check(picture)
+    converted = to_yuv420(picture)
+    writer.write_yuv(stamped_yuv(picture, converted, label) if label else converted)
+    return converted
 
 
 def _repeat_last_frame(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

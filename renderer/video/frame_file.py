@@ -59,13 +59,20 @@ class FrameFile(ABC):
 
     def write(self, frame: np.ndarray) -> None:
         """Add one picture: (height, width, channels) uint8, of the size given at the start."""
+        self.check(frame)
+        self._encode(self._to_video_frame(frame))
+
+    def check(self, frame: np.ndarray) -> None:
+        """Raises RenderError where `write` would refuse the picture."""
         width, height = self.size
         if frame.dtype != np.uint8 or frame.shape != (height, width, self.channels):
             raise RenderError(
                 f"A frame for {self.path.name} must be uint8 ({height}, {width}, {self.channels}); "
                 f"frame {self.frames} is {frame.dtype} {frame.shape}."
             )
-        picture = self._to_video_frame(frame)
+
+    def _encode(self, picture: av.VideoFrame) -> None:
+        """Add one picture as the encoder wants it."""
         picture.pts, picture.time_base = self.frames, Fraction(1, self._fps)
         try:
             self._container.mux(self._container.streams.video[0].encode(picture))

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from renderer.errors import RenderError
+from renderer.yuv420 import YuvPicture, to_yuv420
 
 AI_LABEL = "AI-generated"
 MAX_REACTIONS = 10
@@ -47,28 +48,58 @@ def _label_patch(text: str, size: int) -> np.ndarray:
     return np.asarray(patch)
 
 
+def _placed_label(height: int, width: int, text: str) -> tuple[np.ndarray, int, int] | None:
+    """The label for a picture of that size with the place of its upper left corner, y and x; None: too small for it."""
+    patch = _label_patch(text, max(12, round(min(height, width) / 20)))
+    margin = max(4, round(min(height, width) / 40))
+    if patch.shape[1] + 2 * margin > width or patch.shape[0] + 2 * margin > height:
+        return None
+    return patch, height - margin - patch.shape[0], margin
+
+
+def _mix_label(region: np.ndarray, patch: np.ndarray) -> None:
+    """Lays the label (h, w, 4) over region (h, w, 3) uint8 RGB, in place."""
+    alpha = patch[..., 3:].astype(np.uint32)
+    region[:] = (region * (255 - alpha) + patch[..., :3] * alpha + 127) // 255
+
+
 def stamp_label(frame: np.ndarray, text: str = AI_LABEL) -> np.ndarray:
     """A copy of frame (H, W, 3) uint8 RGB, or (H, W, 4) with opacity, with a small label in its lower left corner.
 
     Pictures too small to hold the label at a readable size (under about 90 pixels wide) come back without it.
     """
-    height, width = frame.shape[:2]
-    patch = _label_patch(text, max(12, round(min(height, width) / 20)))
-    patch_height, patch_width = patch.shape[:2]
-    margin = max(4, round(min(height, width) / 40))
     out = frame.copy()
-    if patch_width + 2 * margin > width or patch_height + 2 * margin > height:
+    placed = _placed_label(frame.shape[0], frame.shape[1], text)
+    if placed is None:
         return out
-    region = out[height - margin - patch_height : height - margin, margin : margin + patch_width]
-    alpha = patch[..., 3:].astype(np.uint32)
+    patch, y, x = placed
+    region = out[y : y + patch.shape[0], x : x + patch.shape[1]]
     if frame.shape[2] == 3:
-        region[:] = (region * (255 - alpha) + patch[..., :3] * alpha + 127) // 255
+        _mix_label(region, patch)
         return out
+    alpha = patch[..., 3:].astype(np.uint32)
     background_alpha = region[..., 3:] * (255 - alpha) // 255  # what still shows of the picture
     combined_alpha = np.maximum(alpha + background_alpha, 1)
     region[..., :3] = (region[..., :3] * background_alpha + patch[..., :3] * alpha) // combined_alpha
     region[..., 3:] = alpha + background_alpha
     return out
+
+
+def stamped_yuv(frame: np.ndarray, picture: YuvPicture, text: str = AI_LABEL) -> YuvPicture:
+    """A copy of `picture`, the conversion of frame (H, W, 3) uint8 RGB, as if `stamp_label` had come before it.
+
+    Only the corner that holds the label is converted again.
+    """
+    height, width = frame.shape[:2]
+    labelled = picture.copy()
+    placed = _placed_label(height, width, text)
+    if placed is not None:
+        patch, y, x = placed
+        top, right = y - y % 2, min(width, x + patch.shape[1] + 1)
+        region = frame[top:, : right + right % 2].copy()
+        _mix_label(region[y - top : y - top + patch.shape[0], x : x + patch.shape[1]], patch)
+        labelled.paste(to_yuv420(region), 0, top)
+    return labelled
 
 
 @dataclass(frozen=True)
@@ -85,7 +116,8 @@ class SideBySideLayout:
     """The speaker on the left and a card for each reaction on the right; in a card, one picture below the other.
 
     The speaker's tile takes the shape of the speaker's own video, so nothing is letterboxed; all reaction tiles are
-    equal squares. Width and height of the canvas are even, and at most 1920x1200.
+    equal squares. Width and height of the canvas are even, and at most 1920x1200. Tiles and their places are even too:
+    pictures are put together as they are encoded, with colours at half the resolution.
 
     speaker_size: (width, height) of the speaker's frames. None leaves the speaker out.
     captions: one short text per reaction, 1 to 10 of them; what stands behind a line break goes below, fainter.
@@ -116,37 +148,39 @@ class SideBySideLayout:
         if speaker_size is not None:
             self._aspect = float(np.clip(speaker_size[0] / speaker_size[1], *SPEAKER_ASPECT))
         self._texts = (speaker_caption, note, label)
-        for size in range(tile_size, 63, -8):
+        for size in range(_even(tile_size), 63, -8):
             self._arrange(size)
             if self.size[0] <= MAX_CANVAS_SIZE[0] and self.size[1] <= MAX_CANVAS_SIZE[1]:
                 break
-        self._canvas = self._background()
-        self._corners = _corner_mask(self._radius)
+        self._canvas = to_yuv420(self._background())
+        self._corners = _corner_masks(self._radius)
 
     def _arrange(self, tile_size: int) -> None:
         """Place every tile for reaction squares of `tile_size` pixels."""
         count = len(self._captions)
         rows = 1 if count < TWO_ROWS_FROM else 2
         columns = ceil(count / rows)
-        gap = max(6, tile_size // 24)
-        self.tile_size, self._margin, self._radius = tile_size, max(12, tile_size // 12), max(4, tile_size // 24)
+        gap, self._margin, self._radius = (_even(max(*sizes)) for sizes in (
+            (6, tile_size // 24), (12, tile_size // 12), (4, tile_size // 24)
+        ))  # fmt: skip
+        self.tile_size = tile_size
         self._text_size = max(13, round(tile_size / 17))
-        caption = round(self._text_size * 1.9)
+        caption = _even(self._text_size * 1.9)
         lines = max(text.count("\n") for text in self._captions)
         card = (
             self._views_per_reaction * tile_size
             + (self._views_per_reaction - 1) * gap
             + caption
-            + lines * round(self._text_size * LINE_SPACING)
+            + lines * _even(self._text_size * LINE_SPACING)
         )
         body = rows * card + (rows - 1) * gap
         left, top = self._margin, self._margin
         self._speaker_tile = None
         if self._aspect is not None:
             longest = 2 * tile_size + gap
-            height = min(body - caption, longest, round(longest / self._aspect))
-            width = round(height * self._aspect)
-            self._speaker_tile = _Rectangle(left, top + (body - caption - height) // 2, width, height)
+            height = min(body - caption, longest, _even(longest / self._aspect))
+            width = _even(height * self._aspect)
+            self._speaker_tile = _Rectangle(left, top + _even((body - caption - height) / 2), width, height)
             left += width + 2 * gap
         self._reaction_tiles = [
             [
@@ -206,40 +240,34 @@ class SideBySideLayout:
         """(width, height) in pixels of the speaker's tile; frames of more are shrunk. None without a speaker."""
         return (self._speaker_tile.width, self._speaker_tile.height) if self._speaker_tile is not None else None
 
-    def compose(self, speaker: np.ndarray | None, reactions: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-        """One picture of the whole: (height, width, 3) uint8 RGB, of `size`.
+    def compose(self, speaker: np.ndarray | None, reactions: Sequence[Sequence[YuvPicture]]) -> YuvPicture:
+        """One picture of the whole, of `size`.
 
         speaker: (H, W, 3) uint8 RGB; None if the grid was made without a speaker.
-        reactions: for each reaction its pictures, (h, w, 3) uint8 RGB squares, in the order of the cards.
+        reactions: for each reaction its pictures, squares, in the order of the cards.
         """
         canvas = self._canvas.copy()
         if self._speaker_tile is not None:
-            self._paste(canvas, speaker, self._speaker_tile)
+            assert speaker is not None, "the grid was made with a speaker"
+            tile = self._speaker_tile
+            shown = to_yuv420(_scale_to_fill(speaker, tile.width, tile.height))
+            canvas.paste(shown, tile.x, tile.y, self._corners)
         for card, pictures in zip(self._reaction_tiles, reactions, strict=True):
             for tile, picture in zip(card, pictures, strict=True):
-                self._paste(canvas, picture, tile)
+                canvas.paste(picture.resized(tile.width, tile.height), tile.x, tile.y, self._corners)
         return canvas
 
-    def _paste(self, canvas: np.ndarray, picture: np.ndarray, tile: _Rectangle) -> None:
-        picture = _scale_to_fill(picture, tile.width, tile.height)
-        target = canvas[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        target[:] = picture
-        r, mask = self._radius, self._corners
-        for rows, columns, corner in (
-            (slice(0, r), slice(0, r), mask),
-            (slice(0, r), slice(-r, None), mask[:, ::-1]),
-            (slice(-r, None), slice(0, r), mask[::-1]),
-            (slice(-r, None), slice(-r, None), mask[::-1, ::-1]),
-        ):
-            corner_pixels = target[rows, columns]
-            corner_pixels[:] = corner_pixels * corner + np.array(BACKGROUND_COLOUR, np.float32) * (1 - corner)
+
+def _even(length: float) -> int:
+    """The nearest even whole number."""
+    return 2 * round(length / 2)
 
 
-def _corner_mask(radius: int) -> np.ndarray:
-    """Coverage (r, r, 1) float32 of the upper left corner of a rounded rectangle."""
+def _corner_masks(radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage (r, r) and, of 2 x 2 pixels, (r / 2, r / 2) float32 of the upper left corner of a rounded rectangle."""
     fine = (np.arange(radius * 4, dtype=np.float32) + 0.5) / 4 - radius
     inside = (fine[:, None] ** 2 + fine[None] ** 2 <= radius**2).astype(np.float32)
-    return inside.reshape(radius, 4, radius, 4).mean((1, 3))[..., None]
+    return inside.reshape(radius, 4, radius, 4).mean((1, 3)), inside.reshape(radius // 2, 8, -1, 8).mean((1, 3))
 
 
 def _scale_to_fill(picture: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from scipy.signal import resample_poly
 
 from renderer.errors import RenderError
 from renderer.video.frame_file import FPS, FrameFile
-from renderer.yuv420 import to_yuv420
+from renderer.yuv420 import YuvPicture, to_yuv420
 
 ENCODER = {"preset": "veryfast", "crf": "20", "x264-params": "subme=1"}
 """libx264 settings: 256² talking heads at about 0.1 Mbit/s, without visible blocks. Finer search of motion than
@@ -88,10 +88,14 @@ class VideoWriter(FrameFile):
         return stream
 
     def _to_video_frame(self, frame: np.ndarray) -> av.VideoFrame:
-        height, width = frame.shape[:2]
-        if width % 2 or height % 2:
-            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        return to_yuv420(np.ascontiguousarray(frame))
+        return to_yuv420(frame).frame
+
+    def write_yuv(self, picture: YuvPicture) -> None:
+        """Add one picture that is converted already, of the size given at the start. It must not change any more."""
+        width, height = self.size
+        if picture.size != (width + width % 2, height + height % 2):
+            raise RenderError(f"A frame for {self.path.name} must be {width}x{height}, not {picture.size}.")
+        self._encode(picture.frame)
 
     def _write_audio(self) -> None:
         """Sound up to the end of the last picture, so that the muxer never has to hold one stream for the other."""
