@@ -45,27 +45,33 @@ class YuvPicture:
         if self.size == (width, height):
             return self
         result = type(self).empty(width, height)
-        way = cv2.INTER_AREA if width < self.size[0] else cv2.INTER_CUBIC
         for plane, (to, source) in enumerate(zip(result.planes, self.planes, strict=True)):
             half = 2 if plane else 1
-            seen = source[:, : self.size[0] // half]
-            to[:, : width // half] = cv2.resize(seen, (width // half, height // half), interpolation=way)
+            to[:, : width // half] = _resized(source[:, : self.size[0] // half], width // half, height // half)
         return result
 
-    def paste(self, picture: YuvPicture, x: int, y: int, corners: tuple[np.ndarray, np.ndarray] | None = None) -> None:
-        """Lays `picture` over this one, in place, its upper left corner at even x and y.
-
-        corners: how much of it shows in its upper left corner, (r, r) float32 for luma and (r / 2, r / 2) for colours;
-        the others are its mirror images.
-        """
+    def paste(self, picture: YuvPicture, x: int, y: int) -> None:
+        """Lays `picture` over this one, in place, its upper left corner at even x and y."""
         width, height = picture.size
         for plane, (to, source) in enumerate(zip(self.planes, picture.planes, strict=True)):
             half = 2 if plane else 1
             target = to[y // half : (y + height) // half, x // half : (x + width) // half]
-            if corners is None:
-                target[:] = source[:, : width // half]
-            else:
-                _paste_rounded(target, source, corners[min(plane, 1)])
+            target[:] = source[:, : width // half]
+
+    def round_corners(
+        self, area: tuple[int, int, int, int], masks: tuple[np.ndarray, np.ndarray], ground: list[int]
+    ) -> None:
+        """Lays a ground over the corners of an area, in place.
+
+        area: x, y, width and height, all even. masks: how much of the picture stays in the upper left corner, (r, r)
+        float32 for luma and (r / 2, r / 2) for colours; the others are its mirror images. ground: luma, blue and red
+        difference, 0..255.
+        """
+        x, y, width, height = area
+        for plane, (pixels, level) in enumerate(zip(self.planes, ground, strict=True)):
+            half = 2 if plane else 1
+            target = pixels[y // half : (y + height) // half, x // half : (x + width) // half]
+            _round_corners(target, masks[min(plane, 1)], np.float32(level))
 
 
 def to_yuv420(picture: np.ndarray) -> YuvPicture:
@@ -81,21 +87,27 @@ def to_yuv420(picture: np.ndarray) -> YuvPicture:
     return converted
 
 
+def _resized(plane: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A plane (h, w) uint8 at another size: whole blocks are averaged, what is left to shrink by is less than 2."""
+    blocks_y, blocks_x = (max(1, old // new) for old, new in zip(plane.shape, (height, width), strict=True))
+    if blocks_x > 1 or blocks_y > 1:
+        rows, columns = plane.shape[0] // blocks_y, plane.shape[1] // blocks_x
+        plane = plane[: rows * blocks_y, : columns * blocks_x]
+        plane = cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_LINEAR if width < plane.shape[1] else cv2.INTER_CUBIC
+    return cv2.resize(plane, (width, height), interpolation=way)
+
+
 @jit_loop
-def _paste_rounded(target, source, corner):
-    """`source` into `target` (h, w), mixed with what is there by `corner` (r, r) at the four corners."""
+def _round_corners(target, mask, level):
+    """What `mask` (r, r) leaves of the four corners of target (h, w), before a ground of one level."""
     height, width = target.shape
-    radius = corner.shape[0]
-    for y in range(height):
-        from_edge = min(y, height - 1 - y)
-        inset = radius if from_edge < radius else 0
-        for x in range(inset):
-            for column in (x, width - 1 - x):
-                behind = np.float32(target[y, column])
-                mixed = behind + (np.float32(source[y, column]) - behind) * corner[from_edge, x]
-                target[y, column] = np.uint8(mixed + np.float32(0.5))
-        for x in range(inset, width - inset):
-            target[y, x] = source[y, x]
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            for row in (y, height - 1 - y):
+                for column in (x, width - 1 - x):
+                    shown = level + (np.float32(target[row, column]) - level) * mask[y, x]
+                    target[row, column] = np.uint8(shown + np.float32(0.5))
 
 
 @jit

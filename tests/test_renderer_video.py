@@ -8,6 +8,7 @@ import time
 from itertools import count, islice
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
@@ -15,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from renderer.errors import RenderError
 from renderer.video.alpha import AlphaVideoWriter
 from renderer.video.export import VideoOptions, VideoTrack, export_videos
-from renderer.video.layout import MAX_CANVAS_SIZE, SideBySideLayout, stamp_label
+from renderer.video.layout import MAX_CANVAS_SIZE, SideBySideLayout, stamp_label, stamped_yuv
 from renderer.video.writer import VideoWriter
 from renderer.yuv420 import to_yuv420
 
@@ -23,6 +24,10 @@ from renderer.yuv420 import to_yuv420
 def picture(width, height, shade=120):
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([np.full_like(x, shade), x * 255 // width, y * 255 // height], -1).astype(np.uint8)
+
+
+def plain(*colour):
+    return to_yuv420(np.full((256, 256, 3), colour, np.uint8))
 
 
 def tone(rate, seconds):
@@ -160,6 +165,36 @@ def test_the_label_is_visible_but_small(size):
     assert not (before != picture(size, size)).any(), "the frame given is not painted over"
 
 
+@pytest.mark.parametrize(("width", "height"), [(256, 256), (224, 224), (161, 117), (64, 64)])
+def test_a_label_on_the_converted_picture_is_that_of_the_picture_itself(width, height):
+    frame = picture(width, height)
+    stamped = stamped_yuv(frame, to_yuv420(frame))
+    np.testing.assert_array_equal(stamped.frame.to_ndarray(), to_yuv420(stamp_label(frame)).frame.to_ndarray())
+    assert width == 64 or (stamped.planes[0] != to_yuv420(frame).planes[0]).any()
+
+
+@pytest.mark.parametrize("tile_size", [256, 161, 96])
+def test_pictures_put_together_as_encoded_look_as_put_together_in_rgb(tile_size):
+    """Each of them is where it was in RGB, with the same rounded corners; what is round them is untouched."""
+    grid = SideBySideLayout((320, 180), ["Reaction 1", "Reaction 2"], 2, tile_size)
+    speaker, squares = picture(320, 180), [picture(256, 256, shade) for shade in (0, 90, 180, 250)]
+    pairs = [[to_yuv420(square) for square in squares[k : k + 2]] for k in (0, 2)]
+    together = grid.compose(speaker, pairs)
+    expected = grid._background().astype(np.float64)
+    tiles = [grid._speaker_tile, *(tile for card in grid._reaction_tiles for tile in card)]
+    for tile, square in zip(tiles, [speaker, *squares], strict=True):
+        shown = cv2.resize(square, (tile.width, tile.height), interpolation=cv2.INTER_AREA).astype(np.float64)
+        r, corner = grid._radius, grid._corners[0]
+        mask = np.ones(shown.shape[:2])
+        mask[:r, :r], mask[:r, -r:], mask[-r:, :r] = corner, corner[:, ::-1], corner[::-1]
+        mask[-r:, -r:] = corner[::-1, ::-1]
+        area = expected[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        area += (shown - area) * mask[..., None]
+    theirs = to_yuv420(expected.round().astype(np.uint8)).frame.to_ndarray().astype(int)
+    difference = np.abs(together.frame.to_ndarray() - theirs)
+    assert difference.mean() < 1 and np.percentile(difference, 99.9) < 16
+
+
 @pytest.mark.parametrize("reactions", [1, 3, 5, 6, 7, 10])
 @pytest.mark.parametrize("pictures", [1, 2])
 @pytest.mark.parametrize("speaker", [(512, 512), (540, 960), (960, 540), (161, 117), None])
@@ -169,9 +204,7 @@ def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
     width, height = grid.size
     assert width % 2 == height % 2 == 0 and width <= MAX_CANVAS_SIZE[0] and height <= MAX_CANVAS_SIZE[1]
     shades = iter(range(60, 256, 8))
-    cards = [
-        [to_yuv420(np.full((256, 256, 3), next(shades), np.uint8)) for _ in range(pictures)] for _ in range(reactions)
-    ]
+    cards = [[plain(next(shades)) for _ in range(pictures)] for _ in range(reactions)]
     face = None if speaker is None else np.full((speaker[1], speaker[0], 3), (250, 20, 20), np.uint8)
     canvas = grid.compose(face, cards)
     assert canvas.size == (width, height)
@@ -180,7 +213,7 @@ def test_the_grid_shows_everyone_whole(reactions, pictures, speaker):
         area = (luma == shade).sum()
         assert area == pytest.approx(grid.tile_size**2, rel=0.02)
     if speaker is not None:
-        red = to_yuv420(np.full((2, 2, 3), (250, 20, 20), np.uint8)).planes[2][0, 0]
+        red = plain(250, 20, 20).planes[2][0, 0]
         rows, columns = np.nonzero(canvas.planes[2][:, : width // 2] == red)
         shape = (np.ptp(columns) + 1) / (np.ptp(rows) + 1)
         assert shape == pytest.approx(speaker[0] / speaker[1], rel=0.02), "no letterbox and no squeeze"
