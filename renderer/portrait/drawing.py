@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from renderer.jit import jit, jit_loop
+from renderer.jit import jit_loop
 
 
 @jit_loop
@@ -52,15 +52,17 @@ def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
             wb, wc = row_b + wbx * column_offset, row_c + wcx * column_offset
             z, sx, sy = z0 + wb * zb + wc * zc, sx0 + wb * sxb + wc * sxc, sy0 + wb * syb + wc * syc
             z_step, sx_step, sy_step = wbx * zb + wcx * zc, wbx * sxb + wcx * sxc, wbx * syb + wcx * syc
-            for x in range(first_column, last_column + 1):
-                step = np.float32(x - first_column)
-                if z + step * z_step <= depth[y, x]:
-                    depth[y, x] = z + step * z_step
-                    map_x[y, x] = sx + step * sx_step
-                    map_y[y, x] = sy + step * sy_step
+            # unsigned: numba would look for negative indices at every pixel
+            line_depth, line_x, line_y = depth[np.uint64(y)], map_x[np.uint64(y)], map_y[np.uint64(y)]
+            for column in range(last_column + 1 - first_column):
+                step, x = np.float32(np.int32(column)), np.uint64(first_column + column)
+                if z + step * z_step <= line_depth[x]:
+                    line_depth[x] = z + step * z_step
+                    line_x[x] = sx + step * sx_step
+                    line_y[x] = sy + step * sy_step
 
 
-@jit
+@jit_loop
 def _clip_interval(value, slope, run_start, run_end):
     """The part of begin..end in which a line through `value` at 0 is not negative."""
     if slope > np.float32(1e-12):

@@ -62,6 +62,10 @@ class Eye:
         self.lid_triangles = np.concatenate(
             [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)]
         ).astype(np.int32)
+        self._lid_towards_margin = np.linspace(0, 1, LID_ROWS)[:, None]  # 0 at the crease
+        self._lid_length = np.linalg.norm(self.lid_crease - self.lid_margin, axis=1)[None]
+        self._socket_length = np.linalg.norm(self.lid_socket - self.lid_crease, axis=1)[None]
+        self._lash_band = np.minimum(LASH_BAND * self.width, 0.5 * self._lid_length)
 
     def lid_patch(self, points: np.ndarray, closure: float) -> tuple[np.ndarray, np.ndarray]:
         """The skin from crease to margin as a finer mesh: targets (N, 3) and sources (N, 2).
@@ -71,14 +75,12 @@ class Eye:
         """
         indices = self.indices
         margin, crease = _with_midpoints(points[indices.upper]), _with_midpoints(points[indices.crease_upper])
-        t = np.linspace(0, 1, LID_ROWS)[:, None]  # 0 at the crease
+        t, band = self._lid_towards_margin, self._lash_band
         targets = crease[None] + (margin - crease)[None] * t[..., None]
         targets[..., 2] -= 0.02 * self.width  # over the skin of the plain mesh
-        rest_length = np.linalg.norm(self.lid_crease - self.lid_margin, axis=1)[None]
-        socket_length = np.linalg.norm(self.lid_socket - self.lid_crease, axis=1)[None]
+        rest_length, socket_length = self._lid_length, self._socket_length
         current_length = np.linalg.norm((crease - margin)[:, :2], axis=1)[None]
         linear = (1 - t) * rest_length
-        band = np.minimum(LASH_BAND * self.width, 0.5 * rest_length)
         blend_weight = np.clip(closure / 0.35, 0, 1)
         blend_weight = blend_weight * blend_weight * (3 - 2 * blend_weight)
         beyond_crease = 0.0 if self.behind_glass else 0.45
@@ -174,9 +176,7 @@ class Eye:
 
     def _eyeball(self, origin: np.ndarray, shape: tuple[int, int], affine: np.ndarray, gaze: np.ndarray) -> np.ndarray:
         inverse = cv2.invertAffineTransform(affine)
-        rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-        columns += origin[0]
-        rows += origin[1]
+        rows, columns = np.arange(shape[0])[:, None] + origin[1], np.arange(shape[1])[None] + origin[0]
         x = (inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2] - self.corner[0]).astype(np.float32)
         y = (inverse[1, 0] * columns + inverse[1, 1] * rows + inverse[1, 2] - self.corner[1]).astype(np.float32)
 
@@ -192,7 +192,7 @@ class Eye:
         white = sample(self.white)
         layered = white + (sample(self.iris, *iris_offset) - white) * matte
         # the smallest moves fade from the photo to the layers
-        layer_weight = np.clip(offset_length / (0.25 * self.iris_radius), 0, 1)
+        layer_weight = float(np.clip(offset_length / (0.25 * self.iris_radius), 0, 1))
         return photo + (layered - photo) * layer_weight
 
 

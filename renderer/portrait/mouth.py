@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from renderer.jit import jit
+from renderer.jit import jit_loop
 from renderer.portrait.drawing import blend, coverage, crop_window
 from renderer.portrait.framing import PortraitCrop
 from renderer.portrait.mouth_colours import mouth_colours
@@ -113,7 +113,7 @@ class Mouth:
         return float(np.clip(-((middle - self.origin) @ self.down) / self.width, 0, LIP_FOLLOW_LIMIT))
 
 
-@jit
+@jit_loop
 def _interior(
     colour, source_map, teeth, inverse, corner, origin, right, down, width, jaw, palette, edges, lengths, slope, gap,
     rise, follow,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from renderer.jit import jit
+from renderer.jit import jit_loop
 from renderer.portrait.topology import FACE_LANDMARKS, OVAL
 
 _ROUNDS = 60
@@ -15,7 +15,7 @@ def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
 
 
-@jit
+@jit_loop
 def unfold(points, triangles, signs, min_area, rounds):
     """Moves `points` (N, 2 or more), in place, until every triangle has at least its least area on its own side.
 
