@@ -2,6 +2,7 @@
 
 import types
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from renderer.mesh import MeshRenderer
 from renderer.portrait import PortraitAnimator, WarpAnimator
 from renderer.portrait import matte as matte_module
 from renderer.portrait.background import add_hair_strands
+from renderer.portrait.layer import ENLARGED, PersonLayer
 from renderer.portrait.matte import guided_filter, person_matte
 from renderer.portrait.motion import POSE_LIMIT, relative_to_photo, soft_clip
 from renderer.portrait.mouth import catmull_rom
@@ -379,3 +381,27 @@ def test_lips_are_bows_through_their_landmarks():
         return np.degrees(np.abs(np.diff(angles)).max())
 
     assert sharpest(bow) < 0.6 * sharpest(lip)
+
+
+def test_the_quick_layer_looks_as_bicubic_interpolation_of_the_photo_itself(portrait):
+    """A turned and bent person, half lit, over a ground of one colour, beside the definition in plain numpy."""
+    size, offset = 192, 32
+    rgb = cv2.resize(portrait[0], (size + 2 * offset,) * 2, interpolation=cv2.INTER_AREA)
+    y, x = np.mgrid[: len(rgb), : len(rgb)].astype(np.float32)
+    matte = np.clip(100 - np.hypot(x - 128, y - 128), 0, 1) * 255
+    rgba = np.dstack([rgb, matte.astype(np.uint8)])
+    photo, facing = rgb[offset:-offset, offset:-offset].copy(), (x - 128).astype(np.int8)
+    ground, light = np.full_like(photo, (40, 90, 140)), 0.08
+    y, x = y[offset:-offset, offset:-offset], x[offset:-offset, offset:-offset]
+    from_x, from_y = x + 0.1 * (y - 128) + 3 * np.sin(y / 15), y - 0.1 * (x - 128)
+    person = cv2.remap(rgba, from_x, from_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
+    lit = facing[from_y.round().astype(int).clip(0, 255), from_x.round().astype(int).clip(0, 255)]
+    moving = person[..., :3] * (1 + light * lit[..., None] / 127)
+    still = (1.25 - np.abs(from_x - x) - np.abs(from_y - y)).clip(0, 1)[..., None]
+    behind, before = ground + (photo - ground.astype(float)) * still, moving + (photo - moving) * still
+    before = np.where(person[..., 3:] == 255, moving, before)
+    expected = (behind + (before - behind) * (person[..., 3:] / 255)).clip(0, 255)
+    drawn = PersonLayer(rgba).draw((ENLARGED * from_x, ENLARGED * from_y), offset, (ground, photo), facing, light)
+    difference = np.abs(drawn - expected)
+    assert difference.mean() < 1 and np.percentile(difference, 99.9) < 16
+    assert np.abs(drawn.astype(int) - ground).max() > 50 and (drawn == ground).all(-1).any(), "person and ground"

@@ -256,6 +256,21 @@ def test_one_pass_writes_all_videos(tmp_path, workers):
     assert seen == sorted(seen) and seen[-1] == 1
 
 
+def test_threads_change_no_byte(tmp_path):
+    """Every video is the same, drawn and put together by one thread or by three."""
+    files = []
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        grid = SideBySideLayout((64, 80), ["Reaction 1", "Reaction 2"], 2, tile_size=96)
+        cards, options = tracks(folder, 2, ("mesh", "photo"), 26), VideoOptions(26, 96, label="AI", workers=workers)
+        export_videos(cards, (picture(64, 80) for _ in range(26)), grid, folder / "side_by_side.mp4", options)
+        files.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    one, three = files
+    assert one.keys() == three.keys() and len(one) == 5
+    assert all(one[name] == three[name] for name in one)
+
+
 def test_one_broken_reaction_leaves_no_video_at_all(tmp_path):
     grid = SideBySideLayout(None, ["Reaction 1", "Reaction 2"], 1, tile_size=96)
     cards = [*tracks(tmp_path, 1, ("mesh",), 40), [VideoTrack(iter([picture(96, 96)] * 5), tmp_path / "short.mp4")]]

@@ -28,6 +28,9 @@ CHUNK_FRAMES = 12
 """Frames of one piece of work: long enough to keep threads busy, short enough for 20 videos of 512² in 200 MB."""
 
 
+ENCODER_THREADS = 2
+"""Of the side-by-side video, on any machine: x264 writes other bytes for another number of threads."""
+
 REPORT_SECONDS = 0.2
 """Between two reports while pieces are drawn."""
 
@@ -83,7 +86,7 @@ def export_videos(
         # Leaving the stack normally closes the writers one after the other; by an exception it discards them all.
         writers = [stack.enter_context(_writer(track, size, audio, metadata)) for track in tracks]
         layout_writer = stack.enter_context(
-            VideoWriter(side_by_side, layout.size, FPS, audio, metadata, threads=workers)
+            VideoWriter(side_by_side, layout.size, FPS, audio, metadata, ENCODER_THREADS)
         )
         threads = stack.enter_context(_Threads(workers, progress))
 
