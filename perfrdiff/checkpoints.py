@@ -6,7 +6,7 @@ metadata, every architecture size. Loading says what is missing or unexpected, b
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from perfrdiff.models.motion_codec import MotionCodec
 from perfrdiff.models.normalizer import Normalizer
 from perfrdiff.models.prior import Prior
 from perfrdiff.models.registry import NETWORKS
+from perfrdiff.models.schedule import TRAIN_STEPS
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
 from perfrdiff.personal.calibration import CalibrationSpeakers
@@ -31,6 +32,10 @@ from perfrdiff.sampling import SamplingOptions
 from perfrdiff.weights import FOLDER, FORMAT, available, path_of, read_metadata
 
 __all__ = ["FOLDER", "FORMAT", "Checkpoint", "available", "header", "load", "save"]
+
+MOST_LAYERS, MOST_TARGETS, MOST_WIDE = 256, 4096, 1 << 24
+"""Of sizes in a file's header; the published networks have 7 layers, 24 targets and rows of 786,432 numbers."""
+SPARE_NUMBERS = 1 << 24  # of fixed tables beyond the numbers in the file
 
 FITTED = ("style_probe", "calibration")
 """Parts of the demo weights that are fitted numbers, no networks."""
@@ -133,7 +138,7 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
         tensors = {FORMAT_1_KEYS.get(key, key): value for key, value in tensors.items()}
     try:
         return _build(path, about, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError, AssertionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
@@ -145,6 +150,8 @@ def load(name: str = "demo", folder: Path = FOLDER) -> Checkpoint:
 def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Checkpoint:
     """The checkpoint of a file's metadata and tensors."""
     sizes = json.loads(about["sizes"])
+    _check_sizes(sizes)
+    in_file = sum(tensor.numel() for tensor in tensors.values())
     networks: dict[str, Any] = {}
     for name, kind in NETWORKS.items():
         if not kind.required and name not in sizes:
@@ -152,13 +159,20 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         # The published editor is built without memory of its own and then stays in the mapped file. The others have
         # fixed tables that are not in the file, so they are built in full.
         mapped = name == "weight_editor"
-        network = registry.build(name, sizes[name], without_memory=mapped)
+        network = registry.build(name, sizes[name], without_memory=True)
+        _check_fit(network, strip_prefix(tensors, name), f"{path.name}, {name}")
+        fixed = sum(table.numel() for table in network.buffers())
+        if fixed > in_file + SPARE_NUMBERS:
+            raise ValueError(f"the fixed tables of {name} would have {fixed} numbers")
+        if not mapped:
+            network = registry.build(name, sizes[name])
         _fill(network, strip_prefix(tensors, name), f"{path.name}, {name}", assign=mapped)
         if next(network.parameters()).dtype == torch.float16:
             network = network.float()
         networks[name] = network.eval().requires_grad_(False)
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
+    _check_sampling(sampling)
     probe, calibration = strip_prefix(tensors, "style_probe"), strip_prefix(tensors, "calibration")
     return Checkpoint(
         **networks,
@@ -173,14 +187,40 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
     )
 
 
+def _check_sizes(sizes: dict) -> None:
+    """Raises ValueError for sizes that no network has; what they say is believed before any room is made for it."""
+    left: list[object] = list(sizes.values())
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            deep = [value[name] for name in ("layers", "depth") if name in value]
+            if len(value) > MOST_TARGETS or any(not isinstance(one, int) or one > MOST_LAYERS for one in deep):
+                raise ValueError(f"more than {MOST_LAYERS} layers or {MOST_TARGETS} targets")
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if isinstance(value, int | float) and not 0 <= value <= MOST_WIDE:
+            raise ValueError(f"a size that is not between 0 and {MOST_WIDE}")
+
+
+def _check_sampling(sampling: dict) -> None:
+    """Raises ValueError for settings of sampling that would be none, or never end."""
+    for one in fields(SamplingOptions):
+        value = sampling.get(one.name, one.default)
+        kind = int | float if one.type in (float, "float") else type(one.default)
+        if not isinstance(value, kind) or (isinstance(value, int | float) and not abs(value) <= MOST_WIDE):
+            raise ValueError(f"the sampling's {one.name} is none")
+    steps = [sampling.get(name, SamplingOptions.steps) for name in ("steps", "prior_steps")]
+    if min(steps) < 1 or max(steps) > TRAIN_STEPS or sampling.get("slide", SamplingOptions.slide) < 1:
+        raise ValueError("the sampling's steps or slide are none")
+
+
 def _normalizer(tensors: dict[str, Tensor]) -> Normalizer | MotionCodec | ListeningCodec:
     if "descriptor_mean" in tensors:
         return ListeningCodec(**tensors)
     return MotionCodec(**tensors) if "listener_into" in tensors else Normalizer(**tensors)
 
 
-def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str, assign: bool = False) -> None:
-    """Load strictly and name what does not fit."""
+def _check_fit(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Raises InputError that names what does not fit."""
     expected = network.state_dict()
     faults = [f"missing {key}" for key in expected.keys() - tensors.keys()]
     faults += [f"unexpected {key}" for key in tensors.keys() - expected.keys()]
@@ -191,4 +231,9 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str, assign: bo
     ]
     if faults:
         raise InputError(f"{where} does not fit its own sizes: {'; '.join(sorted(faults)[:10])}.")
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str, assign: bool = False) -> None:
+    """Load strictly and name what does not fit."""
+    _check_fit(network, tensors, where)
     network.load_state_dict({key: torch.as_tensor(value) for key, value in tensors.items()}, assign=assign)

@@ -63,7 +63,7 @@ def read_safetensors(path: Path, what: str, remedy: str) -> tuple[dict[str, str]
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, MemoryError) as error:
         raise InputError(f"{path.name} cannot be read as {what} ({error}); {remedy}.") from None
 
 

@@ -1,6 +1,7 @@
 """Which weights there are, and what a file of them says about itself; without torch, which takes seconds to load."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,10 @@ def summary(name: str = "demo", folder: Path = FOLDER) -> WeightsSummary:
     styles = [key.removeprefix("styles.") for key in keys if key.startswith("styles.")]
     try:
         guidance_scale = float(json.loads(about["sampling"])["guidance"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path.name} does not say how to sample ({error!r}); fetch or import it again.") from None
+        if not math.isfinite(guidance_scale):
+            raise ValueError("guidance")
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"{path.name} does not say how to sample ({type(error).__name__}); fetch or import it again."
+        ) from None
     return WeightsSummary(path.stem, about["description"], (*styles, GENERIC), guidance_scale)

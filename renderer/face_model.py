@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from renderer.errors import RenderError
+from renderer.guarded_files import UnsafeFile, read_npz, unpickle_arrays
 from renderer.resources import asset
 
 EXPRESSION_NAMES: tuple[str, ...] = (
@@ -40,6 +40,8 @@ COEFFICIENTS = len(COEFFICIENT_NAMES)
 FOCAL_AT_224 = 1315.0  # pixels, FaceVerse's own camera; docs/method.md 13.3
 CAMERA_Z = 10.0  # the camera stands at (0, 0, 10) and looks along -z
 REACT_TRANSLATION = (-0.0056, -0.0180, 1.8379)  # mean over the REACT 2024 data: where a face sits in the frame
+
+MOST_BYTES = 768 << 20  # of a face model, unpacked; FaceVerse v2 has 160 MB
 
 BUILT_IN_HEAD = asset("face/head.npz")
 
@@ -161,27 +163,38 @@ def load_face_model(path: str | Path | None = None, reduced: bool = False) -> Fa
     if not path.is_file():
         raise RenderError(f"There is no face model at {path}; `python -m tools.build_face` makes the built-in one.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path, MOST_BYTES)
+    except (OSError, UnsafeFile) as error:
         raise RenderError(
-            f"{path} is not a face model in .npz form; convert a FaceVerse .npy with "
+            f"{path} is not a face model in .npz form (it {error}); convert a FaceVerse .npy with "
             "renderer.face_model.convert_faceverse(npy, npz) first."
         ) from error
     missing = [name for name in _REQUIRED if name not in arrays]
     if missing:
         raise RenderError(f"The face model {path} lacks {', '.join(missing)}.")
-    return _from_arrays(arrays, reduced)
+    try:
+        return _from_arrays(arrays, reduced)
+    except (ValueError, IndexError, KeyError, TypeError, ArithmeticError) as error:
+        if isinstance(error, RenderError):
+            raise
+        raise RenderError(f"{path} is no face model: its arrays do not fit together ({error}).") from None
 
 
 def convert_faceverse(npy_path: str | Path, npz_path: str | Path) -> None:
     """Rewrite FaceVerse's `faceverse_simple_v2.npy` as a plain .npz, once.
 
-    WARNING: the .npy is a Python pickle, and reading one runs whatever code its author put into it. Do this only
-    with a file from a source you trust; nothing else in this program ever reads pickles.
+    WARNING: the .npy is a Python pickle. It is read by a reader that builds arrays and nothing else, and refuses a file
+    that names anything more; still, do this only with a file from a source you trust. Nothing else reads pickles.
+    Raises RenderError for a file that holds more than arrays, is damaged, or is no FaceVerse v2 model.
     """
-    warnings.warn(f"{npy_path} is read as a pickle, which can run code: trust its source.", stacklevel=2)
-    contents = np.load(npy_path, allow_pickle=True).item()
+    npy_path = Path(npy_path)
+    warnings.warn(f"{npy_path} is read as a pickle, though as arrays only: trust its source.", stacklevel=2)
+    try:
+        contents = unpickle_arrays(npy_path)
+    except (OSError, UnsafeFile) as error:
+        raise RenderError(f"{npy_path} {error}; get FaceVerse's official file again.") from None
+    if not isinstance(contents, dict):
+        raise RenderError(f"{npy_path} is no FaceVerse v2 model: it holds no table of arrays.")
     arrays_to_save: dict[str, Any] = {
         name: np.asarray(value) for name, value in contents.items() if name in _REQUIRED + _OPTIONAL
     }
@@ -217,7 +230,7 @@ def _from_arrays(arrays: dict[str, np.ndarray], reduced: bool) -> FaceModel:
     def optional_array(key: str, dtype: type) -> np.ndarray | None:  # ours alone; they index the full mesh
         return arrays[key].astype(dtype) if key in arrays and not reduced else None
 
-    return FaceModel(
+    model = FaceModel(
         mean_shape=vertex_array("meanshape"),
         expression_basis=vertex_array("exBase"),
         identity_basis=vertex_array("idBase"),
@@ -235,6 +248,24 @@ def _from_arrays(arrays: dict[str, np.ndarray], reduced: bool) -> FaceModel:
         landmark_vertices=optional_array("landmark_vertices", np.int32),
         landmark_weights=optional_array("landmark_weights", np.float32),
     )
+    _check_indices(model)
+    return model
+
+
+def _check_indices(model: FaceModel) -> None:
+    """Raises RenderError where a list names what is not there: compiled loops would read beyond the arrays."""
+    limits = {
+        "triangles": (model.triangles, len(model.mean_shape)),
+        "vertex_faces": (model.vertex_faces, len(model.triangles) + 1),  # FaceVerse fills up with one that is none
+        "keypoints": (model.ibug_keypoints, len(model.mean_shape)),
+        "landmark_vertices": (model.landmark_vertices, len(model.mean_shape)),
+    }
+    for name, (indices, limit) in limits.items():
+        if indices is not None and indices.size and (indices.min() < 0 or indices.max() >= limit):
+            raise RenderError(f"The face model's {name} name vertices or triangles that are not there.")
+    for values in (model.mean_shape, model.expression_basis, model.identity_basis, model.mean_texture):
+        if not np.isfinite(values).all():
+            raise RenderError("The face model holds a number that is not finite.")
 
 
 def _validated_rows(values: np.ndarray, width: int, what: str) -> np.ndarray:

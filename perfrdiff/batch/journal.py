@@ -92,9 +92,12 @@ def _digest(path: Path, changed: int) -> str:
 
 def _outcome(line: str) -> Outcome | None:
     try:
-        return Outcome(**json.loads(line))
-    except (ValueError, TypeError):
+        outcome = Outcome(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
         return None
+    texts = (outcome.id, outcome.key, outcome.state, outcome.sentence)
+    whole = all(isinstance(text, str) for text in texts) and isinstance(outcome.values, dict)
+    return outcome if whole and isinstance(outcome.seconds, int | float) else None
 
 
 def _cell(value: object) -> object:

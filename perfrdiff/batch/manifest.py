@@ -22,6 +22,7 @@ FILES = ("speaker", "listener", "identity")
 """Columns that name files, relative to the table's own folder; `truth` names several."""
 NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift")
 """Settings that belong to the command, or are not one value."""
+MOST_BYTES = 64 << 20  # of a table
 MOST_SHOWN = 3  # faults that one sentence names
 
 
@@ -112,6 +113,8 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 def _of_table(path: Path) -> list[Item]:
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path.name} has more than {MOST_BYTES >> 20} MB; that is no table of a batch.")
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
     if not rows:
         raise InputError(f"{path.name} has no rows; it needs one for each item.")
@@ -144,7 +147,7 @@ def _csv_rows(path: Path) -> list[tuple[int, dict[str, object]]]:
                 if given:
                     rows.append((reader.line_num, dict[str, object](given)))
             return rows
-    except (csv.Error, UnicodeDecodeError) as error:
+    except (csv.Error, UnicodeDecodeError, AttributeError) as error:  # the last: a header row without names
         raise InputError(f"{path.name} is no table in UTF-8 with commas ({error}).") from None
 
 
@@ -169,6 +172,8 @@ def _item(folder: Path, line: int, row: Mapping[str, object]) -> tuple[Item, str
     settings = {name: _typed(name, value) for name, value in row.items() if name not in (*FILES, "truth", "id")}
     truth = tuple(folder / part.strip() for part in str(row.get("truth", "")).split(";") if part.strip())
     speaker = Path(str(row["speaker"]))
+    if not speaker.name or speaker.name == "..":
+        return Item(str(row.get("id", line)), line, files, settings, truth), "the speaker is no file"
     default = speaker.stem if speaker.is_absolute() else speaker.with_suffix("").as_posix()
     item = Item(str(row.get("id", default)), line, files, settings, truth)
     missing = [path for path in (*files.values(), *truth) if not path.is_file()]
@@ -178,6 +183,8 @@ def _item(folder: Path, line: int, row: Mapping[str, object]) -> tuple[Item, str
         ReactRequest(out=Path("out"), **{"listener": files["speaker"], **files, **settings})  # type: ignore[arg-type]
     except InputError as error:
         return item, str(error).rstrip(".")
+    except (TypeError, ValueError, OverflowError):
+        return item, "a setting has a value of another kind than it takes"
     return item, ""
 
 

@@ -14,7 +14,6 @@ import csv
 import io
 import os
 import wave
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from perfrdiff.features.hearing import HEARING_NAMES, HEARING_WIDTH
 from perfrdiff.features.media.audio_track import RATE, Audio
 from perfrdiff.features.media.local_file import LocalFile, as_local_file
 from perfrdiff.features.tracking.signals import QUALITIES
+from renderer.guarded_files import UnsafeFile, read_npz
 
 __all__ = ["AUDIO_NAMES", "HEAD_BYTES", "FeatureTable", "is_table", "read_table", "write_react_layout", "write_table"]
 
@@ -201,13 +201,18 @@ def _rows(data: bytes, name: str) -> dict[str, list[str]]:
 
 def _from_archive(data: bytes, name: str) -> FeatureTable:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            sizes = [entry.file_size for entry in archive.zip.infolist()]
-            if sum(sizes) > 4 * MOST_BYTES:
-                raise InputError(f"{name} unpacks to {sum(sizes) / 1e6:.0f} MB; that is no features file of a clip.")
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError):
-        raise InputError(f"{name} is a damaged archive or no .npz of numbers.") from None
+        arrays = read_npz(io.BytesIO(data), 2 * MOST_BYTES)
+    except (OSError, UnsafeFile) as error:
+        raise InputError(f"{name} {error}; it is no features file of a clip.") from None
+    try:
+        return _from_arrays(arrays, name)
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} is no features file: an array in it is of another kind than its name says.") from None
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], name: str) -> FeatureTable:
     if "coefficients" not in arrays:
         raise InputError(f"{name} holds no array named coefficients; perfrdiff features makes such files.")
     rate = float(arrays.get("fps", FPS))

@@ -6,7 +6,6 @@ Edits never touch the generator's own weights, so taking a shift off gives the g
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import isfinite
 from pathlib import Path
 
 import torch
@@ -23,6 +22,8 @@ from perfrdiff.personal.motion_gain import MotionGain, combined_gains
 
 FORMAT = "perfrdiff weight shift 2"
 METADATA_KEY = "weight_shift"
+LARGEST = 1e6  # of a motion gain's numbers, so that a long row of digits is none
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 OLD_FORMAT = "perfrdiff listener shift 1"
 OLD_METADATA_KEY = "listener_shift"
 OLD_FIELDS = {"manner": "motion_gain"}  # of format 1 -> of today; the gain's own fields have kept their names
@@ -95,7 +96,7 @@ class WeightShift:
         about = _read_metadata(metadata, path)
         grouped: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
-            if not value.isfinite().all():
+            if value.dtype not in NUMBERS or not value.isfinite().all():
                 raise InputError(f"{path.name} holds numbers that are not finite, in {key}.")
             name, _, tensor_name = key.rpartition(".")
             grouped.setdefault(name, {})[tensor_name] = value[None]
@@ -149,7 +150,7 @@ def _read_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, object]
     for metadata_key, file_format, renamed in ((METADATA_KEY, FORMAT, {}), (OLD_METADATA_KEY, OLD_FORMAT, OLD_FIELDS)):
         try:
             about = json.loads(metadata.get(metadata_key, "{}"))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(about, dict) and about.get("format") == file_format:
             return {renamed.get(key, key): value for key, value in about.items()}
@@ -160,10 +161,14 @@ def _read_motion_gain(about: Mapping[str, object], path: Path) -> MotionGain:
     """The motion gain of a file; none in the first files, which had no such field."""
     gain = about.get("motion_gain", {})
     names = {one.name for one in fields(MotionGain)}
-    numbers = isinstance(gain, dict) and gain.keys() <= names and all(isinstance(v, int | float) for v in gain.values())
-    if not numbers or not all(isfinite(value) for value in gain.values()) or not MotionGain(**gain).is_valid:
+    numbers = isinstance(gain, dict) and gain.keys() <= names and all(_is_number(value) for value in gain.values())
+    if not numbers or not MotionGain(**gain).is_valid:
         raise InputError(f"{path.name} is damaged: its motion gain is none; save the shift again.")
     return MotionGain(**gain)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST and value == value
 
 
 def _tensors(shift: WeightEdit) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ import csv
 import json
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,11 @@ import numpy as np
 from perfrdiff.coefficients import COEFFICIENT_NAMES, FPS
 from perfrdiff.errors import InputError
 from perfrdiff.exports import EXPORT_FILES
+from perfrdiff.leftovers import hold_folder, remove_dead, remove_held
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "mediapipe", "opencv-python-headless", "av")
+UNFINISHED = ".unfinished-"  # begins the name of the folder in which a run is written
+MOST_REACTIONS = 10_000  # that a folder's settings are believed to have
 VIDEO_NAME = re.compile(r"reaction_(\d+)_(mesh|photo)\.mp4")
 RESULT_FILES = re.compile(
     r"reaction_\d+(_mesh\.mp4|_photo\.mp4|_mesh_transparent\.webm|\.csv)|side_by_side\.mp4|coefficients\.npz"
@@ -105,15 +107,16 @@ class OutputFolder:
         """A temporary folder inside `folder`, whose files move up when the block ends well; on an error nothing stays.
 
         With overwrite, the files of an earlier run are replaced, those that the new run lacks included; other files are
-        left alone.
+        left alone. What a run whose process was killed has left unfinished in `folder` is removed first.
         Raises InputError: the folder is a file, cannot be made, or is not empty and overwrite is off.
         """
         is_new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            remove_dead(UNFINISHED, folder)
             if not overwrite and any(folder.iterdir()):
                 raise InputError(f"The folder {folder} is not empty; name another one, or allow overwriting.")
-            work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+            work = hold_folder(UNFINISHED, folder)
         except OSError as error:
             raise InputError(f"The folder {folder} cannot be written ({error.strerror}); name another one.") from error
         try:
@@ -124,11 +127,11 @@ class OutputFolder:
             for file in sorted(work.iterdir()):
                 file.replace(folder / file.name)
         except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
+            remove_held(work)
             if is_new:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        work.rmdir()
+        remove_held(work)
 
     def write_numbers(self, coefficients: np.ndarray, settings: Mapping[str, object]) -> None:
         """Write everything beside the videos: coefficients (K, T, 58), settings, and the archive of all files.
@@ -159,13 +162,15 @@ class OutputFolder:
             count, frames, style = settings["reactions"], settings["frames"], settings["listening_style"]
             habits = tuple((name, value) for name, value in settings["habits"])
             notes = tuple(settings["notes"])
+            transparent = bool(settings.get("settings", {}).get("transparent"))
+            if not (isinstance(count, int) and isinstance(frames, int) and 0 < count <= MOST_REACTIONS):
+                raise ValueError("reactions")
         except FileNotFoundError:
             raise InputError(f"{self.path} holds no results of a run: {self.settings.name} is missing.") from None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise InputError(f"{self.settings} is not the settings file of a run, or of another version.") from None
         videos = [match for file in self.path.iterdir() if (match := VIDEO_NAME.fullmatch(file.name))]
         views = sorted({match[2] for match in videos})
-        transparent = bool(settings.get("settings", {}).get("transparent"))
         result = ReactResult(
             folder=self.path,
             side_by_side=self.side_by_side,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from renderer.errors import RenderError
 from renderer.face_model import EXPRESSIONS
+from renderer.guarded_files import BROKEN_ZIP
 from renderer.identity.identity import HairShell, Identity
 from renderer.whole_files import write_whole
 
@@ -89,7 +89,9 @@ def load_identity(path: str | Path) -> Identity:
                 if f"{name}.npy" in present:
                     with archive.open(f"{name}.npy") as member:
                         arrays[name] = _read_array(member, name, str(path))
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, RuntimeError, NotImplementedError) as error:
+    except (*BROKEN_ZIP, KeyError, OSError) as error:
+        if isinstance(error, RenderError):
+            raise
         raise RenderError(f"{path} is no identity, or it is damaged ({_first_line(error)}).") from error
     if str(arrays["format"]) != FORMAT:
         raise RenderError(f"{path} is of another format than {FORMAT!r}; another version of the program made it.")
@@ -134,7 +136,7 @@ def _read_array(member: IO[bytes], name: str, path: str) -> np.ndarray:
         if np.lib.format.read_magic(member) != (1, 0):
             raise ValueError("another kind of array")
         shape, in_columns, dtype = np.lib.format.read_array_header_1_0(member)
-    except ValueError as error:
+    except Exception as error:  # numpy reads the header as Python's literals, and fails on odd ones in ways of its own
         raise RenderError(f"{path} is no identity, or it is damaged ({_first_line(error)}).") from error
     _check_form(name, shape, dtype, f"{path} is no identity, or it is damaged")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from perfrdiff.published.weights import names
 from perfrdiff.sampling import SamplingOptions
 
 MAX_BYTES = 1 << 20  # bytes; the published files have 2 to 9 kB
+MAX_WRITTEN_OUT = 4 * MAX_BYTES
 NAMED_FAULTS = 8
 SPLITS = {"dataset": "train", "validation_dataset": "val", "test_dataset": "test"}
 
@@ -37,9 +39,9 @@ class PublishedLoader(yaml.SafeLoader):
     """Safe YAML in which 1e-4 is a number, as it was for the authors' reader, and a key counts once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        duplicate = next((key for key in keys if keys.count(key) > 1), None)
-        if duplicate is not None:
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        duplicate, times = next(iter(counts.most_common(1)), ("", 0))
+        if times > 1:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key '{duplicate}' is there twice", node.start_mark
             )
@@ -82,10 +84,20 @@ def _load(path: Path) -> dict:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path.name} is no configuration: it has {path.stat().st_size / 1e6:.1f} MB.")
-        document = yaml.load(path.read_text(encoding="utf-8"), PublishedLoader)
+        document = _construct(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a published YAML file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except InputError:
+        raise
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise InputError(f"{path.name} is no readable YAML ({' '.join(str(error).split())[:200]}).") from None
     if not isinstance(document, dict) or not {"diffusion_decoder", "model"} & document.keys():
         raise InputError(
@@ -93,6 +105,29 @@ def _load(path: Path) -> dict:
             "editor) nor a 'model' (autoencoder, style encoder)."
         )
     return document
+
+
+def _construct(text: str) -> object:
+    """The document. What is named once and used often counts each time: a few lines could stand for gigabytes."""
+    loader = PublishedLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None and _written_out(node, {}) > MAX_WRITTEN_OUT:
+            raise yaml.YAMLError("its aliases stand for more than a configuration holds")
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Characters and values of a node with every alias written out. RecursionError for one that holds itself."""
+    if id(node) not in known:
+        parts = [] if isinstance(node, yaml.ScalarNode) else node.value
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        own = len(node.value) if isinstance(node, yaml.ScalarNode) else 1
+        known[id(node)] = 1 + own + sum(_written_out(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _raise_faults(path: Path, faults: list[str]) -> None:

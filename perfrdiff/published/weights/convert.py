@@ -29,10 +29,12 @@ from perfrdiff.published.weights import variants
 from perfrdiff.published.weights.names import load_tensors
 from perfrdiff.published.weights.variants import RENAME_TENSORS, VARIANTS, PublishedFile
 from perfrdiff.sampling import SamplingOptions
+from renderer.guarded_files import read_npy
 
 CHUNK = 16 << 20  # numbers converted at a time
 STYLE_CLIPS = 3  # simulated clips per named style
 STYLE_SECONDS = 20.0
+MOST_MEAN_BYTES = 1 << 16
 MEAN_FACE = Path("FaceVerse") / "mean_face.npy"
 Progress = Callable[[str, float], None]
 
@@ -94,7 +96,7 @@ def mean_face(external: Path | None) -> tuple[np.ndarray, str]:
         )
     mean_file = external / MEAN_FACE
     try:
-        mean = np.load(mean_file, allow_pickle=False).astype(np.float32).reshape(-1)
+        mean = read_npy(mean_file, MOST_MEAN_BYTES).astype(np.float32).reshape(-1)
     except (OSError, ValueError) as error:
         raise InputError(
             f"The mean face cannot be read from {mean_file} ({error}); expected the authors' file."

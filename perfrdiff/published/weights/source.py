@@ -5,22 +5,22 @@ A published file is a torch archive: a pickle of names and shapes beside the raw
 written elsewhere, so that the 13 GB editor needs no 13 GB of memory.
 """
 
-import pickle
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from perfrdiff.errors import InputError
 from perfrdiff.files import SPARE_BYTES, check_disk_space
+from perfrdiff.leftovers import hold_folder, remove_dead, remove_held
 from perfrdiff.published.weights import names
 from perfrdiff.published.weights.variants import PublishedFile, Shapes
+from renderer.guarded_files import BROKEN_ZIP, UnsafeFile, check_members, load_torch
 
 DOWNLOAD_HINT = (
     "The authors publish them as zips on Google Drive: emotion "
@@ -32,6 +32,7 @@ BYTES_PER_NUMBER = 4
 LARGEST_FACTOR = 4  # a file also holds its optimizer's state, at most three times the numbers of the weights
 COPY_BYTES = 16 << 20
 NAMED_FAULTS = 12
+UNPACKING = "unpacking-"
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,10 @@ def open_source(path: Path) -> Source:
         raise InputError(f"There is no file or folder {path}; give the unpacked 'checkpoints' folder or its zip.")
     try:
         with zipfile.ZipFile(path) as archive:
-            return Source(path, {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()})
-    except (zipfile.BadZipFile, OSError) as error:
+            return Source(path, {info.filename: info.file_size for info in check_members(archive)})
+    except UnsafeFile as error:
+        raise InputError(f"{path.name} {error}; download it again.") from None
+    except (OSError, *BROKEN_ZIP) as error:
         raise InputError(f"{path.name} is neither a folder nor a readable zip ({error}); download it again.") from None
 
 
@@ -85,19 +88,23 @@ def unpacked(source: Source, members: Mapping[str, str], files: Sequence[Publish
     if not source.zipped:
         yield {file.path: source.path / members[file.path] for file in files}
         return
+    remove_dead(UNPACKING, near)
     check_disk_space(near, sum(source.members[members[file.path]] for file in files))
-    with TemporaryDirectory(prefix="unpacking-", dir=near) as folder:
-        paths = {}
-        try:
-            with zipfile.ZipFile(source.path) as archive:
-                for number, file in enumerate(files):
-                    # Own names: what a zip calls its members never becomes a path here.
-                    paths[file.path] = Path(folder) / f"{number}.pth"
-                    with archive.open(members[file.path]) as packed, paths[file.path].open("wb") as target:
-                        shutil.copyfileobj(packed, target, COPY_BYTES)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError) as error:
-            raise InputError(f"{source.path.name} cannot be unpacked ({error}); download it again.") from None
-        yield paths
+    folder = hold_folder(UNPACKING, near)
+    try:
+        yield {file.path: _unpack(source, members[file.path], folder / f"{n}.pth") for n, file in enumerate(files)}
+    finally:
+        remove_held(folder)
+
+
+def _unpack(source: Source, member: str, target: Path) -> Path:
+    """One member as a file of our own name: what a zip calls its members never becomes a path here."""
+    try:
+        with zipfile.ZipFile(source.path) as archive, archive.open(member) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file, COPY_BYTES)
+    except (OSError, *BROKEN_ZIP) as error:
+        raise InputError(f"{source.path.name} cannot be unpacked ({error}); download it again.") from None
+    return target
 
 
 def count_numbers(shapes: Shapes) -> int:
@@ -108,11 +115,11 @@ def count_numbers(shapes: Shapes) -> int:
 def read_weights(path: Path, file: PublishedFile) -> dict[str, Tensor]:
     """The weights of a published file, mapped, not loaded. Raises InputError if it is not such a file."""
     try:
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (RuntimeError, OSError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        content = load_torch(path, mmap=True)
+    except (OSError, UnsafeFile) as error:
         first = str(error).strip().split("\n")[0][:160]
         raise InputError(
-            f"{file.path} is no torch checkpoint that can be read without running code from it ({first}); "
+            f"{file.path} is no torch checkpoint that can be read without running code from it: it {first}; "
             "download it again."
         ) from None
     weights = content.get("state_dict") if isinstance(content, dict) else None

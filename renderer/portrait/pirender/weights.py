@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from renderer.errors import RenderError
+from renderer.guarded_files import UnsafeFile, load_torch
 from renderer.portrait.pirender.architecture import (
     ORIGINAL_WIDTH,
     REACT_WIDTH,
@@ -82,10 +82,10 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RenderError(f"There are no PIRender weights at {path}.")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except RenderError:
-        raise
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        content = load_file(path) if path.suffix == ".safetensors" else load_torch(path)
+    except UnsafeFile as error:
+        raise RenderError(f"{path} {error}; such files can run code and are not read.") from None
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, MemoryError) as error:
         raise RenderError(f"{path} is not a checkpoint that can be read; get the file again.") from error
     for key in WEIGHT_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -94,16 +94,6 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise RenderError(f"{path} holds no table of tensors, neither itself nor under {', '.join(WEIGHT_KEYS)}.")
     return {str(name).removeprefix(PREFIX): value for name, value in content.items()}
-
-
-def _unpickled(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise RenderError(
-            f"{path} holds more than tensors and plain values, or is no checkpoint; such files can run code and are "
-            "not read."
-        ) from error
 
 
 def _compare(path: Path, tensor_shapes: Mapping, expected: Mapping, known: bool) -> None:
