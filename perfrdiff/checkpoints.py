@@ -196,6 +196,9 @@ def _check_sizes(sizes: dict) -> None:
             deep = [value[name] for name in ("layers", "depth") if name in value]
             if len(value) > MOST_TARGETS or any(not isinstance(one, int) or one > MOST_LAYERS for one in deep):
                 raise ValueError(f"more than {MOST_LAYERS} layers or {MOST_TARGETS} targets")
+            heads = value.get("heads", 1)
+            if not isinstance(heads, int) or heads < 1:
+                raise ValueError(f"{heads} heads")
         left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         if isinstance(value, int | float) and not 0 <= value <= MOST_WIDE:
             raise ValueError(f"a size that is not between 0 and {MOST_WIDE}")

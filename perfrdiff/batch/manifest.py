@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import json
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ FILES = ("speaker", "listener", "identity")
 NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift")
 """Settings that belong to the command, or are not one value."""
 MOST_BYTES = 64 << 20  # of a table
+MOST_LETTERS = 240  # of one fault in a sentence
 MOST_SHOWN = 3  # faults that one sentence names
 
 
@@ -176,7 +178,7 @@ def _item(folder: Path, line: int, row: Mapping[str, object]) -> tuple[Item, str
         return Item(str(row.get("id", line)), line, files, settings, truth), "the speaker is no file"
     default = speaker.stem if speaker.is_absolute() else speaker.with_suffix("").as_posix()
     item = Item(str(row.get("id", default)), line, files, settings, truth)
-    missing = [path for path in (*files.values(), *truth) if not path.is_file()]
+    missing = [path for path in (*files.values(), *truth) if not _is_file(path)]
     if missing:
         return item, f"{missing[0]} is not there"
     try:
@@ -186,6 +188,13 @@ def _item(folder: Path, line: int, row: Mapping[str, object]) -> tuple[Item, str
     except (TypeError, ValueError, OverflowError):
         return item, "a setting has a value of another kind than it takes"
     return item, ""
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _typed(name: str, value: object) -> object:
@@ -216,4 +225,6 @@ def _check_names(items: list[Item]) -> None:
 def _refuse(what: str, faults: list[str]) -> None:
     if faults:
         more = f"; and {len(faults) - MOST_SHOWN} more" if len(faults) > MOST_SHOWN else ""
-        raise InputError(f"{what} cannot be used: {'; '.join(faults[:MOST_SHOWN])}{more}.")
+        shown = ("".join(c if c.isprintable() else "?" for c in fault) for fault in faults[:MOST_SHOWN])
+        words = "; ".join(textwrap.shorten(fault, MOST_LETTERS) for fault in shown)
+        raise InputError(f"{what} cannot be used: {words}{more}.")

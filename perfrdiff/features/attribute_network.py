@@ -14,6 +14,7 @@ No network is shipped, and none was available while this was written: the tests 
 """
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,9 @@ __all__ = ["NETWORK_WIDTH", "AttributeNetwork", "default_network_path"]
 
 NETWORK_WIDTH = 2 + len(EXPRESSION_LABELS)  # valence, arousal, probabilities: the last columns of ATTRIBUTE_NAMES
 DEFAULT_SIDE = 224
+MOST_BYTES = 512 << 20
+EXTERNAL_DATA = re.compile(rb"(?:\x08|\x88\x80{0,9}\x00)location")
+"""A text of eight letters, as ONNX names the file that holds a tensor's numbers; the length may be spelt longer."""
 CROP_MARGIN = 1.3  # side of the square that is cut out, in sizes of the landmarks' box
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -53,8 +57,16 @@ class AttributeNetwork:
         options.intra_op_num_threads = 1  # the tracker has the other cores
         options.log_severity_level = 4
         try:
+            if Path(path).stat().st_size > MOST_BYTES:
+                raise InputError(f"{self._name} has more than {MOST_BYTES >> 20} MB; that is no network for a face.")
             data = Path(path).read_bytes()
+            if data[4:8] == b"ORTM" or EXTERNAL_DATA.search(data):
+                raise InputError(
+                    f"{self._name} keeps its numbers in other files, which are not read; save it as one .onnx file."
+                )
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"The affect network {self._name} cannot be read ({error.strerror}).") from None
         except Exception:  # onnxruntime's errors have no common class below Exception
@@ -110,14 +122,16 @@ class AttributeNetwork:
             numbers = np.array([float(word) for word in metadata[key].split(",")] if key in metadata else IMAGENET[key])
         except ValueError:
             numbers = np.zeros(0)
-        if numbers.shape != (3,) or (key == "std" and (numbers <= 0).any()):
-            raise InputError(f"The metadata '{key}' of {self._name} is {metadata[key]}; three numbers are expected.")
+        if numbers.shape != (3,) or not np.isfinite(numbers).all() or (key == "std" and (numbers <= 0).any()):
+            found = metadata[key][:40]
+            raise InputError(f"The metadata '{key}' of {self._name} is {found!r}; three numbers are expected.")
         return numbers.astype(np.float32)
 
     def _order_of(self, labels: str) -> list[int]:
         words = [word.strip().capitalize() for word in labels.split(",")]
         if sorted(words) != sorted(EXPRESSION_LABELS):
-            raise InputError(f"The labels of {self._name} are {labels}; expected are {', '.join(EXPRESSION_LABELS)}.")
+            found, expected = labels[:80], ", ".join(EXPRESSION_LABELS)
+            raise InputError(f"The labels of {self._name} are {found!r}; expected are {expected}.")
         return [words.index(label) for label in EXPRESSION_LABELS]
 
 

@@ -88,8 +88,10 @@ def read_table(source: str | os.PathLike | LocalFile) -> FeatureTable:
         InputError: one sentence about what is wrong with the file.
     """
     with as_local_file(source) as file, file.reader() as reader:
-        name, data = file.name, reader.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
+        name, size = file.name, reader.seek(0, os.SEEK_END)
+        reader.seek(0)
+        data = reader.read(size) if size <= MOST_BYTES else b""
+    if size > MOST_BYTES:
         raise InputError(f"{name} has more than {MOST_BYTES // 10**6} MB; that is no features file of a clip.")
     if data.startswith(b"PK\x03\x04"):
         table = _from_archive(data, name)

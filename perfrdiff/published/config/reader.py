@@ -29,8 +29,9 @@ from perfrdiff.published.config.settings import (
 from perfrdiff.published.weights import names
 from perfrdiff.sampling import SamplingOptions
 
-MAX_BYTES = 1 << 20  # bytes; the published files have 2 to 9 kB
+MAX_BYTES = 1 << 18  # bytes; the published files have 2 to 9 kB
 MAX_WRITTEN_OUT = 4 * MAX_BYTES
+GUESSED_KEYS = 50  # unknown keys for which a similar one is looked for
 NAMED_FAULTS = 8
 SPLITS = {"dataset": "train", "validation_dataset": "val", "test_dataset": "test"}
 
@@ -171,7 +172,8 @@ class _KeyReport:
     def collect(self, section: Section, arguments: dict, where: str = "") -> None:
         fields_by_key = {key.alias or name: (name, key) for name, key in type(section).model_fields.items()}
         for name in arguments.keys() - fields_by_key.keys():
-            near = difflib.get_close_matches(str(name), fields_by_key, 1)
+            guess = len(self.unknown) < GUESSED_KEYS
+            near = difflib.get_close_matches(str(name), fields_by_key, 1) if guess else []
             self.unknown.append(f"{where}{name}{f' (is {near[0]} meant?)' if near else ''}")
         for name, (attribute, key) in fields_by_key.items():
             value = getattr(section, attribute)
