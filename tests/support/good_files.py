@@ -226,8 +226,3 @@ def videos(folder: Path) -> list[Path]:
             warnings.simplefilter("ignore")
             paths.append(write_clip(folder / name, pictures, times, codec=codec, audio_tracks=tracks))
     return paths
-
-
-def any_bytes(folder: Path) -> list[Path]:
-    (folder / "good").write_bytes(b"good")
-    return [folder / "good"]
