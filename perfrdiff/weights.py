@@ -52,7 +52,8 @@ def read_metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, str]:
     """
     if metadata.get("format") not in ("1", str(FORMAT)):
         raise InputError(
-            f"{path.name} holds no PerFRDiff checkpoint of format 1 or {FORMAT}; it says {metadata.get('format')}."
+            f"{path.name} holds no PerFRDiff checkpoint of format 1 or {FORMAT}; it says "
+            f"{str(metadata.get('format'))[:40]!r}."
         )
     return {**metadata, "description": metadata.get("description", "").replace(FORMAT_1_SOURCE, "")}
 

@@ -34,6 +34,8 @@ class UnsafeFile(ValueError):
 def check_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The files of an archive. Raises UnsafeFile where one is named so that it would lie outside, or is a link."""
     for entry in archive.infolist():
+        if not entry.filename:
+            raise UnsafeFile("holds a file without a name")
         name = entry.filename.replace("\\", "/")
         if PurePosixPath(name).is_absolute() or ".." in name.split("/") or name[1:2] == ":":
             raise UnsafeFile("holds a name that leads out of its folder")
