@@ -320,7 +320,7 @@ def test_a_published_file_that_unpacks_to_gigabytes(tmp_path, monkeypatch):
     ):
         for info in old.infolist():
             content = old.read(info)
-            new.writestr(info.filename, content + bytes(100 * MEGABYTE if info == old.infolist()[-1] else 0))
+            new.writestr(info.filename, content + bytes(100 * MEGABYTE if info == old.infolist()[-2] else 0))
     words = refused(lambda path: convert.import_weights(path, tmp_path / "out"), tmp_path / "bomb.zip")
     assert "at most" in words
     assert not any((tmp_path / "out").iterdir())
@@ -436,6 +436,38 @@ def test_settings_that_are_none(tmp_path, text):
     (tmp_path / "settings.json").write_text(text)
     refused(lambda path: OutputFolder(path.parent).read(), tmp_path / "settings.json")
     assert Journal(tmp_path / "settings.json").outcomes == {}
+
+
+# --- what the fuzzer found, each as it was found ---------------------------------------------------------------------
+
+
+def test_a_member_without_a_name(tmp_path):
+    """zipfile itself asks for the last letter of a name."""
+    path = good_files.pirender(tmp_path)[0]
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "a.pth", "w") as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
+        new.writestr(zipfile.ZipInfo("x"), b"")
+    data = (tmp_path / "a.pth").read_bytes()
+    at = data.rindex(b"PK\x01\x02")
+    tail = data[at:].replace(b"\x01\x00\x00\x00\x00\x00", b"\x00\x00\x00\x00\x00\x00", 1)
+    (tmp_path / "a.pth").write_bytes(data[:at] + tail)
+    for read in (load_weights, lambda path: source.read_weights(path, STYLE_ENCODER)):
+        refused(read, tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"0,0,0", b"\n,0,0"), (b"0,0,0", b"\xff,0,0"), (b"1,1,1", b"nan,1")])
+def test_metadata_of_a_network_that_is_none(tmp_path, old, new):
+    pytest.importorskip("onnx", reason="onnx is in requirements-dev.txt")
+    path = good_files.attribute_network(tmp_path)[0]
+    assert path.read_bytes().count(old) == 1
+    path.write_bytes(path.read_bytes().replace(old, new.ljust(5, b" ")))
+    refused(AttributeNetwork, path)
+
+
+def test_a_format_that_fills_a_screen(tmp_path):
+    path = rewritten(good_files.checkpoint(tmp_path)[0], format='{"a":' * 2000)
+    assert len(refused(lambda path: checkpoints.load(str(path)), path)) < 300
 
 
 # --- fuzzing ---------------------------------------------------------------------------------------------------------

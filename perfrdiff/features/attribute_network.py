@@ -71,7 +71,10 @@ class AttributeNetwork:
             raise InputError(f"The affect network {self._name} cannot be read ({error.strerror}).") from None
         except Exception:  # onnxruntime's errors have no common class below Exception
             raise InputError(f"{self._name} is damaged or no ONNX network that can be run; give another.") from None
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        try:
+            metadata = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError:
+            raise InputError(f"{self._name} has metadata that is no text; give another network.") from None
         self._mean, self._std = (self._three_numbers(metadata, key) for key in ("mean", "std"))
         self._order = self._order_of(metadata.get("labels", ",".join(EXPRESSION_LABELS)))
         self._input = self._session.get_inputs()[0]

@@ -60,7 +60,9 @@ def open_source(path: Path) -> Source:
     except UnsafeFile as error:
         raise InputError(f"{path.name} {error}; download it again.") from None
     except (OSError, *BROKEN_ZIP) as error:
-        raise InputError(f"{path.name} is neither a folder nor a readable zip ({error}); download it again.") from None
+        raise InputError(
+            f"{path.name} is neither a folder nor a readable zip ({str(error)[:160]}); download it again."
+        ) from None
 
 
 def find_members(source: Source, files: Sequence[PublishedFile]) -> dict[str, str]:
@@ -103,7 +105,7 @@ def _unpack(source: Source, member: str, target: Path) -> Path:
         with zipfile.ZipFile(source.path) as archive, archive.open(member) as packed, target.open("wb") as file:
             shutil.copyfileobj(packed, file, COPY_BYTES)
     except (OSError, *BROKEN_ZIP) as error:
-        raise InputError(f"{source.path.name} cannot be unpacked ({error}); download it again.") from None
+        raise InputError(f"{source.path.name} cannot be unpacked ({str(error)[:160]}); download it again.") from None
     return target
 
 
