@@ -12,12 +12,13 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 RUN python -m venv /app/.venv
-COPY requirements.lock requirements-cuda.lock ./
-RUN /app/.venv/bin/pip install --require-hashes --no-deps -r requirements.lock \
+COPY requirements.lock requirements-cuda.lock requirements-web.lock ./
+RUN /app/.venv/bin/pip install --require-hashes --no-deps -r requirements.lock -r requirements-web.lock \
  && if /app/.venv/bin/python -c 'import importlib.metadata as m, sys; sys.exit(not any(r.startswith("nvidia") for r in m.requires("torch")))'; \
     then /app/.venv/bin/pip install --require-hashes --no-deps -r requirements-cuda.lock; fi
 COPY . .
-RUN /app/.venv/bin/pip install --no-deps --no-build-isolation --editable .
+RUN /app/.venv/bin/pip install --no-deps --no-build-isolation --editable . \
+ && /app/.venv/bin/perfrdiff web-libraries
 
 FROM python:3.11-slim-bookworm
 

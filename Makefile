@@ -77,7 +77,7 @@ lock: $(VENV)/.installed-audit
 	$(VENV)/bin/python -m tools.third_party
 
 audit: $(VENV)/.installed-audit
-	for lock in requirements.lock requirements-dev.lock requirements-cuda.lock; do \
+	for lock in requirements.lock requirements-cuda.lock requirements-web.lock requirements-train.lock requirements-dev.lock; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement $$lock || exit 1; done
 
 fuzz: $(VENV)/.installed-dev
@@ -89,8 +89,8 @@ $(VENV)/.installed-audit: $(VENV)/.installed requirements-audit.txt
 	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-audit.txt
 	touch $@
 
-$(VENV)/.installed-train: $(VENV)/.installed requirements-train.txt
-	$(PIP) -r requirements-train.txt
+$(VENV)/.installed-train: $(VENV)/.installed requirements-train.txt requirements-train.lock
+	if $(IS_LOCKED); then $(PIP) $(LOCKED) -r requirements-train.lock; else $(PIP) -r requirements-train.txt; fi
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-train requirements-dev.txt requirements-dev.lock
@@ -98,5 +98,5 @@ $(VENV)/.installed-dev: $(VENV)/.installed-train requirements-dev.txt requiremen
 	touch $@
 
 # What runs in the browser. Where it cannot be fetched the page shows videos alone, and the tests of it skip.
-node_modules/.package-lock.json: package-lock.json requirements-web.txt | $(VENV)/.installed
-	$(PIP) -r requirements-web.txt && $(VENV)/bin/perfrdiff web-libraries && touch $@ || true
+node_modules/.package-lock.json: package-lock.json requirements-web.txt requirements-web.lock | $(VENV)/.installed
+	if $(IS_LOCKED); then $(PIP) $(LOCKED) -r requirements-web.lock; else $(PIP) -r requirements-web.txt; fi && $(VENV)/bin/perfrdiff web-libraries && touch $@ || true

@@ -15,8 +15,9 @@ import stat
 import tempfile
 from pathlib import Path
 
-__all__ = ["hold_folder", "remove_dead", "remove_held"]
+__all__ = ["UNFINISHED", "hold_folder", "remove_dead", "remove_held"]
 
+UNFINISHED = ".unfinished-"  # begins the name of a folder in which results are written
 ENDING = ".locked"
 TRIES = 5
 _held: dict[Path, int] = {}  # folder -> the descriptor that keeps its lock

@@ -6,6 +6,8 @@ been compared with what it holds. Pickle is only ever read by readers that build
 
 from __future__ import annotations
 
+import codecs
+import io
 import pickle
 import stat
 import zipfile
@@ -13,7 +15,7 @@ import zlib
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -23,6 +25,7 @@ BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImpleme
 """What Python's zipfile raises, beside OSError, for a damaged, encrypted or odd archive."""
 MOST_ARRAYS = 256
 NUMBERS = "biufU"  # kinds of arrays: truth values, numbers, text
+MOST_TABLE = 1 << 30  # bytes of a table of arrays; FaceVerse's has 160 MB
 MOST_PICKLE = 1 << 26  # bytes of a torch archive's pickle; the published 13 GB editor's has some kB
 MOST_VALUES = 1_000_000  # of a torch file, looked through one by one
 
@@ -122,24 +125,35 @@ class _Counted:
         return part
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Builds numpy's arrays and Python's plain values; any other name in the pickle ends the reading."""
+class _Array:
+    """What a pickle names where it means numpy's array; nothing can be called by it."""
 
-    ALLOWED = frozenset(
-        (module, name)
-        for module, names in {
-            "numpy": ("ndarray", "dtype"),
-            "numpy.core.multiarray": ("_reconstruct", "scalar"),
-            "numpy._core.multiarray": ("_reconstruct", "scalar"),
-            "_codecs": ("encode",),  # how protocol 2 and older write bytes
-        }.items()
-        for name in names
-    )
+
+def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+    """An array that its state fills later; numpy makes them of no length, and one of another would make room."""
+    if kind is not _Array or tuple(shape) != (0,):
+        raise UnsafeFile("holds an array that numpy would not write")
+    return np.empty(0, np.uint8)
+
+
+class _ArraysOnly(pickle._Unpickler):  # type: ignore[name-defined]  # typeshed leaves it out
+    """Builds numpy's arrays and Python's plain values; any other name in the pickle ends the reading.
+
+    Of the two that Python has this is the one in Python: that in C makes room for as many values as a pickle counts.
+    """
+
+    ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+        ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+        ("_codecs", "encode"): codecs.encode,  # how protocol 2 and older write bytes
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
-            raise UnsafeFile(f"holds more than arrays ({module}.{name}), which could run code")
-        return super().find_class(module, name)
+            raise UnsafeFile(f"holds more than arrays ({f'{module}.{name}'[:60]!r}), which could run code")
+        return self.ALLOWED[module, name]
 
 
 def unpickle_arrays(path: Path) -> object:
@@ -147,12 +161,15 @@ def unpickle_arrays(path: Path) -> object:
 
     Raises UnsafeFile for a file that names anything but arrays and plain values, or is damaged; OSError.
     """
+    if path.stat().st_size > MOST_TABLE:
+        raise UnsafeFile(f"has more than {MOST_TABLE >> 20} MB")
     with path.open("rb") as file:
         try:
             _, _, dtype, _ = _read_header(file)
             if not dtype.hasobject:
                 raise UnsafeFile("holds one array, no table of them")
-            array = _ArraysOnly(file, encoding="latin1").load()
+            # In memory, and no longer than the file: what a pickle says of lengths makes no room then.
+            array = _ArraysOnly(io.BytesIO(file.read()), encoding="latin1").load()
             return array.item()
         except UnsafeFile:
             raise

@@ -19,10 +19,12 @@ from perfrdiff import checkpoints, weights
 from perfrdiff.batch.journal import Journal
 from perfrdiff.batch.manifest import read_items
 from perfrdiff.errors import InputError
+from perfrdiff.exports.from_folder import export
 from perfrdiff.features.attribute_network import AttributeNetwork
 from perfrdiff.features.tables import read_table
 from perfrdiff.live.protocol import parse
 from perfrdiff.personal.weight_shift import WeightShift
+from perfrdiff.pipeline.again import settings_again
 from perfrdiff.pipeline.folder import OutputFolder
 from perfrdiff.published.config.reader import read_config
 from perfrdiff.published.weights import convert, source
@@ -438,6 +440,29 @@ def test_settings_that_are_none(tmp_path, text):
     assert Journal(tmp_path / "settings.json").outcomes == {}
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "7", "{}", '{"settings": 3, "weights": 4, "listening_style": ""}', '{"settings": {}}']
+)
+def test_settings_of_a_run_that_is_to_be_made_again_or_taken_away(tmp_path, text):
+    settings = good_files.output_folder(tmp_path)[0]
+    settings.write_text(text)
+    refused(lambda path: settings_again(path, {}), settings)
+    refused(lambda path: export(path.parent, ["csv"], tmp_path / "out"), settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_of_a_run_that_are_a_bomb_or_a_pickle(tmp_path):
+    settings = good_files.output_folder(tmp_path)[0]
+    told = json.loads(settings.read_text()) | {"weights": {}}
+    settings.write_text(json.dumps(told))
+    path = tmp_path / "coefficients.npz"
+    bomb(path, ("coefficients",), (GIGABYTES,), 0)
+    assert peak(lambda path: export(path.parent, ["live_link"], tmp_path / "out"), path) < 64 * MEGABYTE
+    numpy_archive(path, Malice(tmp_path / "executed"))
+    refused(lambda path: export(path.parent, ["live_link"], tmp_path / "out"), path)
+    assert not (tmp_path / "executed").exists()
+
+
 # --- what the fuzzer found, each as it was found ---------------------------------------------------------------------
 
 
@@ -463,6 +488,28 @@ def test_metadata_of_a_network_that_is_none(tmp_path, old, new):
     assert path.read_bytes().count(old) == 1
     path.write_bytes(path.read_bytes().replace(old, new.ljust(5, b" ")))
     refused(AttributeNetwork, path)
+
+
+class Large:
+    """A pickle of it asks numpy for a terabyte, by names that are allowed."""
+
+    def __reduce__(self):
+        return (np.ndarray, ((1 << 38,),))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_table_of_arrays_that_asks_for_a_terabyte(tmp_path):
+    """By the array itself, by the length of a text, and by a name with a line break in it."""
+    path = tmp_path / "faceverse.npy"
+    with path.open("wb") as file:
+        np.save(file, np.array({"meanshape": Large()}, object), allow_pickle=True)
+    assert peak(PLACES["FaceVerse's own"][1], path) < 32 * MEGABYTE
+    head = good_files.faceverse_pickle(tmp_path)[0].read_bytes()
+    head = head[: head.index(b"\n") + 1]
+    long_text, long_array = b"\x8e" + struct.pack("<Q", 1 << 40) + b"x.", b"cnumpy\nndarray\n(I999999999999\ntR."
+    for pickled in (long_text, long_array, b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93."):
+        path.write_bytes(head + pickled)
+        assert peak(PLACES["FaceVerse's own"][1], path) < 32 * MEGABYTE
 
 
 def test_a_format_that_fills_a_screen(tmp_path):

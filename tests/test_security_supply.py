@@ -11,7 +11,7 @@ import pytest
 from tools import lock, third_party
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-cuda.lock", "requirements-dev.lock")
+LOCKS = tuple(third_party.LOCKS)
 
 
 def locked(name: str) -> lock.Lock:
@@ -36,7 +36,7 @@ def test_every_locked_package_has_hashes(name):
     ("requirements", "locks"),
     [
         ("requirements.txt", LOCKS[:1]), ("requirements-gl.txt", LOCKS[:1]),
-        ("requirements-train.txt", LOCKS), ("requirements-dev.txt", LOCKS),
+        ("requirements-web.txt", LOCKS[2:3]), ("requirements-train.txt", LOCKS[:4]), ("requirements-dev.txt", LOCKS),
     ],
 )  # fmt: skip
 def test_the_locks_have_what_the_requirements_pin(requirements, locks):
@@ -117,6 +117,7 @@ def test_the_container_runs_as_nobody_and_says_whether_it_lives():
     assert any(line.startswith("HEALTHCHECK") for line in last) and last[-1].startswith("CMD [")
     assert not any(line.startswith("ADD") for line in lines)
     assert all("--require-hashes" in line or "--no-build-isolation" in line for line in lines if "pip install" in line)
+    assert "npm" not in "".join(lines), "perfrdiff web-libraries calls it, by package-lock.json"
     assert all(
         re.match(r"FROM \S+:[\w.-]+", line) and ":latest" not in line for line in lines if line.startswith("FROM")
     )

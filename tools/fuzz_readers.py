@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import warnings
@@ -133,9 +134,16 @@ def _live_message(path: Path) -> None:
 
 def _output_folder(path: Path) -> None:
     from perfrdiff.batch.journal import Journal
+    from perfrdiff.errors import InputError
+    from perfrdiff.exports.from_folder import export
+    from perfrdiff.pipeline.again import settings_again
     from perfrdiff.pipeline.folder import OutputFolder
 
     Journal(path)
+    with contextlib.suppress(InputError):
+        settings_again(path, {})
+    with contextlib.suppress(InputError):
+        export(path.parent, ["csv"], path.parent / "exports")
     OutputFolder(path.parent).read()
 
 

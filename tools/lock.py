@@ -1,9 +1,10 @@
 """Lock files with hashes: python -m tools.lock, which `make lock` calls. Needs the network.
 
 Writes requirements.lock (to run: requirements.txt, requirements-gl.txt, and what builds the package),
-requirements-dev.lock (requirements-train.txt and requirements-dev.txt on top) and requirements-cuda.lock (what torch's
-CUDA build loads; a CPU build does without). uv resolves them for Linux on x86-64 and Python 3.11, where everything is
-tested; elsewhere `make` installs the pinned requirements themselves, and says so.
+requirements-cuda.lock (what torch's CUDA build loads; a CPU build does without), and requirements-web.lock,
+requirements-train.lock and requirements-dev.lock, each with what its requirements need on top of those before it. uv
+resolves them for Linux on x86-64 and Python 3.11, where everything is tested; elsewhere `make` installs the pinned
+requirements themselves, and says so.
 
 They are complete, so they are installed with `pip install --no-deps --require-hashes`: no file is taken that is not
 named here, and mediapipe comes without opencv-contrib-python (requirements.txt says why). Machines may be set up to
@@ -25,6 +26,7 @@ from urllib.parse import unquote, urljoin, urlparse
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "3.11"
 PLATFORM = "x86_64-manylinux_2_28"
+ON_TOP = ("web", "train", "dev")
 OF_CUDA = re.compile(r"(nvidia-|cuda-|triton\b)")
 HEADER = "# Made by `make lock` from {sources}; do not edit. Installed with --no-deps --require-hashes.\n"
 Lock = dict[str, tuple[str, list[str]]]
@@ -32,20 +34,21 @@ Lock = dict[str, tuple[str, list[str]]]
 
 
 def main() -> int:
-    """Write all three."""
+    """Write all of them."""
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     head, _, tail = text.partition("\nmediapipe==")
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     runs = [head, (ROOT / "requirements-gl.txt").read_text(encoding="utf-8"), *pyproject["build-system"]["requires"]]
     everything = resolve("\n".join(runs)) | resolve("mediapipe==" + tail.splitlines()[0], "--no-deps")
-    more = [(ROOT / f"requirements-{name}.txt").read_text(encoding="utf-8") for name in ("train", "dev")]
-    pins = "\n".join(requirement.split(" ;")[0] for requirement, _ in everything.values())
-    on_top = {name: line for name, line in resolve("\n".join([*runs, *more]), constraints=pins).items()
-              if name not in everything}  # fmt: skip
     cuda = {name for name in everything if OF_CUDA.match(name)}
     write("requirements.lock", "requirements.txt, requirements-gl.txt and pyproject.toml", everything, cuda)
     write("requirements-cuda.lock", "torch's own requirements", {name: everything[name] for name in cuda})
-    write("requirements-dev.lock", "requirements-train.txt and requirements-dev.txt", on_top)
+    for name in ON_TOP:
+        runs.append((ROOT / f"requirements-{name}.txt").read_text(encoding="utf-8"))
+        pins = "\n".join(requirement.split(" ;")[0] for requirement, _ in everything.values())
+        more = resolve("\n".join(runs), constraints=pins)
+        write(f"requirements-{name}.lock", f"requirements-{name}.txt", more, everything)
+        everything |= more
     return 0
 
 

@@ -7,6 +7,7 @@ nothing is written, and the exit code is 1 where the file is out of date.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, metadata
@@ -17,7 +18,9 @@ TARGET = ROOT / "THIRD_PARTY.md"
 LOCKS = {
     "requirements.lock": "What the program runs with",
     "requirements-cuda.lock": "What torch loads besides where it is its CUDA build; a CPU build does without",
-    "requirements-dev.lock": "What training, tests and checks use besides",
+    "requirements-web.lock": "What fetches the browser's libraries",
+    "requirements-train.lock": "What training uses besides",
+    "requirements-dev.lock": "What tests and checks use besides",
 }
 UNKNOWN = "not installed where this was written; see the package"
 LONGEST = 80  # letters of a licence's name; some packages put the whole text there
@@ -63,6 +66,12 @@ def document() -> str:
         for name, (requirement, _) in sorted(parse((ROOT / lock).read_text(encoding="utf-8")).items()):
             version = requirement.split(" ;")[0].split("==")[1]
             parts.append(f"| {name} | {version} | {licence_of(name) or known.get(name, UNKNOWN)} |\n")
+    parts.append("\n## What the browser gets (`package-lock.json`)\n\n| package | version | licence |\n|---|---|---|\n")
+    packages = json.loads((ROOT / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    for place, entry in sorted(packages.items()):
+        if place:
+            name = place.removeprefix("node_modules/") + (" (tests alone)" if entry.get("dev") else "")
+            parts.append(f"| {name} | {entry['version']} | {entry.get('license', 'not named')} |\n")
     parts.append("\n## Assets that come with the program\n\n| folder | what it says | in full |\n|---|---|---|\n")
     for folder in sorted(path for path in (ROOT / "assets").iterdir() if path.is_dir()):
         licence = folder / "LICENSE.md"

@@ -14,6 +14,7 @@ import numpy as np
 from perfrdiff.coefficients import EXPRESSION
 from perfrdiff.errors import InputError
 from perfrdiff.exports import STYLE_FILE
+from perfrdiff.leftovers import UNFINISHED, hold_folder, remove_held
 from perfrdiff.personal.weight_shift import WeightShift
 from renderer.export.glb import head_document, moving_glb
 from renderer.export.head import head_surface
@@ -61,7 +62,7 @@ def write_exports(
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+        work = hold_folder(UNFINISHED, folder)
         try:
             for export in names:
                 files = _copied(present[export]) if export in present else export_files(export, source)
@@ -71,9 +72,11 @@ def write_exports(
             for path in written:
                 (work / path.name).replace(path)
         except BaseException:
-            shutil.rmtree(folder if is_new else work, ignore_errors=True)
+            remove_held(work)
+            if is_new:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
-        work.rmdir()
+        remove_held(work)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); name another folder.") from None
     return tuple(written)

@@ -17,8 +17,11 @@ from perfrdiff.personal.weight_shift import WeightShift
 from perfrdiff.pipeline.folder import OutputFolder
 from perfrdiff.pipeline.request import LISTENER
 from perfrdiff.reactor import Reactor
+from renderer.guarded_files import read_npz
 from renderer.identity.files import load_identity
 from renderer.identity.identity import Identity
+
+MOST_BYTES = 1 << 30  # of a run's numbers; ten reactions of two minutes take 7 MB
 
 
 def export(
@@ -62,9 +65,11 @@ def _settings(results: OutputFolder) -> dict[str, Any]:
         settings = json.loads(results.settings.read_text(encoding="utf-8"))
         if not {"settings", "weights", "listening_style"} <= settings.keys():
             raise ValueError
+        if not all(isinstance(settings[name], dict) for name in ("settings", "weights")):
+            raise ValueError
     except OSError:
         raise InputError(f"{results.path} holds no results of a run: {results.settings.name} is missing.") from None
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise InputError(f"{results.settings} is not the settings file of a run, or of another version.") from None
     return settings
 
@@ -72,11 +77,10 @@ def _settings(results: OutputFolder) -> dict[str, Any]:
 def _coefficients(path: Path) -> np.ndarray:
     """(K, T, 58) float32."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            coefficients = archive["coefficients"]
-    except (OSError, ValueError, KeyError, EOFError):
+        coefficients = read_npz(path, MOST_BYTES)["coefficients"]
+    except (OSError, ValueError, KeyError):
         raise InputError(f"{path} is not the coefficients file of a run, or it is damaged.") from None
-    if coefficients.ndim != 3 or coefficients.shape[2] != WIDTH:
+    if coefficients.ndim != 3 or coefficients.shape[2] != WIDTH or coefficients.dtype.kind != "f":
         raise InputError(f"{path} holds {coefficients.shape} numbers; expected (reactions, frames, {WIDTH}).")
     return coefficients.astype(np.float32)
 

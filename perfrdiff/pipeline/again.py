@@ -22,9 +22,10 @@ def settings_again(path: str | Path, given: Mapping[str, object]) -> dict[str, o
         settings, weights = dict(content["settings"]), str(content["weights"]["name"])
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give the settings.json of a run.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path} is not the settings file of a run, or of another version.") from None
-    count = len(settings.get("shares_of_shifts") or ())
+    shares = settings.get("shares_of_shifts") or ()
+    count = len(shares) if isinstance(shares, list | tuple) else 0
     if count and not given.get("shift"):
         raise InputError(f"That run took its style from {count} saved file(s): give them again, as shift.")
     kept = {name: value for name, value in settings.items() if name in SETTINGS}

@@ -18,10 +18,9 @@ import numpy as np
 from perfrdiff.coefficients import COEFFICIENT_NAMES, FPS
 from perfrdiff.errors import InputError
 from perfrdiff.exports import EXPORT_FILES
-from perfrdiff.leftovers import hold_folder, remove_dead, remove_held
+from perfrdiff.leftovers import UNFINISHED, hold_folder, remove_dead, remove_held
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "mediapipe", "opencv-python-headless", "av")
-UNFINISHED = ".unfinished-"  # begins the name of the folder in which a run is written
 MOST_REACTIONS = 10_000  # that a folder's settings are believed to have
 VIDEO_NAME = re.compile(r"reaction_(\d+)_(mesh|photo)\.mp4")
 RESULT_FILES = re.compile(
