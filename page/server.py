@@ -8,11 +8,11 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
 from perfrdiff.errors import InputError
+from perfrdiff.leftovers import hold_folder
 from perfrdiff.pipeline.request import DEFAULTS
 
 LARGEST_UPLOAD = "300mb"
@@ -47,7 +47,7 @@ def launch(weights: str) -> None:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stopped server cleans up as one left by Ctrl-C does
     # A folder of this process alone, inside the one that was named, if any.
-    folder = Path(tempfile.mkdtemp(prefix="perfrdiff-page-", dir=os.environ.get("GRADIO_TEMP_DIR"))).resolve()
+    folder = hold_folder("perfrdiff-page-", os.environ.get("GRADIO_TEMP_DIR"))  # those of killed processes go
     os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
     try:
         _serve(weights, folder)
