@@ -35,6 +35,7 @@ __all__ = ["FOLDER", "FORMAT", "Checkpoint", "available", "header", "load", "sav
 
 MOST_LAYERS, MOST_TARGETS, MOST_WIDE = 256, 4096, 1 << 24
 """Of sizes in a file's header; the published networks have 7 layers, 24 targets and rows of 786,432 numbers."""
+TRANSFORMERS = ("denoiser", "style_encoder")
 SPARE_NUMBERS = 1 << 24  # of fixed tables beyond the numbers in the file
 
 FITTED = ("style_probe", "calibration")
@@ -151,7 +152,6 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
     """The checkpoint of a file's metadata and tensors."""
     sizes = json.loads(about["sizes"])
     _check_sizes(sizes)
-    in_file = sum(tensor.numel() for tensor in tensors.values())
     networks: dict[str, Any] = {}
     for name, kind in NETWORKS.items():
         if not kind.required and name not in sizes:
@@ -159,13 +159,8 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         # The published editor is built without memory of its own and then stays in the mapped file. The others have
         # fixed tables that are not in the file, so they are built in full.
         mapped = name == "weight_editor"
-        network = registry.build(name, sizes[name], without_memory=True)
-        _check_fit(network, strip_prefix(tensors, name), f"{path.name}, {name}")
-        fixed = sum(table.numel() for table in network.buffers())
-        if fixed > in_file + SPARE_NUMBERS:
-            raise ValueError(f"the fixed tables of {name} would have {fixed} numbers")
-        if not mapped:
-            network = registry.build(name, sizes[name])
+        _check_room(name, sizes[name], strip_prefix(tensors, name), f"{path.name}, {name}")
+        network = registry.build(name, sizes[name], without_memory=mapped)
         _fill(network, strip_prefix(tensors, name), f"{path.name}, {name}", assign=mapped)
         if next(network.parameters()).dtype == torch.float16:
             network = network.float()
@@ -202,6 +197,28 @@ def _check_sizes(sizes: dict) -> None:
         left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         if isinstance(value, int | float) and not 0 <= value <= MOST_WIDE:
             raise ValueError(f"a size that is not between 0 and {MOST_WIDE}")
+
+
+def _check_room(name: str, sizes: object, tensors: dict[str, Tensor], where: str) -> None:
+    """Raises InputError or ValueError for a network that would need far more room than its tensors in the file."""
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    if name not in TRANSFORMERS:
+        network = registry.build(name, sizes, without_memory=True)
+        _check_fit(network, tensors, where)
+        needed = sum(table.numel() for table in network.buffers())
+    else:  # the same would load torch's compiler, 1 s; but every one of their layers has matrices of these sizes
+        config = registry.configuration(name, sizes)
+        layers = config.layers * config.width * max(config.width, config.feedforward)
+        needed = max([layers, *(size * config.width for size in _whole_numbers(asdict(config)))])
+    if needed > numbers + SPARE_NUMBERS:
+        raise ValueError(f"{name} would have {needed} numbers, of which {numbers} are there")
+
+
+def _whole_numbers(value: object) -> list[int]:
+    """All of them in nested tables."""
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in _whole_numbers(part)]
+    return [value] if isinstance(value, int) else []
 
 
 def _check_sampling(sampling: dict) -> None:

@@ -1,6 +1,7 @@
 """Every network there is, under the one name that checkpoints, training and the published files' tables use for it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,6 +42,12 @@ def build(name: str, sizes: object, without_memory: bool = False) -> nn.Module:
     `without_memory`: its tensors are on `meta`, to be filled by assignment. The weight editor of the paper has 1.6
     billion numbers. Raises TypeError or ValueError for sizes that make no network.
     """
+    with torch.device("meta" if without_memory else "cpu"):
+        return NETWORKS[name].network(configuration(name, sizes))
+
+
+def configuration(name: str, sizes: object) -> Any:
+    """The configuration of the network of that name, of one or of its fields as JSON gives them; raises as `build`."""
     kind = NETWORKS[name]
     if isinstance(sizes, dict):
         sizes = kind.config(
@@ -49,5 +56,4 @@ def build(name: str, sizes: object, without_memory: bool = False) -> nn.Module:
                 for key, value in sizes.items()
             }
         )
-    with torch.device("meta" if without_memory else "cpu"):
-        return kind.network(sizes)
+    return sizes
