@@ -172,6 +172,11 @@ def test_the_key_stands_for_inputs_settings_weights_and_action(tmp_path):
     assert item_key(item, "react", {"samples": 3}, "weights") == key and key not in others and len(set(others)) == 3
 
 
+def heed_ctrl_c():
+    """A job in a shell's background ignores it, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_whole_items_only_and_the_rest_is_done_later(tmp_path):
     folder = files(tmp_path / "in", *(f"slow-{number:02}.mp4" for number in range(16)))
