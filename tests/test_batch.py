@@ -189,7 +189,10 @@ if __name__ == "__main__":
     run_batch(BatchRequest("features", items, Path({str(tmp_path / "out")!r}), workers=2, quiet=True), engine)
 """)
     running = subprocess.Popen(
-        [sys.executable, script], env=os.environ | {"PYTHONPATH": "."}, stderr=subprocess.DEVNULL
+        [sys.executable, script],
+        env=os.environ | {"PYTHONPATH": "."},
+        stderr=subprocess.DEVNULL,
+        preexec_fn=heed_ctrl_c,
     )
     journal = tmp_path / "out" / "journal-features.jsonl"
     until = time.monotonic() + 60
