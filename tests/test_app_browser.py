@@ -88,7 +88,7 @@ def choose(page, role, path):
 def quick(page):
     """The shortest run: one reaction, the mesh alone."""
     page.get_by_role("button", name="A quick look").click()
-    page.wait_for_function("document.querySelector('#samples input[type=range]').value === '1'")
+    page.wait_for_function("document.querySelector('#samples input[type=range]')?.value === '1'")
 
 
 def picture(page, name):
@@ -113,15 +113,15 @@ def test_a_run_is_followed_found_again_and_taken_along(chromium, server, speaker
         assert page.locator("#go").is_disabled() and page.locator("#cancel").is_visible()
         assert "left" in bar.get_attribute("aria-valuetext") and int(bar.get_attribute("aria-valuenow")) < 100
         assert page.evaluate("scrollY") > 0 and bar.bounding_box()["y"] < 900, "what happens is in view"
-        page.wait_for_function("document.querySelector('#announcer').textContent.length > 0")
+        page.wait_for_function("document.querySelector('#announcer')?.textContent.length > 0")
 
-        page.reload()
-        page.wait_for_selector("#status [role=progressbar]", timeout=60_000)
+        page.reload()  # a quick machine may be done before the page is back
+        page.wait_for_selector("#status [role=progressbar], #status [data-state=done]", timeout=60_000)
         page.wait_for_selector("#speaker-view .preview", timeout=60_000)
         page.wait_for_selector("#listener-view .preview", timeout=60_000)
         assert page.locator("#samples input[type=range]").input_value() == "2"
         page.wait_for_selector("#status [data-state=done]", timeout=PATIENCE)
-        page.wait_for_function("document.querySelector('#announcer').textContent === 'The reactions are ready.'")
+        page.wait_for_function("document.querySelector('#announcer')?.textContent === 'The reactions are ready.'")
         assert page.locator("#go").is_enabled() and page.locator("#cancel").is_hidden()
         page.wait_for_function("document.querySelectorAll('#watch video').length >= 3", timeout=60_000)
 

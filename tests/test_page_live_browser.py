@@ -48,7 +48,9 @@ def page(chromium, server):
     page.on("request", lambda request: page.requested.append(request.url))
     page.on("websocket", lambda socket: page.requested.append(socket.url))
     page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda words: page.errors.append(words.text) if words.type == "error" else None)
+    page.on(
+        "console", lambda words: page.errors.append(f"{words.text} {words.location}") if words.type == "error" else 0
+    )
     page.goto(server)
     page.get_by_role("tab", name="Live").click(timeout=60_000)
     page.wait_for_selector("#live .go", timeout=60_000)

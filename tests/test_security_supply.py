@@ -78,11 +78,20 @@ def test_the_lock_is_complete():
                 assert name in packages or lock.OF_CUDA.match(name), f"{package} needs {name}"
 
 
+def test_the_cpu_build_of_torch_is_one_of_the_locked_ones():
+    """Make takes it first where there is no NVIDIA card; with these hashes pip can take nothing else."""
+    (package,) = locked("requirements-cpu.lock").items()
+    requirement, hashes = locked("requirements.lock")["torch"]
+    assert package[0] == "torch" and package[1][0] == requirement
+    assert package[1][1] and set(package[1][1]) < set(hashes)
+
+
 def test_make_installs_by_hash():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "LOCKED := --require-hashes --no-deps" in makefile
     for name in LOCKS:
         assert f"$(LOCKED) -r {name}" in makefile
+    assert "$(LOCKED) $(CPU_BUILD)" in makefile and "-r requirements-cpu.lock" in makefile
 
 
 def test_the_list_of_third_parties_is_up_to_date():

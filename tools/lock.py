@@ -1,10 +1,10 @@
 """Lock files with hashes: python -m tools.lock, which `make lock` calls. Needs the network.
 
 Writes requirements.lock (to run: requirements.txt, requirements-gl.txt, and what builds the package),
-requirements-cuda.lock (what torch's CUDA build loads; a CPU build does without), and requirements-web.lock,
-requirements-train.lock and requirements-dev.lock, each with what its requirements need on top of those before it. uv
-resolves them for Linux on x86-64 and Python 3.11, where everything is tested; elsewhere `make` installs the pinned
-requirements themselves, and says so.
+requirements-cuda.lock (what torch's CUDA build loads; a CPU build does without), requirements-cpu.lock (torch's CPU
+build, where this machine's disk has it), and requirements-web.lock, requirements-train.lock and requirements-dev.lock,
+each with what its requirements need on top of those before it. uv resolves them for Linux on x86-64 and Python 3.11,
+where everything is tested; elsewhere `make` installs the pinned requirements themselves, and says so.
 
 They are complete, so they are installed with `pip install --no-deps --require-hashes`: no file is taken that is not
 named here, and mediapipe comes without opencv-contrib-python (requirements.txt says why). Machines may be set up to
@@ -43,6 +43,7 @@ def main() -> int:
     cuda = {name for name in everything if OF_CUDA.match(name)}
     write("requirements.lock", "requirements.txt, requirements-gl.txt and pyproject.toml", everything, cuda)
     write("requirements-cuda.lock", "torch's own requirements", {name: everything[name] for name in cuda})
+    write_cpu(everything["torch"][0])
     for name in ON_TOP:
         runs.append((ROOT / f"requirements-{name}.txt").read_text(encoding="utf-8"))
         pins = "\n".join(requirement.split(" ;")[0] for requirement, _ in everything.values())
@@ -91,8 +92,16 @@ def write(name: str, sources: str, lock: Lock, without: Iterable[str] = ()) -> N
     print(f"{name}: {len(parts) - 1} packages")
 
 
-def local_hashes(package: str, version: str) -> list[str]:
-    """SHA-256 of the wheels of this release that pip is set up to find on this machine's disk."""
+def write_cpu(requirement: str) -> None:
+    """torch's CPU build alone: with these hashes pip can take nothing else. Left as it is where the disk has none."""
+    hashes = [f"--hash=sha256:{digest}" for digest in local_hashes("torch", requirement.split("==")[1], build="+cpu")]
+    if hashes:
+        text = HEADER.format(sources="requirements.txt") + " \\\n    ".join([requirement, *hashes]) + "\n"
+        (ROOT / "requirements-cpu.lock").write_text(text, encoding="utf-8")
+
+
+def local_hashes(package: str, version: str, build: str = "") -> list[str]:
+    """SHA-256 of the wheels of this release (or one build of it) that pip would find on this machine's disk."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     found = re.findall(r"(find-links|extra-index-url)='([^']*)'", done.stdout)
     folders = {Path(place) for kind, value in found if kind == "find-links" for place in value.split()}
@@ -108,7 +117,7 @@ def local_hashes(package: str, version: str) -> list[str]:
     )
     digests = []
     for file in files:
-        if wheel.fullmatch(file.name) and file.is_file():
+        if wheel.fullmatch(file.name) and build in file.name and file.is_file():
             with file.open("rb") as opened:
                 digests.append(hashlib.file_digest(opened, "sha256").hexdigest())
     return digests

@@ -1,7 +1,8 @@
 """THIRD_PARTY.md: python -m tools.third_party, which `make lock` calls too.
 
 Names and versions are the lock files', licences what each installed package's own metadata says, and the assets' what
-their LICENSE.md says. A package that is not installed here keeps the licence that the file has of it. With --check
+their LICENSE.md says. A package that is not installed here keeps the licence that the file has of it, and so do those
+of torch's CUDA build, which some machines have and others do not. With --check
 nothing is written, and the exit code is 1 where the file is out of date.
 """
 
@@ -12,7 +13,7 @@ import re
 import sys
 from importlib.metadata import PackageNotFoundError, metadata
 
-from tools.lock import ROOT, parse
+from tools.lock import OF_CUDA, ROOT, parse
 
 TARGET = ROOT / "THIRD_PARTY.md"
 LOCKS = {
@@ -64,8 +65,9 @@ def document() -> str:
     for lock, title in LOCKS.items():
         parts.append(f"\n## {title} (`{lock}`)\n\n| package | version | licence |\n|---|---|---|\n")
         for name, (requirement, _) in sorted(parse((ROOT / lock).read_text(encoding="utf-8")).items()):
-            version = requirement.split(" ;")[0].split("==")[1]
-            parts.append(f"| {name} | {version} | {licence_of(name) or known.get(name, UNKNOWN)} |\n")
+            version, kept = requirement.split(" ;")[0].split("==")[1], known.get(name, UNKNOWN)
+            licence = kept if OF_CUDA.match(name) and kept != UNKNOWN else licence_of(name) or kept
+            parts.append(f"| {name} | {version} | {licence} |\n")
     parts.append("\n## What the browser gets (`package-lock.json`)\n\n| package | version | licence |\n|---|---|---|\n")
     packages = json.loads((ROOT / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     for place, entry in sorted(packages.items()):

@@ -40,7 +40,10 @@ def served(kept, weights, **environment):
     finally:
         process.terminate()
         process.wait(timeout=30)
+        log.seek(0)
+        said = log.read()
         log.close()
+    assert "Traceback" not in said, said
     assert list(kept.iterdir()) == [], "a stopped server leaves files of its visitors behind"
 
 
