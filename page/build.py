@@ -31,6 +31,7 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 GO, BUSY = "Show the reactions", "At work …"
 TOKEN = "() => [window.perfrdiff.token()]"  # assets/page/manners.js
 SET_ADDRESS = "(query) => { window.perfrdiff.setAddress(query); return []; }"
+NOW = "() => [String(performance.now())]"
 SERVER = "() => [window.location.origin + window.location.pathname]"
 
 
@@ -210,8 +211,13 @@ class _Recipe:
                 for name, label in lines.items()
             ]
         query, server = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        # A preset changes many settings at once. Each would be answered by itself, the first perhaps last; so all of
+        # them change one thing, which is answered once at a time and then as it is at last.
+        changed = gr.Textbox(visible="hidden")
         gr.on(
-            [widget.change for widget in controls.widgets.values()],
+            [widget.change for widget in controls.widgets.values()], None, None, changed, js=NOW, queue=False, **QUIET
+        )
+        changed.change(
             self._lines(controls),
             controls.inputs | {server},
             [*boxes, query],

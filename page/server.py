@@ -45,19 +45,31 @@ def launch(weights: str) -> None:
     Raises InputError if there are no such weights, or they cannot be loaded. Works once a process: Gradio reads the
     environment when it is imported.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a stopped server cleans up as one left by Ctrl-C does
+    stop = _Stop()
+    signal.signal(signal.SIGTERM, stop)  # a stopped server cleans up as one left by Ctrl-C does
     # A folder of this process alone, inside the one that was named, if any.
     folder = hold_folder("perfrdiff-page-", os.environ.get("GRADIO_TEMP_DIR"))  # those of killed processes go
     os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
     try:
-        _serve(weights, folder)
+        _serve(weights, folder, stop)
     except KeyboardInterrupt:  # before all was loaded; later Gradio takes it
         pass
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(weights: str, folder: Path) -> None:
+class _Stop:
+    """The answer to SIGTERM. A library that is being loaded may swallow the exit, so that it is asked for again."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+
+    def __call__(self, *_: object) -> None:
+        self.is_wanted = True
+        sys.exit(0)
+
+
+def _serve(weights: str, folder: Path, stop: _Stop) -> None:
     """Answer first: torch and all else that is heavy is loaded here, in the main thread, while the page is served."""
     gc.disable()  # it would look through ever more modules that are never given back: a fifth of the start
     from starlette.middleware import Middleware
@@ -100,6 +112,9 @@ def _serve(weights: str, folder: Path) -> None:
     except InputError:  # the weights cannot be used
         raise
     except Exception:  # a page that is not warm is better than none
-        traceback.print_exc()
+        if not stop.is_wanted:
+            traceback.print_exc()
+    if stop.is_wanted:
+        sys.exit(0)
     live.loaded.set()
     page.block_thread()
