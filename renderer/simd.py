@@ -1,0 +1,210 @@
+"""Eight samples or values at once: what the compiled loops of the studio style ask of a processor's vectors.
+
+numba turns plain loops into vectors where it sees that this pays; for eight steps inside of loops over rows and triangles
+it does not, or adds more checks than there are sums. These functions say what is meant. Every processor can run them:
+where its vectors are shorter, LLVM takes several. They can be called from compiled code only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 8
+_FLOATS, _INTS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
+_CONTRACT = ("contract",)  # a product and a sum may be rounded once
+
+
+def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """A vector of `value` in every lane."""
+    vector = ir.VectorType(value.type, LANES)
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
+
+
+def _pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value, at: ir.Value, vector: Any):
+    """Where the lanes of a flat array lie that begin at its element `at`."""
+    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
+    return builder.bitcast(builder.gep(data, [at], inbounds=True), vector.as_pointer())
+
+
+def _load(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+    loaded = builder.load(pointer)
+    loaded.align = 4
+    return loaded
+
+
+def _plane(builder: ir.IRBuilder, start: ir.Value, step_x: ir.Value, x: ir.Value, step_y=None, y=None) -> ir.Value:
+    """start + step_x * x + step_y * y."""
+    value = builder.fadd(_splat(builder, start), builder.fmul(_splat(builder, step_x), x, _CONTRACT), _CONTRACT)
+    if y is not None:
+        value = builder.fadd(value, builder.fmul(_splat(builder, step_y), y, _CONTRACT), _CONTRACT)
+    return value
+
+
+def _draw(context: Any, builder: ir.IRBuilder, arrays: Any, at: Any, weights: Any, depth: Any, surface: Any, slack: Any):
+    """Writes depth and surface into the lanes that lie inside a triangle, where it is nearer than what is there."""
+    (depths_type, depths), (surfaces_type, surfaces) = arrays
+    b, c = weights
+    a = builder.fsub(builder.fsub(ir.Constant(_FLOATS, [1.0] * LANES), b), c)
+    depth_pointer = _pointer(context, builder, depths_type, depths, at, _FLOATS)
+    surface_pointer = _pointer(context, builder, surfaces_type, surfaces, at, _INTS)
+    before, surface_before = _load(builder, depth_pointer), _load(builder, surface_pointer)
+    surface = _splat(builder, surface)
+    slack = _splat(builder, slack)
+    inside = builder.fcmp_ordered(">=", a, slack)
+    for weight in (b, c):
+        inside = builder.and_(inside, builder.fcmp_ordered(">=", weight, slack))
+    nearer = builder.or_(
+        builder.fcmp_ordered(">", depth, before),
+        builder.and_(
+            builder.fcmp_ordered("==", depth, before), builder.icmp_signed(">", surface, surface_before)
+        ),
+    )
+    seen = builder.and_(inside, nearer)
+    for pointer, value, old in ((depth_pointer, depth, before), (surface_pointer, surface, surface_before)):
+        builder.store(builder.select(seen, value, old), pointer).align = 4
+
+
+@intrinsic
+def draw_row(typing_context, depths, surfaces, at, b, b_dx, c, c_dx, depth, depth_dx, surface, slack):
+    """Draws a triangle into eight samples side by side, of the flat buffers `depths` and `surfaces` from `at` on.
+
+    b, c: two of its weights at the first sample, b_dx, c_dx how they change to the next; depth: 1 / distance, likewise.
+    Where all three weights are at least `slack` and the triangle is nearer than what the buffers hold, or as near with a
+    greater number, its depth and its int32 `surface` are written.
+    """
+    signature = types.void(depths, surfaces, types.int64, *[types.float32] * 6, types.int32, types.float32)
+
+    def generate(context, builder, signature, arguments):
+        depths, surfaces, at, b, b_dx, c, c_dx, depth, depth_dx, surface, slack = arguments
+        steps = ir.Constant(_FLOATS, [float(step) for step in range(LANES)])
+        weights = _plane(builder, b, b_dx, steps), _plane(builder, c, c_dx, steps)
+        arrays = (signature.args[0], depths), (signature.args[1], surfaces)
+        _draw(context, builder, arrays, at, weights, _plane(builder, depth, depth_dx, steps), surface, slack)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def draw_pattern(pattern_x: tuple[float, ...], pattern_y: tuple[float, ...]) -> Any:
+    """As `draw_row`, for samples that lie at `pattern_x`, `pattern_y` from a point: the weights are those of the point.
+
+    Patterns have at most LANES samples; lanes beyond are never drawn into. The function made here takes depths,
+    surfaces, at, b, b_dx, b_dy, c, c_dx, c_dy, depth, depth_dx, depth_dy, surface, slack.
+    """
+    left_over = LANES - len(pattern_x)
+    xs = ir.Constant(_FLOATS, [*map(float, pattern_x), *[float("nan")] * left_over])  # NaN is inside of nothing
+    ys = ir.Constant(_FLOATS, [*map(float, pattern_y), *[float("nan")] * left_over])
+
+    @intrinsic
+    def draw(
+        typing_context, depths, surfaces, at, b, b_dx, b_dy, c, c_dx, c_dy, depth, depth_dx, depth_dy, surface, slack
+    ):
+        signature = types.void(depths, surfaces, types.int64, *[types.float32] * 9, types.int32, types.float32)
+
+        def generate(context, builder, signature, arguments):
+            depths, surfaces, at, b, b_dx, b_dy, c, c_dx, c_dy, depth, depth_dx, depth_dy, surface, slack = arguments
+            weights = _plane(builder, b, b_dx, xs, b_dy, ys), _plane(builder, c, c_dx, xs, c_dy, ys)
+            depth = _plane(builder, depth, depth_dx, xs, depth_dy, ys)
+            arrays = (signature.args[0], depths), (signature.args[1], surfaces)
+            _draw(context, builder, arrays, at, weights, depth, surface, slack)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return draw
+
+
+def _values_at(context: Any, builder: ir.IRBuilder, planes_type: types.Array, planes: Any, at: Any, x: Any, y: Any):
+    """Eight values at `at`, plus x times the eight behind them, plus y times the next eight."""
+
+    def eight(offset: int) -> ir.Value:
+        start = builder.add(at, ir.Constant(at.type, offset))
+        return _load(builder, _pointer(context, builder, planes_type, planes, start, _FLOATS))
+
+    value = builder.fadd(eight(0), builder.fmul(eight(LANES), _splat(builder, x), _CONTRACT), _CONTRACT)
+    return builder.fadd(value, builder.fmul(eight(2 * LANES), _splat(builder, y), _CONTRACT), _CONTRACT)
+
+
+def _lane(builder: ir.IRBuilder, vector: ir.Value, number: int) -> ir.Value:
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), number))
+
+
+@intrinsic
+def plane_values(typing_context, planes, at, x, y):
+    """Six float32 values at x, y: from the flat array `planes`, eight values at `at`, then their steps by x, and by y."""
+    signature = types.UniTuple(types.float32, 6)(planes, types.int64, types.float32, types.float32)
+
+    def generate(context, builder, signature, arguments):
+        value = _values_at(context, builder, signature.args[0], *arguments)
+        return context.make_tuple(builder, signature.return_type, [_lane(builder, value, k) for k in range(6)])
+
+    return signature, generate
+
+
+def texture_light(highlight: tuple[float, float, float]) -> Any:
+    """A function that gives the linear light of a textured point, red, green and blue.
+
+    It takes planes, at, x, y as `plane_values`, whose values are red, green, blue, strength of the highlight, and the
+    place in the texture; the flat uint32 array of texels, R, G, B as square roots from the lowest byte on; its width;
+    and how far to the right and down it is read. `highlight`: the highlight's colour.
+    """
+    four = ir.VectorType(ir.FloatType(), 4)
+    colour, halves = ir.Constant(four, [*map(float, highlight), 0.0]), (range(4), range(4, 8))
+
+    @intrinsic
+    def light(typing_context, planes, at, x, y, texels, width, last_u, last_v):
+        signature = types.UniTuple(types.float32, 3)(
+            planes, types.int64, types.float32, types.float32, texels, types.int64, types.float32, types.float32
+        )
+
+        def generate(context, builder, signature, arguments):
+            planes, at, x, y, texels, width, last_u, last_v = arguments
+            value = _values_at(context, builder, signature.args[0], planes, at, x, y)
+
+            def place(lane, last):
+                """Whole and broken part of a coordinate; in thin triangles rounding may lead outside."""
+                zero, value_at = ir.Constant(ir.FloatType(), 0.0), _lane(builder, value, lane)
+                value_at = builder.select(builder.fcmp_ordered(">", value_at, zero), value_at, zero)
+                value_at = builder.select(builder.fcmp_ordered("<", value_at, last), value_at, last)
+                whole = builder.fptosi(value_at, ir.IntType(32))
+                broken = builder.fsub(value_at, builder.sitofp(whole, ir.FloatType()))
+                return builder.sext(whole, ir.IntType(64)), broken
+
+            (column, u), (row, v) = place(4, last_u), place(5, last_v)
+
+            def pair(row):
+                """Two texels side by side."""
+                first = builder.add(builder.mul(row, width), column)
+                octets = ir.VectorType(ir.IntType(8), LANES)
+                loaded = _load(builder, _pointer(context, builder, signature.args[4], texels, first, octets))
+                return builder.sitofp(builder.zext(loaded, _INTS), _FLOATS)
+
+            def between(first, second, share):
+                return builder.fadd(
+                    first, builder.fmul(builder.fsub(second, first), share, _CONTRACT), _CONTRACT
+                )
+
+            def half(vector, lanes):
+                return builder.shuffle_vector(
+                    vector, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 4), list(lanes))
+                )
+
+            both = between(pair(row), pair(builder.add(row, ir.Constant(row.type, 1))), _splat(builder, v))
+            left, right = (half(both, lanes) for lanes in halves)
+            root = builder.fmul(between(left, right, half(_splat(builder, u), halves[0])), ir.Constant(four, [1 / 255] * 4))
+            lit = builder.fmul(builder.fmul(half(value, halves[0]), root), root)
+            shine = builder.shuffle_vector(
+                value, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 4), [3] * 4)
+            )
+            lit = builder.fadd(lit, builder.fmul(shine, colour, _CONTRACT), _CONTRACT)
+            return context.make_tuple(builder, signature.return_type, [_lane(builder, lit, k) for k in range(3)])
+
+        return signature, generate
+
+    return light
