@@ -13,6 +13,7 @@ from renderer.simd import LANES, draw_row
 HALF = np.float32(CENTRE_SAMPLE[0])
 FIRST_SAMPLE, LAST_SAMPLE = SAMPLE_PATTERN.min(), SAMPLE_PATTERN.max()  # of an edge's samples within a pixel, both ways
 LEFT, TOP, RIGHT, BOTTOM = range(4)
+FACE, FIRST_X, LAST_X, FIRST_Y, LAST_Y = range(5)
 
 
 class DepthBuffer(NamedTuple):
@@ -21,7 +22,9 @@ class DepthBuffer(NamedTuple):
     depths: np.ndarray  # (S * stride,) float32: 1 / distance of what a pixel's middle sees, 0 where nothing is
     surfaces: np.ndarray  # (S * stride,) int32: its surface id or NO_TRIANGLE
     region: np.ndarray  # (4,) int64: LEFT, TOP, RIGHT, BOTTOM of what holds all that is drawn, the latter two excluded
-    facing: np.ndarray  # (F,) int32: numbers of the triangles in the picture that face the viewer
+    # (F, 5) int32: of each triangle in the picture that faces the viewer its number, and FIRST_X, LAST_X, FIRST_Y, LAST_Y
+    # of the pixels of which it may cover a sample
+    facing: np.ndarray
 
 
 def row_stride(size: int) -> int:
@@ -32,7 +35,10 @@ def row_stride(size: int) -> int:
 def new_depth_buffer(size: int, triangles: int) -> DepthBuffer:
     samples = size * row_stride(size)
     return DepthBuffer(
-        np.empty(samples, np.float32), np.empty(samples, np.int32), np.empty(4, np.int64), np.empty(triangles, np.int32)
+        np.empty(samples, np.float32),
+        np.empty(samples, np.int32),
+        np.empty(4, np.int64),
+        np.empty((triangles, 5), np.int32),
     )
 
 
@@ -73,7 +79,9 @@ def draw_depths(screen_vertices, triangles, surface_ids, size, stride, buffer):
         low_y, high_y = max(0, ceil(min_y - LAST_SAMPLE)), min(size - 1, floor(max_y - FIRST_SAMPLE))
         if (low_x > high_x) | (low_y > high_y):
             continue
-        facing[count] = face
+        facing[count, FACE] = face
+        facing[count, FIRST_X], facing[count, LAST_X] = low_x, high_x
+        facing[count, FIRST_Y], facing[count, LAST_Y] = low_y, high_y
         count += 1
         left, top = min(left, low_x), min(top, low_y)
         right, bottom = max(right, high_x + 1), max(bottom, high_y + 1)

@@ -10,8 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from renderer.depth_buffer import BOTTOM, FIRST_SAMPLE, HALF, LAST_SAMPLE, LEFT, RIGHT, TOP, DepthBuffer, ceil, floor
-from renderer.jit import jit_loop
+from renderer.depth_buffer import (
+    BOTTOM,
+    FACE,
+    FIRST_X,
+    FIRST_Y,
+    HALF,
+    LAST_X,
+    LAST_Y,
+    LEFT,
+    RIGHT,
+    TOP,
+    floor,
+)
+from renderer.jit import jit_inline, jit_loop
 from renderer.rasterizer import EDGE_TOLERANCE, NO_TRIANGLE, SAMPLE_PATTERN
 from renderer.simd import LANES, draw_pattern
 
@@ -32,6 +44,7 @@ class EdgePixels(NamedTuple):
     marked: np.ndarray  # (S, S + LANES) uint8: 1 where a pixel may see several surfaces
     beside: np.ndarray  # (S,) uint8: is written to
     slot_at: np.ndarray  # (S, S + LANES) int32: how many pixels were marked before this one, row by row
+    slots_above: np.ndarray  # (S + 1, S + LANES) int32: how many pixels were marked above this one and to its left
     columns: np.ndarray  # (S * S + LANES,) int32: the column of each slot
     depths: np.ndarray  # (slots * LANES,) float32: 1 / distance of what the samples of each slot see, 0 for nothing
     surfaces: np.ndarray  # (slots * LANES,) int32: its surface id or NO_TRIANGLE
@@ -42,6 +55,7 @@ def new_edge_pixels(size: int) -> EdgePixels:
         np.zeros((size, size + LANES), np.uint8),
         np.empty(size, np.uint8),
         np.empty((size, size + LANES), np.int32),
+        np.empty((size + 1, size + LANES), np.int32),
         np.empty(size * size + LANES, np.int32),
         np.empty(size * size * LANES, np.float32),  # what is never written to takes no memory
         np.empty(size * size * LANES, np.int32),
@@ -68,45 +82,66 @@ def find_edges(buffer, facing, screen_vertices, triangles, surface_ids, thin, si
         region[RIGHT], region[BOTTOM] = min(region[RIGHT] + 1, size), min(region[BOTTOM] + 1, size)
         _mark_edges(depths, surfaces, stride, region, marked, edges.beside)
         _mark_triangles(screen_vertices, triangles, thin, region, marked)
-    slots = _number_slots(marked, region, edges.slot_at, edges.columns)
+    slots = _number_slots(marked, region, edges.slot_at, edges.slots_above, edges.columns)
     _start_samples(depths, surfaces, size, stride, region, everywhere, edges)
-    _sample_edges(screen_vertices, triangles, surface_ids, buffer.facing, facing, region, edges)
+    _sample_edges(screen_vertices, triangles, surface_ids, buffer.facing, facing, edges)
     return slots
 
 
 @jit_loop
-def _differ(depth_a, surface_a, depth_b, surface_b):
-    """1 where two samples see different surfaces, or one surface at different depths."""
+def _differ(surface_a, surface_b, before, a, b, after):
+    """1 where two samples see different surfaces, or one surface that leaps: more than its slope around them explains.
+
+    a, b: their depths; before, after: those of the next samples to either side, in line with them.
+    """
+    step = b - a
+    leap = step - HALF * (a - before + after - b)
     return np.uint8(
-        (((surface_a ^ surface_b) >> TRIANGLE_ID_BITS) != 0) | (abs(depth_a - depth_b) >= SAME_SURFACE_TOLERANCE)
+        (((surface_a ^ surface_b) >> TRIANGLE_ID_BITS) != 0)
+        | ((abs(step) >= SAME_SURFACE_TOLERANCE) & (abs(leap) >= SAME_SURFACE_TOLERANCE))
     )
 
 
 @jit_loop
 def _mark_edges(depths, surfaces, stride, region, marked, beside):
-    """Marks both of any two neighbours, side by side or one above the other, that see different surfaces."""
+    """Marks both of any two neighbours, side by side or one above the other, that see different surfaces.
+
+    beside (S,) uint8: is written to.
+    """
     left, top, right, bottom = region[LEFT], region[TOP], region[RIGHT], region[BOTTOM]
     width = right - left  # cut out, so that every index counts from 0: else nothing is done side by side
     marks = marked[top, left:right]
     for x in range(width):
         marks[x] = 0
     for y in range(top, bottom):
-        start = y * stride + left
-        row, ids, marks = depths[start : start + width], surfaces[start : start + width], marked[y, left:right]
+        row, ids = _cut(depths, y, left, width, stride), _cut(surfaces, y, left, width, stride)
+        marks = marked[y, left:right]
         if y + 1 < bottom:
-            start += stride
-            below, ids_below = depths[start : start + width], surfaces[start : start + width]
+            above = _cut(depths, max(y - 1, top), left, width, stride)
+            below, ids_below = _cut(depths, y + 1, left, width, stride), _cut(surfaces, y + 1, left, width, stride)
+            under = _cut(depths, min(y + 2, bottom - 1), left, width, stride)
             marks_below = marked[y + 1, left:right]
             for x in range(width):
-                differs = _differ(row[x], ids[x], below[x], ids_below[x])
+                differs = _differ(ids[x], ids_below[x], above[x], row[x], below[x], under[x])
                 marks[x] |= differs
                 marks_below[x] = differs
-        for x in range(width - 1):
-            beside[x] = _differ(row[x], ids[x], row[x + 1], ids[x + 1])
+        if width < 2:
+            continue
+        last = width - 2
+        for x in range(1, last):
+            beside[x] = _differ(ids[x], ids[x + 1], row[x - 1], row[x], row[x + 1], row[x + 2])
+        beside[0] = _differ(ids[0], ids[1], row[0], row[0], row[1], row[1])
+        beside[last] = _differ(ids[last], ids[last + 1], row[last], row[last], row[last + 1], row[last + 1])
         for x in range(width - 1):
             marks[x] |= beside[x]
         for x in range(width - 1):
             marks[x + 1] |= beside[x]
+
+
+@jit_inline
+def _cut(values, y, left, width, stride):
+    """Row y of a flat buffer, from the column `left` on."""
+    return values[y * stride + left : y * stride + left + width]
 
 
 @jit_loop
@@ -123,7 +158,7 @@ def _mark_triangles(screen_vertices, triangles, thin, region, marked):
 
 
 @jit_loop
-def _number_slots(marked, region, slot_at, columns):
+def _number_slots(marked, region, slot_at, slots_above, columns):
     """Numbers the marked pixels row by row; returns how many there are."""
     left, right, slots = region[LEFT], region[RIGHT], 0
     for y in range(region[TOP], region[BOTTOM]):
@@ -133,6 +168,13 @@ def _number_slots(marked, region, slot_at, columns):
             columns[np.uint32(slots)] = left + x  # stays, if it is marked
             slots += marks[x]
         slots_before[right - left] = slots
+        above, here = slots_above[y, left : right + 1], slots_above[y + 1, left : right + 1]
+        if y == region[TOP]:
+            for x in range(right - left + 1):
+                above[x] = 0
+        start = slots_before[0]
+        for x in range(right - left + 1):
+            here[x] = above[x] + slots_before[x] - start
     return slots
 
 
@@ -162,28 +204,22 @@ def _start_samples(depths, surfaces, size, stride, region, everywhere, edges):
 
 
 @jit_loop
-def _sample_edges(screen_vertices, triangles, surface_ids, facing, count, region, edges):
+def _sample_edges(screen_vertices, triangles, surface_ids, facing, count, edges):
     """Goes on filling the samples, as `draw_depths` would, for the marked pixels and the `count` triangles `facing`."""
     slot_at, columns, depths, surfaces = edges.slot_at, edges.columns, edges.depths, edges.surfaces
-    left, top, right, bottom, one = region[LEFT], region[TOP], region[RIGHT], region[BOTTOM], np.float32(1.0)
+    slots_above, one = edges.slots_above, np.float32(1.0)
     for number in range(count):
-        face = facing[number]
+        low_x, high_x = facing[number, FIRST_X], facing[number, LAST_X]
+        low_y, high_y = facing[number, FIRST_Y], facing[number, LAST_Y]
+        first, end, top, bottom = np.uint32(low_x), np.uint32(high_x + 1), np.uint32(low_y), np.uint32(high_y + 1)
+        # no pixel at an edge: so it is with most
+        if slots_above[bottom, end] - slots_above[top, end] == slots_above[bottom, first] - slots_above[top, first]:
+            continue
+        face = facing[number, FACE]
         a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
         ax, ay = screen_vertices[a, 0], screen_vertices[a, 1]
         bx, by = screen_vertices[b, 0], screen_vertices[b, 1]
         cx, cy = screen_vertices[c, 0], screen_vertices[c, 1]
-        low_x, high_x = (
-            max(left, ceil(min(ax, bx, cx) - LAST_SAMPLE)), min(right - 1, floor(max(ax, bx, cx) - FIRST_SAMPLE))
-        )  # fmt: skip
-        low_y, high_y = (
-            max(top, ceil(min(ay, by, cy) - LAST_SAMPLE)), min(bottom - 1, floor(max(ay, by, cy) - FIRST_SAMPLE))
-        )  # fmt: skip
-        y = low_y
-        while y <= high_y and slot_at[y, low_x] == slot_at[y, high_x + 1]:
-            y += 1
-        if y > high_y:  # no pixel at an edge: so it is with most
-            continue
-        low_y = y
         inverse = one / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
         b_dx, b_dy = (cy - ay) * inverse, -(cx - ax) * inverse
         c_dx, c_dy = -(by - ay) * inverse, (bx - ax) * inverse
@@ -196,10 +232,10 @@ def _sample_edges(screen_vertices, triangles, surface_ids, facing, count, region
         reach_c = REACH * (abs(c_dx) + abs(c_dy))
         for y in range(low_y, high_y + 1):
             dy = np.float32(y) - ay
-            for slot in range(slot_at[y, low_x], slot_at[y, high_x + 1]):
-                if depths[slot * LANES + LANES - 1] > nearest:
+            for slot in range(slot_at[np.uint32(y), first], slot_at[np.uint32(y), end]):
+                if depths[np.uint32(slot * LANES + LANES - 1)] > nearest:
                     continue
-                dx = np.float32(columns[slot]) - ax
+                dx = np.float32(columns[np.uint32(slot)]) - ax
                 wb, wc = dx * b_dx + dy * b_dy, dx * c_dx + dy * c_dy
                 middle_b, middle_c = wb + HALF * (b_dx + b_dy), wc + HALF * (c_dx + c_dy)
                 if (

@@ -11,8 +11,8 @@ import numpy as np
 from renderer.jit import jit_inline
 from renderer.lighting import KEY_COLOUR, LIGHTS
 from renderer.materials import strand_brightness
-from renderer.prepared_surface import PLAIN, STRANDS, TEXTURED
-from renderer.simd import LANES, plane_values, texture_light
+from renderer.prepared_surface import STRANDS, TEXTURED
+from renderer.simd import LANES, plane_values, texture_light, write_planes
 
 # a record: red, green, blue, highlight and place in the texture or pattern at the triangle's first corner, that corner's
 # place in the picture, and from STEP_X and STEP_Y on how the first six change from pixel to pixel
@@ -42,26 +42,15 @@ def plain_light(face, kind, x, y, planes, texels, texture_width, last_u, last_v)
 
 
 @jit_inline
-def fill_record(face, kind, triangles, screen_vertices, lit_vertices, corners, planes, is_ready):
-    """Writes the record of a triangle that is not GENERAL."""
-    a, b, c, p = triangles[face, 0], triangles[face, 1], triangles[face, 2], face * PLANES
+def fill_record(face, triangles, screen_vertices, lit_vertices, corners, planes, is_ready):
+    """Writes the record of a triangle that is not GENERAL; lit_vertices (V * 4,), corners (F * 6,)."""
+    a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
     ax, ay = screen_vertices[a, 0], screen_vertices[a, 1]
     ux, uy = screen_vertices[b, 0] - ax, screen_vertices[b, 1] - ay
     vx, vy = screen_vertices[c, 0] - ax, screen_vertices[c, 1] - ay
     inverse = np.float32(1.0) / (ux * vy - uy * vx)
-    ux, uy, vx, vy = ux * inverse, uy * inverse, vx * inverse, vy * inverse
-    planes[p + X], planes[p + Y] = ax, ay
-    for k in range(4):  # red, green, blue, highlight
-        start = lit_vertices[a, k]
-        u, v = lit_vertices[b, k] - start, lit_vertices[c, k] - start
-        planes[p + k] = start
-        planes[p + STEP_X + k] = u * vy - v * uy
-        planes[p + STEP_Y + k] = v * ux - u * vx
-    if kind != PLAIN:
-        for k in range(2):  # the pattern's coordinates
-            start = corners[face, k]
-            u, v = corners[face, 2 + k] - start, corners[face, 4 + k] - start
-            planes[p + U + k] = start
-            planes[p + STEP_X + U + k] = u * vy - v * uy
-            planes[p + STEP_Y + U + k] = v * ux - u * vx
+    write_planes(
+        planes, np.int64(face) * PLANES, lit_vertices, np.int64(a), np.int64(b), np.int64(c), corners,
+        np.int64(face) * 6, ax, ay, ux * inverse, uy * inverse, vx * inverse, vy * inverse,
+    )  # fmt: skip
     is_ready[face] = 1

@@ -39,6 +39,7 @@ from renderer.materials import (
 from renderer.plain_shading import PLANES, fill_record, plain_light
 from renderer.prepared_surface import GENERAL, PreparedSurface
 from renderer.rasterizer import CENTRE_SAMPLE_ROW, NO_TRIANGLE
+from renderer.simd import LANES
 from renderer.texture_map import LAST_TEXEL
 
 SIMD_GROUP = 32  # points are lit in whole groups of so many: what stands behind the last is lit for nothing
@@ -123,44 +124,53 @@ def shade(buffer, stride, edges, scene, frame, size, channels, pixels):
     and the last is the opacity; colours are those of the surface alone.
     """
     # taken apart here, once: every look into a tuple costs more than what a pixel needs
-    triangles, kinds, corners = scene.triangles, scene.prepared.kinds, scene.prepared.corners
+    triangles, kinds, corners = scene.triangles, scene.prepared.kinds, scene.prepared.corners.reshape(-1)
     texels, tone_curve, background = scene.packed_texels, scene.tone_curve, scene.background
     screen_vertices, lit_vertices, planes, is_ready = (
-        frame.screen_vertices, frame.lit_vertices, frame.planes, frame.is_ready
+        frame.screen_vertices, frame.lit_vertices.reshape(-1), frame.planes, frame.is_ready
     )  # fmt: skip
     points, owners, shares, places, light = frame.points, frame.owners, frame.shares, frame.places, frame.light
     marked, slot_at, columns = edges.marked, edges.slot_at, edges.columns
     depths, surfaces, sample_depths, sample_surfaces = buffer.depths, buffer.surfaces, edges.depths, edges.surfaces
     left, top, right, bottom = buffer.region[LEFT], buffer.region[TOP], buffer.region[RIGHT], buffer.region[BOTTOM]
-    height, width = scene.texels.shape[0], scene.texels.shape[1]
-    last_u, last_v = np.float32(width) - np.float32(LAST_TEXEL), np.float32(height) - np.float32(LAST_TEXEL)
+    texture_height, texture_width = scene.texels.shape[0], scene.texels.shape[1]
+    width = right - left
+    last_u, last_v = (
+        np.float32(texture_width) - np.float32(LAST_TEXEL),
+        np.float32(texture_height) - np.float32(LAST_TEXEL),
+    )
     is_ready[:] = 0
     count, waiting = 0, 0  # points to be evaluated, pixels that wait for them
     for y in range(top, bottom):
-        marks, row = marked[y], y * stride
-        for x in range(left, right):
-            surface = surfaces[row + x]
+        start, at = y * stride + left, y * size + left
+        row, row_depths, marks = surfaces[start : start + width], depths[start : start + width], marked[y, left:right]
+        middle_y = np.float32(y) + HALF
+        for x in range(width):
+            surface = row[x]
             if (marks[x] != 0) | (surface == NO_TRIANGLE):
                 continue
+            middle_x = np.float32(left + x) + HALF
             face = np.uint32(surface & TRIANGLE_ID_MASK)
             kind = kinds[face]
             if kind == GENERAL:
                 if count == SHADING_BATCH:
                     _draw_waiting(count, waiting, scene, frame, channels, pixels)
                     count, waiting = 0, 0
-                _wait(waiting, y * size + x, places, light)
-                _collect(count, waiting, face, np.float32(x) + HALF, np.float32(y) + HALF, depths[row + x],
-                         np.float32(1.0), points, owners, shares)  # fmt: skip
+                _wait(waiting, at + x, places, light)
+                _collect(
+                    count, waiting, face, middle_x, middle_y, row_depths[x], np.float32(1.0), points, owners, shares
+                )
                 count, waiting = count + 1, waiting + 1
                 continue
             if not is_ready[face]:
-                fill_record(face, kind, triangles, screen_vertices, lit_vertices, corners, planes, is_ready)
+                fill_record(face, triangles, screen_vertices, lit_vertices, corners, planes, is_ready)
             red, green, blue = plain_light(
-                face, kind, np.float32(x) + HALF, np.float32(y) + HALF, planes, texels, width, last_u, last_v
+                face, kind, middle_x, middle_y, planes, texels, texture_width, last_u, last_v
             )
-            _put(y * size + x, red, green, blue, channels, tone_curve, pixels)
+            _put(at + x, red, green, blue, channels, tone_curve, pixels)
         for slot in range(slot_at[y, left], slot_at[y, right]):
-            x, start = columns[slot], slot << 3
+            x, start = columns[np.uint32(slot)], slot * LANES
+            seen, seen_depths = sample_surfaces[start : start + LANES], sample_depths[start : start + LANES]
             if count > SHADING_BATCH - SAMPLES:
                 _draw_waiting(count, waiting, scene, frame, channels, pixels)
                 count, waiting = 0, 0
@@ -171,10 +181,10 @@ def shade(buffer, stride, edges, scene, frame, size, channels, pixels):
                 k = (number + CENTRE_SAMPLE_ROW) % SAMPLES  # of a surface that the middle sees, the middle is shaded
                 if handled_samples >> k & 1:
                     continue
-                surface, depth, seen_by = sample_surfaces[start + k], sample_depths[start + k], 0
+                surface, depth, seen_by = seen[k], seen_depths[k], 0
                 for other in range(SAMPLES):
-                    same = ((sample_surfaces[start + other] ^ surface) >> TRIANGLE_ID_BITS == 0) & (
-                        abs(sample_depths[start + other] - depth) < SAME_SURFACE_TOLERANCE
+                    same = ((seen[other] ^ surface) >> TRIANGLE_ID_BITS == 0) & (
+                        abs(seen_depths[other] - depth) < SAME_SURFACE_TOLERANCE
                     ) & (handled_samples >> other & 1 == 0)  # fmt: skip
                     handled_samples |= np.int64(same) << other
                     seen_by += np.int64(same)
@@ -188,9 +198,9 @@ def shade(buffer, stride, edges, scene, frame, size, channels, pixels):
                     count += 1
                     continue
                 if not is_ready[face]:
-                    fill_record(face, kind, triangles, screen_vertices, lit_vertices, corners, planes, is_ready)
+                    fill_record(face, triangles, screen_vertices, lit_vertices, corners, planes, is_ready)
                 point_red, point_green, point_blue = plain_light(
-                    face, kind, at_x, at_y, planes, texels, width, last_u, last_v
+                    face, kind, at_x, at_y, planes, texels, texture_width, last_u, last_v
                 )
                 red, green, blue = red + share * point_red, green + share * point_green, blue + share * point_blue
             if unseen == SAMPLES:

@@ -46,7 +46,9 @@ def _plane(builder: ir.IRBuilder, start: ir.Value, step_x: ir.Value, x: ir.Value
     return value
 
 
-def _draw(context: Any, builder: ir.IRBuilder, arrays: Any, at: Any, weights: Any, depth: Any, surface: Any, slack: Any):
+def _draw(
+    context: Any, builder: ir.IRBuilder, arrays: Any, at: Any, weights: Any, depth: Any, surface: Any, slack: Any
+):
     """Writes depth and surface into the lanes that lie inside a triangle, where it is nearer than what is there."""
     (depths_type, depths), (surfaces_type, surfaces) = arrays
     b, c = weights
@@ -61,9 +63,7 @@ def _draw(context: Any, builder: ir.IRBuilder, arrays: Any, at: Any, weights: An
         inside = builder.and_(inside, builder.fcmp_ordered(">=", weight, slack))
     nearer = builder.or_(
         builder.fcmp_ordered(">", depth, before),
-        builder.and_(
-            builder.fcmp_ordered("==", depth, before), builder.icmp_signed(">", surface, surface_before)
-        ),
+        builder.and_(builder.fcmp_ordered("==", depth, before), builder.icmp_signed(">", surface, surface_before)),
     )
     seen = builder.and_(inside, nearer)
     for pointer, value, old in ((depth_pointer, depth, before), (surface_pointer, surface, surface_before)):
@@ -147,6 +147,52 @@ def plane_values(typing_context, planes, at, x, y):
     return signature, generate
 
 
+@intrinsic
+def write_planes(typing_context, planes, at, lit, a, b, c, corners, corner, ax, ay, ux, uy, vx, vy):
+    """Writes what `plane_values` reads: for the corners a, b, c of a triangle, from `lit` (V * 4,) and `corners` (F * 6,).
+
+    lit: four values of each vertex; corners: from `corner` on, two more of each corner. Behind them ax, ay are kept, the
+    first corner's place in the picture. u, v: the triangle's sides from there, over its double area.
+    """
+    signature = types.void(
+        planes, types.int64, lit, types.int64, types.int64, types.int64, corners, types.int64, *[types.float32] * 6
+    )
+
+    def generate(context, builder, signature, arguments):
+        planes, at, lit, a, b, c, corners, corner, ax, ay, ux, uy, vx, vy = arguments
+        four, two = ir.VectorType(ir.FloatType(), 4), ir.VectorType(ir.FloatType(), 2)
+
+        def at_corner(vertex, number, behind=None):
+            first = builder.mul(vertex, ir.Constant(vertex.type, 4))
+            values = _load(builder, _pointer(context, builder, signature.args[2], lit, first, four))
+            place = builder.add(corner, ir.Constant(corner.type, 2 * number))
+            more = _load(builder, _pointer(context, builder, signature.args[6], corners, place, two))
+            more = builder.shuffle_vector(
+                more, ir.Constant(two, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 4), [0, 1, 0, 1])
+            )
+            for lane, value in enumerate(behind or ()):
+                more = builder.insert_element(more, value, ir.Constant(ir.IntType(32), 2 + lane))
+            return builder.shuffle_vector(values, more, ir.Constant(_INTS, list(range(LANES))))
+
+        def write(offset, values):
+            start = builder.add(at, ir.Constant(at.type, offset))
+            builder.store(values, _pointer(context, builder, signature.args[0], planes, start, _FLOATS)).align = 4
+
+        def across(first, factor, second, other):
+            """first * factor - second * other."""
+            product = builder.fmul(second, _splat(builder, other), _CONTRACT)
+            return builder.fsub(builder.fmul(first, _splat(builder, factor), _CONTRACT), product, _CONTRACT)
+
+        start = at_corner(a, 0, (ax, ay))
+        u, v = (builder.fsub(at_corner(vertex, number), start) for vertex, number in ((b, 1), (c, 2)))
+        write(0, start)
+        write(LANES, across(u, vy, v, uy))
+        write(2 * LANES, across(v, ux, u, vx))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 def texture_light(highlight: tuple[float, float, float]) -> Any:
     """A function that gives the linear light of a textured point, red, green and blue.
 
@@ -186,18 +232,20 @@ def texture_light(highlight: tuple[float, float, float]) -> Any:
                 return builder.sitofp(builder.zext(loaded, _INTS), _FLOATS)
 
             def between(first, second, share):
-                return builder.fadd(
-                    first, builder.fmul(builder.fsub(second, first), share, _CONTRACT), _CONTRACT
-                )
+                return builder.fadd(first, builder.fmul(builder.fsub(second, first), share, _CONTRACT), _CONTRACT)
 
             def half(vector, lanes):
                 return builder.shuffle_vector(
-                    vector, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 4), list(lanes))
+                    vector,
+                    ir.Constant(_FLOATS, ir.Undefined),
+                    ir.Constant(ir.VectorType(ir.IntType(32), 4), list(lanes)),
                 )
 
             both = between(pair(row), pair(builder.add(row, ir.Constant(row.type, 1))), _splat(builder, v))
             left, right = (half(both, lanes) for lanes in halves)
-            root = builder.fmul(between(left, right, half(_splat(builder, u), halves[0])), ir.Constant(four, [1 / 255] * 4))
+            root = builder.fmul(
+                between(left, right, half(_splat(builder, u), halves[0])), ir.Constant(four, [1 / 255] * 4)
+            )
             lit = builder.fmul(builder.fmul(half(value, halves[0]), root), root)
             shine = builder.shuffle_vector(
                 value, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 4), [3] * 4)
