@@ -7,6 +7,7 @@ where its vectors are shorter, LLVM takes several. They can be called from compi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -193,6 +194,44 @@ def write_planes(typing_context, planes, at, lit, a, b, c, corners, corner, ax, 
     return signature, generate
 
 
+def _four(builder: ir.IRBuilder, vector: ir.Value, lanes: Sequence[int]) -> ir.Value:
+    """Some four lanes of eight."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), 4), list(lanes))
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def _sample(context: Any, builder: ir.IRBuilder, texels_type: types.Array, texels: Any, size: Any, x: Any, y: Any):
+    """Four channels, as floats, between the four texels about x, y.
+
+    texels: flat, uint32; size: their width, and the greatest x and y that are read.
+    """
+    width, last_x, last_y = size
+
+    def place(at: ir.Value, last: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Whole and broken part of a coordinate, moved inside."""
+        zero = ir.Constant(ir.FloatType(), 0.0)
+        at = builder.select(builder.fcmp_ordered(">", at, zero), at, zero)
+        at = builder.select(builder.fcmp_ordered("<", at, last), at, last)
+        whole = builder.fptosi(at, ir.IntType(32))
+        broken = builder.fsub(at, builder.sitofp(whole, ir.FloatType()))
+        return builder.sext(whole, ir.IntType(64)), broken
+
+    def pair(row: ir.Value) -> ir.Value:
+        """Two texels side by side."""
+        first = builder.add(builder.mul(row, width), column)
+        octets = ir.VectorType(ir.IntType(8), LANES)
+        loaded = _load(builder, _pointer(context, builder, texels_type, texels, first, octets))
+        return builder.sitofp(builder.zext(loaded, _INTS), _FLOATS)
+
+    def between(first: ir.Value, second: ir.Value, share: ir.Value) -> ir.Value:
+        return builder.fadd(first, builder.fmul(builder.fsub(second, first), share, _CONTRACT), _CONTRACT)
+
+    (column, u), (row, v) = place(x, last_x), place(y, last_y)
+    both = between(pair(row), pair(builder.add(row, ir.Constant(row.type, 1))), _splat(builder, v))
+    share = _four(builder, _splat(builder, u), range(4))
+    return between(_four(builder, both, range(4)), _four(builder, both, range(4, 8)), share)
+
+
 def texture_light(highlight: tuple[float, float, float]) -> Any:
     """A function that gives the linear light of a textured point, red, green and blue.
 
@@ -201,7 +240,7 @@ def texture_light(highlight: tuple[float, float, float]) -> Any:
     and how far to the right and down it is read. `highlight`: the highlight's colour.
     """
     four = ir.VectorType(ir.FloatType(), 4)
-    colour, halves = ir.Constant(four, [*map(float, highlight), 0.0]), (range(4), range(4, 8))
+    colour = ir.Constant(four, [*map(float, highlight), 0.0])
 
     @intrinsic
     def light(typing_context, planes, at, x, y, texels, width, last_u, last_v):
@@ -210,49 +249,42 @@ def texture_light(highlight: tuple[float, float, float]) -> Any:
         )
 
         def generate(context, builder, signature, arguments):
-            planes, at, x, y, texels, width, last_u, last_v = arguments
+            planes, at, x, y, texels, *size = arguments
             value = _values_at(context, builder, signature.args[0], planes, at, x, y)
-
-            def place(lane, last):
-                """Whole and broken part of a coordinate; in thin triangles rounding may lead outside."""
-                zero, value_at = ir.Constant(ir.FloatType(), 0.0), _lane(builder, value, lane)
-                value_at = builder.select(builder.fcmp_ordered(">", value_at, zero), value_at, zero)
-                value_at = builder.select(builder.fcmp_ordered("<", value_at, last), value_at, last)
-                whole = builder.fptosi(value_at, ir.IntType(32))
-                broken = builder.fsub(value_at, builder.sitofp(whole, ir.FloatType()))
-                return builder.sext(whole, ir.IntType(64)), broken
-
-            (column, u), (row, v) = place(4, last_u), place(5, last_v)
-
-            def pair(row):
-                """Two texels side by side."""
-                first = builder.add(builder.mul(row, width), column)
-                octets = ir.VectorType(ir.IntType(8), LANES)
-                loaded = _load(builder, _pointer(context, builder, signature.args[4], texels, first, octets))
-                return builder.sitofp(builder.zext(loaded, _INTS), _FLOATS)
-
-            def between(first, second, share):
-                return builder.fadd(first, builder.fmul(builder.fsub(second, first), share, _CONTRACT), _CONTRACT)
-
-            def half(vector, lanes):
-                return builder.shuffle_vector(
-                    vector,
-                    ir.Constant(_FLOATS, ir.Undefined),
-                    ir.Constant(ir.VectorType(ir.IntType(32), 4), list(lanes)),
-                )
-
-            both = between(pair(row), pair(builder.add(row, ir.Constant(row.type, 1))), _splat(builder, v))
-            left, right = (half(both, lanes) for lanes in halves)
-            root = builder.fmul(
-                between(left, right, half(_splat(builder, u), halves[0])), ir.Constant(four, [1 / 255] * 4)
-            )
-            lit = builder.fmul(builder.fmul(half(value, halves[0]), root), root)
-            shine = builder.shuffle_vector(
-                value, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 4), [3] * 4)
-            )
-            lit = builder.fadd(lit, builder.fmul(shine, colour, _CONTRACT), _CONTRACT)
+            u, v = _lane(builder, value, 4), _lane(builder, value, 5)
+            root = _sample(context, builder, signature.args[4], texels, size, u, v)
+            root = builder.fmul(root, ir.Constant(four, [1 / 255] * 4))
+            lit = builder.fmul(builder.fmul(_four(builder, value, range(4)), root), root)
+            lit = builder.fadd(lit, builder.fmul(_four(builder, value, [3] * 4), colour, _CONTRACT), _CONTRACT)
             return context.make_tuple(builder, signature.return_type, [_lane(builder, lit, k) for k in range(3)])
 
         return signature, generate
 
     return light
+
+
+@intrinsic
+def write_run(typing_context, maps, at, further, count, depth, depth_dx, x, x_dx, y, y_dx):
+    """Writes depth, x and y of up to eight pixels side by side, where the depth is not above the one that is there.
+
+    maps: flat float32: x, then y from `further` on, then depths, from twice that on; at: the first pixel; count: how
+    many may be written; the values at the first, and how they change to the next.
+    """
+    signature = types.void(maps, types.int64, types.int64, types.int64, *[types.float32] * 6)
+
+    def generate(context, builder, signature, arguments):
+        maps, at, further, count, *planes = arguments
+        steps = ir.Constant(_FLOATS, [float(step) for step in range(LANES)])
+        depth, x, y = (_plane(builder, planes[k], planes[k + 1], steps) for k in (0, 2, 4))
+        places = [at, builder.add(at, further), builder.add(builder.add(at, further), further)]
+        x_at, y_at, depth_at = (_pointer(context, builder, signature.args[0], maps, at, _FLOATS) for at in places)
+        before = _load(builder, depth_at)
+        lanes = _splat(builder, builder.trunc(count, ir.IntType(32)))
+        inside = builder.icmp_signed("<", ir.Constant(_INTS, list(range(LANES))), lanes)
+        seen = builder.and_(inside, builder.fcmp_ordered("<=", depth, before))
+        for pointer, value, old in ((depth_at, depth, before), (x_at, x, None), (y_at, y, None)):
+            value = builder.select(seen, value, _load(builder, pointer) if old is None else old)
+            builder.store(value, pointer).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
