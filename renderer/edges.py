@@ -25,7 +25,7 @@ from renderer.depth_buffer import (
 )
 from renderer.jit import jit_inline, jit_loop
 from renderer.rasterizer import EDGE_TOLERANCE, NO_TRIANGLE, SAMPLE_PATTERN
-from renderer.simd import LANES, draw_pattern
+from renderer.simd import LANES, any_of_eight, draw_pattern, lowest_bit, reached
 
 TRIANGLE_ID_BITS = 24  # of a surface id: the triangle's number; above it what surface the triangle is of
 TRIANGLE_ID_MASK = np.int32((1 << TRIANGLE_ID_BITS) - 1)
@@ -46,6 +46,7 @@ class EdgePixels(NamedTuple):
     slot_at: np.ndarray  # (S, S + LANES) int32: how many pixels were marked before this one, row by row
     slots_above: np.ndarray  # (S + 1, S + LANES) int32: how many pixels were marked above this one and to its left
     columns: np.ndarray  # (S * S + LANES,) int32: the column of each slot
+    farthest: np.ndarray  # (S * S + LANES,) float32: what is farther than this is hidden in all samples of a slot
     depths: np.ndarray  # (slots * LANES,) float32: 1 / distance of what the samples of each slot see, 0 for nothing
     surfaces: np.ndarray  # (slots * LANES,) int32: its surface id or NO_TRIANGLE
 
@@ -57,6 +58,7 @@ def new_edge_pixels(size: int) -> EdgePixels:
         np.empty((size, size + LANES), np.int32),
         np.empty((size + 1, size + LANES), np.int32),
         np.empty(size * size + LANES, np.int32),
+        np.empty(size * size + LANES, np.float32),
         np.empty(size * size * LANES, np.float32),  # what is never written to takes no memory
         np.empty(size * size * LANES, np.int32),
     )
@@ -160,14 +162,20 @@ def _mark_triangles(screen_vertices, triangles, thin, region, marked):
 @jit_loop
 def _number_slots(marked, region, slot_at, slots_above, columns):
     """Numbers the marked pixels row by row; returns how many there are."""
-    left, right, slots = region[LEFT], region[RIGHT], 0
+    left, width, slots = region[LEFT], region[RIGHT] - region[LEFT], 0
+    right = left + width
     for y in range(region[TOP], region[BOTTOM]):
-        marks, slots_before = marked[y, left:right], slot_at[y, left : right + 1]
-        for x in range(right - left):
-            slots_before[x] = slots
-            columns[np.uint32(slots)] = left + x  # stays, if it is marked
-            slots += marks[x]
-        slots_before[right - left] = slots
+        marks, slots_before = marked[y, left:right], slot_at[y, left : right + LANES]
+        for first in range(0, width, LANES):
+            if first + LANES <= width and not any_of_eight(marks, first):
+                for k in range(LANES):
+                    slots_before[first + k] = slots
+                continue
+            for x in range(first, min(first + LANES, width)):
+                slots_before[x] = slots
+                columns[np.uint32(slots)] = left + x  # stays, if it is marked
+                slots += marks[x]
+        slots_before[width] = slots
         above, here = slots_above[y, left : right + 1], slots_above[y + 1, left : right + 1]
         if y == region[TOP]:
             for x in range(right - left + 1):
@@ -198,6 +206,7 @@ def _start_samples(depths, surfaces, size, stride, region, everywhere, edges):
                 depth, surface = np.float32(0.0), np.int32(NO_TRIANGLE)
             elif depth > DEPTH_MARGIN:
                 depth -= DEPTH_MARGIN
+            edges.farthest[np.uint32(slot)] = depth
             for k in range(slot * LANES, (slot + 1) * LANES):
                 edges.depths[k] = depth
                 edges.surfaces[k] = surface
@@ -207,7 +216,7 @@ def _start_samples(depths, surfaces, size, stride, region, everywhere, edges):
 def _sample_edges(screen_vertices, triangles, surface_ids, facing, count, edges):
     """Goes on filling the samples, as `draw_depths` would, for the marked pixels and the `count` triangles `facing`."""
     slot_at, columns, depths, surfaces = edges.slot_at, edges.columns, edges.depths, edges.surfaces
-    slots_above, one = edges.slots_above, np.float32(1.0)
+    slots_above, farthest, one = edges.slots_above, edges.farthest, np.float32(1.0)
     for number in range(count):
         low_x, high_x = facing[number, FIRST_X], facing[number, LAST_X]
         low_y, high_y = facing[number, FIRST_Y], facing[number, LAST_Y]
@@ -228,23 +237,24 @@ def _sample_edges(screen_vertices, triangles, surface_ids, facing, count, edges)
         depth_dx, depth_dy = b_dx * zb + c_dx * zc, b_dy * zb + c_dy * zc
         surface, nearest = surface_ids[face], za + max(np.float32(0.0), max(zb, zc))
         # how much the weights differ at most between a pixel's middle and its samples
-        reach_a, reach_b = REACH * (abs(b_dx + c_dx) + abs(b_dy + c_dy)), REACH * (abs(b_dx) + abs(b_dy))
-        reach_c = REACH * (abs(c_dx) + abs(c_dy))
+        reach_a = REACH * (abs(b_dx + c_dx) + abs(b_dy + c_dy)) + EDGE_TOLERANCE
+        reach_b = REACH * (abs(b_dx) + abs(b_dy)) + EDGE_TOLERANCE
+        reach_c = REACH * (abs(c_dx) + abs(c_dy)) + EDGE_TOLERANCE
         for y in range(low_y, high_y + 1):
             dy = np.float32(y) - ay
-            for slot in range(slot_at[np.uint32(y), first], slot_at[np.uint32(y), end]):
-                if depths[np.uint32(slot * LANES + LANES - 1)] > nearest:
-                    continue
-                dx = np.float32(columns[np.uint32(slot)]) - ax
-                wb, wc = dx * b_dx + dy * b_dy, dx * c_dx + dy * c_dy
-                middle_b, middle_c = wb + HALF * (b_dx + b_dy), wc + HALF * (c_dx + c_dy)
-                if (
-                    (middle_b + reach_b < -EDGE_TOLERANCE)
-                    | (middle_c + reach_c < -EDGE_TOLERANCE)
-                    | (one - middle_b - middle_c + reach_a < -EDGE_TOLERANCE)
-                ):
-                    continue
-                _draw_samples(
-                    depths, surfaces, slot * LANES, wb, b_dx, b_dy, wc, c_dx, c_dy,
-                    za + wb * zb + wc * zc, depth_dx, depth_dy, surface, -EDGE_TOLERANCE,
+            slot, end_slot = np.int64(slot_at[np.uint32(y), first]), np.int64(slot_at[np.uint32(y), end])
+            while slot < end_slot:
+                bits = reached(
+                    columns, farthest, slot, end_slot - slot, ax - HALF, nearest, (dy + HALF) * b_dy, b_dx, reach_b,
+                    (dy + HALF) * c_dy, c_dx, reach_c, reach_a,
                 )  # fmt: skip
+                while bits:
+                    at = slot + lowest_bit(bits)
+                    bits &= bits - 1
+                    dx = np.float32(columns[np.uint32(at)]) - ax
+                    wb, wc = dx * b_dx + dy * b_dy, dx * c_dx + dy * c_dy
+                    _draw_samples(
+                        depths, surfaces, at * LANES, wb, b_dx, b_dy, wc, c_dx, c_dy,
+                        za + wb * zb + wc * zc, depth_dx, depth_dy, surface, -EDGE_TOLERANCE,
+                    )  # fmt: skip
+                slot += LANES

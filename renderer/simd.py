@@ -121,6 +121,55 @@ def draw_pattern(pattern_x: tuple[float, ...], pattern_y: tuple[float, ...]) -> 
     return draw
 
 
+@intrinsic
+def reached(typing_context, columns, farthest, at, count, x, nearest, b, b_dx, b_reach, c, c_dx, c_reach, a_reach):
+    """Which of up to eight pixels of one row a triangle may reach: the lowest bits of an int64.
+
+    columns (int32), farthest (float32): flat, of these pixels from `at` on; count: how many they are. A pixel is reached
+    where each weight is at least minus its `reach`, and where `nearest` is not below `farthest`. b, c: two weights at
+    the column x, b_dx, c_dx how they change to the next.
+    """
+    signature = types.int64(columns, farthest, types.int64, types.int64, *[types.float32] * 9)
+
+    def generate(context, builder, signature, arguments):
+        columns, farthest, at, count, x, nearest, b, b_dx, b_reach, c, c_dx, c_reach, a_reach = arguments
+        column = _load(builder, _pointer(context, builder, signature.args[0], columns, at, _INTS))
+        behind = _load(builder, _pointer(context, builder, signature.args[1], farthest, at, _FLOATS))
+        steps = builder.fsub(builder.sitofp(column, _FLOATS), _splat(builder, x))
+        b, c = _plane(builder, b, b_dx, steps), _plane(builder, c, c_dx, steps)
+        a = builder.fsub(builder.fsub(ir.Constant(_FLOATS, [1.0] * LANES), b), c)
+        lanes = _splat(builder, builder.trunc(count, ir.IntType(32)))
+        inside = builder.icmp_signed("<", ir.Constant(_INTS, list(range(LANES))), lanes)
+        inside = builder.and_(inside, builder.fcmp_ordered("<=", behind, _splat(builder, nearest)))
+        for weight, reach in ((a, a_reach), (b, b_reach), (c, c_reach)):
+            inside = builder.and_(inside, builder.fcmp_ordered(">=", weight, builder.fneg(_splat(builder, reach))))
+        return builder.zext(builder.bitcast(inside, ir.IntType(LANES)), ir.IntType(64))
+
+    return signature, generate
+
+
+@intrinsic
+def any_of_eight(typing_context, octets, at):
+    """Whether one of eight bytes of the flat uint8 array `octets`, from `at` on, is not 0."""
+
+    def generate(context, builder, signature, arguments):
+        word = builder.load(_pointer(context, builder, signature.args[0], *arguments, ir.IntType(64)))
+        word.align = 1
+        return builder.icmp_unsigned("!=", word, ir.Constant(ir.IntType(64), 0))
+
+    return types.boolean(octets, types.int64), generate
+
+
+@intrinsic
+def lowest_bit(typing_context, bits):
+    """The number of the lowest bit that is set; `bits` is not 0."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
+
+
 def _values_at(context: Any, builder: ir.IRBuilder, planes_type: types.Array, planes: Any, at: Any, x: Any, y: Any):
     """Eight values at `at`, plus x times the eight behind them, plus y times the next eight."""
 
