@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from renderer.depth_buffer import draw_depths, new_depth_buffer, row_stride
 from renderer.edges import find_edges, new_edge_pixels
 from renderer.face_model import CAMERA_Z
 from renderer.lighting import LIGHTS, MAX_LINEAR, light_vertices
@@ -128,28 +129,30 @@ class CPUBackend:
         self._wall = tone_mapped(scene.background, scene.tone_curve)
         self._shaded = ShadedScene(
             scene.triangles, surface.triangle_materials, surface.vertex_attributes, surface.colours,
-            surface.texture.texels, surface.texture.texels.view(np.uint32)[..., 0], surface.texture.corners,
-            self._prepared, scene.background, scene.tone_curve, np.float32(scene.focal),
+            surface.texture.texels, surface.texture.texels.view(np.uint32).reshape(-1), surface.texture.corners,
+            self._prepared, scene.background.reshape(-1, 3), scene.tone_curve, np.float32(scene.focal),
         )  # fmt: skip
 
     def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
         scene, prepared = self._scene, self._prepared
-        triangles, size, vertices = scene.triangles, scene.size, len(scene.surface.shape)
-        visibility_buffer, edges = new_visibility_buffer(size), new_edge_pixels(size)
-        cull, ids = np.ones(len(triangles), bool), surface_ids(scene.surface.triangle_materials)
-        vertex_columns, frame = prepared.vertex_columns.copy(), new_frame(vertices, len(triangles))
+        triangles, size, stride = scene.triangles, scene.size, row_stride(scene.size)
+        buffer, edges = new_depth_buffer(size, len(triangles)), new_edge_pixels(size)
+        ids = surface_ids(scene.surface.triangle_materials)
+        vertex_columns = prepared.vertex_columns.copy()
+        frame = new_frame(len(scene.surface.shape), len(triangles))
         empty = self._wall if channels == 3 else np.zeros((size, size, 4), np.uint8)
         for world, mouth_brightness in frames:
             vertex_normals(world, triangles, frame.normals)
             light_vertices(frame.normals, vertex_columns, frame.lit_vertices)
             project_to_screen(world, scene.focal, size // 2, size, CAMERA_Z, frame.screen_vertices)
-            rasterise(frame.screen_vertices, triangles, cull, visibility_buffer, CENTRE_SAMPLE, ids)
-            samples = find_edges(
-                visibility_buffer, frame.screen_vertices, triangles, ids, prepared.thin, edges, self._supersample
-            )
+            facing = draw_depths(frame.screen_vertices, triangles, ids, size, stride, buffer)
+            find_edges(
+                buffer, facing, frame.screen_vertices, triangles, ids, prepared.thin, size, stride, self._supersample,
+                edges,
+            )  # fmt: skip
             frame.mouth_brightness[0] = mouth_brightness
             image = empty.copy()
-            shade(visibility_buffer, edges, samples, self._shaded, frame, image)
+            shade(buffer, stride, edges, self._shaded, frame, size, channels, image.reshape(-1))
             yield image
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:

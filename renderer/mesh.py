@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,7 +34,7 @@ ROOM_ABOVE = 0.04  # of the picture, over a person's hair at rest: it goes up in
 LEAST_ZOOM = 0.57  # below, the ends of the shoulders would be seen
 
 FRAMES_PER_BATCH = 32  # frames whose vertices are computed in one matrix product
-STUDIO_FRAMES_PER_BATCH = 8  # likewise; their vertices stay in the cache until they are posed
+STUDIO_FRAMES_PER_BATCH = 16  # likewise; their vertices stay in the cache until they are posed
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
 
 
@@ -125,7 +126,7 @@ class MeshRenderer:
             yield rows, self._shape + moved.reshape(len(rows), -1, 3)
 
     def _studio_vertices(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
-        """World vertices (V, 3) of each frame, as pose_bust has them."""
+        """World vertices (V, 3) of each frame, as pose_bust has them; the next frame overwrites them."""
         for start in range(0, len(coefficients), STUDIO_FRAMES_PER_BATCH):
             rows = coefficients[start : start + STUDIO_FRAMES_PER_BATCH]
             moved = (rows[:, :EXPRESSIONS] @ self._moving_basis).reshape(len(rows), -1, 3)
@@ -139,8 +140,8 @@ class MeshRenderer:
         """0..1: how much light falls past the lips of one frame's vertices (V, 3)."""
         if self._inner_lip_vertices is None:
             return np.float32(1.0)
-        gap = np.linalg.norm(world[self._inner_lip_vertices[0]] - world[self._inner_lip_vertices[1]])
-        return np.float32(np.clip((gap - CLOSED_LIPS) / (PARTED_LIPS - CLOSED_LIPS), 0.1, 1.0))
+        gap = math.dist(*world[self._inner_lip_vertices].tolist())
+        return np.float32(min(max((gap - CLOSED_LIPS) / (PARTED_LIPS - CLOSED_LIPS), 0.1), 1.0))
 
     def _render_grey(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         frames = ((world, flat_shading(world, self._triangles)) for world in self._posed_vertices(coefficients))

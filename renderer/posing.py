@@ -8,7 +8,7 @@ import numpy as np
 
 from renderer.coefficients import UPRIGHT
 from renderer.face_model import pose_vertices, rotation_matrix
-from renderer.jit import jit
+from renderer.jit import jit_loop
 
 NECK_JOINT = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
 SHOULDER_SHARE = 0.5  # share of the neck joint's travel that the shoulders take up
@@ -34,28 +34,40 @@ def pose_moved(
 ) -> Iterator[np.ndarray]:
     """World vertices (V, 3) float32 of each frame, as `pose_bust` has them but for rounding, at a fraction of the time.
 
+    All are handed out in one array, which the next frame overwrites.
+
     shape (V, 3): the head at rest; moved (T, M, 3): what expressions add to its vertices `moving` (M,).
     """
     weight = np.ones(len(shape), np.float32) if head_weight is None else head_weight
     upright = _upright(coefficients)
     head_rotations, rotations = rotation_matrix(coefficients[:, -6:-3]), rotation_matrix(upright[:, -6:-3])
     shape, head_places = np.ascontiguousarray(shape, np.float32), coefficients[:, -3:].astype(np.float32)
+    world = np.empty_like(shape)
     for frame in range(len(coefficients)):
-        world = shape.copy()
-        world[moving] += moved[frame]
-        _pose(world, weight, head_rotations[frame], head_places[frame], rotations[frame], upright[frame, -3:].copy())
+        _pose(
+            shape, moving, moved[frame], weight, head_rotations[frame], head_places[frame], rotations[frame],
+            upright[frame, -3:].copy(), world,
+        )  # fmt: skip
         yield world
 
 
-@jit
-def _pose(points, weight, head_rotation, head_place, rotation, place):
-    """Poses `points` (V, 3) in place: with the head where `weight` (V,) is 1, with the shoulders where it is 0."""
-    for i in range(points.shape[0]):
-        x, y, z, share = points[i, 0], points[i, 1], points[i, 2], weight[i]
+@jit_loop
+def _pose(shape, moving, moved, weight, head_rotation, head_place, rotation, place, world):
+    """Poses `shape` (V, 3), its vertices `moving` by `moved`: with the head where `weight` (V,) is 1, with the shoulders
+    where it is 0. Written to `world` (V, 3).
+    """
+    for i in range(shape.shape[0]):
+        for k in range(3):
+            world[i, k] = shape[i, k]
+    for i in range(moving.shape[0]):
+        for k in range(3):
+            world[moving[i], k] += moved[i, k]
+    for i in range(shape.shape[0]):
+        x, y, z, share = world[i, 0], world[i, 1], world[i, 2], weight[i]
         for k in range(3):
             head = head_rotation[k, 0] * x + head_rotation[k, 1] * y + head_rotation[k, 2] * z + head_place[k]
             rest = rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z + place[k]
-            points[i, k] = rest + share * (head - rest)
+            world[i, k] = rest + share * (head - rest)
 
 
 def _upright(coefficients: np.ndarray) -> np.ndarray:

@@ -3,18 +3,27 @@
 import cv2
 import numpy as np
 
-from renderer.jit import jit_loop
+from renderer.jit import jit_inline, jit_loop
+from renderer.simd import LANES, write_run
+
+
+def new_maps(size: int) -> np.ndarray:
+    """(3, size, stride) float32 for `rasterise`: x and y of what each pixel shows, and its depth. Rows end in LANES
+    pixels that are not of the frame.
+    """
+    return np.empty((3, size, size + LANES), np.float32)
 
 
 @jit_loop
-def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
+def rasterise(targets, sources, triangles, offset, maps):
     """Where every pixel of the frame comes from.
 
     targets (N, 3) float32: x, y in the padded picture and z (away from the camera); sources (N, 2) float32;
-    triangles (F, 3) int32; offset: the frame's corner in the padded picture. Writes map_x, map_y and depth (S, S)
-    where the triangle is nearer than what `depth` holds, later triangles winning ties.
+    triangles (F, 3) int32; offset: the frame's corner in the padded picture. Writes to `maps` (see `new_maps`) where
+    the triangle is nearer than the depth there, later triangles winning ties.
     """
-    height, width = map_x.shape
+    height, stride = maps.shape[1], maps.shape[2]
+    width, further, flat = stride - LANES, height * stride, maps.reshape(-1)
     slack = np.float32(1e-4)
     for f in range(triangles.shape[0]):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
@@ -34,42 +43,49 @@ def rasterise(targets, sources, triangles, offset, map_x, map_y, depth):
         # Barycentric weights of b and c, depth and source are linear in x and y.
         wbx, wby = (cy - ay) * inverse, -(cx - ax) * inverse
         wcx, wcy = -(by - ay) * inverse, (bx - ax) * inverse
+        across_b, across_c, across_a = _run(wbx), _run(wcx), _run(-wbx - wcx)
         sx0, sy0, z0 = sources[a, 0], sources[a, 1], targets[a, 2]
         sxb, syb, zb = sources[b, 0] - sx0, sources[b, 1] - sy0, targets[b, 2] - z0
         sxc, syc, zc = sources[c, 0] - sx0, sources[c, 1] - sy0, targets[c, 2] - z0
+        z_step, sx_step, sy_step = wbx * zb + wcx * zc, wbx * sxb + wcx * sxc, wbx * syb + wcx * syc
+        dx = np.float32(x0) - ax
         for y in range(y0, y1 + 1):
-            row_b = wbx * (x0 - ax) + wby * (y - ay)
-            row_c = wcx * (x0 - ax) + wcy * (y - ay)
+            dy = np.float32(y) - ay
+            row_b, row_c = wbx * dx + wby * dy, wcx * dx + wcy * dy
             # Each weight crosses the slack once along the row: what is inside is one run.
             run_start, run_end = np.float32(0), np.float32(x1 - x0)
-            run_start, run_end = _clip_interval(row_b + slack, wbx, run_start, run_end)
-            run_start, run_end = _clip_interval(row_c + slack, wcx, run_start, run_end)
-            run_start, run_end = _clip_interval(1 + slack - row_b - row_c, -wbx - wcx, run_start, run_end)
+            run_start, run_end = _clip_interval(row_b + slack, across_b, run_start, run_end)
+            run_start, run_end = _clip_interval(row_c + slack, across_c, run_start, run_end)
+            run_start, run_end = _clip_interval(1 + slack - row_b - row_c, across_a, run_start, run_end)
             if run_start > run_end:
                 continue
-            first_column, last_column = x0 + int(np.ceil(run_start)), x0 + int(run_end)
-            column_offset = np.float32(first_column - x0)
-            wb, wc = row_b + wbx * column_offset, row_c + wcx * column_offset
-            z, sx, sy = z0 + wb * zb + wc * zc, sx0 + wb * sxb + wc * sxc, sy0 + wb * syb + wc * syc
-            z_step, sx_step, sy_step = wbx * zb + wcx * zc, wbx * sxb + wcx * sxc, wbx * syb + wcx * syc
-            # unsigned: numba would look for negative indices at every pixel
-            line_depth, line_x, line_y = depth[np.uint64(y)], map_x[np.uint64(y)], map_y[np.uint64(y)]
-            for column in range(last_column + 1 - first_column):
-                step, x = np.float32(np.int32(column)), np.uint64(first_column + column)
-                if z + step * z_step <= line_depth[x]:
-                    line_depth[x] = z + step * z_step
-                    line_x[x] = sx + step * sx_step
-                    line_y[x] = sy + step * sy_step
+            first, end = np.int64(np.ceil(run_start)), np.int64(run_end) + 1
+            while first < end:
+                step = np.float32(first)
+                wb, wc = row_b + wbx * step, row_c + wcx * step
+                write_run(
+                    flat, y * stride + x0 + first, further, end - first, z0 + wb * zb + wc * zc, z_step,
+                    sx0 + wb * sxb + wc * sxc, sx_step, sy0 + wb * syb + wc * syc, sy_step,
+                )  # fmt: skip
+                first += LANES
 
 
-@jit_loop
-def _clip_interval(value, slope, run_start, run_end):
-    """The part of begin..end in which a line through `value` at 0 is not negative."""
-    if slope > np.float32(1e-12):
-        return max(run_start, -value / slope), run_end
-    if slope < np.float32(-1e-12):
-        return run_start, min(run_end, -value / slope)
-    return (run_start, run_end) if value >= 0 else (run_start, run_start - np.float32(1))
+@jit_inline
+def _run(slope):
+    """How many columns a line of this slope takes to fall by 1; 0 where it is level."""
+    return np.float32(-1) / slope if abs(slope) > np.float32(1e-12) else np.float32(0)
+
+
+@jit_inline
+def _clip_interval(value, across, run_start, run_end):
+    """The part of begin..end in which a line is not negative that is `value` at 0; across: see `_run`."""
+    if across < np.float32(0):
+        run_start = max(run_start, value * across)
+    elif across > np.float32(0):
+        run_end = min(run_end, value * across)
+    elif value < np.float32(0):
+        run_end = run_start - np.float32(1)
+    return run_start, run_end
 
 
 def coverage(shape: tuple[int, int], polygon: np.ndarray, corner: np.ndarray, factor: int = 4) -> np.ndarray:

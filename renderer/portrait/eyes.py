@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from renderer.jit import jit_loop
 from renderer.portrait.drawing import blend, coverage, crop_window, stroke
 from renderer.portrait.framing import PortraitCrop
 from renderer.portrait.topology import EyeIndices
@@ -12,6 +13,7 @@ LASH_BRIGHTNESS = 0.4  # of the closed lids' line, over the darkest of the open 
 LASH_LINE, LASH_OUTER = 0.042, 0.075  # of the eye's width: its width, and that of its outer half
 LID_ROWS = 7
 LASH_BAND = 0.06  # of the eye's width: the part of the upper lid at its margin that is never stretched
+INVERSE_CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
 MIN_OPENNESS = 0.10  # opening / width below which the photo's eye counts as shut: nothing to show under the lid
 
 
@@ -62,10 +64,9 @@ class Eye:
         self.lid_triangles = np.concatenate(
             [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)]
         ).astype(np.int32)
-        self._lid_towards_margin = np.linspace(0, 1, LID_ROWS)[:, None]  # 0 at the crease
-        self._lid_length = np.linalg.norm(self.lid_crease - self.lid_margin, axis=1)[None]
-        self._socket_length = np.linalg.norm(self.lid_socket - self.lid_crease, axis=1)[None]
-        self._lash_band = np.minimum(LASH_BAND * self.width, 0.5 * self._lid_length)
+        self._lash_band = np.minimum(
+            LASH_BAND * self.width, 0.5 * np.linalg.norm(self.lid_crease - self.lid_margin, axis=1)
+        )
 
     def lid_patch(self, points: np.ndarray, closure: float) -> tuple[np.ndarray, np.ndarray]:
         """The skin from crease to margin as a finer mesh: targets (N, 3) and sources (N, 2).
@@ -75,26 +76,15 @@ class Eye:
         """
         indices = self.indices
         margin, crease = _with_midpoints(points[indices.upper]), _with_midpoints(points[indices.crease_upper])
-        t, band = self._lid_towards_margin, self._lash_band
-        targets = crease[None] + (margin - crease)[None] * t[..., None]
-        targets[..., 2] -= 0.02 * self.width  # over the skin of the plain mesh
-        rest_length, socket_length = self._lid_length, self._socket_length
-        current_length = np.linalg.norm((crease - margin)[:, :2], axis=1)[None]
-        linear = (1 - t) * rest_length
-        blend_weight = np.clip(closure / 0.35, 0, 1)
+        blend_weight = min(max(closure / 0.35, 0.0), 1.0)
         blend_weight = blend_weight * blend_weight * (3 - 2 * blend_weight)
         beyond_crease = 0.0 if self.behind_glass else 0.45
-        max_length = rest_length + beyond_crease * socket_length * blend_weight
-        distance = (1 - t) * current_length
-        stretched = band + (distance - band) * (max_length - band) / np.maximum(current_length - band, 1e-3)
-        non_linear = np.where(distance < band, distance, stretched)
-        source = linear + (non_linear - linear) * blend_weight
-        source = np.where(current_length > 1.5 * band, source, linear)
-        lid_fraction = np.minimum(source / np.maximum(rest_length, 1e-3), 1)[..., None]
-        socket_fraction = (np.maximum(source - rest_length, 0) / np.maximum(socket_length, 1e-3))[..., None]
-        sources = self.lid_margin + (self.lid_crease - self.lid_margin) * lid_fraction
-        sources = sources + (self.lid_socket - self.lid_crease) * socket_fraction
-        return targets.reshape(-1, 3), sources.reshape(-1, 2)
+        targets, sources = np.empty((LID_ROWS * len(margin), 3)), np.empty((LID_ROWS * len(margin), 2))
+        _stretch_lid(
+            margin, crease, self.lid_margin, self.lid_crease, self.lid_socket, self._lash_band, blend_weight,
+            beyond_crease * blend_weight, 0.02 * self.width, targets, sources,
+        )  # fmt: skip
+        return targets, sources
 
     # Eyeball ----------------------------------------------------------------------------------------------------
 
@@ -134,9 +124,9 @@ class Eye:
                 profile[k] = profile[k] if profile[k].any() else profile[k - 1]
         iris_colours = cv2.GaussianBlur(profile[bins], (0, 0), max(0.6, 0.1 * radius))
         visible_weight = cv2.GaussianBlur(visible_iris.astype(np.float32), (0, 0), 0.6 * edge)[..., None].clip(0, 1)
-        self.iris = iris_colours + (self.photo - iris_colours) * (visible_weight * visible_iris[..., None])
+        iris = iris_colours + (self.photo - iris_colours) * (visible_weight * visible_iris[..., None])
         soft = ((1.16 - distance) / 0.18).clip(0, 1)
-        self.iris_matte = soft * soft * (3 - 2 * soft)
+        self.iris = np.dstack([iris, soft * soft * (3 - 2 * soft)]).astype(np.float32)  # the fourth is its matte
         self.iris_radius = radius
         self.gaze_enabled = self.openness > MIN_OPENNESS and white.sum() > 3
         dark = self.photo[inside > 0.5] if (inside > 0.5).any() else self.photo.reshape(-1, 3)
@@ -176,24 +166,62 @@ class Eye:
 
     def _eyeball(self, origin: np.ndarray, shape: tuple[int, int], affine: np.ndarray, gaze: np.ndarray) -> np.ndarray:
         inverse = cv2.invertAffineTransform(affine)
-        rows, columns = np.arange(shape[0])[:, None] + origin[1], np.arange(shape[1])[None] + origin[0]
-        x = (inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2] - self.corner[0]).astype(np.float32)
-        y = (inverse[1, 0] * columns + inverse[1, 1] * rows + inverse[1, 2] - self.corner[1]).astype(np.float32)
+        start = inverse[:, :2] @ origin + inverse[:, 2] - self.corner
+        size = shape[1], shape[0]
 
-        def sample(layer, dx=0.0, dy=0.0):
-            return cv2.remap(layer, x - np.float32(dx), y - np.float32(dy), cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE)
+        def sample(layer, offset=0.0):
+            """`layer` as far as it lies in the frame's window, moved by `offset` (2,)."""
+            place = np.column_stack([inverse[:, :2], start - offset])
+            return cv2.warpAffine(layer, place, size, None, INVERSE_CUBIC, cv2.BORDER_REPLICATE)
 
         photo = sample(self.photo)
         iris_offset = gaze * GAZE_TRAVEL * self.width
         offset_length = float(np.hypot(*iris_offset))
         if offset_length < 1e-3 or not self.gaze_enabled:
             return photo
-        matte = sample(self.iris_matte, *iris_offset).clip(0, 1)[..., None]
-        white = sample(self.white)
-        layered = white + (sample(self.iris, *iris_offset) - white) * matte
+        iris, white = sample(self.iris, iris_offset), sample(self.white)
+        layered = white + (iris[..., :3] - white) * iris[..., 3:].clip(0, 1)
         # the smallest moves fade from the photo to the layers
         layer_weight = float(np.clip(offset_length / (0.25 * self.iris_radius), 0, 1))
         return photo + (layered - photo) * layer_weight
+
+
+@jit_loop
+def _stretch_lid(
+    margin, crease, rest_margin, rest_crease, rest_socket, bands, blend_weight, beyond_crease, lift, targets, sources
+):  # fmt: skip
+    """`Eye.lid_patch`: margin and crease (C, 3) as they are moved, and (C, 2) with the socket as in the photo.
+
+    bands (C,): the part at the margin that keeps its height; blend_weight 0…1: how far that is so; beyond_crease: of the
+    way to the socket, how much skin is taken from there; lift: how far the patch lies over the skin.
+    """
+    columns, rows = margin.shape[0], targets.shape[0] // margin.shape[0]
+    for j in range(columns):
+        band, length, rest, socket = bands[j], 0.0, 0.0, 0.0
+        for k in range(2):
+            length += (crease[j, k] - margin[j, k]) ** 2
+            rest += (rest_crease[j, k] - rest_margin[j, k]) ** 2
+            socket += (rest_socket[j, k] - rest_crease[j, k]) ** 2
+        length, rest, socket = np.sqrt(length), np.sqrt(rest), np.sqrt(socket)
+        stretch = (rest + beyond_crease * socket - band) / max(length - band, 1e-3)
+        for i in range(rows):
+            t = i / (rows - 1)  # 0 at the crease
+            source, distance = (1 - t) * rest, (1 - t) * length
+            if length > 1.5 * band:
+                kept = distance if distance < band else band + (distance - band) * stretch
+                source += (kept - source) * blend_weight
+            of_lid = min(source / max(rest, 1e-3), 1.0)
+            of_socket = max(source - rest, 0.0) / max(socket, 1e-3)
+            at = i * columns + j
+            for k in range(3):
+                targets[at, k] = crease[j, k] + (margin[j, k] - crease[j, k]) * t
+            targets[at, 2] -= lift  # over the skin of the plain mesh
+            for k in range(2):
+                sources[at, k] = (
+                    rest_margin[j, k]
+                    + (rest_crease[j, k] - rest_margin[j, k]) * of_lid
+                    + (rest_socket[j, k] - rest_crease[j, k]) * of_socket
+                )
 
 
 def _with_midpoints(points: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from renderer.jit import jit_loop
 from renderer.portrait.body import SurroundingRings
 from renderer.portrait.framing import PortraitCrop, head_axes
 from renderer.portrait.motion import BlendshapeMotion, Motion
@@ -27,6 +28,19 @@ MAX_DEPTH_SLOPE = 1.2  # depth per distance across: at a turn of 24 degrees 2.2 
 _UNFOLD_ROUNDS = 30
 _MIN_AREA_SHARE = 0.03  # of a triangle's area in the photo that must be left in every frame
 GAIN_RANGE = (0.75, 1.3)  # how much a photo's features may differ in size from the head model's
+
+
+@jit_loop
+def _move_with_head(points, pivot, rotation, shift, camera_distance, moved):
+    """`PortraitMesh.apply_pose`, written to `moved` (N, 3)."""
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0] - pivot[0], points[i, 1] - pivot[1], points[i, 2] - pivot[2]
+        away = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z + shift[2]
+        scale = (camera_distance + z) / (camera_distance + away)
+        for k in range(2):
+            turned = rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z + shift[k]
+            moved[i, k] = pivot[k] + turned * scale
+        moved[i, 2] = pivot[2] + away
 
 
 class LocalAffine:
@@ -91,13 +105,10 @@ class PortraitMesh:
 
     def apply_pose(self, points: np.ndarray, motion: Motion) -> np.ndarray:
         """(N, 3) points moved with the head: turned about the top of the neck, shifted, seen in perspective."""
-        rotated = (points - self.pivot) @ motion.rotation.T + self.pivot + self.scale * motion.translation
-        camera_distance = CAMERA_DISTANCE * self.height
-        perspective_scale = (camera_distance + points[:, 2:] - self.pivot[2]) / (
-            camera_distance + rotated[:, 2:] - self.pivot[2]
-        )
-        rotated[:, :2] = self.pivot[:2] + (rotated[:, :2] - self.pivot[:2]) * perspective_scale
-        return rotated
+        moved = np.empty_like(points)
+        shift, camera_distance = self.scale * motion.translation, CAMERA_DISTANCE * self.height
+        _move_with_head(points, self.pivot, motion.rotation, shift, camera_distance, moved)
+        return moved
 
     def all_vertices(self, expressed: np.ndarray, face: np.ndarray, motion: Motion) -> np.ndarray:
         """All targets (N, 3) from the landmarks with expression and the finished ones (posed, lids moved)."""

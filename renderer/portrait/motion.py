@@ -1,6 +1,8 @@
 """From 58 coefficients to what moves in one photo: expression, pose, lids and gaze, relative to the photo itself."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import pi
 
 import numpy as np
@@ -37,6 +39,8 @@ LIPS_OF_A_SMILE = {"mouthUpperUp": 0.55, "mouthLowerDown": 0.5, "jawOpen": 0.1}
 """What a wide smile adds: people who smile that much show their teeth, and the tracker reads little of it as units of
 their own. Lips that stay shut are drawn out to a line, and the face makes a grimace."""
 SMILE_SQUINT = 0.3  # raised lower lids of a full smile; one with the mouth alone looks polite at best
+
+ROWS_AT_ONCE = 16  # whose motions are computed together
 
 _EYE_CHANNELS = ("eyeBlink", "eyeLook", "eyeWide")  # lids and irises are moved by eyes.py, not by the head's units
 
@@ -128,93 +132,91 @@ class RelativeMotion:
 
     def __call__(self, row: np.ndarray) -> Motion:
         """One row (58,) of `plausible_coefficients` to its motion."""
-        row = row.astype(np.float64)
-        expression = relative_to_photo(row[:EXPRESSIONS], self.photo_coefficients[:EXPRESSIONS], self.undo_share)
-        self._part_smiling_lips(expression, row)
-        expression = np.where(expression > 0, np.minimum(expression, 1.0), expression)
+        return next(self.motions(row[None]))
+
+    def motions(self, rows: np.ndarray) -> Iterator[Motion]:
+        """Rows (T, 58) of `plausible_coefficients` to their motions, in turn. Each is the same alone as among others."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[start : start + ROWS_AT_ONCE].astype(np.float64)
+            # always as many, for sums of products are rounded otherwise when there are fewer
+            padded = np.concatenate([part, np.repeat(part[-1:], ROWS_AT_ONCE - len(part), axis=0)])
+            yield from islice(self._motions(padded), len(part))
+
+    def _motions(self, rows: np.ndarray) -> Iterator[Motion]:
+        photo = self.photo_coefficients
+        expression = relative_to_photo(rows[:, :EXPRESSIONS], photo[:EXPRESSIONS], self.undo_share)
+        self._part_smiling_lips(expression, rows)
+        expression = np.minimum(expression, 1.0)
         _limit_shared_units(expression)
-        displacement = (expression @ self.source.basis).reshape(-1, 3)
+        displacement = (expression @ self.source.basis).reshape(len(rows), -1, 3)
 
-        angles = soft_clip(relative_to_photo(_angles_from_upright(row), self.photo_angles, POSE_UNDO_SHARE), POSE_LIMIT)
+        turns = relative_to_photo(_angles_from_upright(rows), self.photo_angles, POSE_UNDO_SHARE)
         axes = np.array([1.0, -1.0, -1.0])
-        rotation = axes[:, None] * rotation_matrix(angles).astype(np.float64) * axes  # world to picture axes
-        translation = (
-            row[-3:] - self.photo_coefficients[-3:]
-            if np.any(self.photo_coefficients[-3:])
-            else row[-3:] - np.array(REACT_TRANSLATION)
-        )
-        translation = soft_clip(translation, TRANSLATION_LIMIT) * axes
+        # world to picture axes
+        rotation = axes[:, None] * rotation_matrix(soft_clip(turns, POSE_LIMIT)).astype(np.float64) * axes
+        middle = photo[-3:] if np.any(photo[-3:]) else np.array(REACT_TRANSLATION)
+        translation = soft_clip(rows[:, -3:] - middle, TRANSLATION_LIMIT) * axes
 
-        def both(stem: str) -> np.ndarray:
-            return np.array([row[CHANNEL[stem + side]] for side in ("Right", "Left")])
-
-        def photo_value(stem: str) -> np.ndarray:
-            return np.array([self.photo_coefficients[CHANNEL[stem + side]] for side in ("Right", "Left")])
-
-        look = relative_to_photo(self._gaze(row), self._gaze(self.photo_coefficients), POSE_UNDO_SHARE)
-        gaze = np.stack([soft_clip(look[:, 0], GAZE_LIMIT), soft_clip(look[:, 1], GAZE_LIMIT)], axis=1)
-        blink, photo_blink = both("eyeBlink"), photo_value("eyeBlink").clip(max=0.7)
+        gaze = soft_clip(relative_to_photo(_gaze(rows), _gaze(photo), POSE_UNDO_SHARE), GAZE_LIMIT)
+        blink, photo_blink = _both(rows, "eyeBlink"), _both(photo, "eyeBlink").clip(max=0.7)
         lid_closure = np.where(
             blink > photo_blink, (blink - photo_blink) / (0.85 - photo_blink).clip(min=0.1), 0.1 * (blink - photo_blink)
         )
-        lid_closure += 0.28 * gaze[:, 1].clip(0) - 0.12 * (-gaze[:, 1]).clip(0)  # the upper lid follows the gaze
-        lid_closure -= 0.22 * (both("eyeWide") - photo_value("eyeWide")).clip(0)
-        smile_squint = SMILE_SQUINT * (both("mouthSmile") - photo_value("mouthSmile")).clip(0)
-        squint = np.maximum((both("eyeSquint") - photo_value("eyeSquint")).clip(0, 1), smile_squint)
-        return Motion(
-            displacement=displacement,
-            rotation=rotation,
-            translation=translation,
-            lid_closure=lid_closure.clip(-0.25, 1.0),
-            squint=squint,
-            gaze=gaze,
-        )
+        # the upper lid follows the gaze
+        lid_closure += 0.28 * gaze[..., 1].clip(0) - 0.12 * (-gaze[..., 1]).clip(0)
+        lid_closure -= 0.22 * (_both(rows, "eyeWide") - _both(photo, "eyeWide")).clip(0)
+        smile_squint = SMILE_SQUINT * (_both(rows, "mouthSmile") - _both(photo, "mouthSmile")).clip(0)
+        squint = np.maximum((_both(rows, "eyeSquint") - _both(photo, "eyeSquint")).clip(0, 1), smile_squint)
+        lid_closure = lid_closure.clip(-0.25, 1.0)
+        for values in zip(displacement, rotation, translation, lid_closure, squint, gaze, strict=True):
+            yield Motion(*values)
 
-    def _part_smiling_lips(self, expression: np.ndarray, row: np.ndarray) -> None:
-        """Adds LIPS_OF_A_SMILE to `expression` (52,), in place, as far as the smile goes beyond the photo's own."""
-        parted = (_parted_by_smile(row) - _parted_by_smile(self.photo_coefficients)).clip(0)
-        for side, share in zip(("Right", "Left"), parted, strict=True):
+    def _part_smiling_lips(self, expression: np.ndarray, rows: np.ndarray) -> None:
+        """Adds LIPS_OF_A_SMILE to `expression` (T, 52), in place, as far as the smile goes beyond the photo's own."""
+        parted = (_parted_by_smile(rows) - _parted_by_smile(self.photo_coefficients)).clip(0)
+        for side, share in zip(("Right", "Left"), parted.T, strict=True):
             for stem, value in LIPS_OF_A_SMILE.items():
                 name = stem if stem in CHANNEL else stem + side
-                asked = max(float(row[CHANNEL[name]]), 0.0)
-                expression[CHANNEL[name]] += share * max(value - asked, 0.0) * (0.5 if name == stem else 1.0)
-
-    @staticmethod
-    def _gaze(row: np.ndarray) -> np.ndarray:
-        """(2, 2) gaze of the right and left eye: picture right, picture down. The right eye looks out to the left."""
-        right = row[CHANNEL["eyeLookInRight"]] - row[CHANNEL["eyeLookOutRight"]]
-        left = row[CHANNEL["eyeLookOutLeft"]] - row[CHANNEL["eyeLookInLeft"]]
-        down_right = row[CHANNEL["eyeLookDownRight"]] - row[CHANNEL["eyeLookUpRight"]]
-        down_left = row[CHANNEL["eyeLookDownLeft"]] - row[CHANNEL["eyeLookUpLeft"]]
-        # One gaze for both eyes with a little of each eye's own: a photo that squints looks broken at once.
-        across, down = 0.5 * (right + left), 0.5 * (down_right + down_left)
-        return np.array(
-            [[0.9 * across + 0.1 * right, 0.9 * down + 0.1 * down_right],
-             [0.9 * across + 0.1 * left, 0.9 * down + 0.1 * down_left]]
-        )  # fmt: skip
+                missing = (value - rows[:, CHANNEL[name]].clip(0)).clip(0)
+                expression[:, CHANNEL[name]] += share * missing * (0.5 if name == stem else 1.0)
 
 
-def _parted_by_smile(row: np.ndarray) -> np.ndarray:
-    """(2,) 0…1: how far the smile of a 58-vector parts the lips on the right and the left; lips held shut do not."""
-    smile = np.array([row[CHANNEL["mouthSmile" + side]] for side in ("Right", "Left")])
-    t = ((smile - SMILE_PARTS) / (SMILE_PARTED - SMILE_PARTS)).clip(0, 1)
-    held_shut = max(row[CHANNEL["mouthClose"]], row[CHANNEL["mouthPressLeft"]], row[CHANNEL["mouthPressRight"]])
-    return t * t * (3 - 2 * t) * np.clip(1 - 1.5 * held_shut, 0, 1)
+def _both(rows: np.ndarray, stem: str) -> np.ndarray:
+    """(..., 2): a unit of the right and of the left side, of rows (..., 58)."""
+    return rows[..., [CHANNEL[stem + "Right"], CHANNEL[stem + "Left"]]]
 
 
-def _angles_from_upright(row: np.ndarray) -> np.ndarray:
-    """Pitch, yaw and roll of a 58-vector away from upright, wrapped to -pi…pi. Rotation X of an upright face is pi."""
-    angles = row[EXPRESSIONS : EXPRESSIONS + 3].astype(np.float64) - [pi, 0.0, 0.0]
+def _gaze(rows: np.ndarray) -> np.ndarray:
+    """(..., 2, 2) gaze of the right and left eye: picture right, picture down. The right eye looks out to the left."""
+    look_in, look_out = _both(rows, "eyeLookIn"), _both(rows, "eyeLookOut")
+    across = (look_in - look_out) * [1.0, -1.0]
+    down = _both(rows, "eyeLookDown") - _both(rows, "eyeLookUp")
+    own = np.stack([across, down], axis=-1)  # (..., eye, direction)
+    # One gaze for both eyes with a little of each eye's own: a photo that squints looks broken at once.
+    return 0.9 * own.mean(axis=-2, keepdims=True) + 0.1 * own
+
+
+def _parted_by_smile(rows: np.ndarray) -> np.ndarray:
+    """(..., 2) 0…1: how far the smile of rows (..., 58) parts the lips, right and left; lips held shut do not."""
+    t = ((_both(rows, "mouthSmile") - SMILE_PARTS) / (SMILE_PARTED - SMILE_PARTS)).clip(0, 1)
+    held_shut = rows[..., [CHANNEL[name] for name in ("mouthClose", "mouthPressLeft", "mouthPressRight")]].max(axis=-1)
+    return t * t * (3 - 2 * t) * np.clip(1 - 1.5 * held_shut, 0, 1)[..., None]
+
+
+def _angles_from_upright(rows: np.ndarray) -> np.ndarray:
+    """Pitch, yaw and roll of rows (..., 58) away from upright, wrapped to -pi…pi. Rotation X of an upright face is pi."""
+    angles = rows[..., EXPRESSIONS : EXPRESSIONS + 3].astype(np.float64) - [pi, 0.0, 0.0]
     return (angles + pi) % (2 * pi) - pi
 
 
 def _limit_shared_units(expression: np.ndarray) -> None:
     """Units that pull the same skin share it, in place: several at once would add up beyond what a mouth can do."""
     for group, limit in _SHARED_UNITS:
-        total = expression[group].clip(0).sum()
-        if total > limit:
-            positive = group[expression[group] > 0]
-            expression[positive] *= limit / total
+        units = expression[:, group]
+        total = units.clip(0).sum(axis=1, keepdims=True)
+        expression[:, group] = np.where(
+            (units > 0) & (total > limit), units * (limit / np.maximum(total, limit)), units
+        )
 
 
 def _group(*names: str) -> np.ndarray:

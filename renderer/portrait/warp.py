@@ -8,7 +8,7 @@ from renderer.coefficients import plausible_coefficients
 from renderer.errors import RenderError
 from renderer.face_model import FaceModel
 from renderer.portrait.background import add_hair_strands, fill_background, without_background
-from renderer.portrait.drawing import rasterise
+from renderer.portrait.drawing import new_maps, rasterise
 from renderer.portrait.eyes import Eye
 from renderer.portrait.framing import frame_photo
 from renderer.portrait.geometry import LocalAffine, PortraitMesh
@@ -65,8 +65,8 @@ class WarpAnimator:
     @staticmethod
     def _frames(photo: "_PreparedPhoto", rows: np.ndarray) -> Iterator[np.ndarray]:
         scratch = photo.scratch()
-        for row in rows:
-            yield photo.draw(photo.motion(row), scratch)
+        for motion in photo.motion.motions(rows):
+            yield photo.draw(motion, scratch)
 
 
 class _PreparedPhoto:
@@ -102,7 +102,10 @@ class _PreparedPhoto:
             first += eye.lid_triangles.max() + 1
         self.triangles = np.concatenate([self.geometry.triangles, *lids]).astype(np.int32)
         pixel_coordinates = ENLARGED * (np.arange(size, dtype=np.float32) + crop.margin)
-        self._identity_maps = np.stack(np.meshgrid(pixel_coordinates, pixel_coordinates))
+        self._still_maps = new_maps(size)
+        self._still_maps[0, :, :size], self._still_maps[1, :, :size] = np.meshgrid(pixel_coordinates, pixel_coordinates)
+        self._still_maps[2] = np.inf
+        self._still_maps[:2, :, size:] = 0
 
     def targets(self, motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Moved landmarks (468, 3), all targets (N, 3) and all sources (N, 2) of one frame, padded picture."""
@@ -118,19 +121,19 @@ class _PreparedPhoto:
         return face, targets, sources
 
     def scratch(self) -> np.ndarray:
-        """(3, size, size) float32 for `draw`, of one thread: fresh memory for each frame is slow."""
-        return np.empty((3, self.size, self.size), np.float32)
+        """Memory for `draw`, of one thread: fresh memory for each frame is slow."""
+        return np.empty_like(self._still_maps)
 
     def draw(self, motion: Motion, scratch: np.ndarray) -> np.ndarray:
         face, targets, sources = self.targets(motion)
-        map_x, map_y, depth = scratch
-        scratch[:2], depth[:] = self._identity_maps, np.inf
+        scratch[:] = self._still_maps
         rasterise(
-            targets.astype(np.float32), (ENLARGED * sources).astype(np.float32), self.triangles, self.margin, map_x,
-            map_y, depth,
-        )  # fmt: skip
+            targets.astype(np.float32), (ENLARGED * sources).astype(np.float32), self.triangles, self.margin, scratch
+        )
         still, light = (self.background, self.photo_frame), light_of_turn(motion.rotation)
-        frame = self.person.draw((map_x, map_y), self.margin, still, self.facing, light)
+        frame = self.person.draw(
+            (scratch[0, :, : self.size], scratch[1, :, : self.size]), self.margin, still, self.facing, light
+        )
         geometry = self.geometry
         affine = geometry.head_affine(self._mouth_affine, motion)
         self.mouth.draw(frame, face, affine, self._jaw(motion))
