@@ -42,6 +42,7 @@ def controls(weights):
         controls = Controls(summary(weights), weights)
         controls.add_files()
         controls.add_main()
+        controls.add_comparing()
         controls.add_folded()
     return controls
 
@@ -149,7 +150,8 @@ def test_one_run_through_four_doors(doors, weights):
         "samples": 2, "seed": 7, "views": ("photo",), "style": "Warm", "strength": 0.5, "guidance_scale": 3.0,
         "size": 512, "mesh_style": "grey", "mesh_identity": "Mara", "transparent": True, "animator": "warp",
         "name": "Jo", "label": False, "max_seconds": 30.0, "speaker_face_number": 2, "weights": weights,
-        "speaker_start": 1.5, "speaker_end": 9.0, "listener_face_number": 3, "steps": 50,
+        "speaker_start": 1.5, "speaker_end": 9.0, "listener_face_number": 3, "steps": 50, "other_style": "Calm",
+        "other_share": 0.25,
     }  # fmt: skip
     expected = doors["Python"](**settings)
     assert {name for name in settings if getattr(expected, name) == DEFAULTS[name]} <= {"weights"}
@@ -172,7 +174,7 @@ def test_a_setting_has_one_name_everywhere(controls, weights):
     assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift", "save_identity"}
     assert set(controls.widgets) == set(SETTINGS) - set(NOT_ON_THE_PAGE)
     left_out = {"out", "overwrite", "device", "save_shift", "compat", "identity", "save_identity"}
-    assert set(NOT_ON_THE_PAGE) == left_out | {"exports", "solver"}
+    assert set(NOT_ON_THE_PAGE) == left_out | {"exports", "solver", "other_name", "compare"}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,8 @@ def test_a_setting_has_one_name_everywhere(controls, weights):
         ("name", "J" * 25, "name must be at most 24 letters on one line."),
         ("speaker_face_number", 0, "speaker_face_number must lie between 1 and 99; it is 0."),
         ("label", "maybe", "label must be true or false; it is maybe."),
+        ("other_share", 1.2, "other_share must lie between 0 and 1; it is 1.2."),
+        ("compare", "all", "compare must be listeners, strengths or mixtures; it is all."),
         ("steps", 1, "steps must lie between 2 and 1000; it is 1."),
         ("solver", "euler", "solver must be ddim or dpm; it is euler."),
         ("compat", "wrong", "compat must be 'corrected', 'published' or some of"),

@@ -13,7 +13,6 @@ from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.reactor import GENERIC, Reactor
 
-
 OWN = (THIS, OTHER) = ("the listener's own", "the other's own")
 """The styles that are read from a video, in words."""
 

@@ -221,6 +221,12 @@ class ReactRequest:
         """Whether there is a second listener, to be mixed in or compared."""
         return self.other_listener is not None or self.other_style is not None
 
+    @property
+    def count(self) -> int:
+        """How many reactions the run makes: `samples`, or the cells of its comparison."""
+        cells = {"listeners": 3 + self.has_other, "strengths": 3, "mixtures": 5}
+        return self.samples if self.compare is None else cells[self.compare]
+
     def public(self) -> dict:
         """The settings without anything that names a person's file or folder, as JSON can hold them."""
         private = (
