@@ -15,8 +15,16 @@ WITH_WEBGL = (
 )  # fmt: skip
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 PATIENCE = 240_000  # ms for a run on two busy cores
+WATCH = """() => {
+  const watch = document.querySelector(".watch");
+  window.wasPending = false;
+  const look = () => (window.wasPending ||= watch.classList.contains("pending"));
+  new MutationObserver(look).observe(watch, { attributes: true });
+}"""
 RUN_IS_NEW = "(id) => document.querySelector('.watch').widget.value.id !== id"
-CALLED = "(names) => [...document.querySelectorAll('.watch .cells .cell h3')].map((h) => h.textContent).join() === names"
+CALLED = (
+    "(names) => [...document.querySelectorAll('.watch .cells .cell h3')].map((h) => h.textContent).join() === names"
+)
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,7 +35,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory, weights, speaker, portrait):
-    """A page on which a visitor has chosen a short speaker and a photo, and asks for meshes."""
+    """A page on which a visitor has chosen a short speaker and a photo, and asks for one mesh."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in requirements-dev.txt")
     with served(tmp_path_factory.mktemp("kept"), weights) as (address, _), playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(WITH_WEBGL))
@@ -40,18 +48,25 @@ def page(tmp_path_factory, weights, speaker, portrait):
         for role, file in (("speaker", speaker), ("listener", portrait)):
             page.set_input_files(f"#{role} input[type=file]", str(file))
             page.wait_for_selector(f"#{role}-view .preview", timeout=60_000)
-        page.locator("#views label", has_text="mesh").click()
+        page.get_by_role("button", name="A quick look").click()
+        page.wait_for_function("location.search.includes('samples=1')")
         yield page
         browser.close()
         assert page.complaints == [], "the console of a visitor is not empty"
 
 
 def compare(page, kind, names):
-    """Click, and wait until cells of these names are there, before any video is."""
+    """Click, and wait until cells of these names are there, before any video is, and then until all is done."""
+    page.evaluate(WATCH)
     page.click(f"#compare-{kind}")
+    page.wait_for_selector("#compare-listeners:disabled", timeout=60_000)  # one run at a time
     page.wait_for_function(CALLED, arg=names, timeout=PATIENCE)
-    assert page.evaluate("document.querySelector('.watch').classList.contains('pending')"), "not before the videos"
+    finished(page)
+    assert page.evaluate("window.wasPending"), "they are there before the videos are"
+    views = page.get_by_role("group", name="Show all reactions as")
+    views.get_by_role("button", name="3D").click()
     page.wait_for_selector(".watch canvas.heads:not([hidden])", timeout=60_000)
+    views.get_by_role("button", name="Mesh").click()
 
 
 def finished(page):
@@ -66,7 +81,8 @@ def accessible(page, where):
     page.evaluate(AXE.read_text(encoding="utf-8"))
     for dark in (False, True):
         page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
-        page.wait_for_timeout(400)  # colours fade
+        page.wait_for_timeout(100)
+        page.wait_for_function("document.getAnimations().every((one) => !(one instanceof CSSTransition))")
         tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
         found = page.evaluate("(tags) => axe.run(document, { runOnly: tags })", tags)["violations"]
         assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == [], (where, dark)
@@ -75,11 +91,9 @@ def accessible(page, where):
 
 def test_one_click_sets_listeners_side_by_side_as_heads_first(page):
     compare(page, "listeners", "This listener,Yuna,Generic,Mime")
-    assert page.locator("#compare-strengths").is_disabled(), "one run at a time"
     words = page.locator(".watch .cells .what").all_inner_texts()
     assert "Attentive" in words[0] and "Lively" in words[1] and "no network" in words[3]
     assert "nothing but the way of listening differs" in page.inner_text(".watch .note-line")
-    finished(page)
     rows = page.locator(".watch .explain .row h4").all_inner_texts()
     assert [row.strip() for row in rows] == ["Speaker", "This listener", "Yuna", "Generic", "Mime"]
     accessible(page, "compare")
@@ -87,7 +101,6 @@ def test_one_click_sets_listeners_side_by_side_as_heads_first(page):
 
 def test_the_strengths_are_a_strip_of_three(page):
     compare(page, "strengths", "Strength 0,Strength 1,Strength 2")
-    finished(page)
     tops = page.evaluate(
         "[...document.querySelectorAll('.watch .cells .stage')].map((s) => s.getBoundingClientRect().top)"
     )
@@ -103,7 +116,7 @@ def test_a_slider_mixes_another_listener_in(page):
     page.get_by_role("option", name="Yuna, lively").click()
     page.wait_for_function("location.search.includes('other_style=portrait_yuna.jpg')")
     page.get_by_text("The same at the shell").click()
-    page.wait_for_function("document.querySelector('#as-shell textarea').value.includes('--other-style Lively')")
+    page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--other-style Lively')")
     page.locator("#other_share input[type=range]").press("ArrowRight")
     page.wait_for_function("location.search.includes('other_share=0.55')")
     accessible(page, "another listener")

@@ -249,6 +249,26 @@ def test_a_saved_style_takes_a_listeners_place(controls, files):
     assert (request.listener.name, request.style, len(request.shift)) == ("me.jpg", None, 1)
 
 
+def test_another_listener_is_somebody_of_the_gallery_a_style_or_a_file(controls, files):
+    """Who compares without choosing anybody sees somebody else than the listener."""
+    given = {controls.speaker.file: "talk.mp4", controls.listener.file: files / "me.jpg"}
+    values = shown_values(controls) | given
+    request = controls.request(values, OUT, "listeners")
+    assert request.compare == "listeners" and request.count == 4
+    assert request.other_style not in (None, request.style) and request.other_name in ("Yuna", "Kofi")
+    assert not controls.request(values, OUT).has_other and not controls.request(values, OUT, "strengths").has_other
+    chosen = values | {controls.widgets["other_style"]: "listener_warm.mp4"}
+    request = controls.request(chosen, OUT, "mixtures")
+    assert (request.other_listener.name, request.other_name, request.count) == ("listener_warm.mp4", "Edda", 5)
+    assert "other_style=listener_warm.mp4" in recipe.address(controls.differing(chosen))
+    assert controls.read_address({"other_style": "listener_warm.mp4"}) == {
+        controls.widgets["other_style"]: "listener_warm.mp4"
+    }
+    own = chosen | {controls.widgets["other_listener"]: files / "me.safetensors"}
+    request = controls.request(own, OUT)
+    assert (request.other_listener.name, request.other_style) == ("me.safetensors", None), "one's own file comes first"
+
+
 def test_lines_to_copy_are_the_run_that_the_page_would_make(controls, files, monkeypatch, weights):
     """Shell, Python, address: whoever takes them along gets what they saw."""
     values = shown_values(controls) | {
