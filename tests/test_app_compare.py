@@ -3,6 +3,7 @@
 import csv
 import shutil
 
+import av
 import pytest
 from safetensors import safe_open
 
@@ -153,9 +154,10 @@ def test_a_finished_run_is_taken_into_other_programs(page, tmp_path):
     assert rows[0][0] == "Timecode" and len(rows) == 51 and len(rows[0]) == 63
     with safe_open(saved["style.safetensors"], "pt") as file:
         assert "0.45 Attentive + 0.55 Lively" in file.metadata()["weight_shift"]
-    page.locator("#take-away-kinds input:checked").first.wait_for()
-    for box in page.locator("#take-away-kinds input:checked").all():
-        box.evaluate("(one) => one.click()")
+    with av.open(str(saved["reaction_1_mesh_transparent.webm"])) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 50
+    for name in ("Live Link", "WebM", "style"):
+        page.locator("#take-away-kinds label", has_text=name).click()
     page.click("#take-away-make")
     page.wait_for_selector("#take-away-state .trouble", timeout=60_000)
     assert "at least one kind" in page.inner_text("#take-away-state")
