@@ -37,9 +37,10 @@ class File(TypedDict):
 
 
 class ReactionFiles(TypedDict):
-    """The files of one reaction; None for what was not asked for."""
+    """The files of one reaction; None for what was not asked for. `title`: of a comparison, what it is."""
 
     number: int
+    title: str
     mesh: File | None
     photo: File | None
     csv: File
@@ -82,8 +83,8 @@ def endpoint(visits: Visits, jobs: Jobs, weights: str) -> Callable[..., Iterator
         try:
             given = dict(zip(PARAMETERS, values, strict=True))
             given = given | read_files(given, visits.folder)
-            kept = [given["speaker"], given["listener"], *(path for path, *_ in given["shift"])]
-            visits.keep(visit.session_hash, *kept, *filter(None, [given["identity"]]))
+            shifts = (path for path, *_ in given["shift"])
+            visits.keep(visit.session_hash, *shifts, *(given[name] for name in FILES))
             out = visits.new_folder(visit.session_hash)
             request = read_request(given, out, weights)
             for result in finished(jobs, jobs.submit(request, visits.of(visit.session_hash).memory)):
@@ -132,6 +133,7 @@ def answer(result: ReactResult) -> Answer:
     reactions = [
         ReactionFiles(
             number=reaction.number,
+            title=result.cells[reaction.number - 1][0] if result.cells else f"Reaction {reaction.number}",
             mesh=_file(reaction.videos.get("mesh")),
             photo=_file(reaction.videos.get("photo")),
             csv=_file(reaction.csv),

@@ -32,6 +32,9 @@ GO, BUSY = "Show the reactions", "At work …"
 TOKEN = "() => [window.perfrdiff.token()]"  # assets/page/manners.js
 SET_ADDRESS = "(query) => { window.perfrdiff.setAddress(query); return []; }"
 NOW = "() => [String(performance.now())]"
+PARTS = ("speaker_", "listener_", "other_style", "other_name")
+"""Beginnings of settings that are told in lines to copy although they are not in the address."""
+FORGIVE = """(html) => html?.includes('data-state="failed"') ? "" : html"""  # another file may be the remedy
 SERVER = "() => [window.location.origin + window.location.pathname]"
 
 
@@ -60,17 +63,21 @@ def build(weights: str, folder: Path, live: LiveServer, heads: LiveHeads) -> gr.
                 go = gr.Button(GO, variant="primary", elem_id="go")
                 cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
             state = gr.HTML(elem_id="status", padding=False)
+            controls.add_comparing()
             controls.add_folded()
             _Recipe(controls)
         about = gr.Markdown(notice(about_weights, LATEST_MINUTES), elem_classes="fine", elem_id="about")
         run = _Run(controls, results, visits, jobs, state, go, cancel)
         run.follow_buttons()
+        results.take_away.follow(visits, QUIET)
         results.mark_earlier(controls.inputs)
         _follow_weights(controls, state, about)
         _follow_presets(controls)
         for card in (controls.speaker, controls.listener):
             _follow_card(card, controls, visits)
-        controls.widgets["shift"].change(_keep(visits), controls.widgets["shift"], None, queue=False, **QUIET)
+            card.file.change(None, state, state, js=FORGIVE, queue=False, **QUIET)
+        for name in ("shift", "other_listener"):
+            controls.widgets[name].change(_keep(visits), controls.widgets[name], None, queue=False, **QUIET)
         run.follow_loading(page)
         add_endpoint(visits, jobs, weights)
         page.unload(visits.forget)
@@ -90,13 +97,18 @@ class _Run:
         self._state, self._go, self._cancel = state, go, cancel
         self._cards = (controls.speaker, controls.listener)
         blames = [card.blame for card in self._cards]
-        self._outputs = [state, go, cancel, controls.widgets["seed"], *blames, *results.outputs]
+        self._comparisons = controls.comparisons
+        self._outputs = [
+            state, go, cancel, *self._comparisons.values(), controls.widgets["seed"], *blames, *results.outputs,
+        ]  # fmt: skip
 
     def follow_buttons(self) -> None:
         """Go and Cancel."""
         options = {"concurrency_limit": None, "trigger_mode": "once"} | QUIET
         run = (self._show, self._controls.inputs, self._outputs)
         self._go.click(*run, **options)
+        for kind, button in self._comparisons.items():
+            button.click(self._compare(kind), *run[1:], **options)
         cards, chosen = self._cards, self._controls.chosen
         example = [cards[0].file, cards[1].file, *(chosen[name] for name in showcase.settings())]
         files = [str(asset(name)) for name in (showcase.SPEAKER, showcase.LISTENER)]
@@ -115,7 +127,13 @@ class _Run:
             self._resume, None, self._outputs, concurrency_limit=None, **QUIET
         )
 
-    def _show(self, values: dict, visit: gr.Request) -> Iterator[dict]:
+    def _compare(self, kind: str) -> Callable[..., Iterator[dict]]:
+        def show(values: dict, visit: gr.Request) -> Iterator[dict]:
+            yield from self._show(values, visit, kind)
+
+        return show
+
+    def _show(self, values: dict, visit: gr.Request, compare: str | None = None) -> Iterator[dict]:
         here = self._visits.of(visit.session_hash)
         if here.job is not None and here.job.state not in ENDED:
             yield from self._follow(here.job, visit.session_hash)
@@ -126,7 +144,7 @@ class _Run:
         try:
             if values.get(self._controls.is_fresh):
                 values = values | {seed: new_seed()}
-            request = self._controls.request(values, self._visits.new_folder(visit.session_hash))
+            request = self._controls.request(values, self._visits.new_folder(visit.session_hash), compare)
             here.job = self._jobs.submit(request, here.memory)
         except Exception as error:
             yield {self._state: trouble(explain(error))} | self._idle() | self._blame(str(error), request)
@@ -157,7 +175,7 @@ class _Run:
                     self._state: status(job, look),
                     self._go: gr.update(value=BUSY, interactive=False),
                     self._cancel: gr.update(visible=not job.is_cancelled.is_set(), value="Cancel"),
-                }
+                } | dict.fromkeys(self._comparisons.values(), gr.update(interactive=False))
 
     def _tidy(self, result: ReactResult) -> None:
         """Delete what the page does not show; it is in the zip."""
@@ -197,7 +215,8 @@ class _Run:
         return updates
 
     def _idle(self) -> dict:
-        return {self._go: gr.update(value=GO, interactive=True), self._cancel: gr.update(visible=False)}
+        ready = dict.fromkeys((*self._comparisons.values(), self._go), gr.update(interactive=True))
+        return ready | {self._go: gr.update(value=GO, interactive=True), self._cancel: gr.update(visible=False)}
 
 
 class _Recipe:
@@ -229,10 +248,12 @@ class _Recipe:
 
     def _lines(self, controls: Controls) -> Callable:
         def lines(values: dict, visit: gr.Request) -> dict:
-            files = {name: values.get(controls.widgets[name]) for name in recipe.FILES}
             settings = controls.settings(values)
+            files = {name: values.get(controls.widgets[name]) for name in recipe.FILES}
+            files["other_listener"] = settings.get("other_listener")
             told = {name: value for name, value in controls.differing(values).items() if name not in recipe.FILES}
-            told |= {name: settings[name] for name in settings if name.startswith(("speaker_", "listener_"))}
+            told.pop("other_style", None)  # somebody of the gallery has another name there
+            told |= {name: settings[name] for name in settings if name.startswith(PARTS)}
             named = {name: value for name, value in files.items() if value} | told
             server = str(visit.request.base_url) if visit.request is not None else ""
             shown = (recipe.shell(named), recipe.python(named), recipe.client(named, server))
@@ -285,7 +306,12 @@ def _follow_weights(controls: Controls, state: gr.HTML, about: gr.Markdown) -> N
             return {state: trouble(str(error))}
         return {state: "", about: notice(chosen, LATEST_MINUTES)} | controls.show_weights(chosen)
 
-    weights.input(show_weights, weights, [state, style, guidance_scale, about], api_visibility="private")
+    weights.input(
+        show_weights,
+        weights,
+        [state, style, guidance_scale, controls.widgets["other_style"], about],
+        api_visibility="private",
+    )
 
 
 def _follow_presets(controls: Controls) -> None:

@@ -10,8 +10,8 @@ import gradio as gr
 from gradio.components import Component
 
 from page.inputs import InputCard, as_given
-from page.library import EXAMPLES
-from page.words import LABELS, PLAIN
+from page.library import EXAMPLES, Entry, entries, entry_of, other_than
+from page.words import COMPARED, LABELS, PLAIN
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.request import DEFAULTS, LISTENER, MAX_NAME_LENGTH, SETTINGS, VIEWS, ReactRequest, Setting
 from perfrdiff.weights import FOLDER, WeightsSummary, available
@@ -40,9 +40,11 @@ NOT_ON_THE_PAGE = (
     "save_identity",
     "exports",
     "solver",
+    "other_name",
+    "compare",
 )
-"""Settings without a widget: the server's own, and what only those want who write programs."""
-FILES = ("speaker", "listener", "shift")
+"""Settings without a widget: the server's own, what only those want who write programs, and what a button says."""
+FILES = ("speaker", "listener", "shift", "other_listener")
 OF_FILES = ("speaker_face_number", "listener_face_number", "speaker_start", "speaker_end", "listener_start",
             "listener_end")  # fmt: skip
 """Settings that belong to a file: they are neither in an address nor reset."""
@@ -72,7 +74,9 @@ class Controls:
             "style": summary.styles,
             "mesh_identity": (LISTENER, *MESH_IDENTITIES),
             "weights": choosable_weights(weights),
+            "other_style": [value for _, value in _others(summary.styles)],
         }
+        self._styles = summary.styles
         self._defaults = DEFAULTS | _defaults_of(summary) | {"weights": weights}
 
     def add_files(self) -> None:
@@ -96,6 +100,19 @@ class Controls:
         with gr.Row(elem_id="presets", elem_classes="tools"):
             self.presets = {name: gr.Button(name, size="sm") for name in PRESETS}
             self.reset = gr.Button("Reset all", size="sm", elem_id="reset")
+
+    def add_comparing(self) -> None:
+        """The buttons of comparisons, and another listener, who is compared or mixed in."""
+        with gr.Row(elem_id="compare", elem_classes="tools"):
+            gr.HTML("<p>Or compare, one reaction each at this seed:</p>", padding=False)
+            self.comparisons = {
+                kind: gr.Button(words, size="sm", elem_id=f"compare-{kind}") for kind, words in COMPARED.items()
+            }
+        with gr.Accordion("Another listener, to mix in or to compare with", open=False, elem_id="other"):
+            with gr.Row():
+                for name in ("other_style", "other_share"):
+                    self._add(name)
+            self._add("other_listener")
 
     def add_folded(self) -> None:
         """The other settings, folded."""
@@ -136,19 +153,28 @@ class Controls:
             given["shift"], given["listener"] = given["listener"], str(FACE_OF_A_STYLE)
         if given["style"] == OWN_STYLE or given["shift"]:
             given["style"] = None
+        if given["other_listener"]:
+            given["other_style"] = None
+        elif entry := entry_of(given["other_style"]):
+            given |= _of_entry(entry)
         return {name: value for name, value in given.items() if value is not None and str(value).strip()}
 
-    def request(self, values: Mapping[Component, object], out: Path) -> ReactRequest:
+    def request(self, values: Mapping[Component, object], out: Path, compare: str | None = None) -> ReactRequest:
         """The run that the visitor asks for; an empty widget leaves its setting at the default.
 
+        compare: in place of an ordinary run, this comparison; where it wants another listener and none is chosen,
+            somebody of the gallery.
         Raises InputError: a file is missing, or what `ReactRequest` raises.
         """
         given = self.settings(values)
+        if compare in ("listeners", "mixtures") and not given.keys() & {"other_listener", "other_style"}:
+            other = other_than(given.get("style"), self._styles)
+            given |= _of_entry(other) if other is not None else {}
         if not given.get("speaker"):
             raise InputError("The speaker is missing: choose a video of somebody talking.")
         if not given.get("listener"):
             raise InputError("The listener is missing: choose a photo or video of the person who is to react.")
-        return ReactRequest(**given, out=out)
+        return ReactRequest(**given, out=out, compare=compare)
 
     def show_listener(self, about: Mapping[str, object] | None) -> dict:
         """The update of the style for another kind of listener: a video has a style of its own."""
@@ -163,6 +189,7 @@ class Controls:
         return {
             self.widgets["style"]: gr.update(choices=list(summary.styles), value=defaults["style"]),
             self.widgets["guidance_scale"]: defaults["guidance_scale"],
+            self.widgets["other_style"]: gr.update(choices=_others(summary.styles), value=""),
         }
 
     def shown(self, settings: Mapping[str, object]) -> dict[Component, object]:
@@ -193,6 +220,8 @@ class Controls:
     def differing(self, values: Mapping[Component, object]) -> dict[str, object]:
         """The settings, without files, that are not at the page's defaults."""
         given = self.settings(values)
+        if other := values.get(self.widgets["other_style"]):
+            given["other_style"] = other  # as the widget has it: somebody of the gallery by the name of their file
         return {
             name: given[name]
             for name in self.chosen
@@ -203,6 +232,8 @@ class Controls:
         """A setting's value as its widget has it."""
         if SETTINGS[name].kind == "views":
             return {views: word for word, views in VIEWS_BY_WORD.items()}.get(value, value)  # type: ignore[call-overload]
+        if name == "other_style":
+            return value or ""
         if name == "steps":
             return {steps: word for word, steps in QUALITIES.items()}.get(value, "balanced")  # type: ignore[call-overload]
         return value
@@ -217,6 +248,11 @@ class Controls:
             widget = as_given(gr.Radio)(list(QUALITIES), value=value, **more)
         elif setting.kind == "shifts":
             widget = as_given(gr.File)(file_types=[".safetensors"], height=110, **more)
+        elif setting.kind == "path":
+            del more["info"]
+            widget = as_given(gr.File)(height=110, **more)
+        elif name == "other_style":
+            widget = as_given(gr.Dropdown)(_others(self._names["style"]), value=value, **more)
         elif setting.kind == "views":
             widget = as_given(gr.Radio)(list(VIEWS_BY_WORD), value=value, **more)
         elif setting.kind == "flag":
@@ -230,9 +266,26 @@ class Controls:
         elif setting.high > SLIDER_LIMIT:
             widget = as_given(gr.Number)(value, **more)  # without limits: `ReactRequest` explains them better
         else:
-            step = 1 if setting.kind == "whole" or setting.high > 10 else 0.1
+            step = 1 if setting.kind == "whole" or setting.high > 10 else 0.05 if setting.high <= 1 else 0.1
             widget = as_given(gr.Slider)(setting.low, setting.high, value=value, step=step, **more)
         self.widgets[name] = widget
+
+
+def _others(styles: Sequence[str]) -> list[tuple[str, str]]:
+    """Who can be the other listener: words and value. Somebody of the gallery goes by the name of their file."""
+    people = [entry for entry in entries() if entry.role == "listener" and entry.style in ("", *styles)]
+    return [
+        ("Nobody", ""),
+        *((f"{entry.title}, {entry.words.partition(', ')[2]}", entry.file) for entry in people),
+        *((f"Anybody, {style}", style) for style in styles),
+    ]
+
+
+def _of_entry(entry: Entry) -> dict[str, object]:
+    """The settings that make somebody of the gallery the other listener."""
+    if entry.style:
+        return {"other_style": entry.style, "other_listener": None, "other_name": entry.title}
+    return {"other_style": None, "other_listener": str(entry.path), "other_name": entry.title}
 
 
 def new_seed() -> int:

@@ -209,7 +209,7 @@ def _work_of(request: ReactRequest) -> Work:
     return Work(
         speaker_seconds=seconds,
         tracked_seconds=tracked,
-        samples=request.samples,
+        samples=request.count,
         steps=request.steps or 10,
-        pictures=request.samples * videos * (request.size / 256) ** 2,
+        pictures=request.count * videos * (request.size / 256) ** 2,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -49,6 +50,11 @@ def entries() -> tuple[Entry, ...]:
 def entry_of(file: object) -> Entry | None:
     """The entry of a file name, None where there is none: a browser may send anything."""
     return next((entry for entry in entries() if entry.file == file), None)
+
+
+def other_than(style: object, styles: Sequence[str]) -> Entry | None:
+    """A portrait with another style than this one, of those that the weights know: somebody to compare with."""
+    return next((entry for entry in entries() if entry.style in styles and entry.style not in ("", style)), None)
 
 
 def gallery(role: str) -> gr.HTML:

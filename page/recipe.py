@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from perfrdiff.pipeline.request import SETTINGS
 
-FILES = ("speaker", "listener", "shift")
+FILES = ("speaker", "listener", "shift", "other_listener")
 
 
 def shell(settings: Mapping[str, object]) -> str:

@@ -8,7 +8,9 @@ import gradio as gr
 from gradio.components import Component
 
 from page.loading import heavy
+from page.takeaway import TakeAway
 from page.watch import RunShown, watch_widget
+from page.words import COMPARED, SAME
 from perfrdiff.pipeline.folder import ReactResult
 from renderer.resources import asset
 
@@ -31,7 +33,10 @@ class Results:
         with gr.Row(visible=False, elem_id="results-files") as self._row:
             self._archive = gr.DownloadButton("Download everything (.zip)", elem_id="zip")
             self._transparent = gr.Files(label="Meshes without a ground", visible=False, elem_id="transparent-files")
-        self.outputs: list[Component] = [self.watch, self._row, self._archive, self._transparent]
+        self.take_away = TakeAway()
+        self.outputs: list[Component] = [
+            self.watch, self._row, self._archive, self._transparent, *self.take_away.outputs,
+        ]  # fmt: skip
 
     def mark_earlier(self, inputs: set[Component]) -> None:
         """Let the widget say, as soon as one of these changes, that what it shows belongs to the earlier inputs."""
@@ -45,7 +50,7 @@ class Results:
     def show_reactions(self, ready: ReadyReactions, shown: RunShown) -> dict:
         """The updates for a run whose reactions exist, and no video yet: their heads can be drawn in the browser."""
         heavy("page.watch_data").write_ready(shown.folder, ready)
-        return {self.watch: shown.first_seen(ready.style), self._row: gr.Row(visible=False)}
+        return {self.watch: shown.first_seen(ready.style), self._row: gr.Row(visible=False)} | self.take_away.hide()
 
     def show_unfinished(self, ready: ReadyReactions, shown: RunShown) -> dict:
         """The updates for a run that broke off after its reactions were seen."""
@@ -59,7 +64,7 @@ class Results:
             self._row: gr.Row(visible=True),
             self._archive: str(result.archive),
             self._transparent: gr.Files(value=transparent or None, visible=bool(transparent)),
-        }
+        } | self.take_away.offer()
 
 
 def for_the_browser(request: ReactRequest) -> RunShown:
@@ -67,4 +72,7 @@ def for_the_browser(request: ReactRequest) -> RunShown:
     folder = request.out.with_name(f"{request.out.name}-watch")
     part = heavy("perfrdiff.features.media.video").Part(request.speaker_start, request.speaker_end)
     film = heavy("page.previews").write_preview(request.speaker, folder, part)
-    return RunShown(folder, film, request.speaker_start if film == request.speaker else 0.0)
+    start = request.speaker_start if film == request.speaker else 0.0
+    if request.compare is None:
+        return RunShown(folder, film, start)
+    return RunShown(folder, film, start, f"{COMPARED[request.compare]}, at seed {request.seed}", SAME)

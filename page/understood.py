@@ -19,7 +19,7 @@ from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.clip import LISTENER_SECONDS
 from perfrdiff.features.media.input import Media, Part, open_input
 from perfrdiff.features.tracking.people import preview
-from perfrdiff.personal.weight_shift import WeightShift
+from perfrdiff.personal.weight_shift import WeightShift, is_weight_shift
 from perfrdiff.pipeline.input_memory import InputMemory
 
 LONGEST_SECONDS = 3600.0  # of a file of which a part can be chosen
@@ -51,7 +51,7 @@ def understand(path: str | Path, role: str) -> Iterator[Understood]:
     """What a file holds, as far as is known so far, in two or three steps. `role`: "speaker" or "listener"."""
     so_far = Understood()
     try:
-        if role == "listener" and is_style(path):
+        if role == "listener" and is_weight_shift(path):
             yield _style(path)
             return
         with open_input(path, LONGEST_SECONDS) as media:
@@ -79,16 +79,6 @@ def with_habits(path: str | Path, so_far: Understood, memory: InputMemory) -> Un
         return replace(so_far, kind="", trouble=str(error))
     habits = tuple(listener.habits.rows()) if listener.habits is not None else ()
     return replace(so_far, habits=habits, notes=so_far.notes + tuple(listener.notes))
-
-
-def is_style(path: str | Path) -> bool:
-    """Whether a file looks like a saved listening style (safetensors: a length, then JSON)."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(9)
-    except OSError:
-        return False
-    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 10**7
 
 
 def _style(path: str | Path) -> Understood:

@@ -87,6 +87,8 @@ class RunShown:
     folder: Path  # of the description and what it names; no other run has it
     speaker: Path | None  # a video that a browser plays
     start: float = 0.0  # seconds into that video at which the run begins
+    title: str = "The reactions"
+    about: str = ""  # a sentence on the run; without it, its listening style
 
     def first_seen(self, style: str) -> str:
         """The value for a run whose reactions exist, and none of its videos."""
@@ -113,8 +115,8 @@ class RunShown:
             {
                 "id": self.folder.name,
                 "kind": "run",
-                "title": "The reactions",
-                "note": f"Listening style: {style}. {note}".rstrip(),
+                "title": self.title,
+                "note": f"{self.about or f'Listening style: {style}.'} {note}".rstrip(),
                 "data": address(self.folder / DESCRIPTION),
                 "speaker": None if self.speaker is None else address(self.speaker),
                 "start": self.start,

@@ -5,7 +5,8 @@ The description, and what each entry means:
     seconds, frames, frames_per_second
     speaker: loudness (T,) 0 … 1; phrases [[start, end], …]; smiles [start, …]       seconds
     curves: [{name, label, unit}, …]                                             what a reaction's curves are, in order
-    reactions: [{number, curves: [(T,) …], events: [{kind, start, end, size, words, cue}], card: {name: value}}, …]
+    reactions: [{number, name, words, curves: [(T,) …], events: [{kind, start, end, size, words, cue}],
+                card: {name: value}}, …]                                         words: of a comparison, what it is
     listener: {style, habits: {name: value}}                                     habits: measured on a listener's video
     differ: a sentence on how much the reactions differ, or ""
     coefficients: {file, scale, shape}                                          little-endian int16, (K, T, 58)
@@ -31,6 +32,7 @@ from perfrdiff.features.attributes import ATTRIBUTE_NAMES, facial_attributes
 from perfrdiff.features.clip import Speaker
 from perfrdiff.features.media.audio_track import Audio
 from perfrdiff.features.speech_activity import ends_before_pauses, phrases
+from perfrdiff.pipeline.comparison import Cell
 from perfrdiff.pipeline.listener_mesh import STAND_IN
 from perfrdiff.pipeline.run import ReadyReactions
 from renderer.coefficients import plausible_coefficients
@@ -60,6 +62,7 @@ def write_watch_files(
     style: str,
     habits: Sequence[tuple[str, str]] = (),
     head: Identity | str | None = None,
+    cells: Sequence[Cell] = (),
 ) -> Path:
     """Write the files of a run into an existing folder; the path of the description.
 
@@ -67,8 +70,9 @@ def write_watch_files(
         reactions: (K, T, 58) coefficients.
         style: the listening style in words; habits: what was measured on a listener's video.
         head: whom the browser may draw; None: nobody.
+        cells: of a comparison, what each reaction is.
     """
-    about = describe(reactions, speaker, style, habits)
+    about = describe(reactions, speaker, style, habits, cells)
     stored = np.stack([plausible_coefficients(rows) for rows in reactions])
     (folder / COEFFICIENTS).write_bytes(np.rint(stored * SCALE).astype("<i2").tobytes())
     about["coefficients"] = {"file": COEFFICIENTS, "scale": 1 / SCALE, "shape": list(stored.shape)}
@@ -93,11 +97,16 @@ def write_ready(folder: Path, ready: ReadyReactions) -> None:
         style=ready.style,
         habits=ready.habits.rows() if ready.habits is not None else (),
         head=ready.head.identity if ready.head is not None else STAND_IN,
+        cells=ready.cells,
     )
 
 
 def describe(
-    reactions: np.ndarray, speaker: Speaker, style: str, habits: Sequence[tuple[str, str]] = ()
+    reactions: np.ndarray,
+    speaker: Speaker,
+    style: str,
+    habits: Sequence[tuple[str, str]] = (),
+    cells: Sequence[Cell] = (),
 ) -> dict[str, object]:
     """The description of a run without the names of its files, see the head of this module."""
     frames = reactions.shape[1]
@@ -114,6 +123,8 @@ def describe(
         "reactions": [
             {
                 "number": number,
+                "name": cells[number - 1].title if cells else f"Reaction {number}",
+                "words": cells[number - 1].words if cells else "",
                 "curves": [np.round(curve, 3).tolist() for curve in curves(rows).values()],
                 "events": [_event(event) for event in cued_events(rows, ends, smiles)] if is_long_enough else [],
                 "card": _card(rows) if is_long_enough else {},
@@ -121,7 +132,7 @@ def describe(
             for number, rows in enumerate(reactions, start=1)
         ],
         "listener": {"style": style, "habits": dict(habits)},
-        "differ": difference_in_words(reactions),
+        "differ": "" if cells else difference_in_words(reactions),
     }
 
 

@@ -22,6 +22,9 @@ LABELS = {
     "transparent": "Transparent meshes",
     "shift": "Saved style (.safetensors), in place of a style",
     "max_seconds": "Longest speaker (s)",
+    "other_style": "The other listener",
+    "other_share": "Share of the other",
+    "other_listener": "Another listener of your own: video, features file or saved style",
 }
 """Setting -> its widget's label, where the setting's own name would not do."""
 PLAIN = {
@@ -39,9 +42,19 @@ PLAIN = {
     "name": "What the captions call the listener.",
     "transparent": "Also each mesh without a ground (WebM).",
     "max_seconds": "Longer speakers are refused.",
+    "other_style": "Somebody whose way of listening is mixed in, or compared.",
+    "other_share": "0 is the listener above, 1 the other.",
     "weights": "What the program has learnt from.",
 }
 """Setting -> one sentence for a visitor, where the programmer's would not do."""
+
+COMPARED = {
+    "listeners": "Listeners side by side",
+    "strengths": "Strength 0, 1 and 2",
+    "mixtures": "From one listener to the other",
+}
+"""Comparison -> its button, and the heading of its reactions."""
+SAME = "The same speaker, seed and face in every cell; nothing but the way of listening differs."
 
 TROUBLE = "Something went wrong on our side. Nothing was kept; please try again."
 CANCELLED = "Cancelled. Nothing was kept of that run; what you chose is still here."
@@ -101,7 +114,12 @@ def trouble(sentence: str) -> str:
 def outcome(result: ReactResult) -> str:
     """What a visitor should know about the run, as HTML."""
     seconds = result.seconds
-    words = [f"{result.frames / 25:.1f} s of video, made in {seconds:.0f} s. Listening style: {result.style}."]
+    what = (
+        f"Compared: {', '.join(title for title, _ in result.cells)}"
+        if result.cells
+        else f"Listening style: {result.style}"
+    )
+    words = [f"{result.frames / 25:.1f} s of video, made in {seconds:.0f} s. {what}."]
     notes = "<br>".join(escape(note) for note in [*words, *result.notes])
     done = "The reactions are ready."
     return f'<div class="note" data-state="done" data-announce="{done}">{notes}</div>' + habits_card(result.habits)

@@ -273,6 +273,7 @@ def test_everybody_can_use_it(chromium, server, width, scheme):
     with visitor(chromium, server[0], viewport={"width": width, "height": 844}, color_scheme=scheme) as page:
         page.locator("#speaker-gallery button").first.click()
         page.wait_for_selector("#speaker-view video", timeout=60_000)
+        page.get_by_text("Another listener, to mix in").click()
         page.get_by_text("More settings").click()
         page.get_by_text("The same at the shell").click()
         page.click("#go")

@@ -42,6 +42,7 @@ def controls(weights):
         controls = Controls(summary(weights), weights)
         controls.add_files()
         controls.add_main()
+        controls.add_comparing()
         controls.add_folded()
     return controls
 
@@ -149,7 +150,8 @@ def test_one_run_through_four_doors(doors, weights):
         "samples": 2, "seed": 7, "views": ("photo",), "style": "Warm", "strength": 0.5, "guidance_scale": 3.0,
         "size": 512, "mesh_style": "grey", "mesh_identity": "Mara", "transparent": True, "animator": "warp",
         "name": "Jo", "label": False, "max_seconds": 30.0, "speaker_face_number": 2, "weights": weights,
-        "speaker_start": 1.5, "speaker_end": 9.0, "listener_face_number": 3, "steps": 50,
+        "speaker_start": 1.5, "speaker_end": 9.0, "listener_face_number": 3, "steps": 50, "other_style": "Calm",
+        "other_share": 0.25,
     }  # fmt: skip
     expected = doors["Python"](**settings)
     assert {name for name in settings if getattr(expected, name) == DEFAULTS[name]} <= {"weights"}
@@ -172,7 +174,7 @@ def test_a_setting_has_one_name_everywhere(controls, weights):
     assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift", "save_identity"}
     assert set(controls.widgets) == set(SETTINGS) - set(NOT_ON_THE_PAGE)
     left_out = {"out", "overwrite", "device", "save_shift", "compat", "identity", "save_identity"}
-    assert set(NOT_ON_THE_PAGE) == left_out | {"exports", "solver"}
+    assert set(NOT_ON_THE_PAGE) == left_out | {"exports", "solver", "other_name", "compare"}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,8 @@ def test_a_setting_has_one_name_everywhere(controls, weights):
         ("name", "J" * 25, "name must be at most 24 letters on one line."),
         ("speaker_face_number", 0, "speaker_face_number must lie between 1 and 99; it is 0."),
         ("label", "maybe", "label must be true or false; it is maybe."),
+        ("other_share", 1.2, "other_share must lie between 0 and 1; it is 1.2."),
+        ("compare", "all", "compare must be listeners, strengths or mixtures; it is all."),
         ("steps", 1, "steps must lie between 2 and 1000; it is 1."),
         ("solver", "euler", "solver must be ddim or dpm; it is euler."),
         ("compat", "wrong", "compat must be 'corrected', 'published' or some of"),
@@ -243,6 +247,26 @@ def test_a_saved_style_takes_a_listeners_place(controls, files):
     beside = given | {controls.listener.file: "me.jpg", controls.widgets["shift"]: files / "me.safetensors"}
     request = controls.request(shown_values(controls) | beside, OUT)
     assert (request.listener.name, request.style, len(request.shift)) == ("me.jpg", None, 1)
+
+
+def test_another_listener_is_somebody_of_the_gallery_a_style_or_a_file(controls, files):
+    """Who compares without choosing anybody sees somebody else than the listener."""
+    given = {controls.speaker.file: "talk.mp4", controls.listener.file: files / "me.jpg"}
+    values = shown_values(controls) | given
+    request = controls.request(values, OUT, "listeners")
+    assert request.compare == "listeners" and request.count == 4
+    assert request.other_style not in (None, request.style) and request.other_name in ("Yuna", "Kofi")
+    assert not controls.request(values, OUT).has_other and not controls.request(values, OUT, "strengths").has_other
+    chosen = values | {controls.widgets["other_style"]: "listener_warm.mp4"}
+    request = controls.request(chosen, OUT, "mixtures")
+    assert (request.other_listener.name, request.other_name, request.count) == ("listener_warm.mp4", "Edda", 5)
+    assert "other_style=listener_warm.mp4" in recipe.address(controls.differing(chosen))
+    assert controls.read_address({"other_style": "listener_warm.mp4"}) == {
+        controls.widgets["other_style"]: "listener_warm.mp4"
+    }
+    own = chosen | {controls.widgets["other_listener"]: files / "me.safetensors"}
+    request = controls.request(own, OUT)
+    assert (request.other_listener.name, request.other_style) == ("me.safetensors", None), "one's own file comes first"
 
 
 def test_lines_to_copy_are_the_run_that_the_page_would_make(controls, files, monkeypatch, weights):

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from perfrdiff.coefficients import neutral
+from perfrdiff.coefficients import CHANNEL, neutral
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.errors import InputError
 from perfrdiff.files import write_safetensors
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.personal.motion_gain import MotionGain
-from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts, predict_weight_shift
+from perfrdiff.personal.weight_shift import WeightShift, is_weight_shift, mix, mix_weight_shifts, predict_weight_shift
 from perfrdiff.reactor import Reactor
 from tests.support.tiny_checkpoint import tiny_checkpoint
 
@@ -113,6 +113,60 @@ def test_mixing_and_scaling(reactor, speaker):
     undone = mix_weight_shifts([(warm, 1.0), (warm, -1.0)])
     for name, edit in undone.edits(denoiser).items():
         torch.testing.assert_close(edit.dense[0], dict(denoiser.named_parameters())[name], atol=1e-6, rtol=0)
+
+
+def test_a_share_of_0_and_1_is_exactly_the_one_and_the_other(reactor, speaker):
+    """Who moves the slider to an end has that listener, not one that is nearly so."""
+    behaviour = np.tile(neutral(), (60, 1)) + 0.1 * np.random.default_rng(3).standard_normal((60, 58))
+    shifts = []
+    for listener in ("Warm", behaviour.astype(np.float32)):
+        reactor.set_listener(listener)
+        shifts.append((reactor.shift, run(reactor, speaker)))
+    (one, of_one), (other, of_other) = shifts
+    assert not np.array_equal(of_one, of_other)
+    for share, expected in ((0, of_one), (1, of_other)):
+        reactor.set_listener(mix(one, other, share))
+        assert np.array_equal(run(reactor, speaker), expected)
+    parameters = dict(reactor.checkpoint.denoiser.named_parameters())
+    quarter = mix(one, None, 0.25).edits(reactor.checkpoint.denoiser)
+    for name, edit in one.edits(reactor.checkpoint.denoiser).items():
+        expected = 0.75 * edit.dense[0] + 0.25 * parameters[name]
+        torch.testing.assert_close(quarter[name].dense[0], expected, atol=1e-6, rtol=1e-5)
+    assert mix(one, None, 1) is None and mix(None, other, 1) is other and mix(None, None, 0.5) is None
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match="must lie between 0 and 1"):
+            mix(one, other, share)
+    with pytest.raises(InputError, match="different weights cannot be mixed"):
+        mix(one, replace(other, weights_sha256="b" * 64), 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("Calm", "Lively"), ("Doubtful", "Warm")])
+def test_between_two_listeners_habits_lie_between_theirs(names):
+    """The slider does what it says: of a warm and a doubtful listener comes one who smiles, but less."""
+    reactor = Reactor.load("demo", "cpu")
+    heard = simulate_speaker(np.random.default_rng(2), 8.0)
+    shifts = []
+    for name in names:
+        reactor.set_listener(name)
+        shifts.append(reactor.shift)
+    seen = []
+    for share in (0.0, 0.5, 1.0):
+        reactor.set_listener(mix(*shifts, share))
+        clips = reactor.react_to(heard, samples=4, seed=0).coefficients
+        pitch, smile = clips[..., CHANNEL["rotationX"]], clips[..., CHANNEL["mouthSmileLeft"]]
+        seen.append((smile.mean(), np.abs(np.diff(pitch, axis=1)).mean()))
+    for least, between, most in zip(*seen, strict=True):
+        assert least + 0.15 * (most - least) < between < most - 0.15 * (most - least), seen
+    assert seen[2][0] > 1.5 * seen[0][0], "these two differ in their smile"
+
+
+def test_a_saved_shift_is_told_from_other_files(reactor, tmp_path):
+    reactor.set_listener("Warm")
+    reactor.shift.save(tmp_path / "warm.bin")
+    (tmp_path / "x.safetensors").write_text("{}")
+    assert is_weight_shift(tmp_path / "warm.bin")
+    assert not is_weight_shift(tmp_path / "x.safetensors") and not is_weight_shift(tmp_path / "none")
 
 
 @pytest.mark.parametrize("predict", ["shift", "offset", "weight"])

@@ -1,6 +1,6 @@
 // The players: a cell for the speaker and one for each reaction, which shows it as photo, mesh, both, or a head in 3D.
 
-import { icon, make } from "./dom.js";
+import { icon, make, nameOf } from "./dom.js";
 import { Marks } from "./marks.js";
 
 const VIEWS = { photo: "Photo", mesh: "Mesh", both: "Both", head: "3D" };
@@ -8,16 +8,17 @@ const CAPTION_SECONDS = 1.4; // for which a movement is named
 const CAPTIONS = { nod: "nods", smile: "smiles" };
 
 class Cell {
-  constructor(name, watch) {
+  constructor(name, watch, words = "") {
     this.watch = watch;
     this.name = name;
     this.videos = new Map(); // view -> <video>
     this.stage = make("div", { class: "stage" });
     this.caption = make("p", { class: "caption" });
     const [first, ...rest] = name.split(" ");
-    const title = rest.length ? [make("span", {}, `${first} `), rest.join(" ")] : [name];
+    const title = first === "Reaction" ? [make("span", {}, `${first} `), rest.join(" ")] : [name];
     this.foot = make("div", { class: "foot" }, make("h3", { "aria-label": name }, ...title));
     this.element = make("article", { class: "cell", "aria-label": name }, this.stage, this.foot);
+    if (words) this.element.append(make("p", { class: "what" }, words));
   }
 
   video(view, source, label) {
@@ -77,8 +78,9 @@ export class SpeakerCell extends Cell {
 }
 
 export class ReactionCell extends Cell {
-  constructor(watch, number) {
-    super(`Reaction ${number}`, watch);
+  constructor(watch, about) {
+    super(nameOf(about), watch, about.words);
+    const { number } = about;
     this.number = number;
     this.element.dataset.number = number;
     this.files = {};
@@ -92,7 +94,7 @@ export class ReactionCell extends Cell {
       { class: "enlarge", type: "button", "aria-pressed": "false", onclick: () => watch.enlarge(this.number) },
       icon("large"),
     );
-    this.choice = make("div", { class: "views", role: "group", "aria-label": `Show reaction ${number} as` });
+    this.choice = make("div", { class: "views", role: "group", "aria-label": `Show ${this.called} as` });
     this.stage.append(this.frame, this.head, this.caption, this.large);
     this.stage.addEventListener("click", (event) => {
       if (event.composedPath().some((one) => one instanceof HTMLButtonElement) || watch.heads?.hasTurned) return;
@@ -102,6 +104,11 @@ export class ReactionCell extends Cell {
     this.setLarge(false);
   }
 
+  // In the middle of a sentence.
+  get called() {
+    return this.name.replace(/^Reaction/, "reaction");
+  }
+
   // `about`: of the description; `heads`: whether heads can be drawn here
   describe(about) {
     this.events = about.events;
@@ -109,7 +116,7 @@ export class ReactionCell extends Cell {
     this.marks = new Marks(
       this.events,
       this.watch.transport,
-      `Reaction ${this.number}: ${count("nod")} nods, ${count("smile")} smiles, ${count("blink")} blinks`,
+      `${this.name}: ${count("nod")} nods, ${count("smile")} smiles, ${count("blink")} blinks`,
     );
     this.element.append(this.marks.element);
   }
@@ -152,7 +159,7 @@ export class ReactionCell extends Cell {
     }
     this.frame.replaceChildren(
       ...needed.map((one) => {
-        const label = `Reaction ${this.number} as ${one}`;
+        const label = `${this.name} as ${one}`;
         const video = this.videos.get(one) ?? this.video(one, this.files[one], label);
         this.watch.transport.follow(video);
         return video;
@@ -165,7 +172,7 @@ export class ReactionCell extends Cell {
   setLarge(large) {
     this.element.classList.toggle("large", large);
     this.large.setAttribute("aria-pressed", String(large));
-    this.large.setAttribute("aria-label", large ? "Back to all reactions" : `Enlarge reaction ${this.number}`);
+    this.large.setAttribute("aria-label", large ? "Back to all reactions" : `Enlarge ${this.called}`);
     this.large.replaceChildren(icon(large ? "small" : "large"));
   }
 

@@ -36,6 +36,9 @@ export function icon(name) {
   return picture;
 }
 
+// What a reaction of a description is called.
+export const nameOf = ({ name, number }) => name ?? `Reaction ${number}`;
+
 export const clockWords = (seconds) =>
   `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 

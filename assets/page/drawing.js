@@ -1,5 +1,7 @@
 // The curves as a picture to keep: one SVG, and a PNG of it.
 
+import { nameOf } from "./dom.js";
+
 const WIDTH = 1000;
 const [LEFT, RIGHT, TOP] = [60, 50, 64];
 const [VOICE, ROW, GAP, AXIS] = [46, 130, 34, 30];
@@ -28,8 +30,9 @@ export function drawing(about, shown, paint) {
   const quiet = `font-family="system-ui, sans-serif" font-size="12" fill="${paint("--quiet")}"`;
   const chosen = curves.map((curve, index) => ({ ...curve, index })).filter(({ name }) => shown.has(name));
   const { weight, degrees } = scales(about, shown);
+  const heading = reactions[0]?.words ? "Listeners compared" : `Reactions, listening style: ${about.listener.style}`;
   const parts = [`<rect width="${WIDTH}" height="${height}" fill="${paint("--card")}"/>`];
-  parts.push(`<text x="${LEFT}" y="26" font-family="system-ui, sans-serif" font-size="17" font-weight="600" fill="${paint("--ink")}">Reactions, listening style: ${escape(about.listener.style)}</text>`);
+  parts.push(`<text x="${LEFT}" y="26" font-family="system-ui, sans-serif" font-size="17" font-weight="600" fill="${paint("--ink")}">${escape(heading)}</text>`);
   let along = LEFT;
   for (const { name, label, unit } of chosen) {
     const words = unit ? `${label} (${unit})` : label;
@@ -44,8 +47,9 @@ export function drawing(about, shown, paint) {
     return `M${at} ${TOP + VOICE / 2 - half}v${2 * half}`;
   }).join("")}"/>`);
   let top = TOP + VOICE + GAP;
-  for (const { number, curves: values, events } of reactions) {
-    parts.push(bands(top, ROW), `<text x="8" y="${top - 8}" ${quiet}>Reaction ${number}</text>`);
+  for (const reaction of reactions) {
+    const { curves: values, events } = reaction;
+    parts.push(bands(top, ROW), `<text x="8" y="${top - 8}" ${quiet}>${escape(nameOf(reaction))}</text>`);
     parts.push(`<rect x="${LEFT}" y="${top}" width="${WIDTH - LEFT - RIGHT}" height="${ROW}" fill="none" stroke="${paint("--line")}"/>`);
     for (const { name, unit, index } of chosen) {
       const [low, high] = unit ? degrees : weight;

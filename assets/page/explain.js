@@ -1,6 +1,6 @@
 // What the reactions do, and when: their curves under the speaker's loudness and phrases, their marks, the style card.
 
-import { clockWords, colour, make, sized } from "./dom.js";
+import { clockWords, colour, make, nameOf, sized } from "./dom.js";
 import { drawing, scales, toPng } from "./drawing.js";
 import { Marks } from "./marks.js";
 
@@ -114,7 +114,7 @@ export class Explanation {
     const marks = new Marks(
       reaction.events,
       this.watch.transport,
-      `Reaction ${reaction.number}: its nods, smiles and blinks in time`,
+      `${nameOf(reaction)}: nods, smiles and blinks in time`,
       (seconds) => this._place(seconds),
     );
     const playhead = make("i", { class: "playhead" });
@@ -124,7 +124,7 @@ export class Explanation {
     const element = make(
       "div",
       { class: "row" },
-      make("h4", {}, `Reaction ${reaction.number}`, values),
+      make("h4", {}, nameOf(reaction), values),
       marks.element,
       make("div", { class: "plot-box" }, holder, playhead),
       make("p", { class: "unseen" }, words.join(". ")),
@@ -271,7 +271,7 @@ export class Explanation {
         "thead",
         {},
         make("tr", {}, make("td"), measured ? make("th", { scope: "col" }, "This listener, as measured") : null,
-          ...reactions.map(({ number }) => make("th", { scope: "col" }, `Reaction ${number}`))),
+          ...reactions.map((reaction) => make("th", { scope: "col" }, nameOf(reaction)))),
       ),
       make(
         "tbody",

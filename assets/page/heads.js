@@ -198,7 +198,7 @@ export class Heads {
     slot.setAttribute("role", "img");
     slot.setAttribute(
       "aria-label",
-      `Reaction ${cell.number} as a head in 3D. Arrows turn it, plus and minus zoom, zero puts it back.`,
+      `${cell.name} as a head in 3D. Arrows turn it, plus and minus zoom, zero puts it back.`,
     );
     slot.append(make("span", { class: "hint-3d", "aria-hidden": "true" }, "drag to turn"));
     slot.addEventListener("pointerdown", (event) => {

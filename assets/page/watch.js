@@ -6,6 +6,7 @@ import { Explanation } from "./explain.js";
 import { Transport } from "./transport.js";
 
 const SPEEDS = [0.25, 0.5, 0.75, 1, 1.5, 2];
+const NARROW = 700; // pixels, as in watch.css: there one swipes from reaction to reaction
 const STEP = 1; // seconds of an arrow key
 const WITHOUT_HEADS = "Heads that can be turned need WebGL and the program's browser libraries; here videos are shown.";
 
@@ -112,6 +113,7 @@ class Watch {
     if (isLarge) delete this.players.dataset.large;
     else this.players.dataset.large = number;
     this.explanation?.emphasise(isLarge ? null : number);
+    if (innerWidth <= NARROW) this.cells[number - 1].element.scrollIntoView({ block: "nearest", inline: "center" });
     this._draw();
   }
 
@@ -149,12 +151,13 @@ class Watch {
     this.speaker = new SpeakerCell(this, value.speaker, value.start ?? 0);
     this.speaker.phrases = about.speaker.phrases;
     this.cells = about.reactions.map((reaction) => {
-      const cell = new ReactionCell(this, reaction.number);
+      const cell = new ReactionCell(this, reaction);
       cell.describe(reaction);
       return cell;
     });
     const count = this.cells.length;
-    this.players.style.setProperty("--columns", count === 1 ? 1 : count <= 4 ? 2 : count <= 6 ? 3 : 4);
+    this.players.style.setProperty("--columns", count === 1 ? 1 : count === 2 || count === 4 ? 2 : count <= 6 ? 3 : 4);
+    this.root.classList.toggle("compared", Boolean(about.reactions[0].words));
     this.grid.replaceChildren(...this.cells.map((cell) => cell.element));
     this.players.replaceChildren(this.speaker.element, this.grid, this.canvas);
     this.seeker.max = about.seconds;
@@ -183,6 +186,7 @@ class Watch {
       this.lack.hidden = false;
       return;
     }
+    this.canvas.replaceWith((this.canvas = this._canvas())); // the context of an earlier one is lost for good
     this.heads = new Heads(this, value, about);
   }
 
@@ -212,7 +216,7 @@ class Watch {
     );
     this.lack = make("p", { class: "lack", hidden: true }, WITHOUT_HEADS);
     this.grid = make("div", { class: "cells" });
-    this.canvas = make("canvas", { class: "heads", "aria-hidden": "true" });
+    this.canvas = this._canvas();
     this.players = make("div", { class: "players" }, this.grid, this.canvas);
     this.play = button("play", "Play", () => this.transport.toggle(), "play");
     this.wave = make("canvas", { class: "wave", "aria-hidden": "true" });
@@ -260,6 +264,10 @@ class Watch {
     this.root.setAttribute("aria-label", "Speaker and reactions");
     this.root.hidden = true;
     this.root.classList.add("captions");
+  }
+
+  _canvas() {
+    return make("canvas", { class: "heads", "aria-hidden": "true" });
   }
 
   _toggleLoop() {

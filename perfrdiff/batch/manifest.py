@@ -21,7 +21,7 @@ MEDIA_ENDINGS = frozenset({
 TABLE_ENDINGS = (".csv", ".jsonl", ".ndjson")
 FILES = ("speaker", "listener", "identity")
 """Columns that name files, relative to the table's own folder; `truth` names several."""
-NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift")
+NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift", "other_listener")
 """Settings that belong to the command, or are not one value."""
 MOST_BYTES = 64 << 20  # of a table
 MOST_LETTERS = 240  # of one fault in a sentence

@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         result = pipeline.react(request, progress)
     for note in (*result.notes, *(filter(None, [_other_weights(options.settings, result.settings)]))):
         print(f"Note: {note}")
+    for number, (title, words) in enumerate(result.cells, start=1):
+        print(f"Reaction {number}: {title}, {words}")
     for name, value in result.habits:
         print(f"Listener: {name.lower()} {value}")
     if request.save_shift is not None:

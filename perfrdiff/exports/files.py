@@ -20,7 +20,11 @@ from renderer.export.glb import head_document, moving_glb
 from renderer.export.head import head_surface
 from renderer.export.live_link import live_link_csv
 from renderer.export.stills import still_files
+from renderer.face_model import load_face_model
 from renderer.identity.identity import Identity
+from renderer.mesh import MeshRenderer
+from renderer.video.alpha import AlphaVideoWriter
+from renderer.video.layout import stamp_label
 
 Files = Iterator[tuple[str, bytes]]  # name and content, made one by one
 
@@ -34,6 +38,9 @@ class ExportSource:
     head: Identity | str | None = None  # whom heads show, a real person or a made-up one; None where none is wanted
     shift: WeightShift | None = None
     frame: int | None = None  # of stills; None: each reaction's liveliest
+    size: int = 256  # edge of videos in pixels
+    mesh_style: str = "studio"  # of videos
+    label: bool = True  # whether videos are stamped as AI-generated
 
 
 def about_run(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -42,7 +49,7 @@ def about_run(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def export_files(name: str, source: ExportSource) -> Files:
-    """The files of one of MADE_WHEN_ASKED.
+    """The files of one of MADE_AFTERWARDS.
 
     Raises InputError or RenderError for what the source lacks or cannot be drawn.
     """
@@ -111,6 +118,17 @@ def _stills(kind: str) -> Callable[[ExportSource], Files]:
     return write
 
 
+def _webm(source: ExportSource) -> Files:
+    mesh = MeshRenderer(load_face_model(), source.size, source.mesh_style, _head(source))
+    with tempfile.TemporaryDirectory(prefix="perfrdiff-") as folder:
+        for number, rows in enumerate(source.coefficients, start=1):
+            path = Path(folder) / f"reaction_{number}_mesh_transparent.webm"
+            with AlphaVideoWriter(path, (source.size, source.size), metadata=dict(source.about)) as video:
+                for picture in mesh.render_transparent(rows):
+                    video.write(stamp_label(picture) if source.label else picture)
+            yield path.name, path.read_bytes()
+
+
 def _style(source: ExportSource) -> Files:
     if source.shift is None:
         raise InputError("The generic listener has no style to keep; name a style, or give a listener's video.")
@@ -127,6 +145,6 @@ def _head(source: ExportSource) -> Identity | str:
 
 
 _WRITERS: Mapping[str, Callable[[ExportSource], Files]] = {
-    "live-link": _live_link, "glb": _glb, "obj": _stills("obj"),
+    "live-link": _live_link, "glb": _glb, "webm": _webm, "obj": _stills("obj"),
     "ply": _stills("ply"), "still-glb": _stills("glb"), "style": _style,
 }  # fmt: skip

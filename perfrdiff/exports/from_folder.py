@@ -15,7 +15,7 @@ from perfrdiff.exports import EXPORTS, OF_A_HEAD, STYLE_FILE
 from perfrdiff.exports.files import ExportSource, about_run, write_exports
 from perfrdiff.personal.weight_shift import WeightShift
 from perfrdiff.pipeline.folder import OutputFolder
-from perfrdiff.pipeline.request import LISTENER
+from perfrdiff.pipeline.request import DEFAULTS, LISTENER
 from perfrdiff.reactor import Reactor
 from renderer.guarded_files import read_npz
 from renderer.identity.files import load_identity
@@ -53,6 +53,9 @@ def export(
         head=_head(settings, identity, mesh_identity) if set(names) & set(OF_A_HEAD) else None,
         shift=_shift(results.path, settings) if "style" in names else None,
         frame=frame,
+        size=settings["settings"].get("size", DEFAULTS["size"]),
+        mesh_style=settings["settings"].get("mesh_style", DEFAULTS["mesh_style"]),
+        label=settings["settings"].get("label", DEFAULTS["label"]),
     )
     tables = [results.reaction(number + 1, (), False).csv for number in range(len(coefficients))]
     present = {"npz": [results.coefficients], "csv": tables, "settings": [results.settings]}

@@ -22,6 +22,7 @@ from perfrdiff.personal.motion_gain import MotionGain, combined_gains
 
 FORMAT = "perfrdiff weight shift 2"
 METADATA_KEY = "weight_shift"
+LONGEST_HEADER = 10**7  # bytes, of a safetensors file
 LARGEST = 1e6  # of a motion gain's numbers, so that a long row of digits is none
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 OLD_FORMAT = "perfrdiff listener shift 1"
@@ -143,6 +144,32 @@ def mix_weight_shifts(parts: Sequence[tuple[WeightShift, float]]) -> WeightShift
     label = " + ".join(f"{share:g} {shift.listener}" for shift, share in parts)
     gain = combined_gains([(shift.motion_gain, share) for shift, share in parts])
     return replace(first, shifts=mixture, listener=label, motion_gain=gain)
+
+
+def mix(a: WeightShift | None, b: WeightShift | None, share: float) -> WeightShift | None:
+    """The listener on the way from one to another: (1 - share) times the shift of `a` and share times that of `b`.
+
+    Shifts are added to weights, so this is a straight line in the generator's weights; factors of the motion gain go
+    along it geometrically. A share of 0 gives `a` and 1 gives `b` themselves; None is the generic generator.
+
+    share: 0 … 1. Raises InputError for another share, and for shifts that are for different weights.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise InputError(f"The share of the other listener must lie between 0 and 1; it is {share:g}.")
+    if share in (0.0, 1.0):
+        return b if share else a
+    parts = [(shift, part) for shift, part in ((a, 1.0 - share), (b, share)) if shift is not None]
+    return mix_weight_shifts(parts) if parts else None
+
+
+def is_weight_shift(path: str | Path) -> bool:
+    """Whether a file looks like a saved shift (safetensors: a length, then JSON); False where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+    except OSError:
+        return False
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < LONGEST_HEADER
 
 
 def _read_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, object]:

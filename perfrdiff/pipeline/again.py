@@ -28,10 +28,14 @@ def settings_again(path: str | Path, given: Mapping[str, object]) -> dict[str, o
     count = len(shares) if isinstance(shares, list | tuple) else 0
     if count and not given.get("shift"):
         raise InputError(f"That run took its style from {count} saved file(s): give them again, as shift.")
+    if settings.get("has_other_listener") and not (given.get("other_listener") or given.get("other_style")):
+        raise InputError("That run had a second listener: give the file again, as other_listener.")
     kept = {name: value for name, value in settings.items() if name in SETTINGS}
     known = {name: value for name, value in kept.items() if value is not None or SETTINGS[name].optional}
     if given.get("shift"):
         known.pop("style", None)
+    if given.get("other_listener"):
+        known.pop("other_style", None)
     if given.get("identity"):
         known.pop("mesh_identity", None)
     return known | {"weights": weights} | dict(given)

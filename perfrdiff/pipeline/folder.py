@@ -53,6 +53,7 @@ class ReactResult:
     style: str  # the listening style that was used, in words
     habits: tuple[tuple[str, str], ...] = ()  # what was measured on a listener's video: name and value, in words
     notes: tuple[str, ...] = ()  # what was missing or filled in, one sentence each
+    cells: tuple[tuple[str, str], ...] = ()  # of a comparison: title of each reaction, and what it is
     exports: tuple[Path, ...] = ()  # what was written for other programs, see perfrdiff.exports
     stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage -> wall time; stages overlap
     seconds: float = 0.0  # wall time of the run; 0, and no stages, when read back
@@ -161,6 +162,7 @@ class OutputFolder:
             count, frames, style = settings["reactions"], settings["frames"], settings["listening_style"]
             habits = tuple((name, value) for name, value in settings["habits"])
             notes = tuple(settings["notes"])
+            cells = tuple((str(title), str(words)) for title, words in settings.get("cells", ()))
             transparent = bool(settings.get("settings", {}).get("transparent"))
             if not (isinstance(count, int) and isinstance(frames, int) and 0 < count <= MOST_REACTIONS):
                 raise ValueError("reactions")
@@ -181,6 +183,7 @@ class OutputFolder:
             style=style,
             habits=habits,
             notes=notes,
+            cells=cells,
             exports=tuple(sorted(file for file in self.path.iterdir() if re.fullmatch(EXPORT_FILES, file.name))),
             stage_seconds=stage_seconds or {},
             seconds=seconds,

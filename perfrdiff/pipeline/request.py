@@ -20,6 +20,7 @@ from perfrdiff.personal import MAX_STRENGTH
 from perfrdiff.published.compat import Compat
 
 VIEWS = ("mesh", "photo")
+COMPARISONS = ("listeners", "strengths", "mixtures")
 LISTENER = "listener"  # whom the mesh shows unless one of the made-up people is asked for
 MAX_SHARE = 2.0  # of a saved shift in a mixture; the least is its negative
 MAX_NAME_LENGTH = 24
@@ -117,6 +118,26 @@ class ReactRequest:
         "number), in place of a style; several are mixed", (), low=-MAX_SHARE, high=MAX_SHARE,
         placeholder="FILE",
     )  # fmt: skip
+    other_listener: Path | None = _setting(
+        "path", "reactions", "video, features file or saved weight shift of a second person, whose way of listening is "
+        "mixed in", None, placeholder="FILE",
+    )  # fmt: skip
+    other_style: str | None = _setting(
+        "text", "reactions", "name of a listening style to mix in, in place of a second person", None,
+        placeholder="NAME",
+    )  # fmt: skip
+    other_share: float = _setting(
+        "number", "reactions", "how much of the mixture is the other's: 0 nothing, 1 all", 0.5, low=0.0, high=1.0,
+        placeholder="X",
+    )  # fmt: skip
+    other_name: str = _setting(
+        "text", "reactions", "what a comparison calls the other listener", "Another listener", placeholder="NAME"
+    )
+    compare: str | None = _setting(
+        "text", "reactions", "in place of several reactions, one of each at the same seed: 'listeners' (this, the "
+        "other, generic, and a copy of the speaker), 'strengths' (0, 1 and 2), or 'mixtures' (steps from this listener "
+        "to the other)", None, choices=COMPARISONS,
+    )  # fmt: skip
     save_shift: Path | None = _setting(
         "path", "reactions", "file in which to keep what this listener adds to the generator's weights", None,
         placeholder="FILE",
@@ -187,18 +208,38 @@ class ReactRequest:
             start, end = getattr(self, f"{who}_start"), getattr(self, f"{who}_end")
             if end is not None and not start < end:
                 raise InputError(f"{who}_end must lie after {who}_start; they are {end:g} and {start:g}.")
-        if len(self.name) > MAX_NAME_LENGTH or not self.name.isprintable():
-            raise InputError(f"name must be at most {MAX_NAME_LENGTH} letters on one line.")
+        if self.other_listener is not None and self.other_style is not None:
+            raise InputError("other_listener and other_style were both given; the other can be one of them.")
+        if self.compare == "mixtures" and not self.has_other:
+            raise InputError("A comparison of mixtures needs a second one: give other_listener or other_style.")
+        for name in ("name", "other_name"):
+            if len(getattr(self, name)) > MAX_NAME_LENGTH or not getattr(self, name).isprintable():
+                raise InputError(f"{name} must be at most {MAX_NAME_LENGTH} letters on one line.")
+
+    @property
+    def has_other(self) -> bool:
+        """Whether there is a second listener, to be mixed in or compared."""
+        return self.other_listener is not None or self.other_style is not None
+
+    @property
+    def count(self) -> int:
+        """How many reactions the run makes: `samples`, or the cells of its comparison."""
+        cells = {"listeners": 3 + self.has_other, "strengths": 3, "mixtures": 5}
+        return self.samples if self.compare is None else cells[self.compare]
 
     def public(self) -> dict:
         """The settings without anything that names a person's file or folder, as JSON can hold them."""
         private = (
             "speaker", "listener", "out", "weights", "device", "overwrite", "shift", "save_shift", "name", "identity",
-            "save_identity",
+            "save_identity", "other_listener", "other_name",
         )  # fmt: skip
         public = {name: getattr(self, name) for name in SETTINGS if name not in private}
         lists = {"views": list(self.views), "exports": list(self.exports)}
-        return public | lists | {"shares_of_shifts": [share for _, share in self.shift]}
+        files = {
+            "shares_of_shifts": [share for _, share in self.shift],
+            "has_other_listener": bool(self.other_listener),
+        }
+        return public | lists | files
 
 
 SETTINGS: Mapping[str, Setting] = {one.name: one.metadata["setting"] for one in fields(ReactRequest)}

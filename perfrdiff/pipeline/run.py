@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +25,12 @@ from perfrdiff.exports.files import ExportSource, about_run, write_exports
 from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import Media, Part, open_input
 from perfrdiff.features.media.local_file import display_name
-from perfrdiff.personal.weight_shift import WeightShift, mix_weight_shifts
+from perfrdiff.personal.weight_shift import WeightShift
+from perfrdiff.pipeline.comparison import Cell, comparison_cells, react_in_cells
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
 from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
+from perfrdiff.pipeline.listeners import WayOfListening, mixture, other_listener, this_listener
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.stages import STAGES, Progress, Report, StageClock
 from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos, built_in_face
@@ -60,6 +63,8 @@ class ReadyReactions:
     style: str  # the listening style, in words
     habits: BehaviourCard | None  # what was measured on a listener's video
     head: ShownHead | None  # whom the mesh shows; None where no mesh was asked for, and for REACT's own face
+    cells: tuple[Cell, ...] = ()  # of a comparison: what each reaction is
+    shift: WeightShift | None = None  # of the listener, mixed where there are two; None for the generic one
 
 
 def react(
@@ -69,7 +74,8 @@ def react(
     on_reactions: Callable[[ReadyReactions], None] | None = None,
     inputs: InputMemory | None = None,
 ) -> ReactResult:
-    """Make `request.samples` reactions of the listener to the speaker and write all files to `request.out`.
+    """Make `request.samples` reactions of the listener to the speaker, or those of the comparison that is asked for,
+    and write all files to `request.out`.
 
     The listener is read and the generator is set to them while the speaker is tracked; drawing and encoding share the
     cores. The result is the same as one after the other.
@@ -93,9 +99,20 @@ def react(
         assert made.videos is not None, "they were asked for"
         with clock.stage("Drawing") as report:
             if on_reactions is not None:
-                coefficients, habits = made.reactions.coefficients, made.listener.habits
-                on_reactions(ReadyReactions(coefficients, made.speaker, made.style, habits, made.videos.head))
-            made.videos.write(folder, made.speaker, made.speaker_file, made.reactions, made.style, report)
+                on_reactions(
+                    ReadyReactions(
+                        made.reactions.coefficients,
+                        made.speaker,
+                        made.way.style,
+                        made.listener.habits,
+                        made.videos.head,
+                        made.cells,
+                        made.way.shift,
+                    )
+                )
+            made.videos.write(
+                folder, made.speaker, made.speaker_file, made.reactions, made.way.style, report, made.cells
+            )
         with clock.stage("Packing") as report:
             _write_numbers(request, folder, made)
             report(1.0)  # the last moment to cancel
@@ -117,11 +134,11 @@ def react_in_numbers(request: ReactRequest, inputs: InputMemory | None = None) -
 class _MadeReactions:
     """Everything of a run up to its reactions."""
 
-    reactor: Reactor
     speaker_file: Media
     speaker: Speaker
     listener: Listener
-    style: str
+    way: WayOfListening
+    cells: tuple[Cell, ...]  # of a comparison
     reactions: Reactions
     videos: ReactionVideos | None
 
@@ -138,40 +155,38 @@ def _make_reactions(
             speaker_file.check_video()  # now: a photo does not talk, and nobody should wait to learn that
         videos = ReactionVideos(request) if draws else None
 
-    def prepare_listener(report: Report) -> tuple[Listener, str]:
+    def prepare_listener(report: Report) -> tuple[Listener, WayOfListening, tuple[Cell, ...]]:
         with open_input(request.listener, part=Part(request.listener_start, request.listener_end)) as file:
             listener = inputs.listener(file, request.listener_face_number, report)
         if videos is not None:
             videos.set_listener(listener)
-        return listener, _set_listener(reactor, listener, request)
+        return listener, *_set_listener(reactor, listener, request, inputs)
 
     with clock.beside("Reading the listener", prepare_listener) as listener_job:
         with clock.stage("Watching the speaker's face") as report:
             speaker = inputs.speaker(speaker_file, request.speaker_face_number, report)
-        listener, style = listener_job.result()
+        listener, way, cells = listener_job.result()
+    options: dict[str, Any] = {
+        "seed": request.seed, "steps": request.steps, "solver": request.solver, "guidance": request.guidance_scale,
+        "compat": request.compat,
+    }  # fmt: skip
     with clock.stage("Thinking up reactions") as report:
-        reactions = reactor.react_to(
-            speaker,
-            samples=request.samples,
-            seed=request.seed,
-            steps=request.steps,
-            solver=request.solver,
-            guidance=request.guidance_scale,
-            compat=request.compat,
-            progress=report,
-        )
-    return _MadeReactions(reactor, speaker_file, speaker, listener, style, reactions, videos)
+        if cells:
+            reactions = react_in_cells(reactor, cells, speaker, report, **options)
+        else:
+            reactions = reactor.react_to(speaker, samples=request.samples, progress=report, **options)
+    return _MadeReactions(speaker_file, speaker, listener, way, cells, reactions, videos)
 
 
 def _write_numbers(request: ReactRequest, folder: OutputFolder, made: _MadeReactions) -> dict[str, object]:
     """Write everything beside the videos, exports included; returns the settings."""
     head = _exported_head(request, made)
     settings = _settings(request, made)
-    source = ExportSource(made.reactions.coefficients, about_run(settings), head, made.reactor.shift)
+    source = ExportSource(made.reactions.coefficients, about_run(settings), head, made.way.shift)
     write_exports(request.exports, source, folder.path)
     folder.write_numbers(made.reactions.coefficients, settings)
-    if request.save_shift is not None and made.reactor.shift is not None:
-        made.reactor.shift.save(request.save_shift)
+    if request.save_shift is not None and made.way.shift is not None:
+        made.way.shift.save(request.save_shift)
     return settings
 
 
@@ -196,21 +211,19 @@ def _load_for(request: ReactRequest) -> Reactor:
     return reactor
 
 
-def _set_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -> str:
-    """Set the listener of the generator; the style in words."""
-    if request.shift:
-        saved = [(WeightShift.load(path), share) for path, share in request.shift]
-        is_single = len(saved) == 1 and saved[0][1] == 1
-        reactor.set_listener(saved[0][0] if is_single else mix_weight_shifts(saved), request.strength)
-        return f"saved: {reactor.listener}"
-    if request.style is None and listener.behaviour is not None:
-        reactor.set_listener(listener.behaviour, strength=request.strength)
-        return "the listener's own"
-    name = request.style or styles(reactor)[0]
-    reactor.set_listener(None if name == GENERIC else name, strength=request.strength)
-    if reactor.shift is None and (request.save_shift is not None or "style" in request.exports):
+def _set_listener(
+    reactor: Reactor, listener: Listener, request: ReactRequest, inputs: InputMemory
+) -> tuple[WayOfListening, tuple[Cell, ...]]:
+    """Set the listener of the generator; the way of listening, and the cells of a comparison, if one is asked for."""
+    other = other_listener(reactor, inputs, request)
+    way = this_listener(reactor, listener, request)
+    cells = comparison_cells(request, way, other) if request.compare is not None else ()
+    if other is not None and request.compare not in ("listeners", "mixtures"):
+        way = mixture(way, other, request.other_share)
+    reactor.set_listener(way.shift, request.strength)
+    if way.shift is None and (request.save_shift is not None or "style" in request.exports):
         raise InputError("The generic listener has no shift to save; name a style, or give a listener's video.")
-    return name
+    return way, cells
 
 
 def _check_kept_file(path: Path | None, what: str, overwrite: bool) -> None:
@@ -253,7 +266,8 @@ def _settings(request: ReactRequest, made: _MadeReactions) -> dict[str, object]:
         "weights": {"name": reactions.weights, "sha256": reactions.weights_sha256},
         "speaker": "video",
         "listener": "photo" if listener.behaviour is None else "video",
-        "listening_style": made.style,
+        "listening_style": made.way.style,
+        "cells": [[cell.title, cell.words] for cell in made.cells],
         "habits": listener.habits.rows() if listener.habits is not None else [],
         "reactions": count,
         "frames": frames,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +12,7 @@ from perfrdiff import __version__, checkpoints
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import Media
+from perfrdiff.pipeline.comparison import Cell
 from perfrdiff.pipeline.folder import OutputFolder
 from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
 from perfrdiff.pipeline.request import LISTENER, ReactRequest
@@ -99,10 +100,12 @@ class ReactionVideos:
         reactions: Reactions,
         style: str,
         progress: Callable[[float], None],
+        cells: Sequence[Cell] = (),
     ) -> None:
         """Draw and write every video of the run into the folder, in one pass.
 
-        `speaker_file`: a video or a features file. `style`: the listening style in words.
+        `speaker_file`: a video or a features file. `style`: the listening style in words. `cells`: of a comparison,
+        what each reaction is.
         """
         request = self._request
         count, frames, _ = reactions.coefficients.shape
@@ -121,12 +124,15 @@ class ReactionVideos:
                 transparent.append(VideoTrack(self._mesh.render_transparent(rows), files.transparent))
         label = AI_LABEL if request.label else ""
         kind = "generic" if style == GENERIC or request.strength == 0 else f"{style} · personalised"
+        captions = [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)]
+        if cells:
+            captions = [f"{cell.title}\n{cell.words}" for cell in cells]
         grid = SideBySideLayout(
             _speaker_size(speaker_file),
-            [f"Reaction {number} · {request.name}\n{kind}" for number in range(1, count + 1)],
+            captions,
             len(self.views),
             request.size,
-            note=f"Listening style: {style}",
+            note=f"Compared at seed {request.seed}" if cells else f"Listening style: {style}",
             label=label,
         )
         assert grid.speaker_size is not None, "the speaker is always shown"
