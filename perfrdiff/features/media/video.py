@@ -29,6 +29,7 @@ from perfrdiff.features.media.container import (
 )
 from perfrdiff.features.media.convert import Converter, Region, display_size
 from perfrdiff.features.media.local_file import LocalFile
+from perfrdiff.features.media.pixels import most_pixels
 
 __all__ = ["SHORTEST_SECONDS", "FrameReader", "Part", "VideoInfo", "frames_at", "probe", "sample_frames", "strip"]
 
@@ -288,10 +289,9 @@ def _too_long(name: str, max_seconds: float, part: Part = WHOLE, stream: av.Vide
 
 
 def _check_size(name: str, width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise InputError(
-            f"{name} has {width} x {height} pixels; at most {MOST_PIXELS // 10**6} megapixels can be read."
-        )
+    most = most_pixels(MOST_PIXELS)
+    if width * height > most:
+        raise InputError(f"{name} has {width} x {height} pixels; at most {most / 10**6:g} megapixels can be read.")
     if 0 < min(width, height) < SMALLEST_SIDE or not width or not height:
         raise InputError(f"{name} has {width} x {height} pixels; at least {SMALLEST_SIDE} px a side are needed.")
 
