@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
@@ -44,6 +44,7 @@ OPEN_FOLDERS = (
     f"{API}app_id",
     f"{API}user",
     f"{API}theme.css",
+    f"{API}startup-events",
 )
 """What is answered to whoever has no name yet; Gradio itself shows its login in place of the page."""
 LARGEST_JSON = 4 << 20  # bytes of a call; files are uploaded
@@ -167,7 +168,7 @@ class _Asked:
     """What a request asks for, and who asks."""
 
     def __init__(self, scope: Scope) -> None:
-        root, path = scope.get("root_path", ""), scope["path"]
+        root, path = urlsplit(scope.get("root_path", "")).path.rstrip("/"), scope["path"]
         self.path: str = path.removeprefix(root) if root else path
         self.path = self.path if self.path.startswith("/") else f"/{self.path}"
         self.headers = Headers(scope=scope)
@@ -216,7 +217,7 @@ def _user(scope: Scope, cookies: dict[str, str]) -> str | None:
 
 def _with_cookie(send: Send, asked: _Asked) -> Send:
     """Sets the cookie by which a browser's files are known as its own."""
-    words = [f"{COOKIE}={secrets.token_urlsafe(32)}", f"Path={asked.root or '/'}", "HttpOnly"]
+    words = [f"{COOKIE}={secrets.token_urlsafe(32)}", f"Path={asked.root}/", "HttpOnly"]
     # In another site's frame, as on Spaces, only such a cookie comes back; without https only the other is taken.
     words += ["Secure", "SameSite=None", "Partitioned"] if asked.is_secure else ["SameSite=Lax"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from html import escape
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,7 +65,7 @@ class Manners:
             await send({"type": "http.response.start", "status": 204, "headers": [(b"cache-control", b"no-store")]})
             await send({"type": "http.response.body", "body": b""})
             return
-        is_page = scope["path"].rstrip("/") == scope.get("root_path", "").rstrip("/")
+        is_page = scope["path"].rstrip("/") in ("", urlsplit(scope.get("root_path", "")).path.rstrip("/"))
         await self._app(scope, receive, _Answer(send, is_page, scope["scheme"] == "https"))
 
 
