@@ -18,6 +18,7 @@ from starlette.routing import Route
 from page.jobs import ENDED, Jobs
 from page.live import LiveServer
 from page.tally import SECONDS, Histogram
+from perfrdiff.pipeline.stages import STAGES
 
 LEAST_ROOM = 200_000_000  # bytes; below, no run can be written
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,6 +65,9 @@ class Health:
         yield from _histogram("perfrdiff_run_wait_seconds", "Seconds that runs waited.", tally.waited)
         yield from _histogram("perfrdiff_run_seconds", "Seconds that runs took.", tally.worked)
         yield from _gauge("perfrdiff_runs_waiting", "Runs that wait.", self._jobs.waiting)
+        yield from _about("perfrdiff_run_stage", "gauge", "1 for the stage that the present run is in.")
+        for stage in STAGES:
+            yield f'perfrdiff_run_stage{{stage="{stage}"}} {int(stage == self._jobs.stage)}'
         yield from _gauge("perfrdiff_live_sessions", "Live sessions.", self._live.sessions)
         yield from _gauge("perfrdiff_threads", "Threads of the server.", threading.active_count())
         if memory := resident_bytes():

@@ -85,6 +85,12 @@ class Jobs:
         return len(self._waiting)
 
     @property
+    def stage(self) -> str:
+        """The stage of the present run; "" where none goes on."""
+        present = self._present
+        return present.stage if present is not None else ""
+
+    @property
     def is_stuck(self) -> bool:
         """Whether the present run was told to end and has not for `END_SECONDS`: only a new process helps then."""
         present = self._present
