@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from page.loading import heavy
+from page.memory import give_back
 from page.settings import DEFAULTS, ServerSettings
 from page.speeds import Speeds, Work
 from page.tally import Tally
@@ -207,6 +208,8 @@ class Jobs:
             with self._changed:
                 self._present = None
                 self._changed.notify_all()
+            del job
+            give_back()
 
     def _run(self, job: Job) -> None:
         deadline = threading.Timer(60 * self._settings.job_minutes, self._expire, (job,))

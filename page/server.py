@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 from page import settings as server_settings
+from page.memory import use_few_pools
 from page.settings import ServerSettings
 from perfrdiff.errors import InputError
 from perfrdiff.leftovers import hold_folder
@@ -98,9 +99,11 @@ def _serve(weights: str, folder: Path, settings: ServerSettings, users: dict[str
     from page.owners import Owners
     from page.results import ASSETS
     from page.theme import THEME
+    from perfrdiff.features.media import apart
     from perfrdiff.features.media.pixels import cap_pixels
 
     processing_utils.hash_seed = secrets.token_bytes(32)  # names of uploads, which nobody can work out from the content
+    use_few_pools()
     cap_pixels(round(settings.megapixels * 1e6))
     limits = LiveLimits(settings.live_sessions, settings.live_minutes, settings.live_idle_seconds)
     live = LiveServer(lambda: heavy("perfrdiff.pipeline.run").load_reactor(weights), limits=limits)
@@ -110,6 +113,14 @@ def _serve(weights: str, folder: Path, settings: ServerSettings, users: dict[str
     health = Health(jobs, live, folder, settings.metrics)
     page = build(weights, folder, live, heads, jobs, owners).queue(max_size=MOST_EVENTS)
     page._queue.sleep_when_free = QUEUE_SECONDS
+    if settings.decode_apart:
+        try:
+            apart.turn_on()
+        except OSError as error:
+            raise InputError(
+                f"Uploads cannot be decoded in processes of their own here ({error.strerror}); --no-decode-apart does "
+                "so in the server's."
+            ) from None
     page.launch(
         theme=THEME,
         css_paths=[ASSETS / name for name in ("page.css", "watch.css", "live.css")],

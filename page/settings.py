@@ -46,6 +46,7 @@ class ServerSettings:
     public: bool = _setting(False, "serve the page to whoever can reach it, without asking for a name")
     ssl_certfile: Path | None = _setting(None, "certificate for HTTPS (PEM)")  # noqa: RUF009  (it is a field)
     ssl_keyfile: Path | None = _setting(None, "its key (PEM)")  # noqa: RUF009  (it is a field)
+    decode_apart: bool = _setting(True, "decode what visitors upload in processes of their own, shut in")
     metrics: bool = _setting(False, "answer /metrics, in Prometheus' text format")
 
     def __post_init__(self) -> None:
@@ -136,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for one in fields(ServerSettings):
         option, default = "--" + one.name.replace("_", "-"), one.default
         if isinstance(default, bool):
-            group.add_argument(option, action="store_true", default=None, help=one.metadata["help"])
+            group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=one.metadata["help"])
         else:
             ending = "" if default is None else f" (default: {default:g})"
             metavar = "FILE" if default is None else "N"

@@ -99,6 +99,8 @@ async def _client(trial: Trial, jobs: list[tuple[int, Ask]], stranger: Visitor) 
                 figures = await asyncio.to_thread(metrics, trial.address)
                 trial.memory.append(figures["perfrdiff_memory_bytes"] / 1e6)
                 trial.threads.append(figures["perfrdiff_threads"])
+                if len(trial.memory) % 20 == 0:
+                    print(f"{len(trial.memory)} jobs, {trial.memory[-1]:.0f} MB, {trial.ends}", flush=True)
                 if leaves:
                     break  # the tab is closed
 
@@ -125,13 +127,18 @@ def _wait_for_nothing(trial: Trial, server: psutil.Process) -> None:
     while time.monotonic() < end:
         figures = metrics(trial.address)
         is_calm = not figures["perfrdiff_runs_waiting"] and not files_in(trial.kept)
-        if is_calm and figures["perfrdiff_threads"] <= min(trial.threads, default=0) + 2 and not server.children():
+        if is_calm and figures["perfrdiff_threads"] <= min(trial.threads, default=0) + 2 and _processes(server) == 0:
             return
         time.sleep(1)
     trial.faults.append(
         f"left: {len(files_in(trial.kept))} files, {figures['perfrdiff_threads']:.0f} threads (at the least "
-        f"{min(trial.threads, default=0):.0f} before), {len(server.children())} processes"
+        f"{min(trial.threads, default=0):.0f} before), {_processes(server)} processes"
     )
+
+
+def _processes(server: psutil.Process) -> int:
+    """How many the server has beside itself and the one that decoding processes are forked from."""
+    return max(0, len(server.children(recursive=True)) - 1)
 
 
 def _growth(memory: list[float]) -> tuple[float, float]:
