@@ -4,6 +4,10 @@
 #   docker run --rm --read-only --tmpfs /tmp:rw,noexec,nosuid,size=4g --cap-drop ALL --security-opt no-new-privileges \
 #     --pids-limit 512 --memory 6g -p 127.0.0.1:7860:7860 perfrdiff
 #
+# Who can reach it, -p decides: here this machine alone. For others name who may come in, in place of PERFRDIFF_PUBLIC:
+# -e PERFRDIFF_PUBLIC=0 -e PERFRDIFF_AUTH=/run/visitors -v /path/of/visitors:/run/visitors:ro (a line NAME:PASSWORD each).
+# Every limit is a variable, too: `perfrdiff page --help` names them.
+#
 # What draws is compiled at the start, half a minute, into /tmp: the root file system is never written.
 # By tag, not by digest: this file was written where no registry could be asked. Put the digest that you have tested
 # behind the tag (python:3.11-slim-bookworm@sha256:…) before you publish an image.
@@ -26,10 +30,10 @@ RUN groupadd --gid 10001 perfrdiff && useradd --uid 10001 --gid 10001 --no-creat
 WORKDIR /app
 COPY --from=build --chown=root:root /app /app
 ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp NUMBA_CACHE_DIR=/tmp/numba \
-    MPLCONFIGDIR=/tmp/matplotlib GRADIO_TEMP_DIR=/tmp GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860
+    MPLCONFIGDIR=/tmp/matplotlib GRADIO_TEMP_DIR=/tmp GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860 PERFRDIFF_PUBLIC=1
 USER 10001:10001
 EXPOSE 7860
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s --retries=3 \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=4)"]
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"]
 CMD ["python", "app.py"]

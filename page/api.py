@@ -12,6 +12,7 @@ from gradio.data_classes import FileDataMeta
 
 from page.controls import choosable_weights
 from page.jobs import Jobs
+from page.owners import address_of, client_of
 from page.run import explain, finished
 from page.visits import Visits
 from perfrdiff.errors import InputError
@@ -87,8 +88,13 @@ def endpoint(visits: Visits, jobs: Jobs, weights: str) -> Callable[..., Iterator
             visits.keep(visit.session_hash, *shifts, *(given[name] for name in FILES))
             out = visits.new_folder(visit.session_hash)
             request = read_request(given, out, weights)
-            for result in finished(jobs, jobs.submit(request, visits.of(visit.session_hash).memory)):
-                yield None if result is None else answer(result)
+            memory = visits.of(visit.session_hash).memory
+            job = jobs.submit(request, memory, client_of(visit), address_of(visit))
+            try:
+                for result in finished(jobs, job):
+                    yield None if result is None else answer(result)
+            finally:
+                jobs.cancel(job)  # nobody comes back to a call that was left
         except Exception as error:
             raise gr.Error(explain(error), print_exception=False) from None
 

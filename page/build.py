@@ -17,6 +17,7 @@ from page.library import PICK, entry_of
 from page.live import LiveServer
 from page.live_heads import LiveHeads
 from page.live_tab import LiveTab
+from page.owners import Owners, address_of, client_of
 from page.results import Results, for_the_browser
 from page.run import explain, status
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
@@ -38,14 +39,21 @@ FORGIVE = """(html) => html?.includes('data-state="failed"') ? "" : html"""  # a
 SERVER = "() => [window.location.origin + window.location.pathname]"
 
 
-def build(weights: str, folder: Path, live: LiveServer, heads: LiveHeads) -> gr.Blocks:
+def build(
+    weights: str,
+    folder: Path,
+    live: LiveServer,
+    heads: LiveHeads,
+    jobs: Jobs | None = None,
+    owners: Owners | None = None,
+) -> gr.Blocks:
     """The whole page, for the weights of that name; `folder`: for uploads and results, and nothing else; `live` and
-    `heads`: what serves the tab *Live*.
+    `heads`: what serves the tab *Live*; `jobs`: the runs; `owners`: whose each file is.
 
     Raises InputError if there are no such weights.
     """
     about_weights = summary(weights)
-    visits, jobs = Visits(folder), Jobs()
+    visits, jobs = Visits(folder, owners), jobs or Jobs()
     with (
         gr.Blocks(
             title="How would they react?", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
@@ -145,7 +153,7 @@ class _Run:
             if values.get(self._controls.is_fresh):
                 values = values | {seed: new_seed()}
             request = self._controls.request(values, self._visits.new_folder(visit.session_hash), compare)
-            here.job = self._jobs.submit(request, here.memory)
+            here.job = self._jobs.submit(request, here.memory, client_of(visit), address_of(visit))
         except Exception as error:
             yield {self._state: trouble(explain(error))} | self._idle() | self._blame(str(error), request)
             return
@@ -157,7 +165,7 @@ class _Run:
         for look in self._jobs.follow(job):
             if job.ready is not None and shown is None:  # not before: the run itself has the cores until then
                 shown = for_the_browser(job.request)
-                self._visits.keep(session, shown.folder)
+                self._visits.keep_folder(session, shown.folder)
                 yield self._results.show_reactions(job.ready, shown)
             if look.state in ENDED:
                 results: dict = {}

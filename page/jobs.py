@@ -1,17 +1,20 @@
-"""The runs of all visitors, one after the other: who waits, how far the present run is, who may end it."""
+"""The runs of all visitors, one after the other: whose turn it is, how far the present run is, what may end it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from page.loading import heavy
+from page.memory import give_back
+from page.settings import DEFAULTS, ServerSettings
 from page.speeds import Speeds, Work
+from page.tally import Tally
+from page.turns import Allowance, Turns
 from perfrdiff.coefficients import FPS
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.folder import ReactResult
@@ -22,9 +25,9 @@ if TYPE_CHECKING:
     from perfrdiff.pipeline.input_memory import InputMemory
     from perfrdiff.pipeline.run import ReadyReactions
 
-MOST_WAITING = 8
 GRACE_SECONDS = 20.0  # a run whose visitor is gone goes on for so long: a reloaded tab finds it again
 TICK_SECONDS = 0.5  # between two looks at a run
+END_SECONDS = 60.0  # after which a run that was told to end, and has not, hangs
 WAITING, WORKING, DONE, FAILED, CANCELLED = "waiting", "working", "done", "failed", "cancelled"
 ENDED = (DONE, FAILED, CANCELLED)
 
@@ -36,6 +39,7 @@ class Job:
     request: ReactRequest
     work: Work  # how much there is to do
     inputs: InputMemory | None = None  # of the visit: whom it need not read again
+    client: str = ""  # whose turn it is when it is this run's
     state: str = WAITING
     stage: str = ""  # a key of `pipeline.STAGES`
     fraction: float = 0.0  # 0 … 1 of the whole
@@ -45,6 +49,9 @@ class Job:
     followers: int = 0
     is_cancelled: threading.Event = field(default_factory=threading.Event)
     began: dict[str, float] = field(default_factory=dict)  # stage -> time.monotonic() of its beginning
+    asked_at: float = field(default_factory=time.monotonic)
+    begun_at: float = 0.0
+    told_at: float = 0.0  # when it was told to end
 
 
 @dataclass(frozen=True)
@@ -61,29 +68,50 @@ class Look:
 
 
 class Jobs:
-    """The queue, and the thread that works it off."""
+    """The queue, and the thread that works it off. Visitors take turns: see `Turns`."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[Job] = deque()
+    def __init__(self, settings: ServerSettings = DEFAULTS) -> None:
+        self._settings = settings
+        self.tally = Tally()
+        self._allowance = Allowance(settings.client_jobs, settings.client_minutes, "runs")
+        self._waiting: Turns[Job] = Turns()
         self._present: Job | None = None
         self._changed = threading.Condition()
         self._speeds = Speeds()
         self._worker: threading.Thread | None = None
 
-    def submit(self, request: ReactRequest, inputs: InputMemory | None = None) -> Job:
+    @property
+    def waiting(self) -> int:
+        """How many runs wait."""
+        return len(self._waiting)
+
+    @property
+    def stage(self) -> str:
+        """The stage of the present run; "" where none goes on."""
+        present = self._present
+        return present.stage if present is not None else ""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the present run was told to end and has not for `END_SECONDS`: only a new process helps then."""
+        present = self._present
+        return present is not None and present.told_at > 0 and time.monotonic() - present.told_at > END_SECONDS
+
+    def submit(
+        self, request: ReactRequest, inputs: InputMemory | None = None, client: str = "", address: str | None = None
+    ) -> Job:
         """Put a run into the queue. `inputs`: see `pipeline.run.react`.
 
-        Raises InputError: the speaker's file cannot be used, or too many wait already.
+        client: whose run it is; each has turns of their own.
+        address: whose share of the window's runs it counts to; None for `client`.
+        Raises InputError: the speaker's file cannot be used, too many wait already, or the share is used up.
         """
-        job = Job(request, _work_of(request), inputs)
+        request = replace(request, max_seconds=min(request.max_seconds, self._settings.longest_seconds))
+        job = Job(request, _work_of(request), inputs, client)
         with self._changed:
-            if len(self._waiting) >= MOST_WAITING:
-                minutes = self._look(self._waiting[-1]).left_seconds / 60
-                raise InputError(
-                    f"{len(self._waiting)} runs wait already, and this machine makes one after the other. Please try "
-                    f"again in about {max(1, round(minutes / 2))} minutes; what you chose stays here."
-                )
-            self._waiting.append(job)
+            self._check_room(client)
+            self._allowance.use(client if address is None else address)
+            self._waiting.add(job, client, max(1.0, self._speeds.seconds_left(job.work, "", {}, 0.0)))
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="runs", daemon=True)
                 self._worker.start()
@@ -93,10 +121,11 @@ class Jobs:
     def cancel(self, job: Job) -> None:
         """End a run: at once while it waits, else when the pipeline next looks."""
         with self._changed:
-            job.is_cancelled.set()
-            if job in self._waiting:
-                self._waiting.remove(job)
-                job.state = CANCELLED
+            if job.state in ENDED:
+                return
+            self._tell_to_end(job)
+            if self._waiting.remove(job):
+                self._end(job, CANCELLED)
             self._changed.notify_all()
 
     def follow(self, job: Job) -> Iterator[Look]:
@@ -127,6 +156,31 @@ class Jobs:
         if job.followers == 0 and job.state not in ENDED:
             self.cancel(job)
 
+    def _check_room(self, client: str) -> None:
+        """Raise InputError where nobody, or not this visitor, may put another run into the queue."""
+        waiting, own = list(self._waiting), self._waiting.count(client)
+        if own >= self._settings.client_queue:
+            raise InputError(f"{own} runs of yours wait already; let one of them end first. What you chose stays here.")
+        if len(waiting) >= self._settings.queue:
+            minutes = self._look(waiting[-1]).left_seconds / 60
+            raise InputError(
+                f"{len(waiting)} runs wait already, and this machine makes one after the other. Please try "
+                f"again in about {max(1, round(minutes / 2))} minutes; what you chose stays here."
+            )
+
+    def _tell_to_end(self, job: Job) -> None:
+        job.is_cancelled.set()
+        job.told_at = job.told_at or time.monotonic()
+
+    def _end(self, job: Job, state: str) -> None:
+        """A run has come to its end, once."""
+        with self._changed:
+            if job.state in ENDED:
+                return
+            now = time.monotonic()
+            self.tally.count(state, (job.begun_at or now) - job.asked_at, now - job.begun_at if job.begun_at else None)
+            job.state = state
+
     def _look(self, job: Job) -> Look:
         if job.state in ENDED:
             return Look(job.state, job.stage, job.fraction, 0, 0.0, 0.0, job.ready is not None)
@@ -147,25 +201,43 @@ class Jobs:
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
-                job = self._present = self._waiting.popleft()
-                job.state = WORKING
+                job = self._present = self._waiting.take()
+                job.state, job.begun_at = WORKING, time.monotonic()
                 self._changed.notify_all()
             self._run(job)
             with self._changed:
                 self._present = None
                 self._changed.notify_all()
+            del job
+            give_back()
 
     def _run(self, job: Job) -> None:
+        deadline = threading.Timer(60 * self._settings.job_minutes, self._expire, (job,))
+        deadline.daemon = True
+        deadline.start()
         try:
             with closing(follow(job.request, job.inputs)) as events:
                 for event in events:
                     if job.is_cancelled.is_set():
-                        job.state = CANCELLED
+                        self._end(job, CANCELLED)
                         return
                     self._take(job, event)
         except Exception as error:
-            job.error = error
-            job.state = CANCELLED if job.is_cancelled.is_set() else FAILED
+            job.error = job.error or error
+            self._end(job, CANCELLED if job.is_cancelled.is_set() else FAILED)
+        finally:
+            deadline.cancel()
+
+    def _expire(self, job: Job) -> None:
+        """A run has used up its time: for its visitor it ends now, for the machine when the pipeline next looks."""
+        with self._changed:
+            job.error = job.error or InputError(
+                f"The run took longer than {self._settings.job_minutes:g} minutes, which is the most that one may take "
+                "here; choose a shorter part, fewer reactions or smaller pictures."
+            )
+            self._tell_to_end(job)
+            self._end(job, FAILED)
+            self._changed.notify_all()
 
     def _take(self, job: Job, event: Event) -> None:
         pipeline = heavy("perfrdiff.pipeline.follow")
@@ -176,7 +248,8 @@ class Jobs:
             elif isinstance(event, pipeline.ReadyReactions):
                 job.ready = event
             else:
-                job.result, job.state = event, DONE
+                job.result = event
+                self._end(job, DONE)
                 self._speeds.learn(job.work, event.stage_seconds)
             self._changed.notify_all()
 

@@ -22,6 +22,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from page.loading import heavy
+from page.settings import DEFAULTS
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
 
@@ -42,9 +43,9 @@ REFUSED, FULL, WRONG, IDLE = 4403, 4429, 4400, 4408  # codes with which a socket
 class LiveLimits:
     """What live sessions may take of this machine."""
 
-    places: int = 2  # sessions at a time
-    minutes: float = 15.0  # of one session, so that the next visitor's turn comes
-    idle_seconds: float = 60.0  # without a message, after which a session ends
+    places: int = DEFAULTS.live_sessions  # sessions at a time
+    minutes: float = DEFAULTS.live_minutes  # of one session, so that the next visitor's turn comes
+    idle_seconds: float = DEFAULTS.live_idle_seconds  # without a message, after which a session ends
     samples: int = 4  # reactions of one session
 
 
@@ -119,6 +120,9 @@ class LiveServer:
             return
         await socket.accept()
         if len(self._places) >= self.limits.places:
+            if not self._places:
+                await _end(socket, FULL, "This server has no live sessions.")
+                return
             left = self.limits.minutes - (time.monotonic() - min(place.since for place in self._places)) / 60
             sentence = (
                 f"All {self.limits.places} live places are taken; one is free in {max(1, round(left))} min at most."

@@ -1,14 +1,18 @@
-"""What every answer of the server keeps to: nothing from other hosts, and words before the page is built."""
+"""What every answer of the server keeps to: nothing from other hosts, nothing inside other sites, and words before the
+page is built."""
 
 from __future__ import annotations
 
+import os
 from html import escape
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from page.words import INTRODUCTION, TITLE
 
+FRAMES = "'self' https://huggingface.co" if os.environ.get("SPACE_ID") else "'self'"  # a Space is shown in a frame
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -23,8 +27,21 @@ POLICY = "; ".join(
         "object-src 'none'",
         "base-uri 'self'",
         "form-action 'self'",
+        f"frame-ancestors {FRAMES}",
     )
 )
+PERMISSIONS = (
+    "camera=(self), microphone=(self), display-capture=(), geolocation=(), payment=(), usb=(), serial=(), midi=()"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": PERMISSIONS,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+HTTPS_ONLY = "max-age=31536000"  # a year, said only where https is spoken already
 ALIVE = "/alive"
 OPENING = (
     '<div id="opening" style="font-family:system-ui,sans-serif;max-width:1124px;margin:0 auto;padding:22px 20px">'
@@ -48,23 +65,25 @@ class Manners:
             await send({"type": "http.response.start", "status": 204, "headers": [(b"cache-control", b"no-store")]})
             await send({"type": "http.response.body", "body": b""})
             return
-        await self._app(scope, receive, _Answer(send, is_page=scope["path"].rstrip("/") == scope.get("root_path", "")))
+        is_page = scope["path"].rstrip("/") in ("", urlsplit(scope.get("root_path", "")).path.rstrip("/"))
+        await self._app(scope, receive, _Answer(send, is_page, scope["scheme"] == "https"))
 
 
 class _Answer:
     """One answer on its way out."""
 
-    def __init__(self, send: Send, is_page: bool) -> None:
-        self._send, self._is_page = send, is_page
+    def __init__(self, send: Send, is_page: bool, is_https: bool) -> None:
+        self._send, self._is_page, self._is_https = send, is_page, is_https
         self._start: Message | None = None
         self._body = b""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=message["headers"])
-            headers["Content-Security-Policy"] = POLICY
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers["Referrer-Policy"] = "no-referrer"
+            for name, value in HEADERS.items():
+                headers[name] = value
+            if self._is_https:
+                headers["Strict-Transport-Security"] = HTTPS_ONLY
             kind = Headers(raw=message["headers"]).get("content-type", "")
             self._is_page = self._is_page and kind.startswith("text/html")
             if self._is_page:

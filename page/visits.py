@@ -14,6 +14,7 @@ import gradio as gr
 
 from page.jobs import GRACE_SECONDS, Job
 from page.loading import heavy
+from page.owners import Owners
 
 if TYPE_CHECKING:
     from perfrdiff.pipeline.input_memory import InputMemory
@@ -45,9 +46,9 @@ class Visits:
     before it had. So nothing is deleted before `GRACE_SECONDS` after a tab is left.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """`folder`: where uploads and results are, and nothing else."""
-        self.folder = folder
+    def __init__(self, folder: Path, owners: Owners | None = None) -> None:
+        """`folder`: where uploads and results are, and nothing else; `owners`: who is told whose they are."""
+        self.folder, self._owners = folder, owners or Owners(folder)
         self._visits: dict[str | None, Visit] = {}
         self._tabs: dict[str, Visit] = {}
         self._lock = threading.Lock()
@@ -66,14 +67,22 @@ class Visits:
             return visit
 
     def keep(self, session: str | None, *paths: str | Path | None) -> None:
-        """Remember files and folders of a session."""
-        self.of(session).paths.update(Path(path) for path in paths if path)
+        """Remember files of a session. A folder, or a file of another's, is not remembered: what is, is deleted."""
+        key = self._owners.key_of(session)
+        for path in map(Path, filter(None, paths)):
+            if not path.is_dir() and self._owners.may_have(path, key):
+                self.of(session).paths.add(path)
 
     def new_folder(self, session: str | None, kind: str = "run") -> Path:
         """A place for a folder of results; `kind`: "look" for what belongs to an input, in place of a run."""
         folder = self.folder / f"{kind}-{secrets.token_hex(16)}"
-        self.keep(session, folder)
+        self.keep_folder(session, folder)
         return folder
+
+    def keep_folder(self, session: str | None, folder: Path) -> None:
+        """Remember a folder that the server itself makes for a session, which alone may read it."""
+        self.of(session).paths.add(folder)
+        self._owners.claim(folder, self._owners.key_of(session))
 
     def drop_earlier(self, session: str | None, latest: Path) -> None:
         """Delete the folders of the session's earlier runs: another has taken their place on the page."""
@@ -83,6 +92,7 @@ class Visits:
             if not path.name.startswith(latest.name):
                 visit.paths.discard(path)
                 shutil.rmtree(path, ignore_errors=True)
+                self._owners.forget(path)
 
     def forget(self, request: gr.Request) -> None:
         """Delete everything of a session, unless its tab is loaded again within `GRACE_SECONDS`."""
@@ -110,3 +120,4 @@ class Visits:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.is_relative_to(self.folder):
                 path.unlink(missing_ok=True)
+            self._owners.forget(path)

@@ -69,8 +69,9 @@ def test_a_cancelled_run_ends_and_the_next_begins(jobs):
     began = time.monotonic()
     jobs.cancel(first)
     assert wait_for(jobs, first, CANCELLED).state == CANCELLED
-    wait_for(jobs, third, WORKING)
-    assert time.monotonic() - began < 2
+    while len(jobs.going) < 2:
+        assert time.monotonic() - began < 2
+        time.sleep(0.01)
     assert jobs.going == [first.request, third.request]
 
 
@@ -85,10 +86,10 @@ def test_a_run_that_fails_says_why_and_holds_nobody_up(jobs):
 def test_a_full_queue_is_one_sentence_with_a_time(jobs):
     first = jobs.submit(request())
     wait_for(jobs, first, WORKING)
-    for _ in range(queue.MOST_WAITING):
-        jobs.submit(request())
+    for visitor in "abc" * 8:
+        jobs.submit(request(), client=visitor)
     with pytest.raises(
-        InputError, match=r"^8 runs wait already.* try again in about \d+ minutes?; what you chose stays"
+        InputError, match=r"^24 runs wait already.* try again in about \d+ minutes?; what you chose stays"
     ):
         jobs.submit(request())
 

@@ -124,7 +124,7 @@ def api_request(monkeypatch, uploads, weights, settings):
     """What a call of /react asks for."""
     asked = []
 
-    def submit(self, request, inputs=None):
+    def submit(self, request, inputs=None, client="", address=None):
         asked.append(request)
         return Job(request, None, state="done")
 
@@ -388,7 +388,7 @@ def test_a_refusal_reaches_a_client_as_an_error(address, monkeypatch, tmp_path, 
         client.predict(speaker=files["listener"], listener=files["listener"], api_name="/react")
     assert "Traceback" not in "".join(capfd.readouterr())
 
-    def submit(self, request, inputs=None):
+    def submit(self, request, inputs=None, client="", address=None):
         raise RuntimeError(f"{request.speaker} burst")
 
     monkeypatch.setattr(Jobs, "submit", submit)

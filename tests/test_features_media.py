@@ -123,7 +123,7 @@ def test_a_region_is_that_part_of_the_full_picture(tmp_path, turn):
         reader = video.frame_reader()
         x, y, width, height = reader.region = (16, 8, 32, 24)
         region = next(iter(reader))
-        full = reader.full_picture(1280)
+        full = reader.whole(reader.number, 1280)
     assert full.shape == (video.info.height, video.info.width, 3)
     np.testing.assert_allclose(region.astype(int), full[y : y + height, x : x + width].astype(int), atol=6)
 
@@ -133,12 +133,14 @@ def test_prefetched_pictures_have_the_region_requested_always_as_many_pictures_b
     path = write_clip(tmp_path / "clip.mp4", ramp(40), np.arange(40) / 25)
     requested = [(k % 20, 2, 40, 30 + k % 4) for k in range(40)]
     regions, pictures = [], []
-    with open_input(path) as video, Prefetcher(video.frame_reader(), requested[0]) as frames:
+    with open_input(path) as video, video.frame_reader() as reader, Prefetcher(reader, requested[0]) as frames:
         for index, frame in enumerate(frames):
             regions.append(frame.region)
             pictures.append(frame.picture)
             assert frame.picture.shape[:2] == frame.region[:1:-1]
-            assert frame.frame.width == 64, "the full picture is at hand for a search"
+            whole = reader.whole(frame.number, 64)
+            assert whole.shape == (64, 64, 3), "the full picture is at hand for a search"
+            assert abs(whole.mean() - frame.picture.mean()) < 1.5, "and it is the same"
             frames.request_region(requested[index + 1] if index < 39 else requested[0])
     assert regions == [requested[max(0, k - PREFETCHED + 1)] for k in range(40)]
     np.testing.assert_allclose([picture.mean() for picture in pictures], brightness(path), atol=2.7)

@@ -123,7 +123,8 @@ def test_the_container_runs_as_nobody_and_says_whether_it_lives():
     users = [line.split()[1] for line in last if line.startswith("USER")]
     assert users and users[-1].split(":")[0] not in ("0", "root")
     assert not any(line.startswith(("RUN", "COPY", "ADD")) for line in last[last.index(f"USER {users[-1]}") :])
-    assert any(line.startswith("HEALTHCHECK") for line in last) and last[-1].startswith("CMD [")
+    assert any(line.startswith("HEALTHCHECK") and "/healthz" in line for line in last) and last[-1].startswith("CMD [")
+    assert any("PERFRDIFF_PUBLIC=1" in line for line in last), "or it would refuse to start at 0.0.0.0"
     assert not any(line.startswith("ADD") for line in lines)
     assert all("--require-hashes" in line or "--no-build-isolation" in line for line in lines if "pip install" in line)
     assert "npm" not in "".join(lines), "perfrdiff web-libraries calls it, by package-lock.json"

@@ -106,7 +106,7 @@ def _warm_up(_options: argparse.Namespace) -> int:
 
 
 def _page(options: argparse.Namespace) -> int:
-    server.launch(options.weights)
+    server.run(options)
     return 0
 
 
@@ -218,7 +218,8 @@ COMMANDS = (
     Command(
         "page",
         "open the page",
-        "Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise.",
+        "Serve the page, on http://127.0.0.1:7860 unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise. "
+        "A page that others can reach needs --auth or --public.",
         server.add_arguments,
         _page,
     ),

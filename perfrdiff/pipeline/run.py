@@ -27,6 +27,7 @@ from perfrdiff.features.media.input import Media, Part, open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.personal.weight_shift import WeightShift
 from perfrdiff.pipeline.comparison import Cell, comparison_cells, react_in_cells
+from perfrdiff.pipeline.faults import in_one_sentence
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
 from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
@@ -84,13 +85,15 @@ def react(
     on_reactions: called once, when the reactions exist and the drawing begins; what it raises ends the run.
     inputs: speakers and listeners who were read before, and are not read again; those of this run are added.
     Raises InputError or RenderError, in one sentence: a file that cannot be used, a setting out of range, a folder
-    that cannot be written. Nothing is left in the folder then, nor on any other error.
+    that cannot be written, a disk that is full, too little memory.
+    Nothing is left in the folder then, nor on any other error.
     """
     began = time.perf_counter()
     clock = StageClock(progress)
     inputs = inputs if inputs is not None else InputMemory(most=0)
     # The folder is checked before the tracker runs: nobody should wait for it to learn that the folder is not usable.
     with (
+        in_one_sentence(),
         OutputFolder.write_atomically(request.out, request.overwrite) as folder,
         _one_run_at_a_time,
         ExitStack() as files,
@@ -123,6 +126,7 @@ def react_in_numbers(request: ReactRequest, inputs: InputMemory | None = None) -
     """As `react`, but nothing is drawn: the folder holds coefficients and settings alone. Returns the settings."""
     inputs = inputs if inputs is not None else InputMemory(most=0)
     with (
+        in_one_sentence(),
         OutputFolder.write_atomically(request.out, request.overwrite) as folder,
         _one_run_at_a_time,
         ExitStack() as files,

@@ -10,6 +10,7 @@ import av
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.media.local_file import LocalFile
+from perfrdiff.features.media.pixels import most_pixels
 
 __all__ = ["CONTAINERS", "MOST_PIXELS", "audio_stream", "decode", "open_container", "packets", "picture_stream"]
 
@@ -23,7 +24,7 @@ def open_container(file: LocalFile) -> av.container.InputContainer:
     Raises:
         InputError: not one of the formats of ``CONTAINERS``, or damaged.
     """
-    limits = {"max_pixels": str(MOST_PIXELS)}  # ffmpeg may decode a picture to learn the stream's format
+    limits = {"max_pixels": str(most_pixels(MOST_PIXELS))}  # ffmpeg may decode a picture to learn the stream's format
     guards = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": ""}
     reader = file.reader()
     try:
@@ -39,7 +40,9 @@ def picture_stream(container: av.container.InputContainer, name: str) -> av.Vide
     """The first video track that is no cover picture; InputError where there is none."""
     for stream in container.streams.video:
         if stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic:
-            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # holds when the size changes midway, too
+            stream.codec_context.options = {
+                "max_pixels": str(most_pixels(MOST_PIXELS))
+            }  # holds when the size changes midway, too
             return stream
     raise InputError(f"{name} has no video track that can be decoded.")
 

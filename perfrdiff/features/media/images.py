@@ -8,6 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.media.local_file import LocalFile, as_local_file
+from perfrdiff.features.media.pixels import most_pixels
 
 __all__ = ["BACKGROUND", "LONGEST_SIDE", "MOST_PIXELS", "SHORTEST_SIDE", "is_image", "read_image"]
 
@@ -38,29 +39,26 @@ def read_image(source: str | os.PathLike | LocalFile) -> np.ndarray:
         (H, W, 3) uint8, long side at most 2048.
 
     Raises:
-        InputError: not a picture, damaged, larger than 64 megapixels (by its header, nothing is decoded), or
-            smaller than 48 px.
+        InputError: not a picture, damaged, larger than 64 megapixels or what a server allows (by its header, nothing
+            is decoded), or smaller than 48 px.
     """
     with as_local_file(source) as file:
-        name = file.name
+        name, most = file.name, most_pixels(MOST_PIXELS)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's bomb warning: the limit below is ours
                 Image.init()  # registers AVIF, TIFF and WebP, which Pillow leaves out until asked
                 image = Image.open(file.reader(), formats=FORMATS)
         except Image.DecompressionBombError:
-            raise InputError(
-                f"{name} claims more than {MOST_PIXELS // 10**6} megapixels; use a smaller photo."
-            ) from None
+            raise InputError(f"{name} claims more than {most / 10**6:g} megapixels; use a smaller photo.") from None
         except UnidentifiedImageError:
             raise InputError(f"{name} is not a picture that can be read; use JPEG, PNG or WebP.") from None
         except Exception:  # Pillow's plugins raise what they like on hostile headers
             raise InputError(f"{name} is a damaged or unsafe picture and was not read.") from None
         width, height = image.size
-        if width * height > MOST_PIXELS:
+        if width * height > most:
             raise InputError(
-                f"{name} claims {width} x {height} pixels, more than {MOST_PIXELS // 10**6} megapixels; "
-                "use a smaller photo."
+                f"{name} claims {width} x {height} pixels, more than {most / 10**6:g} megapixels; use a smaller photo."
             )
         if min(width, height) < SHORTEST_SIDE:
             raise InputError(

@@ -19,10 +19,12 @@ import numpy as np
 from perfrdiff.coefficients import FPS
 from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
-from perfrdiff.features.media.audio_track import Audio, read_audio
-from perfrdiff.features.media.images import is_image, read_image
+from perfrdiff.features.media import apart
+from perfrdiff.features.media.audio_track import Audio
+from perfrdiff.features.media.images import is_image
 from perfrdiff.features.media.local_file import LocalFile, open_local
-from perfrdiff.features.media.video import WHOLE, FrameReader, Part, VideoInfo, frames_at, probe, sample_frames, strip
+from perfrdiff.features.media.readers import Readers, RegionReader
+from perfrdiff.features.media.video import WHOLE, Part, VideoInfo
 from perfrdiff.features.tables import HEAD_BYTES, FeatureTable, is_table, read_table
 
 __all__ = ["Media", "Part", "Source", "as_media", "open_input"]
@@ -42,6 +44,7 @@ class Media:
         """file: closed by this object from now on. Raises as ``open_input``, except where the file is not opened."""
         self.name, self.max_seconds, self.part = file.name, max_seconds, part
         self._file = file
+        self._readers: Readers = apart.readers_of(file)
         with file.reader() as reader:
             head = reader.read(HEAD_BYTES)
         self.kind: Literal["table", "image", "video"] = "video"
@@ -49,7 +52,7 @@ class Media:
             self.kind = "table"
         elif is_image(head):
             self.kind = "image"
-        self._info = probe(file, max_seconds, part) if self.kind == "video" else None
+        self._info = self._readers.probe(max_seconds, part) if self.kind == "video" else None
 
     @property
     def info(self) -> VideoInfo:
@@ -74,7 +77,7 @@ class Media:
         Raises:
             InputError: as ``images.read_image``.
         """
-        return read_image(self._file)
+        return self._readers.image()
 
     def table(self) -> FeatureTable:
         """The numbers of a features file.
@@ -93,14 +96,15 @@ class Media:
             )
         return table
 
-    def frame_reader(self, long_side: int = 1280, fps: float = FPS) -> FrameReader:
-        """The pictures of the video at a steady rate, of which a region can be chosen while they are read.
+    def frame_reader(self, long_side: int = 1280, fps: float = FPS) -> RegionReader:
+        """The pictures of the video at a steady rate, of which a region can be chosen while they are read, in a
+        ``with`` statement.
 
         Args:
             long_side: larger pictures are shrunk while decoding so that their long side is this many pixels.
             fps: frames per second wanted.
         """
-        return FrameReader(self._file, self.info, fps, self.max_seconds, long_side)
+        return self._readers.frame_reader(self.info, fps, self.max_seconds, long_side)
 
     def frames(self, long_side: int = 1280, fps: float = FPS) -> Iterator[np.ndarray]:
         """The pictures of the video at a steady rate, one after the other; for the arguments see ``frame_reader``.
@@ -112,16 +116,16 @@ class Media:
         Raises:
             InputError: at the end, when less than 1 s could be decoded.
         """
-        return iter(self.frame_reader(long_side, fps))
+        return self._readers.frames(self.info, fps, self.max_seconds, long_side)
 
     def sample_frames(self, step: float, long_side: int) -> Iterator[np.ndarray]:
         """Full pictures for a survey, (H, W, 3) uint8 RGB: key frames spread over the video, then one every ``step``
         seconds."""
-        return sample_frames(self._file, self.info, step, long_side)
+        return self._readers.sample_frames(self.info, step, long_side)
 
     def strip(self, count: int, long_side: int) -> list[np.ndarray]:
         """`count` pictures spread over the video, (H, W, 3) uint8 RGB, in little time; fewer where it is damaged."""
-        return strip(self._file, self.info, count, long_side)
+        return self._readers.strip(self.info, count, long_side)
 
     def frames_at(
         self, numbers: Iterable[int], long_side: int = 1280, fps: float = FPS
@@ -130,11 +134,11 @@ class Media:
 
         The video is decoded once, up to the last of them.
         """
-        return frames_at(self._file, self.info, numbers, long_side, fps)
+        return self._readers.frames_at(self.info, numbers, long_side, fps)
 
     def audio(self) -> Audio | None:
         """The video's first audio track in step with the frames; None where there is none that can be decoded."""
-        return read_audio(self._file, self.info)
+        return self._readers.audio(self.info)
 
     def sha256(self) -> str:
         """Of the file's content, in hexadecimal digits."""

@@ -1,5 +1,6 @@
 """What a person hands in: one regular file on this machine, with a name that may hold anything."""
 
+import errno
 import io
 import os
 import stat
@@ -30,12 +31,13 @@ class LocalFile:
 
     Attributes:
         name: the file's name as it may stand in a sentence.
+        path: as it was given; nothing is opened by it any more.
     """
 
     def __init__(self, path: str | os.PathLike, file: io.FileIO):
         """path: as it was given; file: opened, unbuffered, and closed by ``close``. See ``open_local``."""
         self.name = display_name(path)
-        self._path, self._file = path, file
+        self.path, self._file = path, file
         self._lock = threading.Lock()
 
     def reader(self) -> io.BufferedReader:
@@ -45,7 +47,11 @@ class LocalFile:
             ValueError: the file is closed.
         """
         self._file.fileno()
-        return io.BufferedReader(_Reader(self._path, self._file, self._lock))
+        return io.BufferedReader(_Reader(self.path, self._file, self._lock))
+
+    def fileno(self) -> int:
+        """The open file's descriptor. Raises ValueError once it is closed."""
+        return self._file.fileno()
 
     def close(self) -> None:
         """Close the file; its readers raise ValueError from then on."""
@@ -74,18 +80,22 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
+        # At a place, not at the file's own position, which processes that have it share.
         with self._lock:
-            self._file.seek(self._position)
-            count = self._file.readinto(buffer)
+            count = os.preadv(self._file.fileno(), [buffer], self._position)
         self._position += count
         return count
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if whence == os.SEEK_CUR:
-            offset, whence = self._position + offset, os.SEEK_SET
-        with self._lock:
-            self._position = self._file.seek(offset, whence)
-        return self._position
+            offset += self._position
+        elif whence == os.SEEK_END:
+            with self._lock:
+                offset += os.fstat(self._file.fileno()).st_size
+        if offset < 0:
+            raise OSError(errno.EINVAL, "a place before the file's beginning")
+        self._position = offset
+        return offset
 
 
 def open_local(path: str | os.PathLike) -> LocalFile:

@@ -10,15 +10,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import av
 import numpy as np
 
 from perfrdiff.features.media.convert import Region
-from perfrdiff.features.media.video import FrameReader
+from perfrdiff.features.media.readers import RegionReader
 
 __all__ = ["PREFETCHED", "CroppedFrame", "Prefetcher"]
 
-PREFETCHED = 3  # pictures; each holds a decoded frame (3 MB at 1080 x 1920)
+PREFETCHED = 3  # pictures; the reader keeps each decoded (3 MB at 1080 x 1920)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class CroppedFrame:
 
     picture: np.ndarray  # (H, W, 3) uint8 RGB of the region
     region: Region  # x, y, width, height in display pixels
-    frame: av.VideoFrame  # the full picture, as decoded
+    number: int  # of the full picture, for the reader's ``whole``
 
     @property
     def scale(self) -> float:
@@ -42,7 +41,7 @@ class Prefetcher:
     iteration.
     """
 
-    def __init__(self, reader: FrameReader, region: Region):
+    def __init__(self, reader: RegionReader, region: Region):
         """reader: read by this object's thread alone; region: of the first ``PREFETCHED`` pictures."""
         self._reader = reader
         self._regions: queue.SimpleQueue[Region | None] = queue.SimpleQueue()
@@ -79,7 +78,7 @@ class Prefetcher:
                 picture = next(pictures, None)
                 if picture is None:
                     break
-                self._frames.put(CroppedFrame(picture, region, self._reader.current_frame))
+                self._frames.put(CroppedFrame(picture, region, self._reader.number))
             self._frames.put(None)
         except Exception as error:  # raised again by whoever iterates
             self._frames.put(error)

@@ -29,6 +29,7 @@ from perfrdiff.features.media.container import (
 )
 from perfrdiff.features.media.convert import Converter, Region, display_size
 from perfrdiff.features.media.local_file import LocalFile
+from perfrdiff.features.media.pixels import most_pixels
 
 __all__ = ["SHORTEST_SECONDS", "FrameReader", "Part", "VideoInfo", "frames_at", "probe", "sample_frames", "strip"]
 
@@ -36,6 +37,7 @@ SHORTEST_SECONDS = 1.0
 SMALLEST_SIDE = 48  # pixels; a face in less cannot be tracked
 HIGHEST_FRAME_RATE = 480
 DECODED_STRIP = 20.0  # seconds of a video that is decoded to its end for a strip of pictures
+KEPT = 5  # pictures yielded last that a reader can still show whole; one more than are read ahead
 LONGEST_HOLD = 0.5  # seconds a last picture is shown when its own duration is unknown
 
 
@@ -157,6 +159,7 @@ class FrameReader:
         region: (x, y, width, height) in display pixels (``VideoInfo``), what is converted to RGB, or None for the full
             picture. Converting a region costs its own size, not the picture's.
         current_frame: the newest picture that has begun, as decoded; None before the first.
+        number: of the picture yielded last, from 0, for ``whole``.
     """
 
     def __init__(
@@ -171,13 +174,29 @@ class FrameReader:
         self.region: Region | None = None
         self._file, self._info, self._fps, self._max_seconds, self._long_side = file, info, fps, max_seconds, long_side
         self._converter = Converter(info.width, info.height)
+        self._whole_converter = Converter(info.width, info.height)  # another thread may use it
+        self._latest: dict[int, av.VideoFrame] = {}
         self.current_frame: av.VideoFrame | None = None
+        self.number = -1
 
     def full_picture(self, long_side: int) -> np.ndarray:
         """All of the picture that was yielded last, (H, W, 3) uint8 RGB."""
         return self._converter.rgb(self.current_frame, None, long_side)
 
+    def whole(self, number: int, long_side: int) -> np.ndarray:
+        """All of the picture that was yielded with this ``number``, one of the latest ``KEPT``; in any one thread."""
+        return self._whole_converter.rgb(self._latest[number], None, long_side)
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._latest.clear()
+
     def _picture(self) -> np.ndarray:
+        self.number += 1
+        self._latest[self.number] = self.current_frame
+        self._latest.pop(self.number - KEPT, None)
         return self._converter.rgb(self.current_frame, self.region, self._long_side)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -288,10 +307,9 @@ def _too_long(name: str, max_seconds: float, part: Part = WHOLE, stream: av.Vide
 
 
 def _check_size(name: str, width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise InputError(
-            f"{name} has {width} x {height} pixels; at most {MOST_PIXELS // 10**6} megapixels can be read."
-        )
+    most = most_pixels(MOST_PIXELS)
+    if width * height > most:
+        raise InputError(f"{name} has {width} x {height} pixels; at most {most / 10**6:g} megapixels can be read.")
     if 0 < min(width, height) < SMALLEST_SIDE or not width or not height:
         raise InputError(f"{name} has {width} x {height} pixels; at least {SMALLEST_SIDE} px a side are needed.")
 

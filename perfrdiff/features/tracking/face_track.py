@@ -15,7 +15,6 @@ from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION, TRANSLATI
 from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.attribute_network import AttributeNetwork
-from perfrdiff.features.media.convert import Converter
 from perfrdiff.features.media.input import Media, Source, as_media
 from perfrdiff.features.media.prefetch import CroppedFrame, Prefetcher
 from perfrdiff.features.media.video import VideoInfo
@@ -192,7 +191,6 @@ class _Follower:
 
     def __init__(self, info: VideoInfo, candidate: CandidateFace, network: AttributeNetwork | None):
         self._info, self._network = info, network
-        self._converter = Converter(info.width, info.height)  # of whole pictures; the reader's belongs to its thread
         self._centre, self._size = candidate.centre, candidate.size  # where the face was last, display pixels
         self._region = region_around(np.array(candidate.centres), max(candidate.sizes), info.width, info.height)
         self._lost_frames = 0
@@ -204,7 +202,8 @@ class _Follower:
         with (
             FaceTracker(streaming=True, faces=3) as tracker,
             FaceTracker(streaming=False) as searcher,
-            Prefetcher(media.frame_reader(REGION_PIXELS), self._region) as frames,
+            media.frame_reader(REGION_PIXELS) as reader,
+            Prefetcher(reader, self._region) as frames,
         ):
             for index, frame in enumerate(frames):
                 face = self._continuation(tracker.detect(frame.picture), frame)
@@ -212,7 +211,7 @@ class _Follower:
                     self._lost_frames += 1
                     track.add(None, self._take)
                     if self._lost_frames % SEARCH_INTERVAL == 0:
-                        self._search(searcher, frame)
+                        self._search(searcher, reader.whole(frame.number, SURVEY_PIXELS))
                 else:
                     self._lost_frames = 0
                     self._centre, self._size = _in_display_pixels(face, frame)
@@ -267,9 +266,8 @@ class _Follower:
         if touches:
             self._region = region_around(self._centre[None], self._size, self._info.width, self._info.height)
 
-    def _search(self, searcher: FaceTracker, frame: CroppedFrame) -> None:
+    def _search(self, searcher: FaceTracker, picture: np.ndarray) -> None:
         """Look for the lost face in the whole picture; small squares only at the first and every eighth time."""
-        picture = self._converter.rgb(frame.frame, None, SURVEY_PIXELS)
         scale = self._info.width / picture.shape[1]
         faces = find_faces(searcher, picture, include_small=(self._lost_frames // SEARCH_INTERVAL) % 8 == 1)
         similar = [face for face in faces if 0.4 < face.size * scale / self._size < 2.5]
