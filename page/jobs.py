@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perfrdiff.pipeline.follow import Event
     from perfrdiff.pipeline.input_memory import InputMemory
     from perfrdiff.pipeline.run import ReadyReactions
+    from perfrdiff.pipeline.take import Take
 
 MOST_WAITING = 8
 GRACE_SECONDS = 20.0  # a run whose visitor is gone goes on for so long: a reloaded tab finds it again
@@ -36,6 +37,7 @@ class Job:
     request: ReactRequest
     work: Work  # how much there is to do
     inputs: InputMemory | None = None  # of the visit: whom it need not read again
+    take: Take | None = None  # what a live session showed, where that is to be written
     state: str = WAITING
     stage: str = ""  # a key of `pipeline.STAGES`
     fraction: float = 0.0  # 0 … 1 of the whole
@@ -70,12 +72,12 @@ class Jobs:
         self._speeds = Speeds()
         self._worker: threading.Thread | None = None
 
-    def submit(self, request: ReactRequest, inputs: InputMemory | None = None) -> Job:
-        """Put a run into the queue. `inputs`: see `pipeline.run.react`.
+    def submit(self, request: ReactRequest, inputs: InputMemory | None = None, take: Take | None = None) -> Job:
+        """Put a run into the queue. `inputs`: see `pipeline.run.react`; `take`: see `pipeline.run.write_take`.
 
         Raises InputError: the speaker's file cannot be used, or too many wait already.
         """
-        job = Job(request, _work_of(request), inputs)
+        job = Job(request, _work_of(request) if take is None else _work_of_take(request, take), inputs, take)
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
                 minutes = self._look(self._waiting[-1]).left_seconds / 60
@@ -157,7 +159,7 @@ class Jobs:
 
     def _run(self, job: Job) -> None:
         try:
-            with closing(follow(job.request, job.inputs)) as events:
+            with closing(follow(job.request, job.inputs, job.take)) as events:
                 for event in events:
                     if job.is_cancelled.is_set():
                         job.state = CANCELLED
@@ -177,13 +179,14 @@ class Jobs:
                 job.ready = event
             else:
                 job.result, job.state = event, DONE
-                self._speeds.learn(job.work, event.stage_seconds)
+                if job.take is None:  # a take says nothing about what tracking and thinking cost
+                    self._speeds.learn(job.work, event.stage_seconds)
             self._changed.notify_all()
 
 
-def follow(request: ReactRequest, inputs: InputMemory | None) -> Iterator[Event]:
+def follow(request: ReactRequest, inputs: InputMemory | None, take: Take | None = None) -> Iterator[Event]:
     """What happens in a run; see `perfrdiff.pipeline.follow`."""
-    return heavy("perfrdiff.pipeline.follow").follow(request, inputs)
+    return heavy("perfrdiff.pipeline.follow").follow(request, inputs, take)
 
 
 def _has_turned(job: Job, look: Look) -> bool:
@@ -205,11 +208,20 @@ def _work_of(request: ReactRequest) -> Work:
         reader.open_input(request.listener, part=reader.Part(request.listener_start, request.listener_end)) as media,
     ):
         tracked += media.info.seconds if media.kind == "video" else 0.0
-    videos = len(request.views) + (2 if request.transparent else 0)
     return Work(
         speaker_seconds=seconds,
         tracked_seconds=tracked,
         samples=request.samples,
         steps=request.steps or 10,
-        pictures=request.samples * videos * (request.size / 256) ** 2,
+        pictures=_pictures_of(request),
     )
+
+
+def _work_of_take(request: ReactRequest, take: Take) -> Work:
+    """Of what a live session showed, nothing is tracked or thought up again."""
+    return Work(take.frames / FPS, 0.0, request.samples, 0, _pictures_of(request))
+
+
+def _pictures_of(request: ReactRequest) -> float:
+    videos = len(request.views) + (2 if request.transparent else 0)
+    return request.samples * videos * (request.size / 256) ** 2

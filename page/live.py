@@ -1,6 +1,7 @@
 """The socket of the tab *Live*: one session for each open socket, a few at a time. docs/live.md has the messages.
 
-Nothing of a session is written to the disk or kept after it. No picture reaches the server: a browser sends landmarks.
+Nothing of a session is written to the disk, unless the visitor keeps its last minute, which is in memory as long as the
+socket is open. No picture reaches the server: a browser sends landmarks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import secrets
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,12 +22,17 @@ import numpy as np
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from page.live_listeners import LiveListeners, ReadyListener
 from page.loading import heavy
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from perfrdiff.live.minute import LastMinute
     from perfrdiff.live.session import LiveSession
+    from perfrdiff.pipeline.take import Take
     from perfrdiff.reactor import Reactor
 
 PATH = "/live"
@@ -48,39 +54,17 @@ class LiveLimits:
     samples: int = 4  # reactions of one session
 
 
-class LiveListeners:
-    """Listeners that were made ready for a session, by a random name that only the page which asked for it knows."""
-
-    MOST = 32
-
-    def __init__(self) -> None:
-        self._ready: OrderedDict[str, Reactor] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def add(self, reactor: Reactor) -> str:
-        """The name of a listener whom this reactor is set to; nobody else may set it any more."""
-        name = secrets.token_urlsafe(16)
-        with self._lock:
-            self._ready[name] = reactor
-            while len(self._ready) > self.MOST:
-                self._ready.popitem(last=False)
-        return name
-
-    def forget(self, name: str) -> None:
-        with self._lock:
-            self._ready.pop(name, None)
-
-    def get(self, name: str) -> Reactor | None:
-        with self._lock:
-            return self._ready.get(name)
-
-
-@dataclass
+@dataclass(eq=False)
 class _Place:
-    """A running session's place."""
+    """A session's place, and what goes on there."""
 
     since: float = field(default_factory=time.monotonic)
     ready: float = 0.0  # when its sound may begin
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(16))  # which only the page that has the socket knows
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of what follows
+    listener: ReadyListener | None = None
+    session: LiveSession | None = None
+    minute: LastMinute | None = None
 
 
 class LiveServer:
@@ -96,6 +80,7 @@ class LiveServer:
         self._reactor, self.limits = reactor, limits or LiveLimits()
         self.listeners = listeners or LiveListeners()
         self._places: list[_Place] = []
+        self._open: dict[str, _Place] = {}  # by key: those whose socket is open, ended ones included
         self._warming, self._is_warm = threading.Lock(), False
         self.loaded = threading.Event()  # clear while the page is still being loaded and compiled: sessions wait
         self.loaded.set()
@@ -113,6 +98,17 @@ class LiveServer:
         """How many are running."""
         return len(self._places)
 
+    def take(self, key: str, until: int | None, film: Path | None = None, film_start: float = 0.0) -> Take:
+        """The last minute of a session whose socket is open, see `LastMinute.take`.
+
+        Raises InputError where the session is not there any more, or too short.
+        """
+        place = self._open.get(key)
+        if place is None or place.minute is None or place.listener is None:
+            raise InputError("This session is not there any more; what it showed was forgotten.")
+        with place.lock:
+            return place.minute.take(place.listener.reactor, place.listener.looks, until, film, film_start)
+
     async def _serve(self, socket: WebSocket) -> None:
         if not _is_same_origin(socket):
             await socket.close(REFUSED)
@@ -127,6 +123,7 @@ class LiveServer:
             return
         place = _Place()
         self._places.append(place)
+        self._open[place.key] = place
         try:
             await asyncio.to_thread(heavy, PROTOCOL)  # a page that has just been started may still load it
             await self._converse(socket, place)
@@ -140,14 +137,15 @@ class LiveServer:
             print(f"live session: {type(error).__name__}", flush=True)  # its message may hold what a person sent
             await _end(socket, WRONG, TROUBLE)
         finally:
-            self._places.remove(place)
+            self._free(place)
+            del self._open[place.key]
 
     async def _converse(self, socket: WebSocket, place: _Place) -> None:
         """One session, from its first message to its last."""
         wishes = _wishes(await self._receive(socket))
-        session = await asyncio.to_thread(self._begin, wishes)
+        await asyncio.to_thread(self._begin, wishes, place)
         place.ready = time.monotonic()
-        await socket.send_json({"type": "ready", "minutes": self.limits.minutes})
+        await socket.send_json({"type": "ready", "minutes": self.limits.minutes, "session": place.key})
         inbox: deque[bytes | dict] = deque()
         arrived = asyncio.Event()
         reader = asyncio.create_task(self._read(socket, inbox, arrived))
@@ -156,13 +154,17 @@ class LiveServer:
                 await arrived.wait()
                 arrived.clear()
                 messages = [inbox.popleft() for _ in range(len(inbox))]
-                is_over = any(isinstance(message, dict) and message["type"] == "stop" for message in messages)
-                for answer in await asyncio.to_thread(self._take_in, session, messages, place):
+                stops = [one for one in messages if isinstance(one, dict) and one["type"] == "stop"]
+                for answer in await asyncio.to_thread(self._take_in, messages, place):
                     await socket.send_bytes(answer)
-                if is_over:
-                    for answer in heavy(PROTOCOL).pack_frames(await asyncio.to_thread(session.finish)):
+                if stops:
+                    for answer in await asyncio.to_thread(self._finish, place):
                         await socket.send_bytes(answer)
-                    await socket.close()
+                    self._free(place)
+                    if stops[0].get("hold") is True:  # until the page is left or decides what to keep
+                        await asyncio.wait([reader], timeout=self.limits.idle_seconds)
+                    with suppress(RuntimeError, WebSocketDisconnect):
+                        await socket.close()
                     return
                 if reader.done():
                     reader.result()
@@ -174,6 +176,10 @@ class LiveServer:
             reader.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await reader
+
+    def _free(self, place: _Place) -> None:
+        if place in self._places:
+            self._places.remove(place)
 
     async def _read(self, socket: WebSocket, inbox: deque, arrived: asyncio.Event) -> None:
         """Messages into the inbox, which never grows beyond its limit: the oldest faces go first."""
@@ -204,7 +210,7 @@ class LiveServer:
             return data
         return _parsed_text(message.get("text") or "")
 
-    def _begin(self, wishes: dict) -> LiveSession:
+    def _begin(self, wishes: dict, place: _Place) -> None:
         limits = self.limits
         samples, seed = wishes.get("samples", 1), wishes.get("seed", 0)
         if type(samples) is not int or not 1 <= samples <= limits.samples:
@@ -218,13 +224,14 @@ class LiveServer:
         listener = self._listener(wishes.get("listener"))
         with self._warming:
             if not self._is_warm:
-                _rehearse(listener)
+                _rehearse(listener.reactor)
                 self._is_warm = True
-        stream = listener.stream(samples=samples, seed=seed)
-        return heavy("perfrdiff.live.session").LiveSession(stream, has_audio, has_camera)
+        stream = listener.reactor.stream(samples=samples, seed=seed)
+        place.session = heavy("perfrdiff.live.session").LiveSession(stream, has_audio, has_camera)
+        place.minute, place.listener = heavy("perfrdiff.live.minute").LastMinute(place.session), listener
 
-    def _listener(self, name: object) -> Reactor:
-        """The reactor of a listener who was made ready, or one set to a style of the weights; None: the first style."""
+    def _listener(self, name: object) -> ReadyListener:
+        """A listener who was made ready, or a style of the weights; None: the first style."""
         ready = self.listeners.get(name) if isinstance(name, str) else None
         if ready is not None:
             return ready
@@ -232,23 +239,40 @@ class LiveServer:
         if name is not None and name not in reactor.styles:
             raise InputError("This listener is not there any more; choose one again.")
         reactor.set_listener(name if isinstance(name, str) else reactor.styles[0])
-        return reactor
+        return ReadyListener(reactor)
 
-    def _take_in(self, session: LiveSession, messages: list[bytes | dict], place: _Place) -> list[bytes]:
-        protocol = heavy(PROTOCOL)
+    def _take_in(self, messages: list[bytes | dict], place: _Place) -> list[bytes]:
+        protocol, session, minute = heavy(PROTOCOL), place.session, place.minute
+        assert session is not None and minute is not None, "a session was begun"
         for message in messages:
             if isinstance(message, dict):
                 if message["type"] == "listener":
-                    self._listener(message.get("listener")).continue_stream(session.listener)
+                    listener = self._listener(message.get("listener"))
+                    with place.lock:
+                        listener.reactor.continue_stream(session.listener)
+                        minute.listener_changed()
+                        place.listener = listener
                 continue
             given = protocol.parse(message)
             if isinstance(given, protocol.SoundMessage):
                 session.push_audio(given.samples)
+                with place.lock:
+                    minute.push_sound(given.samples)
             else:
                 session.push_face(given.seconds, given.face)
         if session.seconds > time.monotonic() - place.ready + MOST_AHEAD:
             raise InputError("Sound and faces come faster than time passes; a live session takes them as they happen.")
-        return protocol.pack_frames(session.advance())
+        frames = session.advance()
+        with place.lock:
+            minute.push_frames(frames)
+        return protocol.pack_frames(frames)
+
+    def _finish(self, place: _Place) -> list[bytes]:
+        assert place.session is not None and place.minute is not None, "a session was begun"
+        frames = place.session.finish()
+        with place.lock:
+            place.minute.push_frames(frames)
+        return heavy(PROTOCOL).pack_frames(frames)
 
 
 def _rehearse(listener: Reactor) -> None:

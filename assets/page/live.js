@@ -18,27 +18,35 @@ const WITHOUT_HEADS = "This browser cannot draw heads (it has no WebGL), so a li
 const HIDDEN = "The tab was in the background: browsers stop the camera's pictures there, so the listener only heard you.";
 const GONE = "The connection to the server is gone. Trying again …";
 const GIVEN_UP = "The server cannot be reached. Start again when the network is back.";
+const EXAMPLE = "example"; // page/live_tab.py
+const [SENDING, KEEPING] = [
+  "Your film goes to the server, so that it can be put beside the reactions …",
+  "The last minute is being made into films; see the tab Films. This session is paused until you go on.",
+];
 const LISTENING = "You are live. The listener hears and sees you.";
 
 // What Gradio's js_on_load calls.
-export function mount(element, props) {
-  const widget = new Live(element.querySelector(".live"), JSON.parse(props.value));
+// keep(what): asks for the last minute as a run; upload(file): brings a film to the server, and gives its {path} there.
+export function mount(element, props, keep, upload) {
+  const widget = new Live(element.querySelector(".live"), JSON.parse(props.value), { keep, upload });
   widget.root.widget = widget;
   return widget;
 }
 
 class Live {
   // about: {web, model, socket, scripts, example, names, listener}
-  constructor(root, about) {
+  constructor(root, about, server) {
     this.root = root;
     this.about = about;
+    this.server = server;
     this.here = (name) => new URL(name, import.meta.url).href;
     this.state = "idle";
     this.listener = about.listener;
     this.panel = new Panel(root, {
       start: () => this._begin(async (capture) => this._openCamera(capture)),
-      film: (file) => this._playFilm(URL.createObjectURL(file)),
-      example: () => this._playFilm(new URL(about.example, document.baseURI).href),
+      film: (file) => this._playFilm(URL.createObjectURL(file), file),
+      example: () => this._playFilm(new URL(about.example, document.baseURI).href, EXAMPLE),
+      keep: () => this._keep(),
       pause: () => this._togglePause(),
       stop: () => this.stop(),
       mute: () => this._toggleMute(),
@@ -48,7 +56,10 @@ class Live {
     this.rate = { drawn: 0, looked: 0, since: performance.now(), shown: 0 };
     this._lay(1);
     this._show();
-    addEventListener("pagehide", () => this.stop());
+    addEventListener("pagehide", () => {
+      this.stop();
+      this._let(null);
+    });
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden && this.state === "running" && this.capture.hasCamera && !this.capture.isFilm) this.panel.say(HIDDEN);
     });
@@ -71,10 +82,46 @@ class Live {
   stop() {
     clearTimeout(this.retry);
     const { socket } = this;
+    const shown = this._shown();
     this.socket = null;
-    if (socket?.isReady && !socket.isOver) socket.stop();
-    else socket?.close();
+    if (socket?.isReady && !socket.isOver) {
+      socket.stop();
+      this._let({ socket, ...shown });
+    } else socket?.close();
     this._end("");
+  }
+
+  // What was seen last, of a session that is over and whose socket the server still holds, or null.
+  _let(held) {
+    if (this.held && this.held.socket !== held?.socket) this.held.socket.close();
+    this.held = held;
+    held?.socket.socket.addEventListener("close", () => {
+      if (this.held !== held) return;
+      this.held = null;
+      this._show();
+    });
+  }
+
+  // Which session this is, the last frame that was shown, and where in which film it began.
+  _shown() {
+    const { socket, playback, capture } = this;
+    return { session: socket?.key, until: Math.floor(playback?.at ?? 0), film: capture?.source ?? null, film_start: capture?.filmStart ?? 0 };
+  }
+
+  async _keep() {
+    if (this.state === "running") this._togglePause();
+    const { session, until, film, film_start } = this.held ?? this._shown();
+    let path = film;
+    try {
+      if (film instanceof Blob) {
+        this.panel.say(SENDING);
+        path = (await this.server.upload(film)).path;
+      }
+    } catch (error) {
+      return this.panel.say(`The film could not be sent (${error.message ?? error}).`, true);
+    }
+    this.panel.say(KEEPING);
+    this.server.keep({ session, until, film: path, film_start });
   }
 
   // What was measured since the session began.
@@ -89,8 +136,10 @@ class Live {
     };
   }
 
-  _playFilm(address) {
+  // source: the file, or EXAMPLE
+  _playFilm(address, source) {
     return this._begin(async (capture) => {
+      capture.source = source;
       await capture.openFilm(address, this.here("live_audio.js"));
       capture.video.onended = () => this.stop();
       return "";
@@ -107,6 +156,7 @@ class Live {
   async _begin(open) {
     if (this.state !== "idle") return;
     if (!canDraw() || !this.about.web) return this.panel.say(WITHOUT_HEADS, true);
+    this._let(null);
     this._set("opening");
     this.panel.say("Opening …");
     const capture = (this.capture = new Capture(this.panel.video, new Clock(), {
@@ -171,8 +221,7 @@ class Live {
   async _run() {
     const { capture } = this;
     const clock = (capture.clock = new Clock());
-    capture.lastSeconds = capture.lastFrame = undefined;
-    capture.captured.clear();
+    capture.forget();
     this.playback = new Playback(clock, (frame) => capture.captured.get(frame) ?? clock.when((frame + 0.5) / FRAMES));
     this.strip.clear();
     this.rate = { drawn: 0, looked: 0, since: performance.now(), shown: 0 };
@@ -210,7 +259,9 @@ class Live {
   }
 
   _show() {
-    this.panel.showState(this.state, { isFilm: this.capture?.isFilm, hasCamera: this.capture?.hasCamera, isMuted: this.isMuted });
+    this.panel.showState(this.state, {
+      isFilm: this.capture?.isFilm, hasCamera: this.capture?.hasCamera, isMuted: this.isMuted, canKeep: Boolean(this.held || this.socket?.isReady),
+    });
   }
 
   _lay(count) {

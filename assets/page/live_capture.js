@@ -1,5 +1,7 @@
 // Where a session's pictures and sound come from: camera and microphone, or a film that is played as if it were live.
 
+import { quantile } from "./live_playback.js";
+
 const LONG_SIDE = 640; // pixels of a picture that is looked at, as on the server
 const FRAMES = 25;
 const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 25, max: 30 }, facingMode: "user" };
@@ -45,6 +47,7 @@ export class Capture {
     this.pictures = this.left = 0; // filmed, and left out because the tracker was at work
     this.took = [];
     this.captured = new Map(); // frame -> when it was filmed
+    this.starts = []; // seconds of the film at which the session began, as far as each picture tells
   }
 
   // A stream of camera and microphone.
@@ -100,6 +103,18 @@ export class Capture {
     this._watch();
   }
 
+  // Another session begins, with a clock of its own.
+  forget() {
+    this.lastSeconds = this.lastFrame = undefined;
+    this.captured.clear();
+    this.starts = [];
+  }
+
+  // Seconds of the film at which the session began.
+  get filmStart() {
+    return this.starts.length ? quantile(this.starts, 0.5) : 0;
+  }
+
   pause() {
     this.isRunning = false;
     if (this.isFilm) this.video.pause();
@@ -146,7 +161,7 @@ export class Capture {
   }
 
   // One picture goes to the tracker at a time, and none twice for one frame of the session.
-  async _look({ captureTime, expectedDisplayTime }) {
+  async _look({ captureTime, expectedDisplayTime, mediaTime }) {
     this.pictures += 1;
     const now = performance.now();
     const filmed = Math.min(now, captureTime ?? expectedDisplayTime ?? now);
@@ -157,6 +172,7 @@ export class Capture {
     const seconds = Math.max(this.clock.seconds(filmed), (this.lastSeconds ?? -1) + 0.001, 0);
     const frame = Math.floor(seconds * FRAMES);
     if (frame === this.lastFrame) return;
+    if (this.isFilm) this._place((mediaTime ?? this.video.currentTime) - seconds);
     if (this.isAtWork) {
       this.left += 1;
       return;
@@ -174,6 +190,11 @@ export class Capture {
     } catch {
       this.isAtWork = false; // the camera gave no picture
     }
+  }
+
+  _place(start) {
+    this.starts.push(start);
+    if (this.starts.length > 250) this.starts.shift();
   }
 
   _tracked({ message, seconds, took }) {

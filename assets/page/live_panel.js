@@ -4,11 +4,11 @@ import { icon, make } from "./dom.js";
 
 const PRIVACY =
   "No picture of the camera leaves this browser: your face is followed here, and 478 points, 52 expressions and the pose " +
-  "of your head go to this server, with the sound. Nothing is recorded.";
+  "of your head go to this server, with the sound. The last minute is remembered until you leave, and kept only if you say so.";
 const MOST_HEADS = 4;
 
 export class Panel {
-  // acts: {start, film, example, pause, stop, mute, samples}
+  // acts: {start, film, example, pause, stop, mute, keep, samples}
   constructor(root, acts) {
     this.root = root;
     const button = (name, words, onclick, shape, attributes = {}) =>
@@ -24,6 +24,9 @@ export class Panel {
     this.pause = button("plain", "Pause", acts.pause, "pause", { hidden: true });
     this.stop = button("plain", "Stop", acts.stop, null, { hidden: true });
     this.mute = button("plain", "Mute", acts.mute, "sound", { hidden: true, "aria-pressed": "false" });
+    this.keep = button("plain keep", "Keep the last minute", acts.keep, null, {
+      hidden: true, title: "As films, curves and files, in the tab Films. Without a film of you: no picture of your camera left this browser.",
+    });
     this.samples = make(
       "select",
       { "aria-label": "Reactions" },
@@ -51,7 +54,7 @@ export class Panel {
     this.figures = make("p", { class: "figures" });
     root.replaceChildren(
       make("header", {}, make("div", {}, make("h2", {}, "Talk, and somebody listens"), make("p", { class: "note-line" }, PRIVACY))),
-      make("div", { class: "bar-row" }, this.start, this.example, this.film, this.pause, this.stop, this.mute, make("div", { class: "extras" }, this.samples, make("label", { class: "seed" }, "Seed", this.seed))),
+      make("div", { class: "bar-row" }, this.start, this.example, this.film, this.pause, this.stop, this.mute, this.keep, make("div", { class: "extras" }, this.samples, make("label", { class: "seed" }, "Seed", this.seed))),
       this.said,
       this.players,
       this.strip,
@@ -84,10 +87,11 @@ export class Panel {
   }
 
   // state: "idle", "opening", "running" or "paused"
-  showState(state, { isFilm, isMuted, hasCamera }) {
+  showState(state, { isFilm, isMuted, hasCamera, canKeep }) {
     const isOpen = state !== "idle";
     for (const one of [this.start, this.example, this.film]) one.hidden = isOpen;
     this.stop.hidden = !isOpen;
+    this.keep.hidden = !canKeep || state === "opening";
     for (const one of [this.pause, this.mute]) one.hidden = state !== "running" && state !== "paused";
     for (const one of [this.samples, this.seed]) one.disabled = isOpen;
     this.pause.replaceChildren(icon(state === "paused" ? "play" : "pause"), make("span", {}, state === "paused" ? "Go on" : "Pause"));

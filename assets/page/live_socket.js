@@ -46,9 +46,9 @@ export class LiveSocket {
     else this._send(message);
   }
 
-  // The last frames still come; then the server closes.
+  // The last frames still come, and for a minute the server remembers what was seen; then it closes.
   stop() {
-    this.tell({ type: "stop" });
+    this.tell({ type: "stop", hold: true });
     this.isStopping = true;
   }
 
@@ -73,6 +73,7 @@ export class LiveSocket {
   _told(message) {
     if (message.type === "ready") {
       this.isReady = true;
+      this.key = message.session;
       this.on.ready();
     } else if (message.type === "end") this._over(() => this.on.end(message.sentence));
   }
