@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from page.loading import heavy
+from page.priority import yield_to_live
 from page.speeds import Speeds, Work
 from perfrdiff.coefficients import FPS
 from perfrdiff.errors import InputError
@@ -145,6 +146,7 @@ class Jobs:
         return self._speeds.seconds_left(job.work, job.stage, job.began, job.fraction)
 
     def _work(self) -> None:
+        yield_to_live()
         while True:
             with self._changed:
                 while not self._waiting:
