@@ -1,7 +1,7 @@
 """The socket of the tab *Live*: one session for each open socket, a few at a time. docs/live.md has the messages.
 
 Nothing of a session is written to the disk, unless the visitor keeps its last minute, which is in memory as long as the
-socket is open. No picture reaches the server: a browser sends landmarks.
+socket is open. No picture reaches the server, for a browser sends landmarks, unless the visitor lets the server track.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from perfrdiff.live.minute import LastMinute
+    from perfrdiff.live.pictures import PictureTracker
     from perfrdiff.live.session import LiveSession
     from perfrdiff.pipeline.take import Take
     from perfrdiff.reactor import Reactor
@@ -52,6 +53,7 @@ class LiveLimits:
     minutes: float = 15.0  # of one session, so that the next visitor's turn comes
     idle_seconds: float = 60.0  # without a message, after which a session ends
     samples: int = 4  # reactions of one session
+    pictures: float = 30.0  # a second, of a camera that the server tracks
 
 
 @dataclass(eq=False)
@@ -65,6 +67,8 @@ class _Place:
     listener: ReadyListener | None = None
     session: LiveSession | None = None
     minute: LastMinute | None = None
+    tracker: PictureTracker | None = None  # where the server tracks
+    pictures: int = 0  # that came
 
 
 class LiveServer:
@@ -139,6 +143,8 @@ class LiveServer:
         finally:
             self._free(place)
             del self._open[place.key]
+            if place.tracker is not None:
+                await asyncio.to_thread(place.tracker.close)
 
     async def _converse(self, socket: WebSocket, place: _Place) -> None:
         """One session, from its first message to its last."""
@@ -183,12 +189,12 @@ class LiveServer:
 
     async def _read(self, socket: WebSocket, inbox: deque, arrived: asyncio.Event) -> None:
         """Messages into the inbox, which never grows beyond its limit: the oldest faces go first."""
-        face = heavy(PROTOCOL).FACE
+        kinds = heavy(PROTOCOL).FACE, heavy(PROTOCOL).PICTURE
         try:
             while True:
                 inbox.append(await self._receive(socket))
                 if len(inbox) > MOST_WAITING:
-                    faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] == face)
+                    faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] in kinds)
                     index = next(faces, None)
                     if index is None:
                         raise InputError(
@@ -228,6 +234,8 @@ class LiveServer:
                 self._is_warm = True
         stream = listener.reactor.stream(samples=samples, seed=seed)
         place.session = heavy("perfrdiff.live.session").LiveSession(stream, has_audio, has_camera)
+        if wishes.get("track") == "server" and has_camera:
+            place.tracker = heavy("perfrdiff.live.pictures").PictureTracker()
         place.minute, place.listener = heavy("perfrdiff.live.minute").LastMinute(place.session), listener
 
     def _listener(self, name: object) -> ReadyListener:
@@ -244,7 +252,9 @@ class LiveServer:
     def _take_in(self, messages: list[bytes | dict], place: _Place) -> list[bytes]:
         protocol, session, minute = heavy(PROTOCOL), place.session, place.minute
         assert session is not None and minute is not None, "a session was begun"
-        for message in messages:
+        kinds = [message[0] if isinstance(message, bytes) else None for message in messages]
+        latest = max((index for index, kind in enumerate(kinds) if kind == protocol.PICTURE), default=-1)
+        for index, message in enumerate(messages):
             if isinstance(message, dict):
                 if message["type"] == "listener":
                     listener = self._listener(message.get("listener"))
@@ -258,6 +268,10 @@ class LiveServer:
                 session.push_audio(given.samples)
                 with place.lock:
                     minute.push_sound(given.samples)
+            elif isinstance(given, protocol.PictureMessage):
+                self._check_pictures(place)
+                if index == latest and place.tracker is not None:  # of several that waited the latest is enough
+                    session.push_face(given.seconds, place.tracker.face(given.jpeg))
             else:
                 session.push_face(given.seconds, given.face)
         if session.seconds > time.monotonic() - place.ready + MOST_AHEAD:
@@ -266,6 +280,14 @@ class LiveServer:
         with place.lock:
             minute.push_frames(frames)
         return protocol.pack_frames(frames)
+
+    def _check_pictures(self, place: _Place) -> None:
+        """Raise InputError where pictures come that nobody asked for, or too many."""
+        if place.tracker is None:
+            raise InputError('Pictures are taken where a session was started with "track": "server" and a camera only.')
+        place.pictures += 1
+        if place.pictures > self.limits.pictures * (time.monotonic() - place.ready + MOST_AHEAD):
+            raise InputError(f"More than {self.limits.pictures:g} pictures a second came; send fewer.")
 
     def _finish(self, place: _Place) -> list[bytes]:
         assert place.session is not None and place.minute is not None, "a session was begun"

@@ -4,7 +4,7 @@
 import { openDevices, Capture } from "./live_capture.js";
 import { Clock } from "./live_clock.js";
 import { LiveHeads } from "./live_heads.js";
-import { Panel } from "./live_panel.js";
+import { Panel, SERVER_TRACKS } from "./live_panel.js";
 import { Playback, quantile } from "./live_playback.js";
 import { LiveSocket } from "./live_socket.js";
 import { Strip } from "./live_strip.js";
@@ -162,10 +162,12 @@ class Live {
     const capture = (this.capture = new Capture(this.panel.video, new Clock(), {
       sound: (samples) => this.socket?.sendSound(samples),
       face: (message) => this.socket?.sendFace(message),
+      picture: (jpeg, seconds) => this.socket?.sendPicture(jpeg, seconds),
     }));
     try {
       this.lack = await open(capture);
-      if (capture.hasCamera) {
+      if (capture.hasCamera && this.panel.serverTracks) capture.letServerTrack();
+      else if (capture.hasCamera) {
         this.panel.say("Loading the face tracker (5 MB, once) …");
         await this._track(capture);
       }
@@ -185,8 +187,8 @@ class Live {
       await capture.track(this.here("live_worker.js"), absolute(this.about.web), absolute(this.about.model));
     } catch (error) {
       capture.hasCamera = false;
-      if (!capture.hasSound) throw error;
-      this.lack = `${error.message}, so the listener only hears you.`;
+      if (!capture.hasSound) throw new Error(`${error.message}. Choose “${SERVER_TRACKS}” to be seen all the same.`);
+      this.lack = `${error.message}, so the listener only hears you. Stop, and choose “${SERVER_TRACKS}” to be seen.`;
     }
   }
 
@@ -195,6 +197,7 @@ class Live {
     const wishes = {
       listener: this.listener.id, samples: Number(this.panel.samples.value), seed: Number(this.panel.seed.value) || 0,
       camera: capture.hasCamera, microphone: capture.hasSound,
+      track: capture.canvas ? "server" : "browser",
     };
     this.panel.say("Waiting for the server …");
     const lost = () => {
@@ -300,7 +303,7 @@ class Live {
     const recent = playback.delays.slice(-FRAMES * 30);
     if (!recent.length) return;
     const words = (ms) => `${(ms / 1000).toFixed(2)} s`;
-    const tracked = capture.took.length ? `, your face followed in ${Math.round(quantile(capture.took, 0.5))} ms` : "";
+    const tracked = capture.took.length ? `, your ${capture.canvas ? "picture packed" : "face followed"} in ${Math.round(quantile(capture.took, 0.5))} ms` : "";
     this.panel.figures.textContent =
       `From your movement to the frame that can answer it: ${words(quantile(recent, 0.5))}, in 95 of 100 frames at most ` +
       `${words(quantile(recent, 0.95))}. ${Math.round(rate.shown)} pictures a second${tracked}.`;

@@ -1,6 +1,7 @@
 // One session's socket: sound and faces go out, reactions come in. The messages: perfrdiff/live/protocol.py, docs/live.md.
 
-const [AUDIO, REACTIONS, HEARD] = [0x01, 0x81, 0x82];
+const [AUDIO, PICTURE, REACTIONS, HEARD] = [0x01, 0x03, 0x81, 0x82];
+const [PICTURE_HEAD, LARGEST_PICTURE] = [16, 64_000]; // bytes
 const HEAD = 8; // bytes before the numbers of a message from the server
 const MOST_WITH_FACES = 24_000; // bytes waiting for the network beyond which faces are left out
 const MOST_WAITING = 320_000; // ten seconds of sound: then the network is as good as gone
@@ -37,6 +38,16 @@ export class LiveSocket {
     message[0] = AUDIO;
     message.set(new Uint8Array(samples.buffer, samples.byteOffset, 2 * samples.length), 4); // little-endian, as browsers are
     this._send(message);
+  }
+
+  // jpeg: an ArrayBuffer, of a picture that the server is to track. Pictures give way as faces do.
+  sendPicture(jpeg, seconds) {
+    if (jpeg.byteLength > LARGEST_PICTURE) return void (this.droppedFaces += 1);
+    const message = new Uint8Array(PICTURE_HEAD + jpeg.byteLength);
+    message[0] = PICTURE;
+    new DataView(message.buffer).setFloat64(8, seconds, true);
+    message.set(new Uint8Array(jpeg), PICTURE_HEAD);
+    this.sendFace(message);
   }
 
   // Faces give way to the sound, which is the clock.

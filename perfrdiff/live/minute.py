@@ -23,7 +23,7 @@ from perfrdiff.reactor import Reactions, Reactor
 SECONDS = 60  # that are remembered; a speaker's sound takes 4 MB of these, four reactions 1.4 MB
 SHORTEST = 1.0  # seconds that can be kept
 _SLACK = 2 * FPS  # frames by which the speaker is ahead of what is shown of the listener, usually
-NO_PICTURE = "The camera's pictures never left the browser, so a drawn head shows what was tracked of the speaker."
+NO_PICTURE = "No picture of the camera was kept, so a drawn head shows what was tracked of the speaker."
 NO_CAMERA = "There was no camera, so nothing is known of the speaker's face."
 NO_SOUND = "There was no microphone, so the films are silent."
 CHANGED = "The listener was changed in this part; all of it is drawn as the last one."
