@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,16 +22,15 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from page.live_listeners import LiveListeners, ReadyListener
+from page.live_place import PROTOCOL, Place, Wishes
 from page.loading import heavy
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
+from renderer.errors import RenderError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from perfrdiff.live.minute import LastMinute
-    from perfrdiff.live.pictures import PictureTracker
-    from perfrdiff.live.session import LiveSession
     from perfrdiff.pipeline.take import Take
     from perfrdiff.reactor import Reactor
 
@@ -40,8 +38,7 @@ PATH = "/live"
 REHEARSED = 15  # frames
 LONGEST_TEXT = 4096  # characters of a message that is JSON
 MOST_WAITING = 200  # messages that are not taken in yet; beyond, faces are left out, the oldest first
-MOST_AHEAD = 10.0  # seconds that the sound may be ahead of the clock: after a gap in the network a client catches up
-PROTOCOL = "perfrdiff.live.protocol"
+SLOW_SECONDS = 0.15  # that sending may take; beyond, the listener's photo is left out until it takes less
 REFUSED, FULL, WRONG, IDLE = 4403, 4429, 4400, 4408  # codes with which a socket is closed
 
 
@@ -56,21 +53,6 @@ class LiveLimits:
     pictures: float = 30.0  # a second, of a camera that the server tracks
 
 
-@dataclass(eq=False)
-class _Place:
-    """A session's place, and what goes on there."""
-
-    since: float = field(default_factory=time.monotonic)
-    ready: float = 0.0  # when its sound may begin
-    key: str = field(default_factory=lambda: secrets.token_urlsafe(16))  # which only the page that has the socket knows
-    lock: threading.Lock = field(default_factory=threading.Lock)  # of what follows
-    listener: ReadyListener | None = None
-    session: LiveSession | None = None
-    minute: LastMinute | None = None
-    tracker: PictureTracker | None = None  # where the server tracks
-    pictures: int = 0  # that came
-
-
 class LiveServer:
     """Serves live sessions.
 
@@ -83,8 +65,8 @@ class LiveServer:
     ) -> None:
         self._reactor, self.limits = reactor, limits or LiveLimits()
         self.listeners = listeners or LiveListeners()
-        self._places: list[_Place] = []
-        self._open: dict[str, _Place] = {}  # by key: those whose socket is open, ended ones included
+        self._places: list[Place] = []
+        self._open: dict[str, Place] = {}  # by key: those whose socket is open, ended ones included
         self._warming, self._is_warm = threading.Lock(), False
         self.loaded = threading.Event()  # clear while the page is still being loaded and compiled: sessions wait
         self.loaded.set()
@@ -108,10 +90,9 @@ class LiveServer:
         Raises InputError where the session is not there any more, or too short.
         """
         place = self._open.get(key)
-        if place is None or place.minute is None or place.listener is None:
+        if place is None:
             raise InputError("This session is not there any more; what it showed was forgotten.")
-        with place.lock:
-            return place.minute.take(place.listener.reactor, place.listener.looks, until, film, film_start)
+        return place.take(until, film, film_start)
 
     async def _serve(self, socket: WebSocket) -> None:
         if not _is_same_origin(socket):
@@ -125,13 +106,13 @@ class LiveServer:
             )
             await _end(socket, FULL, sentence)
             return
-        place = _Place()
+        place = Place(self.limits.pictures, self._listener)
         self._places.append(place)
         self._open[place.key] = place
         try:
             await asyncio.to_thread(heavy, PROTOCOL)  # a page that has just been started may still load it
             await self._converse(socket, place)
-        except InputError as error:
+        except (InputError, RenderError) as error:
             await _end(socket, WRONG, str(error))
         except TimeoutError:
             await _end(socket, IDLE, f"Nothing came for {self.limits.idle_seconds:g} s, so the session has ended.")
@@ -143,14 +124,12 @@ class LiveServer:
         finally:
             self._free(place)
             del self._open[place.key]
-            if place.tracker is not None:
-                await asyncio.to_thread(place.tracker.close)
+            await asyncio.to_thread(place.close)
 
-    async def _converse(self, socket: WebSocket, place: _Place) -> None:
+    async def _converse(self, socket: WebSocket, place: Place) -> None:
         """One session, from its first message to its last."""
         wishes = _wishes(await self._receive(socket))
         await asyncio.to_thread(self._begin, wishes, place)
-        place.ready = time.monotonic()
         await socket.send_json({"type": "ready", "minutes": self.limits.minutes, "session": place.key})
         inbox: deque[bytes | dict] = deque()
         arrived = asyncio.Event()
@@ -161,10 +140,13 @@ class LiveServer:
                 arrived.clear()
                 messages = [inbox.popleft() for _ in range(len(inbox))]
                 stops = [one for one in messages if isinstance(one, dict) and one["type"] == "stop"]
-                for answer in await asyncio.to_thread(self._take_in, messages, place):
+                answers = await asyncio.to_thread(place.take_in, messages)
+                began = time.monotonic()
+                for answer in answers:
                     await socket.send_bytes(answer)
+                place.is_slow = time.monotonic() - began > SLOW_SECONDS
                 if stops:
-                    for answer in await asyncio.to_thread(self._finish, place):
+                    for answer in await asyncio.to_thread(place.finish):
                         await socket.send_bytes(answer)
                     self._free(place)
                     if stops[0].get("hold") is True:  # until the page is left or decides what to keep
@@ -183,7 +165,7 @@ class LiveServer:
             with suppress(asyncio.CancelledError, Exception):
                 await reader
 
-    def _free(self, place: _Place) -> None:
+    def _free(self, place: Place) -> None:
         if place in self._places:
             self._places.remove(place)
 
@@ -216,7 +198,7 @@ class LiveServer:
             return data
         return _parsed_text(message.get("text") or "")
 
-    def _begin(self, wishes: dict, place: _Place) -> None:
+    def _begin(self, wishes: dict, place: Place) -> None:
         limits = self.limits
         samples, seed = wishes.get("samples", 1), wishes.get("seed", 0)
         if type(samples) is not int or not 1 <= samples <= limits.samples:
@@ -232,11 +214,8 @@ class LiveServer:
             if not self._is_warm:
                 _rehearse(listener.reactor)
                 self._is_warm = True
-        stream = listener.reactor.stream(samples=samples, seed=seed)
-        place.session = heavy("perfrdiff.live.session").LiveSession(stream, has_audio, has_camera)
-        if wishes.get("track") == "server" and has_camera:
-            place.tracker = heavy("perfrdiff.live.pictures").PictureTracker()
-        place.minute, place.listener = heavy("perfrdiff.live.minute").LastMinute(place.session), listener
+        server_tracks, shows_photo = wishes.get("track") == "server", wishes.get("show") == "photo"
+        place.begin(listener, Wishes(samples, seed, has_audio, has_camera, server_tracks, shows_photo))
 
     def _listener(self, name: object) -> ReadyListener:
         """A listener who was made ready, or a style of the weights; None: the first style."""
@@ -248,53 +227,6 @@ class LiveServer:
             raise InputError("This listener is not there any more; choose one again.")
         reactor.set_listener(name if isinstance(name, str) else reactor.styles[0])
         return ReadyListener(reactor)
-
-    def _take_in(self, messages: list[bytes | dict], place: _Place) -> list[bytes]:
-        protocol, session, minute = heavy(PROTOCOL), place.session, place.minute
-        assert session is not None and minute is not None, "a session was begun"
-        kinds = [message[0] if isinstance(message, bytes) else None for message in messages]
-        latest = max((index for index, kind in enumerate(kinds) if kind == protocol.PICTURE), default=-1)
-        for index, message in enumerate(messages):
-            if isinstance(message, dict):
-                if message["type"] == "listener":
-                    listener = self._listener(message.get("listener"))
-                    with place.lock:
-                        listener.reactor.continue_stream(session.listener)
-                        minute.listener_changed()
-                        place.listener = listener
-                continue
-            given = protocol.parse(message)
-            if isinstance(given, protocol.SoundMessage):
-                session.push_audio(given.samples)
-                with place.lock:
-                    minute.push_sound(given.samples)
-            elif isinstance(given, protocol.PictureMessage):
-                self._check_pictures(place)
-                if index == latest and place.tracker is not None:  # of several that waited the latest is enough
-                    session.push_face(given.seconds, place.tracker.face(given.jpeg))
-            else:
-                session.push_face(given.seconds, given.face)
-        if session.seconds > time.monotonic() - place.ready + MOST_AHEAD:
-            raise InputError("Sound and faces come faster than time passes; a live session takes them as they happen.")
-        frames = session.advance()
-        with place.lock:
-            minute.push_frames(frames)
-        return protocol.pack_frames(frames)
-
-    def _check_pictures(self, place: _Place) -> None:
-        """Raise InputError where pictures come that nobody asked for, or too many."""
-        if place.tracker is None:
-            raise InputError('Pictures are taken where a session was started with "track": "server" and a camera only.')
-        place.pictures += 1
-        if place.pictures > self.limits.pictures * (time.monotonic() - place.ready + MOST_AHEAD):
-            raise InputError(f"More than {self.limits.pictures:g} pictures a second came; send fewer.")
-
-    def _finish(self, place: _Place) -> list[bytes]:
-        assert place.session is not None and place.minute is not None, "a session was begun"
-        frames = place.session.finish()
-        with place.lock:
-            place.minute.push_frames(frames)
-        return heavy(PROTOCOL).pack_frames(frames)
 
 
 def _rehearse(listener: Reactor) -> None:

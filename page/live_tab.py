@@ -1,9 +1,9 @@
 """The tab *Live*: who listens is chosen with Gradio's widgets; the session itself runs in assets/page/live.js.
 
 That gets one object: the addresses of libraries, of the tracker's model, of the socket and of an example film; the
-names of the coefficients; and the listener, {id, name, head}: what the socket is asked for, words, the address of a
-head (page/live_heads.py). Its event `keep` asks for the last minute as an ordinary run: {session, until, film,
-film_start}, see `LiveTab.take`.
+names of the coefficients; and the listener, {id, name, head, photo}: what the socket is asked for, words, the address
+of a head (page/live_heads.py), whether there is a photo. Its event `keep` asks for the last minute as an ordinary run:
+{session, until, film, film_start}, see `LiveTab.take`.
 """
 
 from __future__ import annotations
@@ -144,9 +144,11 @@ class LiveTab:
             "listener": self._listener(style, style or "somebody", STAND_IN),
         }
 
-    def _listener(self, name: str | None, words: str, head: Identity | str) -> dict[str, object]:
-        """What the browser is told; `name`: what the socket is asked for."""
-        return {"id": name, "name": words, "head": self._heads.add(head)}
+    def _listener(
+        self, name: str | None, words: str, head: Identity | str, has_photo: bool = False
+    ) -> dict[str, object]:
+        """What the browser is told; `name`: what the socket is asked for; `has_photo`: whether a photo can be moved."""
+        return {"id": name, "name": words, "head": self._heads.add(head), "photo": has_photo}
 
     def _show_kind(self, kind: str) -> list[dict]:
         """A photo says nothing about manners, so a style is chosen for it, too."""
@@ -178,7 +180,9 @@ class LiveTab:
                 looks = self._read(reactor, Path(chosen), manner)
                 shown = self._head_of(looks)
                 head, notes = shown.identity, [*looks.notes, *shown.notes]
-            listener = self._listener(self._server.listeners.add(ReadyListener(reactor, looks)), words, head)
+            name = self._server.listeners.add(ReadyListener(reactor, looks))
+            has_photo = looks is not None and looks.photo is not None
+            listener = self._listener(name, words, head, has_photo)
         except Exception as error:
             yield trouble(explain(error)), ""
             return

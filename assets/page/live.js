@@ -4,6 +4,7 @@
 import { openDevices, Capture } from "./live_capture.js";
 import { Clock } from "./live_clock.js";
 import { LiveHeads } from "./live_heads.js";
+import { LivePhotos } from "./live_photos.js";
 import { Panel, SERVER_TRACKS } from "./live_panel.js";
 import { Playback, quantile } from "./live_playback.js";
 import { LiveSocket } from "./live_socket.js";
@@ -51,6 +52,7 @@ class Live {
       stop: () => this.stop(),
       mute: () => this._toggleMute(),
       samples: (count) => this._lay(count),
+      show: () => this._lay(Number(this.panel.samples.value)),
     });
     this.strip = new Strip(this.panel.strip, about.names);
     this.rate = { drawn: 0, looked: 0, since: performance.now(), shown: 0 };
@@ -72,7 +74,7 @@ class Live {
 
   // Another listener, {id, name, head}; a running session goes on with them.
   setListener(listener) {
-    const isOtherHead = listener.head !== this.listener.head;
+    const isOtherHead = listener.head !== this.listener.head || listener.photo !== this.listener.photo;
     this.listener = listener;
     if (isOtherHead) this._lay(Number(this.panel.samples.value));
     this.socket?.tell({ type: "listener", listener: listener.id });
@@ -130,7 +132,7 @@ class Live {
     if (!playback || !capture || !socket) return null;
     return {
       delays: playback.delays, shown: playback.shownFrames, skipped: playback.skipped, held: playback.held,
-      wanted: playback.wanted, frames: playback.newest + 1, drawn: this.rate.drawn, looked: this.rate.looked, fps: this.rate.shown,
+      photos: this.photos?.came ?? 0, wanted: playback.wanted, frames: playback.newest + 1, drawn: this.rate.drawn, looked: this.rate.looked, fps: this.rate.shown,
       pictures: capture.pictures, left: capture.left, took: capture.took, dropped: socket.droppedFaces, sent: socket.sent,
       seconds: capture.clock.seconds(performance.now()),
     };
@@ -155,7 +157,7 @@ class Live {
   // open: makes the capture ready, and gives the sentence on what is missing.
   async _begin(open) {
     if (this.state !== "idle") return;
-    if (!canDraw() || !this.about.web) return this.panel.say(WITHOUT_HEADS, true);
+    if (!this.photos && (!canDraw() || !this.about.web)) return this.panel.say(WITHOUT_HEADS, true);
     this._let(null);
     this._set("opening");
     this.panel.say("Opening …");
@@ -197,7 +199,7 @@ class Live {
     const wishes = {
       listener: this.listener.id, samples: Number(this.panel.samples.value), seed: Number(this.panel.seed.value) || 0,
       camera: capture.hasCamera, microphone: capture.hasSound,
-      track: capture.canvas ? "server" : "browser",
+      track: capture.canvas ? "server" : "browser", show: this.photos ? "photo" : "head",
     };
     this.panel.say("Waiting for the server …");
     const lost = () => {
@@ -215,6 +217,7 @@ class Live {
         this.playback.push(first, samples, count, rows);
         this.strip.reacted(first, samples, count, rows);
       }),
+      photo: whileOpen((sample, frame, jpeg) => this.photos?.push(sample, frame, jpeg)),
       heard: whileOpen((first, columns, count, rows) => this.strip.heard(first, columns, count, rows)),
       end: whileOpen((sentence) => this._end(sentence, true)),
       lost: whileOpen(lost),
@@ -227,6 +230,7 @@ class Live {
     capture.forget();
     this.playback = new Playback(clock, (frame) => capture.captured.get(frame) ?? clock.when((frame + 0.5) / FRAMES));
     this.strip.clear();
+    this.photos?.clear();
     this.rate = { drawn: 0, looked: 0, since: performance.now(), shown: 0 };
     await capture.start();
     this._set("running");
@@ -262,6 +266,7 @@ class Live {
   }
 
   _show() {
+    this.panel.offerPhoto(Boolean(this.listener.photo), this.state !== "idle");
     this.panel.showState(this.state, {
       isFilm: this.capture?.isFilm, hasCamera: this.capture?.hasCamera, isMuted: this.isMuted, canKeep: Boolean(this.held || this.socket?.isReady),
     });
@@ -269,10 +274,13 @@ class Live {
 
   _lay(count) {
     this.heads?.close();
+    this.photos?.close();
+    this.panel.offerPhoto(Boolean(this.listener.photo), this.state !== "idle");
     this.panel.lay(count);
     this.cells = this.panel.cells;
     this.canvas = this.panel.canvas;
-    this.heads = this.about.web && canDraw() ? new LiveHeads(this, this.about.web, this.listener.head) : null;
+    this.photos = this.panel.showsPhoto ? new LivePhotos(this.cells) : null;
+    this.heads = !this.photos && this.about.web && canDraw() ? new LiveHeads(this, this.about.web, this.listener.head) : null;
   }
 
   headsFailed(error) {
@@ -284,7 +292,8 @@ class Live {
     if (!this.root.offsetParent) return; // another tab of the page is shown
     const now = performance.now();
     const isRunning = this.state === "running";
-    const drawn = this.heads?.show(isRunning ? this.playback.draw(now) : null);
+    const numbers = isRunning ? this.playback.draw(now) : null;
+    const drawn = this.photos ? isRunning && this.photos.show(this.playback.at ?? -1) : this.heads?.show(numbers);
     if (!isRunning) return;
     this.rate.drawn += drawn ? 1 : 0;
     this.rate.looked += 1;

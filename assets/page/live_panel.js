@@ -13,7 +13,7 @@ export const SERVER_TRACKS = "Track on the server";
 const MOST_HEADS = 4;
 
 export class Panel {
-  // acts: {start, film, example, pause, stop, mute, keep, samples}
+  // acts: {start, film, example, pause, stop, mute, keep, samples, show}
   constructor(root, acts) {
     this.root = root;
     const button = (name, words, onclick, shape, attributes = {}) =>
@@ -40,6 +40,12 @@ export class Panel {
       ),
     );
     this.samples.addEventListener("change", () => acts.samples(Number(this.samples.value)));
+    this.shown = make(
+      "select",
+      { class: "shown", "aria-label": "How the listener is shown" },
+      ...["Head in 3D", "Photo, moved by the server"].map((words, index) => make("option", { value: index }, words)),
+    );
+    this.shown.addEventListener("change", () => acts.show());
     this.tracking = make(
       "select",
       { class: "tracking", "aria-label": "Where your face is followed" },
@@ -67,7 +73,7 @@ export class Panel {
     this._sayWhere();
     root.replaceChildren(
       make("header", {}, make("div", {}, make("h2", {}, "Talk, and somebody listens"), this.privacy)),
-      make("div", { class: "bar-row" }, this.start, this.example, this.film, this.pause, this.stop, this.mute, this.keep, make("div", { class: "extras" }, this.samples, this.tracking, make("label", { class: "seed" }, "Seed", this.seed))),
+      make("div", { class: "bar-row" }, this.start, this.example, this.film, this.pause, this.stop, this.mute, this.keep, make("div", { class: "extras" }, this.samples, this.shown, this.tracking, make("label", { class: "seed" }, "Seed", this.seed))),
       this.said,
       this.players,
       this.strip,
@@ -116,6 +122,16 @@ export class Panel {
     this.empty.hidden = isOpen && Boolean(hasCamera);
     this.empty.textContent = isOpen && state !== "opening" ? "There is no camera." : "Here you see yourself. Nobody else does.";
     this.badge.hidden = state !== "running";
+  }
+
+  // A listener without a photo is a head.
+  offerPhoto(isThere, isOpen) {
+    if (!isThere) this.shown.value = "0";
+    this.shown.disabled = !isThere || isOpen;
+  }
+
+  get showsPhoto() {
+    return this.shown.value === "1";
   }
 
   get serverTracks() {

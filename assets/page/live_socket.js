@@ -1,6 +1,6 @@
 // One session's socket: sound and faces go out, reactions come in. The messages: perfrdiff/live/protocol.py, docs/live.md.
 
-const [AUDIO, PICTURE, REACTIONS, HEARD] = [0x01, 0x03, 0x81, 0x82];
+const [AUDIO, PICTURE, REACTIONS, HEARD, PHOTO] = [0x01, 0x03, 0x81, 0x82, 0x83];
 const [PICTURE_HEAD, LARGEST_PICTURE] = [16, 64_000]; // bytes
 const HEAD = 8; // bytes before the numbers of a message from the server
 const MOST_WITH_FACES = 24_000; // bytes waiting for the network beyond which faces are left out
@@ -8,7 +8,7 @@ const MOST_WAITING = 320_000; // ten seconds of sound: then the network is as go
 const OPENING = 120_000; // ms; a server that has just been started loads and compiles first
 
 export class LiveSocket {
-  // on: {ready(), reactions(first, samples, rows), heard(first, rows), end(sentence), lost()}
+  // on: {ready(), reactions(first, samples, rows), heard(first, rows), photo(reaction, frame, jpeg), end(sentence), lost()}
   constructor(address, wishes, on) {
     this.droppedFaces = 0;
     this.sent = 0;
@@ -92,6 +92,7 @@ export class LiveSocket {
   _given(data) {
     const view = new DataView(data);
     const [kind, samples, count, first] = [view.getUint8(0), view.getUint8(1), view.getUint16(2, true), view.getUint32(4, true)];
+    if (kind === PHOTO) return this.on.photo(samples, first, new Uint8Array(data, HEAD));
     const rows = new Float32Array(data, HEAD);
     if (kind === REACTIONS) this.on.reactions(first, samples, count, rows);
     else if (kind === HEARD) this.on.heard(first, samples, count, rows);

@@ -18,7 +18,7 @@ from perfrdiff.features.hearing import HEARING_NAMES
 from perfrdiff.features.tracking.landmarker import Face, face_from_model
 from perfrdiff.live.session import LiveFrames
 
-AUDIO, FACE, PICTURE, REACTIONS, HEARD = 0x01, 0x02, 0x03, 0x81, 0x82
+AUDIO, FACE, PICTURE, REACTIONS, HEARD, PHOTO = 0x01, 0x02, 0x03, 0x81, 0x82, 0x83
 MOST_SAMPLES = 16_000  # of one AUDIO message, a second
 LANDMARKS, SCORES = 478, 52
 FACE_HEAD = struct.Struct("<BBHHHd")  # FACE, seen, width, height, 0, seconds
@@ -140,6 +140,11 @@ def pack_frames(frames: LiveFrames) -> list[bytes]:
         head = REACTIONS_HEAD.pack(REACTIONS, samples, count, frames.first_frame)
         messages.append(head + frames.reactions.astype("<f4").tobytes())
     return messages
+
+
+def pack_photo(sample: int, frame: int, jpeg: bytes) -> bytes:
+    """A PHOTO message: reaction `sample` in the listener's frame `frame`, as a picture."""
+    return REACTIONS_HEAD.pack(PHOTO, sample, 0, frame) + jpeg
 
 
 def unpack_reactions(message: bytes) -> tuple[int, np.ndarray]:
