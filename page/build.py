@@ -16,7 +16,7 @@ from page.jobs import ENDED, Job, Jobs
 from page.library import PICK, entry_of
 from page.live import LiveServer
 from page.live_heads import LiveHeads
-from page.live_tab import LiveTab
+from page.live_tab import KEEP, LiveTab
 from page.owners import Owners, address_of, client_of
 from page.results import Results, for_the_browser
 from page.run import explain, status
@@ -29,6 +29,7 @@ from perfrdiff.weights import summary
 from renderer.resources import asset
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+FILMS = "films"  # the tab in which runs are shown
 GO, BUSY = "Show the reactions", "At work …"
 TOKEN = "() => [window.perfrdiff.token()]"  # assets/page/manners.js
 SET_ADDRESS = "(query) => { window.perfrdiff.setAddress(query); return []; }"
@@ -59,7 +60,7 @@ def build(
             title="How would they react?", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
         ) as page,
         gr.Tabs(elem_id="tabs") as tabs,
-        gr.Tab("Films"),
+        gr.Tab("Films", id=FILMS),
     ):
         controls = Controls(about_weights, weights)
         gr.HTML(HEAD, elem_id="head", padding=False)
@@ -90,7 +91,7 @@ def build(
         add_endpoint(visits, jobs, weights)
         page.unload(visits.forget)
     with page, tabs, gr.Tab("Live"):
-        LiveTab(about_weights.styles[:-1], live, heads, visits, page)
+        run.follow_live(LiveTab(about_weights.styles[:-1], live, heads, visits, page), tabs, weights)
     return page
 
 
@@ -134,6 +135,26 @@ class _Run:
         page.load(self._enter, token, [*controls.chosen.values(), *files], js=TOKEN, queue=False, **QUIET).then(
             self._resume, None, self._outputs, concurrency_limit=None, **QUIET
         )
+
+    def follow_live(self, tab: LiveTab, tabs: gr.Tabs, weights: str) -> None:
+        """*Keep the last minute* of a live session: a run like any other, shown where runs are shown."""
+
+        def keep(given: gr.EventData, visit: gr.Request) -> Iterator[dict]:
+            here = self._visits.of(visit.session_hash)
+            try:
+                if here.job is not None and here.job.state not in ENDED:
+                    raise InputError("A run of yours is still being made; keep this minute when it is done.")
+                take = tab.take(given, visit)
+                request = take.request(self._visits.new_folder(visit.session_hash), weights)
+                here.job = self._jobs.submit(request, None, client_of(visit), address_of(visit), take)
+            except Exception as error:
+                yield {tab.state: trouble(explain(error))}
+                return
+            yield {tab.state: "", tabs: gr.Tabs(selected=FILMS)} | self._blame("", None)
+            yield from self._follow(here.job, visit.session_hash)
+
+        outputs = [tab.state, tabs, *self._outputs]
+        getattr(tab.widget, KEEP)(keep, None, outputs, concurrency_limit=None, trigger_mode="once", **QUIET)
 
     def _compare(self, kind: str) -> Callable[..., Iterator[dict]]:
         def show(values: dict, visit: gr.Request) -> Iterator[dict]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from page.loading import heavy
 from page.memory import give_back
+from page.priority import yield_to_live
 from page.settings import DEFAULTS, ServerSettings
 from page.speeds import Speeds, Work
 from page.tally import Tally
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from perfrdiff.pipeline.follow import Event
     from perfrdiff.pipeline.input_memory import InputMemory
     from perfrdiff.pipeline.run import ReadyReactions
+    from perfrdiff.pipeline.take import Take
 
 GRACE_SECONDS = 20.0  # a run whose visitor is gone goes on for so long: a reloaded tab finds it again
 TICK_SECONDS = 0.5  # between two looks at a run
@@ -40,6 +42,7 @@ class Job:
     work: Work  # how much there is to do
     inputs: InputMemory | None = None  # of the visit: whom it need not read again
     client: str = ""  # whose turn it is when it is this run's
+    take: Take | None = None  # what a live session showed, where that is to be written
     state: str = WAITING
     stage: str = ""  # a key of `pipeline.STAGES`
     fraction: float = 0.0  # 0 … 1 of the whole
@@ -98,16 +101,22 @@ class Jobs:
         return present is not None and present.told_at > 0 and time.monotonic() - present.told_at > END_SECONDS
 
     def submit(
-        self, request: ReactRequest, inputs: InputMemory | None = None, client: str = "", address: str | None = None
+        self,
+        request: ReactRequest,
+        inputs: InputMemory | None = None,
+        client: str = "",
+        address: str | None = None,
+        take: Take | None = None,
     ) -> Job:
-        """Put a run into the queue. `inputs`: see `pipeline.run.react`.
+        """Put a run into the queue. `inputs`: see `pipeline.run.react`; `take`: see `pipeline.run.write_take`.
 
         client: whose run it is; each has turns of their own.
         address: whose share of the window's runs it counts to; None for `client`.
         Raises InputError: the speaker's file cannot be used, too many wait already, or the share is used up.
         """
         request = replace(request, max_seconds=min(request.max_seconds, self._settings.longest_seconds))
-        job = Job(request, _work_of(request), inputs, client)
+        work = _work_of(request) if take is None else _work_of_take(request, take)
+        job = Job(request, work, inputs, client, take)
         with self._changed:
             self._check_room(client)
             self._allowance.use(client if address is None else address)
@@ -197,6 +206,7 @@ class Jobs:
         return self._speeds.seconds_left(job.work, job.stage, job.began, job.fraction)
 
     def _work(self) -> None:
+        yield_to_live()
         while True:
             with self._changed:
                 while not self._waiting:
@@ -216,7 +226,7 @@ class Jobs:
         deadline.daemon = True
         deadline.start()
         try:
-            with closing(follow(job.request, job.inputs)) as events:
+            with closing(follow(job.request, job.inputs, job.take)) as events:
                 for event in events:
                     if job.is_cancelled.is_set():
                         self._end(job, CANCELLED)
@@ -250,13 +260,14 @@ class Jobs:
             else:
                 job.result = event
                 self._end(job, DONE)
-                self._speeds.learn(job.work, event.stage_seconds)
+                if job.take is None:  # a take says nothing about what tracking and thinking cost
+                    self._speeds.learn(job.work, event.stage_seconds)
             self._changed.notify_all()
 
 
-def follow(request: ReactRequest, inputs: InputMemory | None) -> Iterator[Event]:
+def follow(request: ReactRequest, inputs: InputMemory | None, take: Take | None = None) -> Iterator[Event]:
     """What happens in a run; see `perfrdiff.pipeline.follow`."""
-    return heavy("perfrdiff.pipeline.follow").follow(request, inputs)
+    return heavy("perfrdiff.pipeline.follow").follow(request, inputs, take)
 
 
 def _has_turned(job: Job, look: Look) -> bool:
@@ -278,11 +289,20 @@ def _work_of(request: ReactRequest) -> Work:
         reader.open_input(request.listener, part=reader.Part(request.listener_start, request.listener_end)) as media,
     ):
         tracked += media.info.seconds if media.kind == "video" else 0.0
-    videos = len(request.views) + (2 if request.transparent else 0)
     return Work(
         speaker_seconds=seconds,
         tracked_seconds=tracked,
         samples=request.count,
         steps=request.steps or 10,
-        pictures=request.count * videos * (request.size / 256) ** 2,
+        pictures=_pictures_of(request),
     )
+
+
+def _work_of_take(request: ReactRequest, take: Take) -> Work:
+    """Of what a live session showed, nothing is tracked or thought up again."""
+    return Work(take.frames / FPS, 0.0, request.samples, 0, _pictures_of(request))
+
+
+def _pictures_of(request: ReactRequest) -> float:
+    videos = len(request.views) + (2 if request.transparent else 0)
+    return request.count * videos * (request.size / 256) ** 2

@@ -1,19 +1,19 @@
 """The socket of the tab *Live*: one session for each open socket, a few at a time. docs/live.md has the messages.
 
-Nothing of a session is written to the disk or kept after it. No picture reaches the server: a browser sends landmarks.
+Nothing of a session is written to the disk, unless the visitor keeps its last minute, which is in memory as long as the
+socket is open. No picture reaches the server, for a browser sends landmarks, unless the visitor lets the server track.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,21 +21,25 @@ import numpy as np
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from page.live_listeners import LiveListeners, ReadyListener
+from page.live_place import PROTOCOL, Place, Wishes
 from page.loading import heavy
 from page.settings import DEFAULTS
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
+from renderer.errors import RenderError
 
 if TYPE_CHECKING:
-    from perfrdiff.live.session import LiveSession
+    from pathlib import Path
+
+    from perfrdiff.pipeline.take import Take
     from perfrdiff.reactor import Reactor
 
 PATH = "/live"
 REHEARSED = 15  # frames
 LONGEST_TEXT = 4096  # characters of a message that is JSON
 MOST_WAITING = 200  # messages that are not taken in yet; beyond, faces are left out, the oldest first
-MOST_AHEAD = 10.0  # seconds that the sound may be ahead of the clock: after a gap in the network a client catches up
-PROTOCOL = "perfrdiff.live.protocol"
+SLOW_SECONDS = 0.15  # that sending may take; beyond, the listener's photo is left out until it takes less
 REFUSED, FULL, WRONG, IDLE = 4403, 4429, 4400, 4408  # codes with which a socket is closed
 
 
@@ -47,41 +51,7 @@ class LiveLimits:
     minutes: float = DEFAULTS.live_minutes  # of one session, so that the next visitor's turn comes
     idle_seconds: float = DEFAULTS.live_idle_seconds  # without a message, after which a session ends
     samples: int = 4  # reactions of one session
-
-
-class LiveListeners:
-    """Listeners that were made ready for a session, by a random name that only the page which asked for it knows."""
-
-    MOST = 32
-
-    def __init__(self) -> None:
-        self._ready: OrderedDict[str, Reactor] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def add(self, reactor: Reactor) -> str:
-        """The name of a listener whom this reactor is set to; nobody else may set it any more."""
-        name = secrets.token_urlsafe(16)
-        with self._lock:
-            self._ready[name] = reactor
-            while len(self._ready) > self.MOST:
-                self._ready.popitem(last=False)
-        return name
-
-    def forget(self, name: str) -> None:
-        with self._lock:
-            self._ready.pop(name, None)
-
-    def get(self, name: str) -> Reactor | None:
-        with self._lock:
-            return self._ready.get(name)
-
-
-@dataclass
-class _Place:
-    """A running session's place."""
-
-    since: float = field(default_factory=time.monotonic)
-    ready: float = 0.0  # when its sound may begin
+    pictures: float = 30.0  # a second, of a camera that the server tracks
 
 
 class LiveServer:
@@ -96,7 +66,8 @@ class LiveServer:
     ) -> None:
         self._reactor, self.limits = reactor, limits or LiveLimits()
         self.listeners = listeners or LiveListeners()
-        self._places: list[_Place] = []
+        self._places: list[Place] = []
+        self._open: dict[str, Place] = {}  # by key: those whose socket is open, ended ones included
         self._warming, self._is_warm = threading.Lock(), False
         self.loaded = threading.Event()  # clear while the page is still being loaded and compiled: sessions wait
         self.loaded.set()
@@ -114,6 +85,16 @@ class LiveServer:
         """How many are running."""
         return len(self._places)
 
+    def take(self, key: str, until: int | None, film: Path | None = None, film_start: float = 0.0) -> Take:
+        """The last minute of a session whose socket is open, see `LastMinute.take`.
+
+        Raises InputError where the session is not there any more, or too short.
+        """
+        place = self._open.get(key)
+        if place is None:
+            raise InputError("This session is not there any more; what it showed was forgotten.")
+        return place.take(until, film, film_start)
+
     async def _serve(self, socket: WebSocket) -> None:
         if not _is_same_origin(socket):
             await socket.close(REFUSED)
@@ -129,12 +110,13 @@ class LiveServer:
             )
             await _end(socket, FULL, sentence)
             return
-        place = _Place()
+        place = Place(self.limits.pictures, self._listener)
         self._places.append(place)
+        self._open[place.key] = place
         try:
             await asyncio.to_thread(heavy, PROTOCOL)  # a page that has just been started may still load it
             await self._converse(socket, place)
-        except InputError as error:
+        except (InputError, RenderError) as error:
             await _end(socket, WRONG, str(error))
         except TimeoutError:
             await _end(socket, IDLE, f"Nothing came for {self.limits.idle_seconds:g} s, so the session has ended.")
@@ -144,14 +126,15 @@ class LiveServer:
             print(f"live session: {type(error).__name__}", flush=True)  # its message may hold what a person sent
             await _end(socket, WRONG, TROUBLE)
         finally:
-            self._places.remove(place)
+            self._free(place)
+            del self._open[place.key]
+            await asyncio.to_thread(place.close)
 
-    async def _converse(self, socket: WebSocket, place: _Place) -> None:
+    async def _converse(self, socket: WebSocket, place: Place) -> None:
         """One session, from its first message to its last."""
         wishes = _wishes(await self._receive(socket))
-        session = await asyncio.to_thread(self._begin, wishes)
-        place.ready = time.monotonic()
-        await socket.send_json({"type": "ready", "minutes": self.limits.minutes})
+        await asyncio.to_thread(self._begin, wishes, place)
+        await socket.send_json({"type": "ready", "minutes": self.limits.minutes, "session": place.key})
         inbox: deque[bytes | dict] = deque()
         arrived = asyncio.Event()
         reader = asyncio.create_task(self._read(socket, inbox, arrived))
@@ -160,13 +143,20 @@ class LiveServer:
                 await arrived.wait()
                 arrived.clear()
                 messages = [inbox.popleft() for _ in range(len(inbox))]
-                is_over = any(isinstance(message, dict) and message["type"] == "stop" for message in messages)
-                for answer in await asyncio.to_thread(self._take_in, session, messages, place):
+                stops = [one for one in messages if isinstance(one, dict) and one["type"] == "stop"]
+                answers = await asyncio.to_thread(place.take_in, messages)
+                began = time.monotonic()
+                for answer in answers:
                     await socket.send_bytes(answer)
-                if is_over:
-                    for answer in heavy(PROTOCOL).pack_frames(await asyncio.to_thread(session.finish)):
+                place.is_slow = time.monotonic() - began > SLOW_SECONDS
+                if stops:
+                    for answer in await asyncio.to_thread(place.finish):
                         await socket.send_bytes(answer)
-                    await socket.close()
+                    self._free(place)
+                    if stops[0].get("hold") is True:  # until the page is left or decides what to keep
+                        await asyncio.wait([reader], timeout=self.limits.idle_seconds)
+                    with suppress(RuntimeError, WebSocketDisconnect):
+                        await socket.close()
                     return
                 if reader.done():
                     reader.result()
@@ -179,14 +169,18 @@ class LiveServer:
             with suppress(asyncio.CancelledError, Exception):
                 await reader
 
+    def _free(self, place: Place) -> None:
+        if place in self._places:
+            self._places.remove(place)
+
     async def _read(self, socket: WebSocket, inbox: deque, arrived: asyncio.Event) -> None:
         """Messages into the inbox, which never grows beyond its limit: the oldest faces go first."""
-        face = heavy(PROTOCOL).FACE
+        kinds = heavy(PROTOCOL).FACE, heavy(PROTOCOL).PICTURE
         try:
             while True:
                 inbox.append(await self._receive(socket))
                 if len(inbox) > MOST_WAITING:
-                    faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] == face)
+                    faces = (index for index, one in enumerate(inbox) if isinstance(one, bytes) and one[0] in kinds)
                     index = next(faces, None)
                     if index is None:
                         raise InputError(
@@ -208,7 +202,7 @@ class LiveServer:
             return data
         return _parsed_text(message.get("text") or "")
 
-    def _begin(self, wishes: dict) -> LiveSession:
+    def _begin(self, wishes: dict, place: Place) -> None:
         limits = self.limits
         samples, seed = wishes.get("samples", 1), wishes.get("seed", 0)
         if type(samples) is not int or not 1 <= samples <= limits.samples:
@@ -222,13 +216,13 @@ class LiveServer:
         listener = self._listener(wishes.get("listener"))
         with self._warming:
             if not self._is_warm:
-                _rehearse(listener)
+                _rehearse(listener.reactor)
                 self._is_warm = True
-        stream = listener.stream(samples=samples, seed=seed)
-        return heavy("perfrdiff.live.session").LiveSession(stream, has_audio, has_camera)
+        server_tracks, shows_photo = wishes.get("track") == "server", wishes.get("show") == "photo"
+        place.begin(listener, Wishes(samples, seed, has_audio, has_camera, server_tracks, shows_photo))
 
-    def _listener(self, name: object) -> Reactor:
-        """The reactor of a listener who was made ready, or one set to a style of the weights; None: the first style."""
+    def _listener(self, name: object) -> ReadyListener:
+        """A listener who was made ready, or a style of the weights; None: the first style."""
         ready = self.listeners.get(name) if isinstance(name, str) else None
         if ready is not None:
             return ready
@@ -236,23 +230,7 @@ class LiveServer:
         if name is not None and name not in reactor.styles:
             raise InputError("This listener is not there any more; choose one again.")
         reactor.set_listener(name if isinstance(name, str) else reactor.styles[0])
-        return reactor
-
-    def _take_in(self, session: LiveSession, messages: list[bytes | dict], place: _Place) -> list[bytes]:
-        protocol = heavy(PROTOCOL)
-        for message in messages:
-            if isinstance(message, dict):
-                if message["type"] == "listener":
-                    self._listener(message.get("listener")).continue_stream(session.listener)
-                continue
-            given = protocol.parse(message)
-            if isinstance(given, protocol.SoundMessage):
-                session.push_audio(given.samples)
-            else:
-                session.push_face(given.seconds, given.face)
-        if session.seconds > time.monotonic() - place.ready + MOST_AHEAD:
-            raise InputError("Sound and faces come faster than time passes; a live session takes them as they happen.")
-        return protocol.pack_frames(session.advance())
+        return ReadyListener(reactor)
 
 
 def _rehearse(listener: Reactor) -> None:

@@ -1,8 +1,9 @@
 """The tab *Live*: who listens is chosen with Gradio's widgets; the session itself runs in assets/page/live.js.
 
 That gets one object: the addresses of libraries, of the tracker's model, of the socket and of an example film; the
-names of the coefficients; and the listener, {id, name, head}: what the socket is asked for, words, the address of a
-head (page/live_heads.py).
+names of the coefficients; and the listener, {id, name, head, photo}: what the socket is asked for, words, the address
+of a head (page/live_heads.py), whether there is a photo. Its event `keep` asks for the last minute as an ordinary run:
+{session, until, film, film_start}, see `LiveTab.take`.
 """
 
 from __future__ import annotations
@@ -21,26 +22,33 @@ from page.library import entries
 from page.live import PATH as SOCKET
 from page.live import LiveServer
 from page.live_heads import LiveHeads
+from page.live_listeners import ReadyListener
 from page.loading import heavy
 from page.run import explain
 from page.visits import Visits
 from page.watch import SCRIPTS, address
 from page.words import trouble
 from perfrdiff.coefficients import COEFFICIENT_NAMES
+from perfrdiff.errors import InputError
 from renderer.resources import asset
 
 if TYPE_CHECKING:
+    from perfrdiff.features.clip import Listener
     from perfrdiff.pipeline.listener_mesh import ShownHead
+    from perfrdiff.pipeline.take import Take
     from perfrdiff.reactor import Reactor
     from renderer.identity.identity import Identity
 
 STYLE, LIBRARY, FILE, SAVED = KINDS = "A listening style", "From the library", "A photo or a video", "A saved style"
 STAND_IN = "Alex"  # the made-up person who lends a listening style a head; pipeline.listener_mesh.STAND_IN
+EXAMPLE, EXAMPLE_FILM = "example", asset("examples/speaker.mp4")
 MODEL = asset("tracker/face_landmarker.task")
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+LONGEST_FILM = 86_400.0  # seconds
+KEEP = "keep"  # the widget's event
 _MOUNT = """
 import(new URL("%s", document.baseURI))
-  .then((module) => module.mount(element, props))
+  .then((module) => module.mount(element, props, (given) => trigger("keep", given), upload))
   .catch((error) => { element.textContent = "The tab could not be loaded: " + error.message; });
 """
 _SET_LISTENER = """(listener) => {
@@ -78,8 +86,8 @@ class LiveTab:
                 label="A style that was saved", visible=False, file_types=[".safetensors"],
                 height=120, elem_id="live-saved",
             )  # fmt: skip
-            state = gr.HTML(elem_id="live-state", padding=False)
-        gr.HTML(
+            self.state = state = gr.HTML(elem_id="live-state", padding=False)
+        self.widget = gr.HTML(
             json.dumps(self._about(styles[0] if styles else None)),
             html_template='<div class="watch live"></div>',
             js_on_load=_MOUNT % address(SCRIPTS / "live.js"),
@@ -104,19 +112,43 @@ class LiveTab:
         ).then(None, ready, None, js=_SET_LISTENER, **QUIET)
         page.unload(self._forget)
 
+    def take(self, given: gr.EventData, visit: gr.Request) -> Take:
+        """What the event `keep` asks for. A browser may send anything, so nothing of it is believed.
+
+        session: the key of a session whose socket is open; until: the last frame that was shown; film: what the
+        speaker was, EXAMPLE or the path of an upload, null for a camera; film_start: the second of it at which the
+        session began. Raises InputError.
+        """
+        wishes = {name: getattr(given, name, None) for name in ("session", "until", "film", "film_start")}
+        until, start = wishes["until"], wishes["film_start"]
+        if not isinstance(wishes["session"], str) or type(until) is not int or until < 0:
+            raise InputError("There is no session to keep; start one first.")
+        film = None
+        if wishes["film"] == EXAMPLE:
+            film = EXAMPLE_FILM
+        elif isinstance(wishes["film"], str):
+            film = Path(wishes["film"]).resolve()
+            if not film.is_relative_to(self._visits.folder.resolve()) or not film.is_file():
+                raise InputError("The film is not on the server any more; keep the minute again.")
+            self._visits.keep(visit.session_hash, film)
+        seconds = float(start) if isinstance(start, int | float) and abs(start) < LONGEST_FILM else 0.0
+        return self._server.take(wishes["session"], until, film, seconds)
+
     def _about(self, style: str | None) -> dict[str, object]:
         return {
             "web": web_libraries.base_address() if web_libraries.are_installed() else None,
             "model": address(MODEL),
             "socket": SOCKET.lstrip("/"),
-            "example": address(asset("examples/speaker.mp4")),
+            "example": address(EXAMPLE_FILM),
             "names": list(COEFFICIENT_NAMES),
             "listener": self._listener(style, style or "somebody", STAND_IN),
         }
 
-    def _listener(self, name: str | None, words: str, head: Identity | str) -> dict[str, object]:
-        """What the browser is told; `name`: what the socket is asked for."""
-        return {"id": name, "name": words, "head": self._heads.add(head)}
+    def _listener(
+        self, name: str | None, words: str, head: Identity | str, has_photo: bool = False
+    ) -> dict[str, object]:
+        """What the browser is told; `name`: what the socket is asked for; `has_photo`: whether a photo can be moved."""
+        return {"id": name, "name": words, "head": self._heads.add(head), "photo": has_photo}
 
     def _show_kind(self, kind: str) -> list[dict]:
         """A photo says nothing about manners, so a style is chosen for it, too."""
@@ -141,29 +173,34 @@ class LiveTab:
             reactor = self._server.new_reactor()
             if kind == SAVED:
                 reactor.set_listener(heavy("perfrdiff.personal.weight_shift").WeightShift.load(Path(chosen)))
-                words, head, notes = "the listener of that style", STAND_IN, []
+                words, head, notes, looks = "the listener of that style", STAND_IN, [], None
             else:
                 is_known = kind == LIBRARY and entry is not None
                 words, manner = (entry.title, entry.style) if is_known else ("this person", style)
-                shown, notes = self._read(reactor, Path(chosen), manner)
-                head = shown.identity
-            listener = self._listener(self._server.listeners.add(reactor), words, head)
+                looks = self._read(reactor, Path(chosen), manner)
+                shown = self._head_of(looks)
+                head, notes = shown.identity, [*looks.notes, *shown.notes]
+            name = self._server.listeners.add(ReadyListener(reactor, looks))
+            has_photo = looks is not None and looks.photo is not None
+            listener = self._listener(name, words, head, has_photo)
         except Exception as error:
             yield trouble(explain(error)), ""
             return
         self._of_visit[visit.session_hash].append(listener)
         yield _note(" ".join(["The listener is ready.", *notes])), json.dumps(listener)
 
-    def _read(self, reactor: Reactor, file: Path, style: str | None) -> tuple[ShownHead, list[str]]:
-        """Set the reactor to whom a photo or a video shows; their head, and notes."""
+    def _read(self, reactor: Reactor, file: Path, style: str | None) -> Listener:
+        """Set the reactor to whom a photo or a video shows, and give them."""
         listener = heavy("perfrdiff.features.clip").read_listener(file)
         if listener.behaviour is not None:
             reactor.set_listener(listener.behaviour)
         elif style in reactor.styles:
             reactor.set_listener(style)
+        return listener
+
+    def _head_of(self, listener: Listener) -> ShownHead:
         face = heavy("perfrdiff.pipeline.videos").built_in_face()
-        shown = heavy("perfrdiff.pipeline.listener_mesh").fitted_head(listener, face)
-        return shown, [*listener.notes, *shown.notes]
+        return heavy("perfrdiff.pipeline.listener_mesh").fitted_head(listener, face)
 
     def _forget(self, visit: gr.Request) -> None:
         """Drop the listeners of a closed tab."""

@@ -49,6 +49,8 @@ OPENING = (
     f'<p style="margin:0;max-width:44em;line-height:1.5">{escape(INTRODUCTION)}</p><p>Opening …</p></div>'
 )
 """Shown until assets/page/manners.js removes it."""
+ICON = b'<link rel="icon" type="image/svg+xml" href="./favicon.ico"></head>'
+"""Without it browsers ask the host for one, which on a sub-path is another server's."""
 
 
 class Manners:
@@ -65,6 +67,7 @@ class Manners:
             await send({"type": "http.response.start", "status": 204, "headers": [(b"cache-control", b"no-store")]})
             await send({"type": "http.response.body", "body": b""})
             return
+        # On a sub-path the proxy takes it off, or leaves it to the server.
         is_page = scope["path"].rstrip("/") in ("", urlsplit(scope.get("root_path", "")).path.rstrip("/"))
         await self._app(scope, receive, _Answer(send, is_page, scope["scheme"] == "https"))
 
@@ -94,6 +97,7 @@ class _Answer:
             if message.get("more_body"):
                 return
             body = self._body.replace(b"<gradio-app", OPENING.encode() + b"<gradio-app", 1)
+            body = body.replace(b"</head>", ICON, 1).replace(b'href="/manifest.json"', b'href="./manifest.json"', 1)
             assert self._start is not None, "an answer starts before its body"
             MutableHeaders(raw=self._start["headers"])["Content-Length"] = str(len(body))
             await self._send(self._start)

@@ -54,13 +54,13 @@ class ReactionStream:
         """
         if not isinstance(checkpoint.normalizer, ListeningCodec) or checkpoint.denoiser.config.variant != "render":
             raise InputError(f"The weights '{checkpoint.name}' need a whole clip; only the demo's can react live.")
-        self._codec, self._denoiser, self._options, self._edits = (
+        self._codec, self._denoiser, self.options, self._edits = (
             checkpoint.normalizer,
             checkpoint.denoiser,
             options,
             edits,
         )
-        self._gain, self.samples, self._seed = replace(gain, nods=1.0), samples, seed
+        self._gain, self.samples, self.seed = replace(gain, nods=1.0), samples, seed
         self._slow_noise = options.slow_noise, options.slow_frames
         self._device = self._denoiser.embed.weight.device
         self._noise_tokens = self._noise_length(frames if frames else NOISE_SECONDS * FPS)
@@ -112,7 +112,7 @@ class ReactionStream:
     def _noise_length(self, frames: int) -> int:
         """Tokens of noise that `sample_sequence` draws for so many frames."""
         window = self._denoiser.config.window
-        return window_starts(-(-frames // self._codec.patch), window, self._options.slide)[-1] + window
+        return window_starts(-(-frames // self._codec.patch), window, self.options.slide)[-1] + window
 
     def _watched_and_heard(self, given: GivenSpeaker) -> Tensor:
         """(n, 8 + 13 + 1): what was heard, the face about its own usual one, and 1 where there was sound to hear."""
@@ -134,7 +134,7 @@ class ReactionStream:
     def _next_token(self) -> None:
         """Denoise the listener's token whose time has come."""
         self._speaker.append(self._speaker_token()[None])
-        config, slide = self._denoiser.config, self._options.slide
+        config, slide = self._denoiser.config, self.options.slide
         token = self._tokens.end
         if self._window is None or token == self._window_start + config.window:
             self._window_start = max(token - (config.window - slide), 0)  # the last tokens of the one before are shared
@@ -157,7 +157,7 @@ class ReactionStream:
         config, start, end = self._denoiser.config, self._window_start, self._tokens.end
         past = self._tokens.take(max(start - config.window, 0), start)
         past = torch.nn.functional.pad(past, (0, 0, config.window - past.shape[1], 0))
-        options = self._options
+        options = self.options
         window = CausalWindow(self._denoiser, past, options.guidance, self._edits, options.guidance_over)
         first = start - config.reaction_delay
         speaker = self._speaker.take(max(first, 0), self._speaker.end)[0]
@@ -172,14 +172,14 @@ class ReactionStream:
         assert self._window is not None
         predict = self._window.predictor(start - self._window_start, end - start)
         noise = torch.cat([self._noise_of(token) for token in range(start, end)], dim=1)
-        return self._options.denoise_window(predict, noise, known)
+        return self.options.denoise_window(predict, noise, known)
 
     def _noise_of(self, token: int) -> Tensor:
         """(K, 1, features). The first block is that of `sample_sequence`; each further one has a seed of its own."""
         block, index = divmod(token, self._noise_tokens)
         if block not in self._noise:
             shape = (self._noise_tokens, self._denoiser.config.features)
-            noise = start_noise(self._seed + block * BLOCK_SEED, self.samples, shape, *self._slow_noise)
+            noise = start_noise(self.seed + block * BLOCK_SEED, self.samples, shape, *self._slow_noise)
             self._noise = {block: noise.to(self._device)}
         return self._noise[block][:, index : index + 1]
 

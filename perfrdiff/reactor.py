@@ -95,6 +95,11 @@ class Reactor:
         return self._listener
 
     @property
+    def strength(self) -> float:
+        """Of the listener: 0 = generic, 1 = as learnt, up to 2 = exaggerated."""
+        return self._strength
+
+    @property
     def shift(self) -> WeightShift | None:
         """What the listener adds to the generator's weights, at strength 1; None for the generic generator.
 

@@ -25,7 +25,7 @@ def jobs(monkeypatch):
     made = Jobs()
     made.going, made.may_end = [], threading.Event()
 
-    def follow(request, inputs):
+    def follow(request, inputs, take):
         made.going.append(request)
         while not made.may_end.wait(0.02):
             yield StageReport("Drawing", 0.6)

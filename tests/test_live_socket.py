@@ -1,6 +1,7 @@
 """The socket of live sessions: what a browser, a program and somebody with bad intentions get."""
 
 import json
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -115,6 +116,51 @@ def test_a_page_of_another_server_is_refused(server):
         server, origin="https://here.example", host="inside", **{"x-forwarded-host": "here.example"}
     ) as socket:
         assert begin(socket)["type"] == "ready"
+
+
+def test_after_five_seconds_without_a_network_all_sound_is_taken_in(server):
+    """A client sends what it could not send; the session goes on, and so does the count of frames."""
+    frames = 0
+    with connected(server) as socket:
+        begin(socket)
+        for _ in range(125):
+            socket.send_bytes(protocol.pack_sound(SOUND))
+        socket.send_bytes(face_message(124))
+        socket.send_text('{"type": "stop"}')
+        with pytest.raises(WebSocketDisconnect):
+            while True:
+                message = socket.receive_bytes()
+                if message[0] == protocol.REACTIONS:
+                    frames += protocol.unpack_reactions(message)[1].shape[1]
+    assert frames == 125
+
+
+def test_what_was_seen_can_be_kept_after_the_end_while_the_socket_is_open(server):
+    with connected(server) as socket:
+        key = begin(socket)["session"]
+        for frame in range(40):
+            socket.send_bytes(protocol.pack_sound(SOUND))
+            socket.send_bytes(face_message(frame))
+        socket.send_text('{"type": "stop", "hold": true}')
+        frames = 0
+        while frames < 40:
+            message = socket.receive_bytes()
+            if message[0] == protocol.REACTIONS:
+                frames += protocol.unpack_reactions(message)[1].shape[1]
+        end = time.monotonic() + 5
+        while server.sessions and time.monotonic() < end:
+            time.sleep(0.01)
+        assert server.sessions == 0, "an ended session keeps its place"
+        take = server.take(key, until=34)
+        assert take.frames == 35 and take.reactions.coefficients.shape == (1, 35, 58)
+        for wrong in (key[:-1] + "?", ""):
+            with pytest.raises(InputError, match="not there any more"):
+                server.take(wrong, until=34)
+    end = time.monotonic() + 5
+    while server._open and time.monotonic() < end:
+        time.sleep(0.01)
+    with pytest.raises(InputError, match="not there any more"):
+        server.take(key, until=34)
 
 
 def test_a_silent_session_ends(reactor):

@@ -123,6 +123,39 @@ def test_somebody_talks_and_the_listener_reacts(page, server, capsys):
     assert errors == []
 
 
+def test_every_fault_has_a_sentence_and_a_way_on(page):
+    """No microphone, a tab in the background, a network that breaks; then the last minute becomes a run."""
+    page.evaluate("""() => {
+        const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = (wanted) =>
+            wanted.audio ? Promise.reject(new DOMException("none", "NotFoundError")) : asked(wanted);
+    }""")
+    page.click("#live .go")
+    page.wait_for_function(f"() => {STATE} === 'running' && {SAID}.includes('no microphone')", timeout=120_000)
+    page.evaluate("""() => {
+        for (const hidden of [true, false]) {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }
+    }""")
+    assert "background" in page.evaluate(SAID)
+    page.evaluate("document.querySelector('#live .live').widget.socket.socket.close()")
+    page.wait_for_function(f"() => {SAID}.includes('Trying again')", timeout=10_000)
+    page.wait_for_function(f"() => {STATE} === 'running'", timeout=60_000)
+    page.wait_for_function(f"() => {STATE} === 'idle' || {FIGURES}.shown >= 30", timeout=60_000)
+    if "too busy" in page.evaluate(SAID):
+        pytest.skip("this machine is too busy for anything in real time")
+
+    page.click("#live .keep")
+    page.wait_for_selector("#status [data-state], #live-state .trouble", state="attached", timeout=60_000)
+    assert page.query_selector("#live-state .trouble") is None, page.inner_text("#live-state")
+    assert page.evaluate(STATE) == "paused"
+    assert page.get_by_role("tab", name="Films").get_attribute("aria-selected") == "true"
+    page.wait_for_selector("#status [data-state=done]", state="attached", timeout=120_000)
+    assert "No picture of the camera was kept" in page.inner_text("#status")
+    assert page.errors == []
+
+
 def test_what_runs_in_the_browser_keeps_up_or_leaves_out(page):
     """A slow network loses faces before sound; the player never goes back, and a gap leaves no backlog behind."""
     result = page.evaluate(SLOW_NETWORK)

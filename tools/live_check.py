@@ -59,7 +59,7 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kept = folder / "kept"
         kept.mkdir()
-        address, server = stack.enter_context(_server(kept))
+        address, server = stack.enter_context(server_process(kept))
         driver = stack.enter_context(sync_playwright())
         flags = [flag for flag in QUIET if not (graphics and flag == "--disable-gpu")]
         if not is_film:
@@ -71,7 +71,7 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
         page.goto(address)
         page.get_by_role("tab", name="Live").click(timeout=120_000)
         page.wait_for_selector("#live .go", timeout=60_000)
-        _wait_until_still(server)
+        wait_until_still(server)
         page.select_option("#live .extras select", str(samples))
         if is_film:
             page.set_input_files("#live input[type=file]", str(film))
@@ -81,13 +81,14 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
             "() => document.querySelector('#live .live').widget.state !== 'opening'", timeout=120_000
         )
         began, before = time.monotonic(), (processor_seconds(server), processor_seconds(os.getpid()))
-        strip, figures = [], page.evaluate(READ)
+        strip, figures, course = [], page.evaluate(READ), []
         while (passed := time.monotonic() - began) < seconds:
             page.wait_for_timeout(1000)
             now = page.evaluate(READ)
             if now["state"] == "idle":
                 print("the session ended:", now["said"] or "the film is over")
                 break
+            course += [(passed, now["shown"], now["wanted"] / 1000, now["held"] / 1000)]
             figures = now
             if len(strip) < PICTURES and passed > (len(strip) + 0.5) * seconds / PICTURES:
                 strip.append(page.locator("#live .players").screenshot())
@@ -99,24 +100,41 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
     pictures = [cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) for picture in strip]
     if pictures:
         cv2.imwrite(str(out / "strip.png"), np.concatenate(pictures))
-    return figures | {"passed": passed, "server_share": shares[0], "browser_share": shares[1] - shares[0]}
+    return figures | {
+        "course": course,
+        "passed": passed,
+        "server_share": shares[0],
+        "browser_share": shares[1] - shares[0],
+    }
 
 
 @contextmanager
-def _server(kept: Path) -> Iterator[tuple[str, int]]:
+def server_process(kept: Path) -> Iterator[tuple[str, int]]:
     """The page in a process of its own: its address and process id."""
     with served(kept, "demo", OMP_NUM_THREADS="1") as (address, _):
         listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
         yield address, next(int(line.split()[0]) for line in listed.stdout.splitlines() if "app.py" in line)
 
 
-def _wait_until_still(server: int) -> None:
+def wait_until_still(server: int) -> None:
     """The page answers before all of it is loaded and compiled; a session is measured afterwards."""
     while True:
         before = processor_seconds(server)
         time.sleep(3)
         if processor_seconds(server) - before < 0.3:
             return
+
+
+def course_in_words(figures: dict) -> str:
+    """Every ten seconds: the median delay of the frames since, and for how long none was there."""
+    words, before, held = [], 0, 0.0
+    for passed, shown, _, until_now in figures["course"]:
+        if passed < 10 * (len(words) + 1) or shown <= before:
+            continue
+        delays = figures["delays"][before:shown]
+        words.append(f"{np.median(delays) / 1000:.2f} ({until_now - held:.1f})")
+        before, held = shown, until_now
+    return "every ten seconds, the delay in s (held for s): " + ", ".join(words)
 
 
 def report(figures: dict) -> str:
@@ -130,6 +148,7 @@ def report(figures: dict) -> str:
             for low, count in zip(edges, counts, strict=False)
             if count
         ),
+        course_in_words(figures),
         f"frames of the listener: {figures['frames']} came, {figures['shown']} shown, {figures['skipped']} never; "
         f"{figures['held'] / 1000:.1f} s held for want of one",
         f"pictures drawn {figures['drawn'] / figures['passed']:.0f} a second, animation frames of the page "

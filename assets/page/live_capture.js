@@ -1,7 +1,10 @@
 // Where a session's pictures and sound come from: camera and microphone, or a film that is played as if it were live.
 
+import { quantile } from "./live_playback.js";
+
 const LONG_SIDE = 640; // pixels of a picture that is looked at, as on the server
 const FRAMES = 25;
+const [SENT_SIDE, SENT_QUALITY, SENT_EVERY] = [480, 0.75, 62]; // pixels, of JPEG, ms: for a server that tracks
 const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 25, max: 30 }, facingMode: "user" };
 const MICROPHONE = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
@@ -35,7 +38,7 @@ export async function openDevices() {
 }
 
 export class Capture {
-  // on: {sound(Int16Array), face(ArrayBuffer, seconds, captured), failed(sentence)}
+  // on: {sound(Int16Array), face(ArrayBuffer), picture(ArrayBuffer, seconds)}
   constructor(video, clock, on) {
     this.video = video;
     this.clock = clock;
@@ -45,6 +48,7 @@ export class Capture {
     this.pictures = this.left = 0; // filmed, and left out because the tracker was at work
     this.took = [];
     this.captured = new Map(); // frame -> when it was filmed
+    this.starts = []; // seconds of the film at which the session began, as far as each picture tells
   }
 
   // A stream of camera and microphone.
@@ -93,11 +97,29 @@ export class Capture {
     });
   }
 
+  // Instead of `track`: the server does it, and gets the pictures.
+  letServerTrack() {
+    this.canvas = document.createElement("canvas");
+    this.sentAt = 0;
+  }
+
   async start() {
     this.isRunning = true;
     await this.context?.resume();
     if (this.isFilm) await this.video.play();
     this._watch();
+  }
+
+  // Another session begins, with a clock of its own.
+  forget() {
+    this.lastSeconds = this.lastFrame = undefined;
+    this.captured.clear();
+    this.starts = [];
+  }
+
+  // Seconds of the film at which the session began.
+  get filmStart() {
+    return this.starts.length ? quantile(this.starts, 0.5) : 0;
   }
 
   pause() {
@@ -130,7 +152,7 @@ export class Capture {
   }
 
   _watch() {
-    if (!this.hasCamera || !this.worker || this.isWatching) return;
+    if (!this.hasCamera || !(this.worker || this.canvas) || this.isWatching) return;
     this.isWatching = true;
     const next = (_, picture) => {
       if (!this.isRunning) return void (this.isWatching = false);
@@ -146,7 +168,7 @@ export class Capture {
   }
 
   // One picture goes to the tracker at a time, and none twice for one frame of the session.
-  async _look({ captureTime, expectedDisplayTime }) {
+  async _look({ captureTime, expectedDisplayTime, mediaTime }) {
     this.pictures += 1;
     const now = performance.now();
     const filmed = Math.min(now, captureTime ?? expectedDisplayTime ?? now);
@@ -157,15 +179,18 @@ export class Capture {
     const seconds = Math.max(this.clock.seconds(filmed), (this.lastSeconds ?? -1) + 0.001, 0);
     const frame = Math.floor(seconds * FRAMES);
     if (frame === this.lastFrame) return;
+    if (this.isFilm) this._place((mediaTime ?? this.video.currentTime) - seconds);
     if (this.isAtWork) {
       this.left += 1;
       return;
     }
+    if (this.canvas && now - this.sentAt < SENT_EVERY) return;
     this.isAtWork = true;
     [this.lastSeconds, this.lastFrame] = [seconds, frame];
     this.captured.set(frame, filmed);
     this.captured.delete(frame - 400);
     const { videoWidth: width, videoHeight: height } = this.video;
+    if (this.canvas) return this._send(now, seconds);
     const scale = Math.min(1, LONG_SIDE / Math.max(width, height));
     const size = { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) };
     try {
@@ -174,6 +199,24 @@ export class Capture {
     } catch {
       this.isAtWork = false; // the camera gave no picture
     }
+  }
+
+  async _send(now, seconds) {
+    const { videoWidth: width, videoHeight: height } = this.video;
+    const scale = Math.min(1, SENT_SIDE / Math.max(width, height));
+    [this.canvas.width, this.canvas.height, this.sentAt] = [Math.round(width * scale), Math.round(height * scale), now];
+    this.canvas.getContext("2d").drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
+    const jpeg = await new Promise((done) => this.canvas.toBlob(done, "image/jpeg", SENT_QUALITY));
+    const bytes = await jpeg?.arrayBuffer();
+    this.took.push(performance.now() - now);
+    if (this.took.length > 250) this.took.shift();
+    this.isAtWork = false;
+    if (bytes && this.isRunning) this.on.picture(bytes, seconds);
+  }
+
+  _place(start) {
+    this.starts.push(start);
+    if (this.starts.length > 250) this.starts.shift();
   }
 
   _tracked({ message, seconds, took }) {

@@ -4,11 +4,16 @@ import { icon, make } from "./dom.js";
 
 const PRIVACY =
   "No picture of the camera leaves this browser: your face is followed here, and 478 points, 52 expressions and the pose " +
-  "of your head go to this server, with the sound. Nothing is recorded.";
+  "of your head go to this server, with the sound. The last minute is remembered until you leave, and kept only if you say so.";
+const PRIVACY_ON_THE_SERVER =
+  "The pictures of the camera go to this server, as you chose, and the sound: it follows your face there and forgets each " +
+  "picture at once. The last minute of numbers and sound is remembered until you leave, and kept only if you say so.";
+const BROWSER_TRACKS = "Track in this browser";
+export const SERVER_TRACKS = "Track on the server";
 const MOST_HEADS = 4;
 
 export class Panel {
-  // acts: {start, film, example, pause, stop, mute, samples}
+  // acts: {start, film, example, pause, stop, mute, keep, samples, show}
   constructor(root, acts) {
     this.root = root;
     const button = (name, words, onclick, shape, attributes = {}) =>
@@ -24,6 +29,9 @@ export class Panel {
     this.pause = button("plain", "Pause", acts.pause, "pause", { hidden: true });
     this.stop = button("plain", "Stop", acts.stop, null, { hidden: true });
     this.mute = button("plain", "Mute", acts.mute, "sound", { hidden: true, "aria-pressed": "false" });
+    this.keep = button("plain keep", "Keep the last minute", acts.keep, null, {
+      hidden: true, title: "As films, curves and files, in the tab Films. Of you there will be a drawn head: no picture of your camera is kept.",
+    });
     this.samples = make(
       "select",
       { "aria-label": "Reactions" },
@@ -32,6 +40,18 @@ export class Panel {
       ),
     );
     this.samples.addEventListener("change", () => acts.samples(Number(this.samples.value)));
+    this.shown = make(
+      "select",
+      { class: "shown", "aria-label": "How the listener is shown" },
+      ...["Head in 3D", "Photo, moved by the server"].map((words, index) => make("option", { value: index }, words)),
+    );
+    this.shown.addEventListener("change", () => acts.show());
+    this.tracking = make(
+      "select",
+      { class: "tracking", "aria-label": "Where your face is followed" },
+      ...[BROWSER_TRACKS, SERVER_TRACKS].map((words, index) => make("option", { value: index }, words)),
+    );
+    this.tracking.addEventListener("change", () => this._sayWhere());
     this.seed = make("input", { type: "number", min: 0, max: 2 ** 31 - 1, step: 1, value: 0, "aria-label": "Seed" });
     this.video = make("video", { playsinline: true, class: "own", "aria-label": "The speaker" });
     this.empty = make("p", { class: "empty" }, "Here you see yourself. Nobody else does.");
@@ -49,9 +69,11 @@ export class Panel {
     this.strip = make("canvas", { class: "strip", role: "img", "aria-label": "The last 20 seconds: loudness and phrases of the speaker, nods and smiles of the listener" });
     this.key = make("p", { class: "key" }, make("i", { class: "nod" }), "nod", make("i", { class: "smile" }), "smile", make("i", { class: "phrase" }), "somebody speaks");
     this.figures = make("p", { class: "figures" });
+    this.privacy = make("p", { class: "note-line", "aria-live": "polite" });
+    this._sayWhere();
     root.replaceChildren(
-      make("header", {}, make("div", {}, make("h2", {}, "Talk, and somebody listens"), make("p", { class: "note-line" }, PRIVACY))),
-      make("div", { class: "bar-row" }, this.start, this.example, this.film, this.pause, this.stop, this.mute, make("div", { class: "extras" }, this.samples, make("label", { class: "seed" }, "Seed", this.seed))),
+      make("header", {}, make("div", {}, make("h2", {}, "Talk, and somebody listens"), this.privacy)),
+      make("div", { class: "bar-row" }, this.start, this.example, this.film, this.pause, this.stop, this.mute, this.keep, make("div", { class: "extras" }, this.samples, this.shown, this.tracking, make("label", { class: "seed" }, "Seed", this.seed))),
       this.said,
       this.players,
       this.strip,
@@ -84,12 +106,13 @@ export class Panel {
   }
 
   // state: "idle", "opening", "running" or "paused"
-  showState(state, { isFilm, isMuted, hasCamera }) {
+  showState(state, { isFilm, isMuted, hasCamera, canKeep }) {
     const isOpen = state !== "idle";
     for (const one of [this.start, this.example, this.film]) one.hidden = isOpen;
     this.stop.hidden = !isOpen;
+    this.keep.hidden = !canKeep || state === "opening";
     for (const one of [this.pause, this.mute]) one.hidden = state !== "running" && state !== "paused";
-    for (const one of [this.samples, this.seed]) one.disabled = isOpen;
+    for (const one of [this.samples, this.seed, this.tracking]) one.disabled = isOpen;
     this.pause.replaceChildren(icon(state === "paused" ? "play" : "pause"), make("span", {}, state === "paused" ? "Go on" : "Pause"));
     this.mute.setAttribute("aria-pressed", String(Boolean(isMuted)));
     this.mute.replaceChildren(icon(isMuted ? "silent" : "sound"), make("span", {}, isMuted ? "Muted" : "Mute"));
@@ -99,6 +122,24 @@ export class Panel {
     this.empty.hidden = isOpen && Boolean(hasCamera);
     this.empty.textContent = isOpen && state !== "opening" ? "There is no camera." : "Here you see yourself. Nobody else does.";
     this.badge.hidden = state !== "running";
+  }
+
+  // A listener without a photo is a head.
+  offerPhoto(isThere, isOpen) {
+    if (!isThere) this.shown.value = "0";
+    this.shown.disabled = !isThere || isOpen;
+  }
+
+  get showsPhoto() {
+    return this.shown.value === "1";
+  }
+
+  get serverTracks() {
+    return this.tracking.value === "1";
+  }
+
+  _sayWhere() {
+    this.privacy.textContent = this.serverTracks ? PRIVACY_ON_THE_SERVER : PRIVACY;
   }
 
   _newCanvas() {

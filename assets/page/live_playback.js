@@ -4,7 +4,9 @@ const FRAME = 40; // ms
 const [WIDTH, PITCH, KEPT] = [58, 52, 150]; // numbers of a frame, which of them is the pitch; frames
 const MARGIN = 30; // ms beyond what arrivals ask for
 const ARRIVALS = 25; // pieces, of 0.2 s, from which the delay is learnt
-const [OUTAGE, BURST] = [600, 60]; // ms later than what was wanted; ms between two arrivals of one burst
+const [OUTAGE, BURST] = [600, 150]; // ms later than what was wanted; ms between two arrivals of a sender that catches up
+const CALM = 720; // ms; up to here all arrivals are waited for but the latest, beyond it all but a fifth: the last
+const FIFTH = 5; // frame is then held now and again, which is better than a listener who always answers late
 const QUICKEST = 0.12; // share by which playing may run faster or slower to get to the delay that is wanted
 const FURTHEST = 18; // frames behind, beyond which it jumps
 const BLEND = 240; // ms over which a jump is smoothed
@@ -53,11 +55,13 @@ export class Playback {
     this.lateness.splice(0, this.lateness.length - ARRIVALS);
   }
 
-  // How late the listener is shown, in ms after the speaker's frame began: but for the latest arrival, all are in time.
+  // How late the listener is shown, in ms after the speaker's frame began.
   get wanted() {
     if (!this.lateness.length) return this.lastWanted ?? 500;
     const sorted = [...this.lateness].sort((a, b) => b - a);
-    return (this.lastWanted = sorted[sorted.length > 8 ? 1 : 0] + MARGIN);
+    const nearlyAll = sorted[sorted.length > 8 ? 1 : 0];
+    const most = sorted[Math.floor(sorted.length / FIFTH)];
+    return (this.lastWanted = (nearlyAll <= CALM ? nearlyAll : Math.max(CALM, most)) + MARGIN);
   }
 
   // The numbers (K × 58) to draw now; null before the first frame came.

@@ -1,13 +1,14 @@
 // One session's socket: sound and faces go out, reactions come in. The messages: perfrdiff/live/protocol.py, docs/live.md.
 
-const [AUDIO, REACTIONS, HEARD] = [0x01, 0x81, 0x82];
+const [AUDIO, PICTURE, REACTIONS, HEARD, PHOTO] = [0x01, 0x03, 0x81, 0x82, 0x83];
+const [PICTURE_HEAD, LARGEST_PICTURE] = [16, 64_000]; // bytes
 const HEAD = 8; // bytes before the numbers of a message from the server
 const MOST_WITH_FACES = 24_000; // bytes waiting for the network beyond which faces are left out
 const MOST_WAITING = 320_000; // ten seconds of sound: then the network is as good as gone
 const OPENING = 120_000; // ms; a server that has just been started loads and compiles first
 
 export class LiveSocket {
-  // on: {ready(), reactions(first, samples, rows), heard(first, rows), end(sentence), lost()}
+  // on: {ready(), reactions(first, samples, rows), heard(first, rows), photo(reaction, frame, jpeg), end(sentence), lost()}
   constructor(address, wishes, on) {
     this.droppedFaces = 0;
     this.sent = 0;
@@ -39,6 +40,16 @@ export class LiveSocket {
     this._send(message);
   }
 
+  // jpeg: an ArrayBuffer, of a picture that the server is to track. Pictures give way as faces do.
+  sendPicture(jpeg, seconds) {
+    if (jpeg.byteLength > LARGEST_PICTURE) return void (this.droppedFaces += 1);
+    const message = new Uint8Array(PICTURE_HEAD + jpeg.byteLength);
+    message[0] = PICTURE;
+    new DataView(message.buffer).setFloat64(8, seconds, true);
+    message.set(new Uint8Array(jpeg), PICTURE_HEAD);
+    this.sendFace(message);
+  }
+
   // Faces give way to the sound, which is the clock.
   sendFace(message) {
     if (!this._canSend()) return;
@@ -46,9 +57,9 @@ export class LiveSocket {
     else this._send(message);
   }
 
-  // The last frames still come; then the server closes.
+  // The last frames still come, and for a minute the server remembers what was seen; then it closes.
   stop() {
-    this.tell({ type: "stop" });
+    this.tell({ type: "stop", hold: true });
     this.isStopping = true;
   }
 
@@ -73,6 +84,7 @@ export class LiveSocket {
   _told(message) {
     if (message.type === "ready") {
       this.isReady = true;
+      this.key = message.session;
       this.on.ready();
     } else if (message.type === "end") this._over(() => this.on.end(message.sentence));
   }
@@ -80,6 +92,7 @@ export class LiveSocket {
   _given(data) {
     const view = new DataView(data);
     const [kind, samples, count, first] = [view.getUint8(0), view.getUint8(1), view.getUint16(2, true), view.getUint32(4, true)];
+    if (kind === PHOTO) return this.on.photo(samples, first, new Uint8Array(data, HEAD));
     const rows = new Float32Array(data, HEAD);
     if (kind === REACTIONS) this.on.reactions(first, samples, count, rows);
     else if (kind === HEARD) this.on.heard(first, samples, count, rows);

@@ -15,6 +15,7 @@ from perfrdiff.cli import (
     export,
     features,
     import_weights,
+    live,
     neighbours,
     simulate,
     web_libraries,
@@ -135,6 +136,7 @@ COMMANDS = (
         _styles,
     ),
     *features.COMMANDS,
+    live.COMMAND,
     batch.COMMAND,
     Command(
         "compat",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from os import PathLike
 
@@ -18,9 +19,17 @@ LONG_SIDE = 640  # pixels of a picture, as of a webcam
 
 
 def react_to_film(
-    reactor: Reactor, path: str | PathLike, *, samples: int = 1, seed: int = 0, max_seconds: float = MAX_SECONDS
+    reactor: Reactor,
+    path: str | PathLike,
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    max_seconds: float = MAX_SECONDS,
+    in_time: bool = False,
 ) -> Iterator[LiveFrames]:
-    """The reactions of the reactor's listener to a film, picture by picture, as fast as this machine can.
+    """The reactions of the reactor's listener to a film, picture by picture.
+
+    in_time: as the film would play; without, as fast as this machine can.
 
     Raises InputError as `open_input`, for what is no video, and for weights that cannot react live.
     """
@@ -28,7 +37,10 @@ def react_to_film(
         media.check_video()
         audio = media.audio()
         session = LiveSession(reactor.stream(samples=samples, seed=seed), has_audio=audio is not None)
+        began = time.monotonic()
         for frame, picture in enumerate(media.frames(LONG_SIDE)):
+            if in_time:
+                time.sleep(max(0.0, began + (frame + 1) / FPS - time.monotonic()))
             if audio is not None:
                 sound = audio.samples[frame * HOP : (frame + 1) * HOP]
                 session.push_audio(np.pad(sound, (0, HOP - len(sound))))

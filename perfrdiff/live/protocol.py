@@ -1,7 +1,8 @@
 """What goes over the socket of a live session: binary messages, little-endian, each with a byte that says what it is.
 
-A client sends AUDIO and FACE, as they come; the server answers with REACTIONS and HEARD as frames become final. Texts
-are JSON objects with a "type". docs/live.md has the layout for people who write a client.
+A client sends AUDIO and FACE (or PICTURE, where the server is to track), as they come; the server answers with
+REACTIONS and HEARD as frames become final. Texts are JSON objects with a "type". docs/live.md has the layout for people
+who write a client.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from perfrdiff.features.hearing import HEARING_NAMES
 from perfrdiff.features.tracking.landmarker import Face, face_from_model
 from perfrdiff.live.session import LiveFrames
 
-AUDIO, FACE, REACTIONS, HEARD = 0x01, 0x02, 0x81, 0x82
+AUDIO, FACE, PICTURE, REACTIONS, HEARD, PHOTO = 0x01, 0x02, 0x03, 0x81, 0x82, 0x83
 MOST_SAMPLES = 16_000  # of one AUDIO message, a second
 LANDMARKS, SCORES = 478, 52
 FACE_HEAD = struct.Struct("<BBHHHd")  # FACE, seen, width, height, 0, seconds
 FACE_BYTES = FACE_HEAD.size + 2 * 3 * LANDMARKS + 2 * SCORES + 4 * 16
-LARGEST_MESSAGE = 4 + 2 * MOST_SAMPLES  # bytes; a face has 3,052
+PICTURE_HEAD = struct.Struct("<B7xd")  # PICTURE, seconds
+LARGEST_PICTURE = 64_000  # bytes of a JPEG; one of 480 pixels has 20,000
+LARGEST_MESSAGE = PICTURE_HEAD.size + LARGEST_PICTURE  # bytes; a second of sound has 32,004, a face 3,052
 REACTIONS_HEAD = struct.Struct("<BBHI")  # REACTIONS, K, frames, first frame
 LOWEST_POINT, POINT_SPAN = -0.5, 2.0  # of a coordinate, in pictures: 0 … 65535 stand for -0.5 … 1.5
 HEARD_COLUMNS = [HEARING_NAMES.index(name) for name in ("speech", "loudness", "since_end")]
@@ -43,7 +46,15 @@ class FaceMessage:
     face: Face | None
 
 
-def parse(message: bytes) -> SoundMessage | FaceMessage:
+@dataclass(frozen=True)
+class PictureMessage:
+    """A picture of the camera, so many seconds after the first sample; only where the server tracks."""
+
+    seconds: float
+    jpeg: bytes
+
+
+def parse(message: bytes) -> SoundMessage | FaceMessage | PictureMessage:
     """A client's binary message.
 
     Raises InputError, in one sentence, for a message of an unknown kind or another length than its kind has, and for
@@ -52,12 +63,20 @@ def parse(message: bytes) -> SoundMessage | FaceMessage:
     if not message or len(message) > LARGEST_MESSAGE:
         raise InputError(f"A message of {len(message)} bytes is none of this protocol's; at most {LARGEST_MESSAGE}.")
     if message[0] == AUDIO:
-        if len(message) < 6 or len(message) % 2:
-            raise InputError(f"A sound message has {len(message)} bytes; expected 4 and 2 for every sample.")
+        if len(message) < 6 or len(message) % 2 or len(message) > 4 + 2 * MOST_SAMPLES:
+            raise InputError(
+                f"A sound message has {len(message)} bytes; expected 4 and 2 for each of 1 to {MOST_SAMPLES} samples."
+            )
         return SoundMessage(np.frombuffer(message, "<i2", offset=4).astype(np.float32) / 32768)
     if message[0] == FACE:
         return _parse_face(message)
-    raise InputError(f"There is no message of kind {message[0]}; a client sends {AUDIO} (sound) and {FACE} (face).")
+    if message[0] == PICTURE:
+        if len(message) <= PICTURE_HEAD.size:
+            raise InputError(f"A picture's message has {len(message)} bytes; expected {PICTURE_HEAD.size} and a JPEG.")
+        return PictureMessage(PICTURE_HEAD.unpack_from(message)[1], message[PICTURE_HEAD.size :])
+    raise InputError(
+        f"There is no message of kind {message[0]}; a client sends {AUDIO} (sound), {FACE} (face), {PICTURE} (picture)."
+    )
 
 
 def _parse_face(message: bytes) -> FaceMessage:
@@ -99,6 +118,11 @@ def pack_nobody(seconds: float) -> bytes:
     return FACE_HEAD.pack(FACE, 0, 0, 0, 0, seconds)
 
 
+def pack_picture(seconds: float, jpeg: bytes) -> bytes:
+    """A PICTURE message."""
+    return PICTURE_HEAD.pack(PICTURE, seconds) + jpeg
+
+
 def pack_sound(samples: np.ndarray) -> bytes:
     """An AUDIO message of samples (n,), -1 … 1."""
     return bytes([AUDIO, 0, 0, 0]) + (np.clip(samples, -1, 32767 / 32768) * 32768).astype("<i2").tobytes()
@@ -116,6 +140,11 @@ def pack_frames(frames: LiveFrames) -> list[bytes]:
         head = REACTIONS_HEAD.pack(REACTIONS, samples, count, frames.first_frame)
         messages.append(head + frames.reactions.astype("<f4").tobytes())
     return messages
+
+
+def pack_photo(sample: int, frame: int, jpeg: bytes) -> bytes:
+    """A PHOTO message: reaction `sample` in the listener's frame `frame`, as a picture."""
+    return REACTIONS_HEAD.pack(PHOTO, sample, 0, frame) + jpeg
 
 
 def unpack_reactions(message: bytes) -> tuple[int, np.ndarray]:

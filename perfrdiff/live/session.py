@@ -45,7 +45,7 @@ class LiveSession:
         """Raises ValueError where there is neither microphone nor camera."""
         self.listener = listener
         self._speaker = SpeakerStream(has_audio, has_camera)
-        self._has_audio, self._has_camera = has_audio, has_camera
+        self.has_audio, self.has_camera = has_audio, has_camera
         self._samples = 0  # of sound, so far
         self._faces: deque[tuple[int, Face | None]] = deque()  # frame and face, in order of time
         self._frames_with_faces = 0  # frames that were given a face, or went without
@@ -56,7 +56,7 @@ class LiveSession:
     @property
     def seconds(self) -> float:
         """How long the session lasts, by its clock."""
-        return self._samples / RATE if self._has_audio else self._last_time
+        return self._samples / RATE if self.has_audio else self._last_time
 
     def push_audio(self, samples: np.ndarray) -> None:
         """The next samples (n,) at 16 kHz, -1 … 1, right after the last ones."""
@@ -70,9 +70,9 @@ class LiveSession:
         """
         if not np.isfinite(time) or time < self._last_time:
             raise InputError(f"A face's time is {time:g} s after one at {self._last_time:g} s; times have to rise.")
-        if self._has_audio and time > self.seconds + LONGEST_JUMP:
+        if self.has_audio and time > self.seconds + LONGEST_JUMP:
             raise InputError(f"A face's time is {time:g} s, but there are {self.seconds:.1f} s of sound only.")
-        if not self._has_audio and time > self._last_time + LONGEST_JUMP:
+        if not self.has_audio and time > self._last_time + LONGEST_JUMP:
             raise InputError(f"No face came for {time - self._last_time:.1f} s; start again.")
         self._last_time = time
         frame = floor(time * FPS)
@@ -85,15 +85,15 @@ class LiveSession:
 
     def advance(self) -> LiveFrames:
         """Take in what is complete, and give what became final."""
-        if self._has_camera:
+        if self.has_camera:
             self._speaker.push_faces(self._faces_until(self._frames_due()))
         return self._react(self._speaker.take())
 
     def finish(self) -> LiveFrames:
         """The last frames, with silence after the end. Nothing can be pushed afterwards."""
-        if self._has_camera:
+        if self.has_camera:
             last = self._faces[-1][0] + 1 if self._faces else 0
-            end = max(self._frames_with_faces, -(-self._samples // HOP) if self._has_audio else last)
+            end = max(self._frames_with_faces, -(-self._samples // HOP) if self.has_audio else last)
             self._speaker.push_faces(self._faces_until(end))
         final = self._react(self._speaker.finish())
         rest = self.listener.finish()
@@ -104,7 +104,7 @@ class LiveSession:
     def _frames_due(self) -> int:
         """Frames whose faces are here, or will not be waited for any longer."""
         newest = self._faces[-1][0] if self._faces else self._frames_with_faces - 1
-        if not self._has_audio:
+        if not self.has_audio:
             return newest  # the frame itself may still get a later picture
         heard = self._samples // HOP
         return min(heard, max(newest + 1, heard - CAMERA_PATIENCE))

@@ -12,6 +12,7 @@ from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.run import ReadyReactions
+from perfrdiff.pipeline.take import Take
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class StageReport:
 Event = StageReport | ReadyReactions | ReactResult
 
 
-def follow(request: ReactRequest, inputs: InputMemory | None = None) -> Iterator[Event]:
-    """Run `run.react` in a thread and yield what happens: reports, the reactions once they exist, the result last.
+def follow(request: ReactRequest, inputs: InputMemory | None = None, take: Take | None = None) -> Iterator[Event]:
+    """Run `run.react`, or `run.write_take` where a take is given, in a thread and yield what happens: reports, the
+    reactions once they exist, the result last.
 
     Where reports come faster than they are taken, the latest stands for all. Closing the iterator cancels the run: it
     ends at its next report, in less than two seconds, and so does `close`.
 
-    Raises what `run.react` raises.
+    Raises what that function raises.
     """
     events: SimpleQueue[Event | BaseException] = SimpleQueue()
     is_cancelled = threading.Event()
@@ -43,9 +45,14 @@ def follow(request: ReactRequest, inputs: InputMemory | None = None) -> Iterator
 
     def work() -> None:
         try:
-            result = run.react(
-                request, lambda stage, done: put(StageReport(stage, done)), on_reactions=put, inputs=inputs
-            )
+
+            def report(stage: str, done: float) -> None:
+                put(StageReport(stage, done))
+
+            if take is not None:
+                result = run.write_take(request, take, report, on_reactions=put)
+            else:
+                result = run.react(request, report, on_reactions=put, inputs=inputs)
             events.put(result)
         except BaseException as error:
             events.put(error)

@@ -34,6 +34,7 @@ from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
 from perfrdiff.pipeline.listeners import WayOfListening, mixture, other_listener, this_listener
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.stages import STAGES, Progress, Report, StageClock
+from perfrdiff.pipeline.take import Take
 from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos, built_in_face
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from renderer.coefficients import implausibility_note
@@ -98,27 +99,42 @@ def react(
         _one_run_at_a_time,
         ExitStack() as files,
     ):
-        made = _make_reactions(request, clock, inputs, files, draws=True)
-        assert made.videos is not None, "they were asked for"
-        with clock.stage("Drawing") as report:
-            if on_reactions is not None:
-                on_reactions(
-                    ReadyReactions(
-                        made.reactions.coefficients,
-                        made.speaker,
-                        made.way.style,
-                        made.listener.habits,
-                        made.videos.head,
-                        made.cells,
-                        made.way.shift,
-                    )
-                )
-            made.videos.write(
-                folder, made.speaker, made.speaker_file, made.reactions, made.way.style, report, made.cells
-            )
-        with clock.stage("Packing") as report:
-            _write_numbers(request, folder, made)
-            report(1.0)  # the last moment to cancel
+        _write(request, folder, _make_reactions(request, clock, inputs, files, draws=True), clock, on_reactions)
+    return OutputFolder(request.out).read(clock.seconds, time.perf_counter() - began)
+
+
+def write_take(
+    request: ReactRequest,
+    take: Take,
+    progress: Progress | None = None,
+    *,
+    on_reactions: Callable[[ReadyReactions], None] | None = None,
+) -> ReactResult:
+    """As `react`, for what a live session showed: it is drawn, packed and exported, and nothing else is done.
+
+    request: that of `take.request`. Where there is no film of the speaker, a head that makes their movements is seen.
+    """
+    began = time.perf_counter()
+    clock = StageClock(progress)
+    with (
+        in_one_sentence(),
+        OutputFolder.write_atomically(request.out, request.overwrite) as folder,
+        _one_run_at_a_time,
+        ExitStack() as files,
+    ):
+        with clock.stage("Reading the speaker"):
+            film = None
+            if take.film is not None:
+                part = Part(request.speaker_start, request.speaker_end)
+                film = files.enter_context(open_input(take.film, request.max_seconds, part))
+                film.check_video()
+        with clock.stage("Reading the listener"):
+            videos = ReactionVideos(request)
+            videos.set_listener(take.listener)
+        made = _MadeReactions(
+            film, take.speaker, take.listener, WayOfListening(take.shift, take.style), (), take.reactions, videos, True
+        )
+        _write(request, folder, made, clock, on_reactions)
     return OutputFolder(request.out).read(clock.seconds, time.perf_counter() - began)
 
 
@@ -138,13 +154,14 @@ def react_in_numbers(request: ReactRequest, inputs: InputMemory | None = None) -
 class _MadeReactions:
     """Everything of a run up to its reactions."""
 
-    speaker_file: Media
+    speaker_file: Media | None  # None: there is no picture of the speaker
     speaker: Speaker
     listener: Listener
     way: WayOfListening
     cells: tuple[Cell, ...]  # of a comparison
     reactions: Reactions
     videos: ReactionVideos | None
+    is_live: bool = False  # whether a live session showed them
 
 
 def _make_reactions(
@@ -180,6 +197,34 @@ def _make_reactions(
         else:
             reactions = reactor.react_to(speaker, samples=request.samples, progress=report, **options)
     return _MadeReactions(speaker_file, speaker, listener, way, cells, reactions, videos)
+
+
+def _write(
+    request: ReactRequest,
+    folder: OutputFolder,
+    made: _MadeReactions,
+    clock: StageClock,
+    on_reactions: Callable[[ReadyReactions], None] | None,
+) -> None:
+    """Everything from the reactions to the last file."""
+    assert made.videos is not None, "they were asked for"
+    with clock.stage("Drawing") as report:
+        if on_reactions is not None:
+            on_reactions(
+                ReadyReactions(
+                    made.reactions.coefficients,
+                    made.speaker,
+                    made.way.style,
+                    made.listener.habits,
+                    made.videos.head,
+                    made.cells,
+                    made.way.shift,
+                )
+            )
+        made.videos.write(folder, made.speaker, made.speaker_file, made.reactions, made.way.style, report, made.cells)
+    with clock.stage("Packing") as report:
+        _write_numbers(request, folder, made)
+        report(1.0)  # the last moment to cancel
 
 
 def _write_numbers(request: ReactRequest, folder: OutputFolder, made: _MadeReactions) -> dict[str, object]:
@@ -253,6 +298,13 @@ def _notes(request: ReactRequest, speaker: Speaker, listener: Listener, reaction
     return list(dict.fromkeys(notes))
 
 
+def _kind_of(listener: Listener) -> str:
+    """What was given of a listener, in a word."""
+    if listener.behaviour is not None:
+        return "video"
+    return "style" if listener.photo is None else "photo"
+
+
 def _settings(request: ReactRequest, made: _MadeReactions) -> dict[str, object]:
     """What was requested and what was used; it names no file of a person."""
     reactions, listener, videos = made.reactions, made.listener, made.videos
@@ -268,8 +320,8 @@ def _settings(request: ReactRequest, made: _MadeReactions) -> dict[str, object]:
         "version": __version__,
         "settings": request.public() | used,
         "weights": {"name": reactions.weights, "sha256": reactions.weights_sha256},
-        "speaker": "video",
-        "listener": "photo" if listener.behaviour is None else "video",
+        "speaker": "live" if made.is_live else "video",
+        "listener": _kind_of(listener),
         "listening_style": made.way.style,
         "cells": [[cell.title, cell.words] for cell in made.cells],
         "habits": listener.habits.rows() if listener.habits is not None else [],

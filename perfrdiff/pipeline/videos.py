@@ -96,7 +96,7 @@ class ReactionVideos:
         self,
         folder: OutputFolder,
         speaker: Speaker,
-        speaker_file: Media,
+        speaker_file: Media | None,
         reactions: Reactions,
         style: str,
         progress: Callable[[float], None],
@@ -104,8 +104,8 @@ class ReactionVideos:
     ) -> None:
         """Draw and write every video of the run into the folder, in one pass.
 
-        `speaker_file`: a video or a features file. `style`: the listening style in words. `cells`: of a comparison,
-        what each reaction is.
+        `speaker_file`: a video or a features file; None: there is no picture of the speaker. `style`: the listening
+        style in words. `cells`: of a comparison, what each reaction is.
         """
         request = self._request
         count, frames, _ = reactions.coefficients.shape
@@ -153,16 +153,16 @@ class ReactionVideos:
         )
 
 
-def _speaker_size(speaker_file: Media) -> tuple[int, int]:
+def _speaker_size(speaker_file: Media | None) -> tuple[int, int]:
     """Width and height of the speaker's pictures."""
-    if speaker_file.kind == "table":
+    if speaker_file is None or speaker_file.kind == "table":
         return SPEAKER_SIZE, SPEAKER_SIZE
     return speaker_file.info.width, speaker_file.info.height
 
 
-def _speaker_pictures(speaker: Speaker, speaker_file: Media, long_side: int) -> Iterator[np.ndarray]:
-    """The frames of the speaker's video; for a features file, a mesh that makes the speaker's movements."""
-    if speaker_file.kind == "table":
+def _speaker_pictures(speaker: Speaker, speaker_file: Media | None, long_side: int) -> Iterator[np.ndarray]:
+    """The frames of the speaker's video; where there is none, a mesh that makes the speaker's movements."""
+    if speaker_file is None or speaker_file.kind == "table":
         return MeshRenderer(built_in_face(), SPEAKER_SIZE).render(speaker.coefficients)
     return speaker_file.frames(long_side)
 

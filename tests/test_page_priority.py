@@ -1,0 +1,32 @@
+"""Live first: threads of runs give way, and nothing else does."""
+
+import os
+import sys
+import threading
+
+import pytest
+
+from page.priority import YIELDING, yield_to_live
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux counts niceness by thread")
+def test_a_run_and_what_it_starts_give_way_and_the_server_does_not():
+    seen = {}
+
+    def look(name):
+        seen[name] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def run():
+        yield_to_live()
+        look("run")
+        started = threading.Thread(target=look, args=("started by it",))
+        started.start()
+        started.join()
+
+    look("server")
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    least = min(19, seen["server"] + YIELDING)
+    assert seen == {"server": seen["server"], "run": least, "started by it": least}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == seen["server"]
