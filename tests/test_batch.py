@@ -255,7 +255,7 @@ def test_reactions_are_made_evaluated_and_drawn(tmp_path, features, portrait, we
         and -1 <= float(rows["x/one"]["FRCorr"]) <= 1
         and rows["x/two"]["FRCorr"] == ""
     )
-    assert main(["batch", "render", str(out), *settings, "--views", "mesh", "--quiet"]) == 0
+    assert main(["batch", "render", str(out), "--views", "mesh", "--workers", "1", "--quiet"]) == 0
     assert (out / "x" / "one" / "side_by_side.mp4").is_file()
     with np.load(out / "x" / "one" / "coefficients.npz") as drawn:
         assert drawn["coefficients"].shape[0] == 2

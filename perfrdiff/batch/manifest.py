@@ -6,10 +6,11 @@ import csv
 import glob
 import json
 import textwrap
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath, PurePosixPath
 
+from perfrdiff.batch.storage import Location, exists, fetched, found_below, is_remote, locate
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline.request import SETTINGS, ReactRequest
 
@@ -23,6 +24,7 @@ FILES = ("speaker", "listener", "identity")
 """Columns that name files, relative to the table's own folder; `truth` names several."""
 NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift")
 """Settings that belong to the command, or are not one value."""
+COLUMNS = {*SETTINGS, *FILES, "truth", "id"} - set(NOT_IN_ROWS)
 MOST_BYTES = 64 << 20  # of a table
 MOST_LETTERS = 240  # of one fault in a sentence
 MOST_SHOWN = 3  # faults that one sentence names
@@ -39,12 +41,15 @@ class Item:
 
     id: str
     line: int
-    files: Mapping[str, Path]
+    files: Mapping[str, Location]
     settings: Mapping[str, object] = field(default_factory=dict)
-    truth: tuple[Path, ...] = ()  # features files of reactions that are known to be appropriate
+    truth: tuple[Location, ...] = ()  # features files of reactions that are known to be appropriate
 
     def request(self, out: Path, **defaults: object) -> ReactRequest:
-        """The run of this item; `defaults`: where the item says nothing. Raises InputError as `ReactRequest`."""
+        """The run of this item, whose files are on this disk; `defaults`: where the item says nothing.
+
+        Raises InputError as `ReactRequest`.
+        """
         return ReactRequest(out=out, **{**defaults, **self.files, **self.settings})  # type: ignore[arg-type]
 
 
@@ -58,22 +63,67 @@ def read_items(source: str, role: str = "speaker") -> list[Item]:
     Raises InputError, in one sentence that names lines: nothing there, columns that are none, values that no run
     takes, two items with one name, names that lead outside, missing files.
     """
-    path = Path(source)
-    if path.is_file() and path.suffix.lower() in TABLE_ENDINGS and not _is_features_table(path):
-        items = _of_table(path)
+    if is_remote(source):
+        items = _of_remote(source, role)
     else:
-        items = _of_files(path, source, role)
+        path = Path(source)
+        is_table = path.is_file() and path.suffix.lower() in TABLE_ENDINGS and not _is_features_table(path)
+        items = _of_table(path, path.parent) if is_table else _of_files(path, source, role)
     _check_names(items)
     return items
+
+
+def fill_in(items: Iterable[Item], options: Mapping[str, object]) -> list[Item]:
+    """The items with files and settings of `options`, names of `ReactRequest`, where their own rows say nothing.
+
+    Raises InputError for an option that no run takes, and for a file that is not there.
+    """
+    files = {name: locate(str(options[name])) for name in FILES if name in options}
+    missing = [file for file in files.values() if not exists(file)]
+    if missing:
+        raise InputError(f"{missing[0]} is not there; name a file.")
+    settings = {name: value for name, value in options.items() if name not in FILES}
+    weights = Path(str(settings.get("weights", "")))
+    if weights.is_file():  # and no name of shipped ones
+        settings["weights"] = str(weights.resolve())
+    ReactRequest(speaker=Path("speaker"), listener=Path("listener"), out=Path("out"), **settings)  # type: ignore[arg-type]
+    return [replace(item, files=files | dict(item.files), settings=settings | dict(item.settings)) for item in items]
 
 
 def write_items(items: Iterable[Item], path: Path) -> None:
     """A table (.jsonl) that `read_items` reads back, with absolute paths."""
     with path.open("w", encoding="utf-8") as file:
         for item in items:
-            files = {name: str(value.resolve()) for name, value in item.files.items()}
-            truth = {"truth": ";".join(str(path.resolve()) for path in item.truth)} if item.truth else {}
-            file.write(json.dumps({"id": item.id} | files | truth | dict(item.settings), ensure_ascii=False) + "\n")
+            files = {name: _absolute(value) for name, value in item.files.items()}
+            truth = {"truth": ";".join(map(_absolute, item.truth))} if item.truth else {}
+            row = {"id": item.id} | files | truth | dict(item.settings)
+            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+def _absolute(file: object) -> str:
+    return str(file.resolve()) if isinstance(file, Path) else str(file)
+
+
+def _of_remote(source: str, role: str) -> list[Item]:
+    """The items of a table, a folder or a glob that is not on this disk."""
+    if PurePosixPath(source).suffix.lower() in TABLE_ENDINGS:
+        with fetched(locate(source)) as path:
+            if not _is_features_table(path):
+                return _of_table(path, source.rpartition("/")[0])
+    found = found_below(source)
+    if "*" not in source and "?" not in source:
+        found = [name for name in found if PurePosixPath(name).suffix.lower() in MEDIA_ENDINGS]
+    if not found:
+        raise InputError(f"There is no media file in {source}; give a folder, a glob in quotes, or a table.")
+    root = source.rpartition("/")[0] if found == [source] else _fixed_address(source)  # a file, or a folder or a glob
+    names = [name.removeprefix(root).lstrip("/") for name in found]
+    return _named(names, [locate(name) for name in found], role)
+
+
+def _fixed_address(pattern: str) -> str:
+    """The folder before the first part of an address that may differ."""
+    protocol, _, path = pattern.partition("://")
+    return f"{protocol}://{_fixed_part(PurePosixPath(path.lstrip('/')) / 'any').as_posix()}"
 
 
 def _is_features_table(path: Path) -> bool:
@@ -93,44 +143,49 @@ def _of_files(path: Path, source: str, role: str) -> list[Item]:
     files = [file for file in found if file.is_file()]
     if not files:
         raise InputError(f"There is no media file in {source}; give a folder, a glob in quotes, or a table.")
-    taken: dict[str, int] = {}
+    return _named([file.relative_to(root).as_posix() for file in files], files, role)
+
+
+def _named(names: Sequence[str], files: Sequence[Location], role: str) -> list[Item]:
+    """Items of files by their paths below the folder, without their endings where these are not needed."""
+    taken: set[str] = set()
     items = []
-    for file in files:
-        name = file.relative_to(root).with_suffix("").as_posix()
-        taken[name] = taken.get(name, 0) + 1
-        if taken[name] > 1:  # a.mp4 beside a.mov
-            name = file.relative_to(root).as_posix()
+    for whole, file in zip(names, files, strict=True):
+        name = str(PurePosixPath(whole).with_suffix(""))
+        if name in taken:  # a.mp4 beside a.mov
+            name = whole
+        taken.add(name)
         items.append(Item(name, 0, {role: file}))
     return items
 
 
-def _fixed_part(pattern: Path) -> Path:
+def _fixed_part(pattern: PurePath) -> PurePath:
     """The folder before the first part of a glob that may differ."""
     parts = []
     for part in pattern.parts[:-1]:
         if any(letter in part for letter in "*?["):
             break
         parts.append(part)
-    return Path(*parts) if parts else Path()
+    return type(pattern)(*parts)
 
 
-def _of_table(path: Path) -> list[Item]:
+def _of_table(path: Path, base: str | Path) -> list[Item]:
+    """The items of a table on this disk; `base`: what its paths are relative to."""
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path.name} has more than {MOST_BYTES >> 20} MB; that is no table of a batch.")
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
     if not rows:
         raise InputError(f"{path.name} has no rows; it needs one for each item.")
-    known = {*SETTINGS, *FILES, "truth", "id"} - set(NOT_IN_ROWS)
     faults: list[str] = []
     items = []
     for line, row in rows:
-        unknown = sorted(set(row) - known)
+        unknown = sorted(set(row) - COLUMNS)
         if unknown:
             faults.append(f"line {line}: there is no setting '{unknown[0]}'")
         elif "speaker" not in row:
             faults.append(f"line {line}: no speaker")
         else:
-            item, fault = _item(path.parent, line, row)
+            item, fault = _item(base, line, row)
             items.append(item)
             faults += [f"line {line}: {fault}"] if fault else []
     _refuse(path.name, faults)
@@ -168,21 +223,22 @@ def _json_rows(path: Path) -> list[tuple[int, dict[str, object]]]:
     return rows
 
 
-def _item(folder: Path, line: int, row: Mapping[str, object]) -> tuple[Item, str]:
+def _item(base: str | Path, line: int, row: Mapping[str, object]) -> tuple[Item, str]:
     """The item of a row, and what is wrong with it, or nothing."""
-    files = {name: folder / str(row[name]) for name in FILES if name in row}
     settings = {name: _typed(name, value) for name, value in row.items() if name not in (*FILES, "truth", "id")}
-    truth = tuple(folder / part.strip() for part in str(row.get("truth", "")).split(";") if part.strip())
-    speaker = Path(str(row["speaker"]))
-    if not speaker.name or speaker.name == "..":
-        return Item(str(row.get("id", line)), line, files, settings, truth), "the speaker is no file"
-    default = speaker.stem if speaker.is_absolute() else speaker.with_suffix("").as_posix()
-    item = Item(str(row.get("id", default)), line, files, settings, truth)
-    missing = [path for path in (*files.values(), *truth) if not _is_file(path)]
-    if missing:
-        return item, f"{missing[0]} is not there"
+    speaker = str(row["speaker"])
+    item = Item(str(row.get("id", _default_id(speaker))), line, {}, settings)
+    if not PurePosixPath(speaker).name or PurePosixPath(speaker).name == "..":
+        return item, "the speaker is no file"
     try:
-        ReactRequest(out=Path("out"), **{"listener": files["speaker"], **files, **settings})  # type: ignore[arg-type]
+        files = {name: locate(str(row[name]), base) for name in FILES if name in row}
+        truth = tuple(locate(part.strip(), base) for part in str(row.get("truth", "")).split(";") if part.strip())
+        item = replace(item, files=files, truth=truth)
+        missing = [file for file in (*files.values(), *truth) if not exists(file)]
+        if missing:
+            return item, f"{missing[0]} is not there"
+        names = {name: Path(file.name) for name, file in files.items()}  # the files are looked at when the run starts
+        ReactRequest(out=Path("out"), **{"listener": names["speaker"], **names, **settings})  # type: ignore[arg-type]
     except InputError as error:
         return item, str(error).rstrip(".")
     except (TypeError, ValueError, OverflowError):
@@ -190,11 +246,11 @@ def _item(folder: Path, line: int, row: Mapping[str, object]) -> tuple[Item, str
     return item, ""
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
+def _default_id(speaker: str) -> str:
+    """What an item without a name is called: the speaker's relative path, or its file's name alone."""
+    path = PurePosixPath(speaker.removeprefix("file://"))
+    is_alone = path.is_absolute() or is_remote(speaker)
+    return path.stem if is_alone else str(path.with_suffix("") if path.name else path)
 
 
 def _typed(name: str, value: object) -> object:

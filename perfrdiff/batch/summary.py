@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from perfrdiff.batch.journal import DONE, Outcome
+from perfrdiff.batch.storage import OutputPlace, scratch
 from perfrdiff.files import atomic_write
 
 MOST_THUMBNAILS = 48
@@ -30,7 +31,7 @@ figure { margin: 0 } figcaption { font-size: .8rem; color: #4a5666; max-width: 1
 }"""
 
 
-def write_summary(path: Path, action: str, outcomes: Sequence[Outcome], count: int, folder: Path) -> Path:
+def write_summary(path: Path, action: str, outcomes: Sequence[Outcome], count: int, place: OutputPlace) -> Path:
     """Write the page of a batch of `count` items of which these are over; returns its path."""
     states = Counter(outcome.state for outcome in outcomes)
     done = [outcome for outcome in outcomes if outcome.state == DONE]
@@ -41,7 +42,7 @@ def write_summary(path: Path, action: str, outcomes: Sequence[Outcome], count: i
         f'<p class="big">{len(outcomes)} of {count} items are over: {listed}.</p>',
         f"<p>{seconds / 60:.1f} minutes of work in all processes, {seconds / max(1, len(outcomes)):.1f} s an item.</p>",
         _plots(done),
-        _thumbnails(done, folder),
+        _thumbnails(done, place),
         _failures([outcome for outcome in outcomes if outcome.state != DONE]),
     ]
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>perfrdiff batch {html.escape(action)}</title>'
@@ -81,15 +82,18 @@ def _histogram(name: str, values: np.ndarray) -> str:
     return f"<figure>{picture}<figcaption>{title}</figcaption></figure>"
 
 
-def _thumbnails(done: Sequence[Outcome], folder: Path) -> str:
+def _thumbnails(done: Sequence[Outcome], place: OutputPlace) -> str:
     """A picture of each of the first items that have a video of all reactions."""
-    figures = []
-    for outcome in done:
-        video = folder / outcome.id / "side_by_side.mp4"
-        if video.is_file() and len(figures) < MOST_THUMBNAILS:
-            name, data = html.escape(outcome.id), f"data:image/jpeg;base64,{_middle(video)}"
-            picture = f'<img alt="{name}" width="176" src="{data}">'
-            figures.append(f"<figure>{picture}<figcaption>{name}</figcaption></figure>")
+    figures: list[str] = []
+    with scratch() as folder:
+        for outcome in done:
+            if len(figures) == MOST_THUMBNAILS:
+                break
+            video = place.fetch(f"{outcome.id}/side_by_side.mp4", folder / "side_by_side.mp4")
+            if video is not None:
+                name, data = html.escape(outcome.id), f"data:image/jpeg;base64,{_middle(video)}"
+                picture = f'<img alt="{name}" width="176" src="{data}">'
+                figures.append(f"<figure>{picture}<figcaption>{name}</figcaption></figure>")
     return f'<h2>Reactions</h2><div class="thumbs">{"".join(figures)}</div>' if figures else ""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from perfrdiff.cli.command import Command
@@ -33,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_input(react)
     _add_settings(react, [name for name in SETTINGS if name not in (*NOT_OF_A_BATCH, *PICTURES)])
     render = _action(actions, "render", "draw the videos of a batch of reactions", _render)
-    render.add_argument(
-        "folder", type=Path, metavar="DIR", help="where 'batch react' wrote; it is made again, and drawn"
-    )
-    _add_settings(render, [name for name in SETTINGS if name not in NOT_OF_A_BATCH])
+    render.add_argument("folder", metavar="DIR", help="where 'batch react' wrote; it is made again, and drawn")
+    _add_settings(
+        render, [name for name in (*PICTURES, "device") if name not in NOT_OF_A_BATCH]
+    )  # the others are those with which the reactions were made
     evaluate = _action(actions, "evaluate", "measure a batch of reactions", _evaluate)
-    evaluate.add_argument("folder", type=Path, metavar="DIR", help="where 'batch react' wrote")
+    evaluate.add_argument("folder", metavar="DIR", help="where 'batch react' wrote")
 
 
 def _action(actions: Any, name: str, help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -60,9 +59,10 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a folder, a glob in quotes, or a table (.csv, .jsonl) with columns speaker, listener, id and settings",
+        help="a folder, a glob in quotes, or a table (.csv, .jsonl) with columns speaker, listener, id and settings; "
+        "also an address such as s3://bucket/folder",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results, or its address")
 
 
 def _add_settings(parser: argparse.ArgumentParser, names: list[str]) -> None:
@@ -73,40 +73,47 @@ def _add_settings(parser: argparse.ArgumentParser, names: list[str]) -> None:
 
 def _features(options: argparse.Namespace) -> int:
     layout = {} if options.layout == "table" else {"layout": options.layout}
-    return _run(options, "features", options.input, options.out, layout)
+    return _run(options, "features", options.input, options.out, layout=layout)
 
 
 def _react(options: argparse.Namespace) -> int:
-    return _run(options, "react", options.input, options.out, _settings(options))
+    return _run(options, "react", options.input, options.out, settings=_given(options))
 
 
 def _render(options: argparse.Namespace) -> int:
-    return _run(options, "render", _items_of(options.folder), options.folder, _settings(options))
+    return _run(options, "render", f"{options.folder}/items.jsonl", options.folder, settings=_given(options))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    return _run(options, "evaluate", _items_of(options.folder), options.folder, {})
+    return _run(options, "evaluate", f"{options.folder}/items.jsonl", options.folder)
 
 
-def _items_of(folder: Path) -> str:
-    path = folder / "items.jsonl"
-    if not path.is_file():
-        raise InputError(f"{folder} is not the folder of a batch: {path.name} is missing; run 'batch react' first.")
-    return str(path)
-
-
-def _settings(options: argparse.Namespace) -> dict[str, object]:
+def _given(options: argparse.Namespace) -> dict[str, object]:
     names = [name for name in SETTINGS if name not in NOT_OF_A_BATCH]
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
-    return {name: value.resolve() if isinstance(value, Path) else value for name, value in given.items()}
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
 
 
-def _run(options: argparse.Namespace, action: str, source: str, out: Path, settings: dict[str, object]) -> int:
-    from perfrdiff.batch.manifest import read_items
+def _run(
+    options: argparse.Namespace,
+    action: str,
+    source: str,
+    out: str,
+    settings: dict[str, object] | None = None,
+    layout: dict[str, object] | None = None,
+) -> int:
+    """One action. The device is this machine's, and not of the items, whose table goes with the results."""
+    from perfrdiff.batch.manifest import fill_in, read_items
     from perfrdiff.batch.run import BatchRequest, run_batch
+    from perfrdiff.batch.storage import exists, locate
 
+    if action in ("render", "evaluate") and not exists(locate(source)):
+        raise InputError(f"{out} is not the folder of a batch: items.jsonl is missing; run 'batch react' first.")
+    settings = settings or {}
+    of_the_machine = {"device": settings.pop("device")} if "device" in settings else {}
+    items = fill_in(read_items(source), settings)
+    same_for_all = (layout or {}) | of_the_machine
     request = BatchRequest(
-        action, read_items(source), out, settings, options.workers, options.retry_failed, _shard(options.shard),
+        action, items, out, same_for_all, options.workers, options.retry_failed, _shard(options.shard),
         options.deadline, options.quiet,
     )  # fmt: skip
     result = run_batch(request)

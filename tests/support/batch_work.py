@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from perfrdiff.batch.work import output_of
+from perfrdiff.batch.work import outputs_of
 from perfrdiff.errors import InputError
 
 
@@ -24,7 +24,7 @@ def act(action, item, folder, options):
         raise InputError(f"{name} is no video.")
     if name.startswith("break"):
         raise ZeroDivisionError("a fault of ours")
-    path = output_of("features", item, folder)
+    path = folder / outputs_of("features", item)[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(name)
     return {"frames": len(name), "notes": [name]}
