@@ -40,12 +40,13 @@ class Disturber:
     """Runs a command until it ends by itself, and disturbs it meanwhile.
 
     kill_every, stop_every: mean seconds between kills of a worker, and between ends of the command, by Ctrl-C or, one
-    time in four, kill -9.
+    time in four, kill -9. most_ends: after which it is left in peace.
     """
 
     rng: random.Random
     kill_every: float
     stop_every: float
+    most_ends: int = 1_000
     kills: int = 0
     ends: int = 0
     hard_ends: int = 0
@@ -68,6 +69,8 @@ class Disturber:
 
     def _disturb(self, process: subprocess.Popen) -> int | None:
         """The exit code where it ended by itself, else None."""
+        if self.ends >= self.most_ends:
+            return process.wait()
         end = time.monotonic() + self.rng.uniform(0.5, 1.5) * self.stop_every
         while time.monotonic() < end:
             time.sleep(self.rng.expovariate(1 / self.kill_every))

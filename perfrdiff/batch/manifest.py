@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
+from perfrdiff import __version__
 from perfrdiff.batch.storage import Location, exists, fetched, found_below, is_remote, locate
 from perfrdiff.errors import InputError
-from perfrdiff.pipeline.request import SETTINGS, ReactRequest
+from perfrdiff.pipeline.request import FORMER_NAMES, SETTINGS, ReactRequest
 
 MEDIA_ENDINGS = frozenset({
     ".avi", ".bmp", ".flv", ".gif", ".jpeg", ".jpg", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".npz",
@@ -25,6 +26,12 @@ FILES = ("speaker", "listener", "identity")
 NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift")
 """Settings that belong to the command, or are not one value."""
 COLUMNS = {*SETTINGS, *FILES, "truth", "id"} - set(NOT_IN_ROWS)
+OWN_NAMES = frozenset({
+    "items.jsonl", "results.csv", "summary.html", "journal-features.jsonl", "journal-react.jsonl",
+    "journal-render.jsonl", "journal-evaluate.jsonl",
+})  # fmt: skip
+"""Of a batch's folder; no item may have one."""
+MOST_NAME_BYTES = 200  # of an item; file systems take 255 with what is added
 MOST_BYTES = 64 << 20  # of a table
 MOST_LETTERS = 240  # of one fault in a sentence
 MOST_SHOWN = 3  # faults that one sentence names
@@ -53,13 +60,14 @@ class Item:
         return ReactRequest(out=out, **{**defaults, **self.files, **self.settings})  # type: ignore[arg-type]
 
 
-def read_items(source: str, role: str = "speaker") -> list[Item]:
+def read_items(source: str, role: str = "speaker", out: str | Path | None = None) -> list[Item]:
     """The items of a folder (all media files below it), a glob, one file, or a table (.csv, .jsonl).
 
     A table has a column, or key, `speaker`, may have `listener`, `id`, `truth` (features files of real reactions, with
     semicolons between them) and settings by the names of `ReactRequest`; empty cells are not given.
 
-    role: what found files are: "speaker".
+    role: what found files are: "speaker". out: the folder of the results, whose files are no inputs. Hidden files
+    are none either.
     Raises InputError, in one sentence that names lines: nothing there, columns that are none, values that no run
     takes, two items with one name, names that lead outside, missing files.
     """
@@ -68,7 +76,7 @@ def read_items(source: str, role: str = "speaker") -> list[Item]:
     else:
         path = Path(source)
         is_table = path.is_file() and path.suffix.lower() in TABLE_ENDINGS and not _is_features_table(path)
-        items = _of_table(path, path.parent) if is_table else _of_files(path, source, role)
+        items = _of_table(path, path.parent) if is_table else _of_files(path, source, role, out)
     _check_names(items)
     return items
 
@@ -127,20 +135,34 @@ def _fixed_address(pattern: str) -> str:
 
 
 def _is_features_table(path: Path) -> bool:
-    """Whether a .csv is a features file and no manifest: that has no column `speaker`."""
+    """Whether a .csv is the features of one clip, and no manifest."""
     if path.suffix.lower() != ".csv":
         return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return "speaker" not in [name.strip() for name in file.readline().split(",")]
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    if b"speaker" in head.partition(b"\n")[0]:
+        return False
+    from perfrdiff.features.tables import is_table
+
+    return is_table(head)
 
 
-def _of_files(path: Path, source: str, role: str) -> list[Item]:
+def _of_files(path: Path, source: str, role: str, out: str | Path | None) -> list[Item]:
     if path.is_dir():
         root, found = path, [file for file in sorted(path.rglob("*")) if file.suffix.lower() in MEDIA_ENDINGS]
     else:
         found = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
-        root = path.parent if path.is_file() else _fixed_part(path)
-    files = [file for file in found if file.is_file()]
+        root = path.parent if path.is_file() else Path(_fixed_part(path))
+    results = None if out is None or is_remote(out) else Path(out).resolve()
+    if results is not None and path.is_dir() and results == path.resolve():
+        raise InputError(f"{path} cannot take the results of its own files; name another folder.")
+    files = [
+        file
+        for file in found
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(root).parts)
+        and not (results is not None and file.resolve().is_relative_to(results))
+    ]
     if not files:
         raise InputError(f"There is no media file in {source}; give a folder, a glob in quotes, or a table.")
     return _named([file.relative_to(root).as_posix() for file in files], files, role)
@@ -148,11 +170,11 @@ def _of_files(path: Path, source: str, role: str) -> list[Item]:
 
 def _named(names: Sequence[str], files: Sequence[Location], role: str) -> list[Item]:
     """Items of files by their paths below the folder, without their endings where these are not needed."""
-    taken: set[str] = set()
+    taken = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     items = []
     for whole, file in zip(names, files, strict=True):
         name = str(PurePosixPath(whole).with_suffix(""))
-        if name in taken:  # a.mp4 beside a.mov
+        if name in taken:  # a.mp4 beside a.mov, or beside a folder a
             name = whole
         taken.add(name)
         items.append(Item(name, 0, {role: file}))
@@ -181,7 +203,7 @@ def _of_table(path: Path, base: str | Path) -> list[Item]:
     for line, row in rows:
         unknown = sorted(set(row) - COLUMNS)
         if unknown:
-            faults.append(f"line {line}: there is no setting '{unknown[0]}'")
+            faults.append(f"line {line}: there is no setting '{unknown[0]}'{_now_called(unknown[0])}")
         elif "speaker" not in row:
             faults.append(f"line {line}: no speaker")
         else:
@@ -196,6 +218,10 @@ def _csv_rows(path: Path) -> list[tuple[int, dict[str, object]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
+            names = [name.strip() for name in reader.fieldnames or ()]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise InputError(f"{path.name}, line 1: there are two columns '{twice}'.")
             rows = []
             for row in reader:
                 if None in row or None in row.values():
@@ -265,15 +291,27 @@ def _typed(name: str, value: object) -> object:
     return value
 
 
+def _now_called(name: str) -> str:
+    """What to say of a column that a table of another version has."""
+    present = FORMER_NAMES.get("--" + name.replace("_", "-"), "").removeprefix("--").replace("-", "_")
+    return f", it is called '{present}' now" if present else f" in version {__version__}"
+
+
 def _check_names(items: list[Item]) -> None:
     faults, seen = [], {}
+    folders = {str(parent): item for item in items for parent in PurePosixPath(item.id).parents}
     for item in items:
         where = f"line {item.line}" if item.line else f"'{item.id}'"
         name = PurePosixPath(item.id)
-        if name.is_absolute() or ".." in name.parts or not name.parts or "\\" in item.id or not item.id.isprintable():
+        is_odd = "\\" in item.id or not item.id.isprintable() or len(item.id.encode()) > MOST_NAME_BYTES
+        if is_odd or name.is_absolute() or ".." in name.parts or not name.parts or str(name) != item.id:
             faults.append(f"{where}: '{item.id}' cannot name an output; give a relative path as 'id'")
+        elif name.parts[0] in OWN_NAMES or any(part.startswith(".") for part in name.parts):
+            faults.append(f"{where}: '{item.id}' is a name of the batch's own files, or hidden; give another 'id'")
         elif item.id in seen:
             faults.append(f"{where}: '{item.id}' is also the name of {seen[item.id]}; give each an 'id' of its own")
+        elif item.id in folders:
+            faults.append(f"{where}: '{item.id}' is also the folder of '{folders[item.id].id}'; give it another 'id'")
         seen.setdefault(item.id, where)
     _refuse("The batch", faults)
 

@@ -54,7 +54,7 @@ def run_jobs(
     action: str,
     where: Path | str,
     options: Mapping[str, Any],
-    workers: int,
+    workers: int | None,
     deadline: float = DEADLINE,
     do: Work = work,
 ) -> Iterator[Outcome]:
@@ -64,7 +64,7 @@ def run_jobs(
     folders, which `OutputPlace.close` removes. `do`: what a process does with an item, `work.work`.
     """
     waiting = [(job, 1) for job in reversed(jobs)]
-    processes = [WorkerProcess(do, action, where, options) for _ in range(min(workers, len(jobs)))]
+    processes = [WorkerProcess(do, action, where, options) for _ in range(min(workers or worker_count(), len(jobs)))]
     try:
         while waiting or any(process.job for process in processes):
             for process in processes:
@@ -104,6 +104,19 @@ class WorkerProcess:
         assert self._pipe is not None
         with contextlib.suppress(OSError):  # it has died at this moment: `end` finds its pipe closed
             self._pipe.send(job.item)
+
+    def do(self, job: Job, deadline: float) -> Outcome:
+        """An item from its beginning to its end, tried once more where its process dies or hangs; the only one here."""
+        attempt = 1
+        self.begin(job, attempt, deadline)
+        while True:
+            WorkerProcess.wait([self])
+            _, _, outcome = self.end()
+            if outcome is not None and (outcome.state not in SENTENCES or attempt == TRIES):
+                return outcome
+            if outcome is not None:
+                attempt += 1
+                self.begin(job, attempt, deadline)
 
     @staticmethod
     def wait(processes: Sequence[WorkerProcess]) -> list[WorkerProcess]:
@@ -166,10 +179,11 @@ def _serve(pipe: Connection, do: Work, action: str, where: Path | str, options: 
             item = pipe.recv()
         except EOFError:  # whoever started it is gone
             return
-        pipe.send(_done(do, action, item, where, options))
+        pipe.send(do_item(do, action, item, where, options))
 
 
-def _done(do: Work, action: str, item: Item, where: Path | str, options: Mapping[str, Any]) -> Result:
+def do_item(do: Work, action: str, item: Item, where: Path | str, options: Mapping[str, Any]) -> Result:
+    """Do one item in this process. `do` may raise what it likes."""
     since = time.perf_counter()
     values: dict[str, Any] = {}
     sentence = ""

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from perfrdiff.batch.journal import DONE, Journal, Outcome, item_key
 from perfrdiff.batch.manifest import Item, write_items
-from perfrdiff.batch.pool import DEADLINE, Job, run_jobs, worker_count
+from perfrdiff.batch.pool import DEADLINE, Job, run_jobs
 from perfrdiff.batch.storage import Location, OutputPlace
 from perfrdiff.batch.summary import write_summary
 from perfrdiff.batch.work import ACTIONS, marks_of, outputs_of
@@ -41,7 +41,7 @@ class BatchRequest:
     items: Sequence[Item]
     out: Path | str  # a folder; a text may be an address such as s3://bucket/folder
     options: Mapping[str, Any] = field(default_factory=dict)  # of every item: layout, device
-    workers: int | None = None
+    workers: int | None = None  # None: as many as the engine has room for
     retry_failed: bool = False
     shard: tuple[int, int] = (1, 1)
     deadline: float = DEADLINE
@@ -94,10 +94,9 @@ def run_batch(request: BatchRequest, engine: Engine = run_jobs) -> BatchResult:
 
 def _work_off(jobs: Sequence[Job], request: BatchRequest, journal: Journal, place: OutputPlace, engine: Engine) -> None:
     """Do the jobs; each is in the journal as soon as it is over."""
-    workers = min(request.workers or worker_count(), len(jobs))
     before = {job.item.id: journal.outcomes.get(job.item.id, NEVER) for job in jobs}
     items = {job.item.id: job.item for job in jobs}
-    outcomes = engine(jobs, request.action, request.out, request.options, workers, request.deadline)
+    outcomes = engine(jobs, request.action, request.out, request.options, request.workers, request.deadline)
     saved = time.monotonic()
     with closing(outcomes), _Progress(len(jobs), request.quiet) as progress:  # type: ignore[type-var]
         for outcome in outcomes:

@@ -42,7 +42,10 @@ def _end_with(parent: int) -> None:
 def outputs_of(action: str, item: Item, layout: str = "table") -> tuple[str, ...]:
     """Names of the files or folders that an item's work makes, in the batch's folder."""
     if action == "features" and layout == "react2024":
-        return tuple(f"{kind}/{item.id}.{ending}" for kind, ending in REACT_PARTS)
+        from perfrdiff.data.react2024.dataset import emotion_path
+
+        names = {"Emotion": emotion_path(item.id)}  # where the seats have other names
+        return tuple(f"{kind}/{names.get(kind, item.id)}.{ending}" for kind, ending in REACT_PARTS)
     return {"features": (f"{item.id}.npz",), "evaluate": ()}.get(action, (item.id,))
 
 
@@ -101,7 +104,10 @@ def _features(item: Item, folder: Path, options: Mapping[str, Any]) -> dict[str,
         speaker.coefficients, speaker.attributes, speaker.audio, speaker.quality, has_audio, hearing=speaker.hearing
     )
     if options.get("layout") == "react2024":
-        write_react_layout(folder, item.id, table, speaker.waveform)
+        written = write_react_layout(folder, item.id, table, speaker.waveform)
+        for path, name in zip(written, outputs_of("features", item, "react2024"), strict=True):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(folder / name)
     else:
         path = folder / f"{item.id}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)

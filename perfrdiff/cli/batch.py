@@ -51,6 +51,15 @@ def _action(actions: Any, name: str, help: str, run: Callable[[argparse.Namespac
     parser.add_argument(
         "--deadline", type=float, default=1800.0, metavar="S", help="seconds of one item (default: 1800)"
     )
+    parser.add_argument(
+        "--engine",
+        choices=("pool", "ray"),
+        default="pool",
+        help="pool: processes of this machine; ray: a Ray cluster, of this machine where there is none (default: pool)",
+    )
+    parser.add_argument(
+        "--gpu-share", type=float, default=0.0, metavar="X", help="of a GPU, for each worker of Ray (default: 0)"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -110,17 +119,30 @@ def _run(
         raise InputError(f"{out} is not the folder of a batch: items.jsonl is missing; run 'batch react' first.")
     settings = settings or {}
     of_the_machine = {"device": settings.pop("device")} if "device" in settings else {}
-    items = fill_in(read_items(source), settings)
+    items = fill_in(read_items(source, out=out), settings)
     same_for_all = (layout or {}) | of_the_machine
     request = BatchRequest(
         action, items, out, same_for_all, options.workers, options.retry_failed, _shard(options.shard),
         options.deadline, options.quiet,
     )  # fmt: skip
-    result = run_batch(request)
+    result = run_batch(request, _engine(options))
     if not options.quiet:
         print(f"{len(result.outcomes)} items, {result.done_now} now, {result.failures} failed: {result.table}")
         print(f"Summary: {result.summary}")
     return 0
+
+
+def _engine(options: argparse.Namespace) -> Any:
+    from functools import partial
+
+    from perfrdiff.batch.pool import run_jobs
+    from perfrdiff.batch.ray_engine import run_jobs_on_ray
+
+    if not 0 <= options.gpu_share <= 1:
+        raise InputError(f"--gpu-share is {options.gpu_share:g}; it is a part of one GPU, 0 to 1.")
+    if options.gpu_share and options.engine != "ray":
+        raise InputError("--gpu-share is for --engine ray; processes of the pool share the machine's GPU as they are.")
+    return partial(run_jobs_on_ray, gpu_share=options.gpu_share) if options.engine == "ray" else run_jobs
 
 
 def _shard(text: str) -> tuple[int, int]:

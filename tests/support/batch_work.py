@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+from perfrdiff.batch.journal import Outcome
+from perfrdiff.batch.pool import do_item
 from perfrdiff.batch.work import outputs_of
 from perfrdiff.errors import InputError
 
@@ -28,3 +30,10 @@ def act(action, item, folder, options):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(name)
     return {"frames": len(name), "notes": [name]}
+
+
+def here(jobs, action, where, options, workers, deadline, do=act):
+    """An engine that does items in this process, one after the other."""
+    for job in jobs:
+        seconds, values, sentence, state = do_item(do, action, job.item, where, options)
+        yield Outcome(job.item.id, job.key, state, sentence, seconds, values)
