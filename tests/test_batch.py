@@ -11,15 +11,16 @@ import time
 import numpy as np
 import pytest
 
+from perfrdiff.batch import run
 from perfrdiff.batch.journal import Journal, item_key
-from perfrdiff.batch.manifest import read_items
+from perfrdiff.batch.manifest import fill_in, read_items, write_items
 from perfrdiff.batch.pool import run_jobs
 from perfrdiff.batch.run import BatchRequest, run_batch
 from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import read_speaker
 from perfrdiff.features.tables import FeatureTable, read_table, write_table
-from tests.support.batch_work import act
+from tests.support.batch_work import act, here
 
 
 def engine(*arguments):
@@ -72,6 +73,16 @@ def test_a_folder_a_glob_and_a_table_name_the_same_items(tmp_path):
         ("speaker,out\na.mp4,x\n", "no setting 'out'"),
         ("listener,speaker\na.mp4\n", "line 2: a row has as many cells"),
         ("speaker\n", "has no rows"),
+        ("", "has no rows"),
+        ("speaker,looks\na.mp4,mesh\n", "line 2: there is no setting 'looks', it is called 'views' now"),
+        ("speaker,pose\na.mp4,x\n", "there is no setting 'pose' in version"),
+        ("speaker,samples,samples\na.mp4,1,2\n", "line 1: there are two columns 'samples'"),
+        ("speaker,id\na.mp4,x\na.mp4,./x\n", "line 3: './x' cannot name an output"),
+        ("speaker,id\na.mp4,x\na.mp4,x/y\n", "line 2: 'x' is also the folder of 'x/y'"),
+        ("speaker,id\na.mp4,results.csv\n", "line 2: 'results.csv' is a name of the batch's own files"),
+        ("speaker,id\na.mp4,.batch-x/y\n", "or hidden"),
+        ("speaker\nftp://host/a.mp4\n", "line 2: ftp://host/a.mp4 has a protocol that a batch does not take"),
+        ("\xff\xfe", "no table in UTF-8|has no rows"),
         ("speaker\n" + "missing.mp4\n" * 6, "and 3 more"),
     ],
 )
@@ -91,6 +102,36 @@ def test_nothing_and_broken_lines_are_told(tmp_path):
     files(tmp_path, "a.mp4")
     with pytest.raises(InputError, match="1 items have no listener"):
         run_batch(BatchRequest("react", read_items(str(tmp_path / "a.mp4")), tmp_path / "out"))
+
+
+def test_hidden_files_and_results_are_no_inputs(tmp_path):
+    """What macOS leaves beside a clip, and what an earlier call of the same command wrote."""
+    folder = files(tmp_path / "in", "a.mp4", "._a.mp4", ".cache/b.mp4", "a/c.mp4", "out/a.npz")
+    items = read_items(str(folder), out=str(folder / "out"))
+    assert [item.id for item in items] == ["a/c", "a.mp4"], "a folder a keeps its name"
+    with pytest.raises(InputError, match="cannot take the results"):
+        read_items(str(folder), out=str(folder))
+
+
+def test_options_are_checked_once_and_stand_where_rows_say_nothing(tmp_path):
+    files(tmp_path, "a.mp4", "b.jpg")
+    (tmp_path / "items.csv").write_text("speaker,samples\na.mp4,2\na.mp4,\n".replace("a.mp4,\n", "b.jpg,\n"))
+    items = read_items(str(tmp_path / "items.csv"))
+    filled = fill_in(items, {"samples": "4", "listener": str(tmp_path / "b.jpg")})
+    assert [item.settings["samples"] for item in filled] == ["2", "4"]
+    write_items(filled, tmp_path / "again.jsonl")
+    assert [item.files["listener"].name for item in read_items(str(tmp_path / "again.jsonl"))] == ["b.jpg", "b.jpg"]
+    with pytest.raises(InputError, match="samples must lie between"):
+        fill_in(items, {"samples": "99"})
+    with pytest.raises(InputError, match=r"nobody\.jpg is not there"):
+        fill_in(items, {"listener": str(tmp_path / "nobody.jpg")})
+
+
+def test_ten_thousand_broken_rows_are_one_sentence(tmp_path):
+    (tmp_path / "items.csv").write_text("speaker\n" + "".join(f"{number}.mp4\n" for number in range(10_000)))
+    with pytest.raises(InputError, match=r"line 2: .*; line 4: .*; and 9997 more") as told:
+        read_items(str(tmp_path / "items.csv"))
+    assert len(str(told.value)) < 1_000
 
 
 # --- processes that die ----------------------------------------------------------------------------------------------
@@ -140,7 +181,7 @@ def test_shares_are_disjoint_and_complete(tmp_path):
     folder = files(tmp_path / "in", *(f"{number}.mp4" for number in range(40)))
     items = read_items(str(folder))
 
-    def run(number, count):
+    def share(number, count):
         done = []
 
         def note(jobs, *_):
@@ -150,14 +191,41 @@ def test_shares_are_disjoint_and_complete(tmp_path):
         run_batch(BatchRequest("features", items, tmp_path / "out", shard=(number, count), quiet=True), note)
         return set(done)
 
-    shares = [run(number, 3) for number in (1, 2, 3)]
+    shares = [share(number, 3) for number in (1, 2, 3)]
     assert (
         sum(map(len, shares)) == 40
         and set().union(*shares) == {item.id for item in items}
         and min(map(len, shares)) > 5
     )
     with pytest.raises(InputError, match="no share 4/3"):
-        run(4, 3)
+        share(4, 3)
+
+
+def test_a_full_disk_stops_the_batch_in_a_sentence_and_it_goes_on(tmp_path, monkeypatch):
+    folder = files(tmp_path / "in", *(f"{number}.mp4" for number in range(4)))
+    request = BatchRequest("features", read_items(str(folder)), tmp_path / "out", quiet=True)
+    monkeypatch.setattr(run, "LEAST_FREE", 1 << 60)
+    with pytest.raises(InputError, match="nearly full"):
+        run_batch(request, here)
+    monkeypatch.undo()
+    assert run_batch(request, here).failures == 0 and len(table(tmp_path / "out" / "results.csv")) == 4
+
+
+def test_outputs_of_other_inputs_do_not_outlive_them(tmp_path):
+    """A clip that was done, and is broken now, has a row that says so and no output of its former self."""
+    folder = files(tmp_path / "in", "one.mp4", "two.mp4")
+
+    def refuse(action, item, where, options):
+        raise InputError("It is broken.")
+
+    def again(do):
+        request = BatchRequest("features", read_items(str(folder)), tmp_path / "out", quiet=True)
+        return run_batch(request, lambda *arguments: here(*arguments, do=do))
+
+    again(act)
+    (folder / "one.mp4").write_bytes(b"broken")
+    assert again(refuse).failures == 1
+    assert not (tmp_path / "out" / "one.npz").exists() and (tmp_path / "out" / "two.npz").exists()
 
 
 def test_the_key_stands_for_inputs_settings_weights_and_action(tmp_path):
@@ -255,7 +323,7 @@ def test_reactions_are_made_evaluated_and_drawn(tmp_path, features, portrait, we
         and -1 <= float(rows["x/one"]["FRCorr"]) <= 1
         and rows["x/two"]["FRCorr"] == ""
     )
-    assert main(["batch", "render", str(out), *settings, "--views", "mesh", "--quiet"]) == 0
+    assert main(["batch", "render", str(out), "--views", "mesh", "--workers", "1", "--quiet"]) == 0
     assert (out / "x" / "one" / "side_by_side.mp4").is_file()
     with np.load(out / "x" / "one" / "coefficients.npz") as drawn:
         assert drawn["coefficients"].shape[0] == 2

@@ -298,6 +298,30 @@ def test_neighbours_are_not_built_from_half_a_data_set(copy, capsys):
     assert np.array_equal(before, np.load(copy / "neighbour_emotion_train.npy"))
 
 
+@pytest.mark.slow
+def test_neighbours_go_on_where_they_were_stopped(tmp_path, monkeypatch):
+    """Rows that were compared are not compared again, and their cost is known before the work."""
+    attributes = np.random.default_rng(0).random((70, 48, 25)).astype(np.float32)
+    whole = neighbours.speaker_distances(attributes)
+    assert np.array_equal(whole, whole.T)
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        neighbours.speaker_distances(attributes, progress=stop, kept=tmp_path / "kept")
+    (kept,) = (tmp_path / "kept").iterdir()  # 64 rows
+    counted = []
+    distance = neighbours.metrics.warping_distance
+    monkeypatch.setattr(neighbours.metrics, "warping_distance", lambda *pair: counted.append(1) or distance(*pair))
+    assert np.array_equal(neighbours.speaker_distances(attributes, kept=tmp_path / "kept"), whole)
+    assert len(counted) == sum(range(64, 70)) and kept.is_file()
+    cost = neighbours.Cost(100_000, 1e-4, 2)
+    assert cost.hours == pytest.approx(69.4, abs=0.1) and "4,999,950,000 pairs" in str(cost) and "180.0 GB" in str(cost)
+    with pytest.raises(InputError, match="--most-hours"):
+        neighbours.build_matrix(lambda path: attributes[int(path)], [str(i) for i in range(70)], most_hours=1e-12)
+
+
 def test_as_many_neighbours_as_asked_for():
     distances = np.abs(np.subtract.outer(np.arange(10.0) ** 2, np.arange(10.0) ** 2))
     assert neighbours.neighbour_matrix(distances, 2.0).sum() - 10 == pytest.approx(20, abs=2)

@@ -12,12 +12,12 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from perfrdiff import __version__
 from perfrdiff.batch.manifest import Item
+from perfrdiff.batch.storage import checksum
 from perfrdiff.files import atomic_write
 
 DONE, FAILED, DIED, LATE = "done", "failed", "died", "late"
@@ -62,32 +62,37 @@ class Journal:
         outcome = self.outcomes.get(id)
         return outcome is not None and outcome.key == key and (outcome.state == DONE or not retry_failed)
 
-    def write_table(self, path: Path, items: Iterable[Item]) -> list[Outcome]:
-        """results.csv: one row for each item that is over, in the order of the items; returns these."""
+    def write_table(self, path: Path, items: Iterable[Item], earlier: Iterable[Journal] = ()) -> list[Outcome]:
+        """results.csv: one row for each item that is over, in the order of the items; returns these.
+
+        earlier: journals of actions that came before, whose values of an item stand in its row as well.
+        """
         outcomes = [self.outcomes[item.id] for item in items if item.id in self.outcomes]
-        columns = dict.fromkeys(name for outcome in outcomes for name in outcome.values)
+        before = [journal.outcomes for journal in earlier]
+        rows = [
+            {name: value for one in before if outcome.id in one for name, value in one[outcome.id].values.items()}
+            | dict(outcome.values)
+            for outcome in outcomes
+        ]
+        columns = dict.fromkeys(name for row in rows for name in row)
         with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["id", "state", "sentence", "seconds", *columns])
-            for one in outcomes:
-                values = [_cell(one.values.get(name, "")) for name in columns]
-                writer.writerow([one.id, one.state, one.sentence, f"{one.seconds:.2f}", *values])
+            for one, row in zip(outcomes, rows, strict=True):
+                cells = [_cell(row.get(name, "")) for name in columns]
+                writer.writerow([one.id, one.state, one.sentence, f"{one.seconds:.2f}", *cells])
         return outcomes
 
 
-def item_key(item: Item, action: str, options: Mapping[str, object], weights_sha256: str) -> str:
-    """The key of an item. Raises OSError for an input that cannot be read."""
+def item_key(item: Item, action: str, options: Mapping[str, object], weights_sha256: str, made_before: str = "") -> str:
+    """The key of an item. Raises OSError for an input that cannot be read.
+
+    made_before: checksum of what an earlier action made and this one reads.
+    """
     files = [*sorted(item.files.items()), *(("truth", path) for path in item.truth)]
-    contents = [(name, _digest(path, path.stat().st_mtime_ns)) for name, path in files]
-    parts = [__version__, action, contents, dict(item.settings), dict(options), weights_sha256]
+    contents = [(name, checksum(path)) for name, path in files]
+    parts = [__version__, action, contents, dict(item.settings), dict(options), weights_sha256, made_before]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
-@cache
-def _digest(path: Path, changed: int) -> str:
-    """Of a file's content; a listener that many items share is read once."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _outcome(line: str) -> Outcome | None:

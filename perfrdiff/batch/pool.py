@@ -1,18 +1,22 @@
 """Items through processes of this machine that load everything once. A process that dies, or hangs, costs its item one
-try; the others go on."""
+try; the others go on.
+
+Each process has a pipe of its own. Pools whose processes share one (concurrent.futures, pebble) are at an end when a
+process is killed while it reads or writes there; with items that are killed for their memory that is a matter of time.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
-
-from pebble import ProcessExpired, ProcessPool
 
 from perfrdiff.batch.journal import DIED, DONE, FAILED, LATE, Outcome
 from perfrdiff.batch.manifest import Item
@@ -22,8 +26,13 @@ from renderer.errors import RenderError
 
 PROCESS_BYTES = 1.5 * (1 << 30)  # that a process needs at most, by benchmarks/batch.py
 DEADLINE = 30 * 60.0  # seconds of one item, for which 120 s of video with ten reactions are drawn on a slow core
+START_SECONDS = 5 * 60.0  # within which a process has to be ready for its first item
 TRIES = 2
-AHEAD = 3  # items that wait in the pool for each process
+READY = "ready"
+SENTENCES = {DIED: "Its process died.", LATE: "It took longer than its deadline."}
+
+Work = Callable[..., dict[str, Any]]
+Result = tuple[float, dict[str, Any], str, str]  # seconds, values of the row, why it is not done, state
 
 
 @dataclass(frozen=True)
@@ -43,59 +52,145 @@ def worker_count() -> int:
 def run_jobs(
     jobs: Sequence[Job],
     action: str,
-    folder: Path,
+    where: Path | str,
     options: Mapping[str, Any],
-    workers: int,
+    workers: int | None,
     deadline: float = DEADLINE,
-    do: Callable[..., dict[str, Any]] = work,
+    do: Work = work,
 ) -> Iterator[Outcome]:
     """Yield what becomes of each job, in the order in which they end.
 
     Closing the iterator ends all processes at once; items that were begun leave nothing behind but their temporary
-    folders, which the next try replaces. `do`: what a process does with an item, `work.work`.
+    folders, which `OutputPlace.close` removes. `do`: what a process does with an item, `work.work`.
     """
     waiting = [(job, 1) for job in reversed(jobs)]
-    pool = ProcessPool(workers, context=multiprocessing.get_context("spawn"), initializer=prepare_process)
-    running: dict[Future, tuple[Job, int, float]] = {}
+    processes = [WorkerProcess(do, action, where, options) for _ in range(min(workers or worker_count(), len(jobs)))]
     try:
-        while waiting or running:
-            while waiting and len(running) < workers * AHEAD:
-                job, attempt = waiting.pop()
-                future = pool.schedule(_timed, args=[do, action, job.item, folder, dict(options)], timeout=deadline)
-                running[future] = job, attempt, time.monotonic()
-            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                job, attempt, since = running.pop(future)
-                outcome = _outcome(job, future, time.monotonic() - since)
-                if outcome.state in (DIED, LATE) and attempt < TRIES:
+        while waiting or any(process.job for process in processes):
+            for process in processes:
+                if process.job is None and waiting:
+                    process.begin(*waiting.pop(), deadline)
+            for process in WorkerProcess.wait(processes):
+                job, attempt, outcome = process.end()
+                if outcome is None:
+                    continue
+                if outcome.state in SENTENCES and attempt < TRIES:
                     waiting.append((job, attempt + 1))
                 else:
                     yield outcome
     finally:
-        pool.stop()
-        pool.join()
+        for process in processes:
+            process.stop()
 
 
-def _timed(do: Callable[..., dict[str, Any]], action: str, *arguments: Any) -> tuple[float, dict[str, Any], str]:
-    """Seconds, values and refusal of one item; runs in the process. Errors of ours go through as they are."""
+class WorkerProcess:
+    """A process that does one item after the other, and is replaced when it dies."""
+
+    def __init__(self, do: Work, action: str, where: Path | str, options: Mapping[str, Any]) -> None:
+        self.job: Job | None = None  # that it has begun
+        self._given = do, action, where, dict(options)
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._attempt, self._deadline, self._since, self._until = 0, 0.0, 0.0, 0.0
+        self._is_ready = False  # whether its imports are done, so that an item's time runs
+
+    def begin(self, job: Job, attempt: int, deadline: float) -> None:
+        """Give it an item, to be done within `deadline` seconds; `attempt`: 1 the first time."""
+        if self._pipe is None or self._process is None or not self._process.is_alive():
+            self.stop()
+            self._start()
+        self.job, self._attempt, self._deadline, self._since = job, attempt, deadline, time.monotonic()
+        self._until = self._since + (deadline if self._is_ready else START_SECONDS)
+        assert self._pipe is not None
+        with contextlib.suppress(OSError):  # it has died at this moment: `end` finds its pipe closed
+            self._pipe.send(job.item)
+
+    def do(self, job: Job, deadline: float) -> Outcome:
+        """An item from its beginning to its end, tried once more where its process dies or hangs; the only one here."""
+        attempt = 1
+        self.begin(job, attempt, deadline)
+        while True:
+            WorkerProcess.wait([self])
+            _, _, outcome = self.end()
+            if outcome is not None and (outcome.state not in SENTENCES or attempt == TRIES):
+                return outcome
+            if outcome is not None:
+                attempt += 1
+                self.begin(job, attempt, deadline)
+
+    @staticmethod
+    def wait(processes: Sequence[WorkerProcess]) -> list[WorkerProcess]:
+        """Those with an item of which there is news, or that are past their deadline; waits for the first."""
+        busy = {process._pipe: process for process in processes if process.job is not None}
+        left = min(process._until for process in busy.values()) - time.monotonic()
+        ready = wait([pipe for pipe in busy if pipe is not None], timeout=max(0.0, left))
+        now = time.monotonic()
+        return [process for pipe, process in busy.items() if pipe in ready or now >= process._until]
+
+    def end(self) -> tuple[Job, int, Outcome | None]:
+        """The item, its attempt, and what became of it; None where the process has only now begun it."""
+        assert self.job is not None and self._pipe is not None
+        job, passed, state = self.job, time.monotonic() - self._since, LATE
+        if self._pipe.poll():
+            try:
+                answer = self._pipe.recv()
+                if answer == READY:
+                    self._is_ready, self._since = True, time.monotonic()
+                    self._until = self._since + self._deadline
+                    return job, self._attempt, None
+                self.job = None
+                seconds, values, sentence, state = answer
+                return job, self._attempt, Outcome(job.item.id, job.key, state, sentence, seconds, values)
+            except (EOFError, OSError):  # it was killed, perhaps within an answer
+                state = DIED
+        self.job = None
+        self.stop()
+        return job, self._attempt, Outcome(job.item.id, job.key, state, SENTENCES[state], passed)
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._is_ready = False
+        self._process = context.Process(target=_serve, args=[theirs, *self._given], daemon=True)
+        # A new process takes over which signals this thread holds back: Ctrl-C is for this one, which ends the others.
+        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+        theirs.close()
+
+    def stop(self) -> None:
+        """End the process at once, whatever it does. Ctrl-C may have come at any point of its start, or of this."""
+        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
+        if pipe is not None:
+            pipe.close()
+        if process is not None and process.pid is not None:
+            process.kill()
+            process.join()
+
+
+def _serve(pipe: Connection, do: Work, action: str, where: Path | str, options: Mapping[str, Any]) -> None:
+    """What a process does all its life."""
+    prepare_process()
+    pipe.send(READY)
+    while True:
+        try:
+            item = pipe.recv()
+        except EOFError:  # whoever started it is gone
+            return
+        pipe.send(do_item(do, action, item, where, options))
+
+
+def do_item(do: Work, action: str, item: Item, where: Path | str, options: Mapping[str, Any]) -> Result:
+    """Do one item in this process. `do` may raise what it likes."""
     since = time.perf_counter()
+    values: dict[str, Any] = {}
+    sentence = ""
     try:
-        values, sentence = do(action, *arguments), ""
+        values = do(action, item, where, options)
     except (InputError, RenderError) as error:
-        values, sentence = {}, str(error)
-    return time.perf_counter() - since, values, sentence
-
-
-def _outcome(job: Job, future: Future, seconds: float) -> Outcome:
-    try:
-        spent, values, sentence = future.result()
-    except ProcessExpired:
-        return Outcome(job.item.id, job.key, DIED, "Its process died.", seconds)
-    except TimeoutError:
-        return Outcome(job.item.id, job.key, LATE, "It took longer than its deadline.", seconds)
+        sentence = str(error)
     except Exception as error:  # a fault of ours, or a full disk: this item's row says so, and the others go on
-        return Outcome(
-            job.item.id, job.key, FAILED, f"It could not be done ({type(error).__name__}: {error}).", seconds
-        )
-    state = FAILED if sentence else DONE
-    return Outcome(job.item.id, job.key, state, sentence, spent, values)
+        sentence = f"It could not be done ({type(error).__name__}: {error})."
+    return time.perf_counter() - since, values, sentence, FAILED if sentence else DONE

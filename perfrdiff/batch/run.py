@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import shutil
 import sys
@@ -17,13 +16,16 @@ from tqdm import tqdm
 
 from perfrdiff.batch.journal import DONE, Journal, Outcome, item_key
 from perfrdiff.batch.manifest import Item, write_items
-from perfrdiff.batch.pool import DEADLINE, Job, run_jobs, worker_count
+from perfrdiff.batch.pool import DEADLINE, Job, run_jobs
+from perfrdiff.batch.storage import Location, OutputPlace
 from perfrdiff.batch.summary import write_summary
-from perfrdiff.batch.work import output_of
+from perfrdiff.batch.work import ACTIONS, marks_of, outputs_of
 from perfrdiff.errors import InputError
 
 LEAST_FREE = 256 << 20  # bytes of the disk; below, a batch stops before it begins another item
+SAVE_SECONDS = 30.0  # between uploads of the journal to a place that is not on this disk
 NEVER = Outcome("", "", "")
+CONTROL_FILES = ("items.jsonl", *(f"journal-{action}.jsonl" for action in ACTIONS))
 Engine = Callable[..., Iterator[Outcome]]
 
 
@@ -37,21 +39,26 @@ class BatchRequest:
 
     action: str
     items: Sequence[Item]
-    out: Path
-    options: Mapping[str, Any] = field(default_factory=dict)  # of every item: settings of `ReactRequest`, layout
-    workers: int | None = None
+    out: Path | str  # a folder; a text may be an address such as s3://bucket/folder
+    options: Mapping[str, Any] = field(default_factory=dict)  # of every item: layout, device
+    workers: int | None = None  # None: as many as the engine has room for
     retry_failed: bool = False
     shard: tuple[int, int] = (1, 1)
     deadline: float = DEADLINE
     quiet: bool = False
+
+    @property
+    def layout(self) -> str:
+        """Of features: "table" or "react2024"."""
+        return str(self.options.get("layout", "table"))
 
 
 @dataclass(frozen=True)
 class BatchResult:
     """What came of it."""
 
-    table: Path
-    summary: Path
+    table: Location
+    summary: Location
     outcomes: tuple[Outcome, ...]  # of all items of this share that are over, in their order
     done_now: int  # items that were worked on in this call
 
@@ -61,71 +68,82 @@ class BatchResult:
 
 
 def run_batch(request: BatchRequest, engine: Engine = run_jobs) -> BatchResult:
-    """Do what is left of a batch, and write journal.jsonl, items.jsonl, results.csv and summary.html into its folder.
+    """Do what is left of a batch, and write its journal, items.jsonl, results.csv and summary.html into its folder.
 
     Ctrl-C ends it within two seconds; called again, it goes on. Raises InputError for what is wrong with the whole
     batch: the folder, the share, a disk that is full.
     """
-    items, out = _share(request.items, request.shard), request.out
+    items, place = _share(request.items, request.shard), OutputPlace(request.out)
     _check_listeners(request, items)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        journal = Journal(out / f"journal-{request.action}.jsonl")
-        write_items(items, out / "items.jsonl")
+        place.open(*CONTROL_FILES)
+        journal = Journal(place.control / f"journal-{request.action}.jsonl")
+        if request.action in ("features", "react"):
+            write_items(items, place.control / "items.jsonl")
     except OSError as error:
-        raise InputError(f"The folder {out} cannot be written ({error.strerror}); name another one.") from None
-    jobs = _left(request, items, journal)
-    workers = min(request.workers or worker_count(), max(1, len(jobs)))
-    if jobs:
-        outcomes = engine(jobs, request.action, out, request.options, workers, request.deadline)
-        try:
-            with closing(outcomes), _Progress(len(jobs), request.quiet) as progress:  # type: ignore[type-var]
-                for outcome in outcomes:
-                    _check_disk(out)
-                    journal.add(outcome)
-                    progress.step(outcome)
-        finally:
-            _sweep(request, [job.item for job in jobs if journal.outcomes.get(job.item.id, NEVER).key != job.key])
-    over = journal.write_table(out / "results.csv", items)
-    summary = write_summary(out / "summary.html", request.action, over, len(items), out)
-    return BatchResult(out / "results.csv", summary, tuple(over), len(jobs))
+        raise InputError(f"The folder {request.out} cannot be written ({error.strerror}); name another one.") from None
+    try:
+        jobs = _left(request, items, journal, place)
+        if jobs:
+            _work_off(jobs, request, journal, place, engine)
+        return _tell(request, items, journal, place, len(jobs))
+    finally:
+        place.save_control()
+        place.close()
+
+
+def _work_off(jobs: Sequence[Job], request: BatchRequest, journal: Journal, place: OutputPlace, engine: Engine) -> None:
+    """Do the jobs; each is in the journal as soon as it is over."""
+    before = {job.item.id: journal.outcomes.get(job.item.id, NEVER) for job in jobs}
+    items = {job.item.id: job.item for job in jobs}
+    outcomes = engine(jobs, request.action, request.out, request.options, request.workers, request.deadline)
+    saved = time.monotonic()
+    with closing(outcomes), _Progress(len(jobs), request.quiet) as progress:  # type: ignore[type-var]
+        for outcome in outcomes:
+            _check_disk(place.control)
+            if outcome.state != DONE and before[outcome.id].state == DONE:  # what lies there is of other inputs
+                place.remove(outputs_of(request.action, items[outcome.id], request.layout))
+            journal.add(outcome)
+            progress.step(outcome)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                place.save_control()
+                saved = time.monotonic()
+
+
+def _tell(
+    request: BatchRequest, items: Sequence[Item], journal: Journal, place: OutputPlace, done_now: int
+) -> BatchResult:
+    """Write results.csv and summary.html."""
+    folder = place.control
+    earlier = [name for name in ("react", "render") if request.action == "evaluate"]
+    journals = [Journal(folder / f"journal-{name}.jsonl") for name in earlier]
+    over = journal.write_table(folder / "results.csv", items, journals)
+    write_summary(folder / "summary.html", request.action, over, len(items), place)
+    table, summary = (OutputPlace(request.out).address(name) for name in ("results.csv", "summary.html"))
+    return BatchResult(table, summary, tuple(over), done_now)
 
 
 def _check_listeners(request: BatchRequest, items: Sequence[Item]) -> None:
     """Raise InputError, before any work, for runs without a listener."""
-    if request.action in ("react", "render") and "listener" not in request.options:
-        without = [item for item in items if "listener" not in item.files]
-        if without:
-            where = f"line {without[0].line}" if without[0].line else without[0].id
-            raise InputError(
-                f"{len(without)} items have no listener, first {where}; give a column 'listener', or one for all."
-            )
+    without = [item for item in items if "listener" not in item.files] if request.action in ("react", "render") else []
+    if without:
+        where = f"line {without[0].line}" if without[0].line else without[0].id
+        raise InputError(
+            f"{len(without)} items have no listener, first {where}; give a column 'listener', or one for all."
+        )
 
 
-def _sweep(request: BatchRequest, items: Sequence[Item]) -> None:
-    """Remove what processes that were ended have begun; whole items stay."""
-    for item in items:
-        path = output_of(request.action, item, request.out, request.options.get("layout", "table"))
-        if request.action in ("react", "render"):
-            if path.is_dir() and not (path / "settings.json").is_file():
-                shutil.rmtree(path, ignore_errors=True)
-            for unfinished in path.glob(".unfinished-*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
-        elif path.parent.is_dir():
-            for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
-                part.unlink(missing_ok=True)
-
-
-def _left(request: BatchRequest, items: Sequence[Item], journal: Journal) -> list[Job]:
+def _left(request: BatchRequest, items: Sequence[Item], journal: Journal, place: OutputPlace) -> list[Job]:
     """The items that are not over, those with the same listener beside one another."""
-    weights = _weights_sha256(request) if request.action in ("react", "render") else ""
+    weights = _weights_sha256(items) if request.action in ("react", "render") else ""
     jobs = []
     for item in items:
         try:
-            key = item_key(item, request.action, request.options, weights)
+            made = place.checksum(f"{item.id}/coefficients.npz") if request.action == "evaluate" else ""
+            key = item_key(item, request.action, request.options, weights, made)
         except OSError as error:
             raise InputError(f"{item.id}: an input cannot be read ({error.strerror}).") from None
-        is_there = output_of(request.action, item, request.out, request.options.get("layout", "table")).exists()
+        is_there = all(place.has(name) for name in marks_of(request.action, item, request.layout))
         if not (journal.is_over(item.id, key, request.retry_failed) and (is_there or not _was_done(journal, item))):
             jobs.append(Job(item, key))
     return sorted(jobs, key=lambda job: str(job.item.files.get("listener", "")))
@@ -135,13 +153,11 @@ def _was_done(journal: Journal, item: Item) -> bool:
     return journal.outcomes[item.id].state == DONE
 
 
-def _weights_sha256(request: BatchRequest) -> str:
-    """Of all weights that the batch uses."""
+def _weights_sha256(items: Sequence[Item]) -> str:
+    """Of all weights that the items use."""
     from perfrdiff.checkpoints import load
 
-    default = str(request.options.get("weights", "demo"))
-    names = sorted({str(item.settings.get("weights", default)) for item in request.items})
-    return " ".join(load(name).sha256 for name in names)
+    return " ".join(load(name).sha256 for name in sorted({str(item.settings.get("weights", "demo")) for item in items}))
 
 
 def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -12,43 +13,75 @@ from pathlib import Path
 import numpy as np
 
 from perfrdiff.batch.journal import DONE, Outcome
+from perfrdiff.batch.storage import OutputPlace, scratch
 from perfrdiff.files import atomic_write
 
 MOST_THUMBNAILS = 48
-MOST_FAILURES = 500
+MOST_NAMES = 500  # of one reason
 BINS = 24
+NAMES = {
+    "seconds": "seconds of work", "face_seen": "part of the frames with a face",
+    "speech": "part of the frames with speech",
+    "FRDiv": "FRDiv, how much the reactions differ", "FRVar": "FRVar, how much each moves",
+    "FRCorr": "FRCorr, likeness to the true reactions", "FRDist": "FRDist, distance from the true reactions",
+}  # fmt: skip
+"""Columns in words."""
+FILE_NAME = re.compile("“[^”]*”")
+VARYING = re.compile(r"\d[\d.]*(–[\d.]+)?( x \d+| s\b)")  # lengths and sizes
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1c2430;
-  background: #fff }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem } .big { font-size: 1.3rem }
-table { border-collapse: collapse }
-td, th { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #dde3ea; vertical-align: top }
-.plots, .thumbs { display: flex; flex-wrap: wrap; gap: 1.2rem }
-figure { margin: 0 } figcaption { font-size: .8rem; color: #4a5666; max-width: 14rem; overflow-wrap: anywhere }
-@media (prefers-color-scheme: dark) {
-  body { background: #14181f; color: #e6ebf2 } td, th { border-color: #303a48 } figcaption { color: #aab6c6 }
-}"""
+:root { --ink: #1c2430; --soft: #566274; --line: #dde3ea; --ground: #fff; --good: #2f7d5b; --bad: #b4533c;
+  --bar: #3b6ea8 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6ebf2; --soft: #a3afbf; --line: #303a48; --ground: #14181f;
+  --good: #58b78b; --bad: #e08a72; --bar: #7aa9df } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1.25rem;
+  color: var(--ink); background: var(--ground) }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem } .soft { color: var(--soft) }
+.parts { display: flex; height: .8rem; border-radius: .4rem; overflow: hidden; gap: 2px; margin: 1rem 0 .5rem }
+.parts span { min-width: 3px; background: var(--bad) } .parts .done { background: var(--good) }
+.parts .left { background: var(--line) }
+.plots, .thumbs { display: flex; flex-wrap: wrap; gap: 1.4rem 1.8rem }
+figure { margin: 0; width: 220px } figcaption { font-size: .85rem; overflow-wrap: anywhere; margin-bottom: .3rem }
+svg { display: block; fill: var(--bar); border-bottom: 1px solid var(--soft) } .thumbs figure { width: 176px }
+.ends { display: flex; justify-content: space-between; font-size: .78rem; color: var(--soft) }
+details { border-top: 1px solid var(--line); padding: .45rem 0 } summary { cursor: pointer; display: flex; gap: .9rem }
+summary::after { content: "which"; margin-left: auto; color: var(--soft); font-size: .8rem; text-decoration: underline }
+summary b { min-width: 3ch; text-align: right; font-variant-numeric: tabular-nums }
+ul { columns: 16rem; padding-left: 4.4rem; margin: .4rem 0; font-size: .85rem; color: var(--soft) }
+li { overflow-wrap: anywhere }"""
 
 
-def write_summary(path: Path, action: str, outcomes: Sequence[Outcome], count: int, folder: Path) -> Path:
+def write_summary(path: Path, action: str, outcomes: Sequence[Outcome], count: int, place: OutputPlace) -> Path:
     """Write the page of a batch of `count` items of which these are over; returns its path."""
     states = Counter(outcome.state for outcome in outcomes)
     done = [outcome for outcome in outcomes if outcome.state == DONE]
     seconds = sum(outcome.seconds for outcome in outcomes)
     listed = ", ".join(f"{number} {state}" for state, number in states.most_common()) or "nothing yet"
+    notes = [(note, outcome.id) for outcome in done for note in outcome.values.get("notes", ())]
+    failed = [(outcome.sentence, outcome.id) for outcome in outcomes if outcome.state != DONE]
+    title = f"perfrdiff batch {html.escape(action)}"
     parts = [
-        f"<h1>perfrdiff batch {html.escape(action)}</h1>",
-        f'<p class="big">{len(outcomes)} of {count} items are over: {listed}.</p>',
-        f"<p>{seconds / 60:.1f} minutes of work in all processes, {seconds / max(1, len(outcomes)):.1f} s an item.</p>",
+        f"<h1>{title}</h1>{_parts(states, count)}<p>{len(outcomes)} of {count} items are over: {listed}. "
+        f'<span class="soft">{seconds / 60:.1f} minutes of work in all processes, '
+        f"{seconds / max(1, len(outcomes)):.1f} s an item.</span></p>",
         _plots(done),
-        _thumbnails(done, folder),
-        _failures([outcome for outcome in outcomes if outcome.state != DONE]),
+        _thumbnails(done, place),
+        _reasons(f"Why {len(failed)} were not done", failed),
+        _reasons("What was noted of those that are done", notes),
     ]
-    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>perfrdiff batch {html.escape(action)}</title>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    page = f'<!doctype html><html lang="en">{head}<title>{title}</title>'
     page += f"<style>{STYLE}</style><main>{''.join(parts)}</main></html>"
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
+
+
+def _parts(states: Mapping[str, int], count: int) -> str:
+    """A bar: how many are done, are not, are left."""
+    shares = {"done": states.get(DONE, 0), "not": sum(states.values()) - states.get(DONE, 0)}
+    shares["left"] = count - sum(shares.values())
+    spans = [f'<span class="{name}" style="flex:{number}"></span>' for name, number in shares.items() if number]
+    return f'<div class="parts" role="img" aria-label="{shares["done"]} of {count} done">{"".join(spans)}</div>'
 
 
 def _plots(done: Sequence[Outcome]) -> str:
@@ -57,7 +90,11 @@ def _plots(done: Sequence[Outcome]) -> str:
     for outcome in done:
         for name, value in _numbers(outcome.values).items():
             columns.setdefault(name, []).append(value)
-    figures = [_histogram(name, np.array(values)) for name, values in columns.items() if len(values) > 1]
+    figures = [
+        _histogram(NAMES.get(name, name), np.array(values))
+        for name, values in columns.items()
+        if len(values) > 1 and min(values) < max(values)
+    ]
     return f'<h2>What was measured</h2><div class="plots">{"".join(figures)}</div>' if figures else ""
 
 
@@ -67,29 +104,32 @@ def _numbers(values: Mapping[str, object]) -> dict[str, float]:
 
 def _histogram(name: str, values: np.ndarray) -> str:
     low, high = float(values.min()), float(values.max())
-    counts, _ = np.histogram(values, bins=BINS, range=(low, high if high > low else low + 1))
+    counts, _ = np.histogram(values, bins=BINS, range=(low, high))
     width, height = 220, 80
     bars = [
         f'<rect x="{index * width / BINS:.1f}" y="{height * (1 - number / counts.max()):.1f}" '
         f'width="{width / BINS - 1:.1f}" height="{height * number / counts.max():.1f}"/>'
         for index, number in enumerate(counts)
     ]
-    title = f"{html.escape(name)}: median {np.median(values):.4g}, {low:.4g} to {high:.4g}"
-    picture = (
-        f'<svg width="{width}" height="{height}" fill="#3b6ea8" role="img" aria-label="{title}">{"".join(bars)}</svg>'
-    )
-    return f"<figure>{picture}<figcaption>{title}</figcaption></figure>"
+    middle = f"median {np.median(values):.3g}"
+    label = f"{html.escape(name)}, {low:.3g} to {high:.3g}, {middle}"
+    picture = f'<svg width="{width}" height="{height}" role="img" aria-label="{label}">{"".join(bars)}</svg>'
+    ends = f'<div class="ends"><span>{low:.3g}</span><span>{middle}</span><span>{high:.3g}</span></div>'
+    return f"<figure><figcaption>{html.escape(name)}</figcaption>{picture}{ends}</figure>"
 
 
-def _thumbnails(done: Sequence[Outcome], folder: Path) -> str:
+def _thumbnails(done: Sequence[Outcome], place: OutputPlace) -> str:
     """A picture of each of the first items that have a video of all reactions."""
-    figures = []
-    for outcome in done:
-        video = folder / outcome.id / "side_by_side.mp4"
-        if video.is_file() and len(figures) < MOST_THUMBNAILS:
-            name, data = html.escape(outcome.id), f"data:image/jpeg;base64,{_middle(video)}"
-            picture = f'<img alt="{name}" width="176" src="{data}">'
-            figures.append(f"<figure>{picture}<figcaption>{name}</figcaption></figure>")
+    figures: list[str] = []
+    with scratch() as folder:
+        for outcome in done:
+            if len(figures) == MOST_THUMBNAILS:
+                break
+            video = place.fetch(f"{outcome.id}/side_by_side.mp4", folder / "side_by_side.mp4")
+            if video is not None:
+                name, data = html.escape(outcome.id), f"data:image/jpeg;base64,{_middle(video)}"
+                picture = f'<img alt="{name}" width="176" src="{data}">'
+                figures.append(f"<figure>{picture}<figcaption>{name}</figcaption></figure>")
     return f'<h2>Reactions</h2><div class="thumbs">{"".join(figures)}</div>' if figures else ""
 
 
@@ -106,19 +146,18 @@ def _middle(video: Path) -> str:
     return base64.b64encode(data.getvalue()).decode()
 
 
-def _failures(failed: Sequence[Outcome]) -> str:
-    if not failed:
-        return ""
-    reasons = Counter(outcome.sentence.replace(Path(outcome.id).name, "…") for outcome in failed)
-    common = "".join(
-        f"<tr><td>{number}</td><td>{html.escape(text)}</td></tr>" for text, number in reasons.most_common(12)
-    )
-    rows = "".join(
-        f"<tr><td>{html.escape(one.id)}</td><td>{one.state}</td><td>{html.escape(one.sentence)}</td></tr>"
-        for one in failed[:MOST_FAILURES]
-    )
-    more = f"<p>{len(failed) - MOST_FAILURES} more are in results.csv.</p>" if len(failed) > MOST_FAILURES else ""
-    return (
-        f"<h2>Why {len(failed)} were not done</h2><table>{common}</table>"
-        f"<h2>Which</h2><table><tr><th>item<th>state<th>why</tr>{rows}</table>{more}"
-    )
+def _reasons(title: str, sentences: Sequence[tuple[str, str]]) -> str:
+    """Sentences, each with the item of which it was said; those that differ in names and lengths alone are one."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for sentence, item in sentences:
+        words = FILE_NAME.sub("the file", sentence)
+        groups.setdefault(VARYING.sub("…", words), []).append((words, item))
+    parts = []
+    for common, group in sorted(groups.items(), key=lambda one: -len(one[1])):
+        words = common if len({words for words, _ in group}) > 1 else group[0][0]
+        names = [html.escape(item) for _, item in group[:MOST_NAMES]]
+        names += [f"and {len(group) - MOST_NAMES} more, in results.csv"] if len(group) > MOST_NAMES else []
+        listed = "".join(f"<li>{name}</li>" for name in names)
+        about = f"<summary><b>{len(group)}</b><span>{html.escape(words[:1].upper() + words[1:])}</span></summary>"
+        parts.append(f"<details>{about}<ul>{listed}</ul></details>")
+    return f"<h2>{title}</h2>{''.join(parts)}" if parts else ""

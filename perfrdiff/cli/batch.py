@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from perfrdiff.cli.command import Command
@@ -33,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_input(react)
     _add_settings(react, [name for name in SETTINGS if name not in (*NOT_OF_A_BATCH, *PICTURES)])
     render = _action(actions, "render", "draw the videos of a batch of reactions", _render)
-    render.add_argument(
-        "folder", type=Path, metavar="DIR", help="where 'batch react' wrote; it is made again, and drawn"
-    )
-    _add_settings(render, [name for name in SETTINGS if name not in NOT_OF_A_BATCH])
+    render.add_argument("folder", metavar="DIR", help="where 'batch react' wrote; it is made again, and drawn")
+    _add_settings(
+        render, [name for name in (*PICTURES, "device") if name not in NOT_OF_A_BATCH]
+    )  # the others are those with which the reactions were made
     evaluate = _action(actions, "evaluate", "measure a batch of reactions", _evaluate)
-    evaluate.add_argument("folder", type=Path, metavar="DIR", help="where 'batch react' wrote")
+    evaluate.add_argument("folder", metavar="DIR", help="where 'batch react' wrote")
 
 
 def _action(actions: Any, name: str, help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -52,6 +51,15 @@ def _action(actions: Any, name: str, help: str, run: Callable[[argparse.Namespac
     parser.add_argument(
         "--deadline", type=float, default=1800.0, metavar="S", help="seconds of one item (default: 1800)"
     )
+    parser.add_argument(
+        "--engine",
+        choices=("pool", "ray"),
+        default="pool",
+        help="pool: processes of this machine; ray: a Ray cluster, of this machine where there is none (default: pool)",
+    )
+    parser.add_argument(
+        "--gpu-share", type=float, default=0.0, metavar="X", help="of a GPU, for each worker of Ray (default: 0)"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -60,9 +68,10 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a folder, a glob in quotes, or a table (.csv, .jsonl) with columns speaker, listener, id and settings",
+        help="a folder, a glob in quotes, or a table (.csv, .jsonl) with columns speaker, listener, id and settings; "
+        "also an address such as s3://bucket/folder",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results, or its address")
 
 
 def _add_settings(parser: argparse.ArgumentParser, names: list[str]) -> None:
@@ -73,47 +82,67 @@ def _add_settings(parser: argparse.ArgumentParser, names: list[str]) -> None:
 
 def _features(options: argparse.Namespace) -> int:
     layout = {} if options.layout == "table" else {"layout": options.layout}
-    return _run(options, "features", options.input, options.out, layout)
+    return _run(options, "features", options.input, options.out, layout=layout)
 
 
 def _react(options: argparse.Namespace) -> int:
-    return _run(options, "react", options.input, options.out, _settings(options))
+    return _run(options, "react", options.input, options.out, settings=_given(options))
 
 
 def _render(options: argparse.Namespace) -> int:
-    return _run(options, "render", _items_of(options.folder), options.folder, _settings(options))
+    return _run(options, "render", f"{options.folder}/items.jsonl", options.folder, settings=_given(options))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    return _run(options, "evaluate", _items_of(options.folder), options.folder, {})
+    return _run(options, "evaluate", f"{options.folder}/items.jsonl", options.folder)
 
 
-def _items_of(folder: Path) -> str:
-    path = folder / "items.jsonl"
-    if not path.is_file():
-        raise InputError(f"{folder} is not the folder of a batch: {path.name} is missing; run 'batch react' first.")
-    return str(path)
-
-
-def _settings(options: argparse.Namespace) -> dict[str, object]:
+def _given(options: argparse.Namespace) -> dict[str, object]:
     names = [name for name in SETTINGS if name not in NOT_OF_A_BATCH]
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
-    return {name: value.resolve() if isinstance(value, Path) else value for name, value in given.items()}
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
 
 
-def _run(options: argparse.Namespace, action: str, source: str, out: Path, settings: dict[str, object]) -> int:
-    from perfrdiff.batch.manifest import read_items
+def _run(
+    options: argparse.Namespace,
+    action: str,
+    source: str,
+    out: str,
+    settings: dict[str, object] | None = None,
+    layout: dict[str, object] | None = None,
+) -> int:
+    """One action. The device is this machine's, and not of the items, whose table goes with the results."""
+    from perfrdiff.batch.manifest import fill_in, read_items
     from perfrdiff.batch.run import BatchRequest, run_batch
+    from perfrdiff.batch.storage import exists, locate
 
+    if action in ("render", "evaluate") and not exists(locate(source)):
+        raise InputError(f"{out} is not the folder of a batch: items.jsonl is missing; run 'batch react' first.")
+    settings = settings or {}
+    of_the_machine = {"device": settings.pop("device")} if "device" in settings else {}
+    items = fill_in(read_items(source, out=out), settings)
+    same_for_all = (layout or {}) | of_the_machine
     request = BatchRequest(
-        action, read_items(source), out, settings, options.workers, options.retry_failed, _shard(options.shard),
+        action, items, out, same_for_all, options.workers, options.retry_failed, _shard(options.shard),
         options.deadline, options.quiet,
     )  # fmt: skip
-    result = run_batch(request)
+    result = run_batch(request, _engine(options))
     if not options.quiet:
         print(f"{len(result.outcomes)} items, {result.done_now} now, {result.failures} failed: {result.table}")
         print(f"Summary: {result.summary}")
     return 0
+
+
+def _engine(options: argparse.Namespace) -> Any:
+    from functools import partial
+
+    from perfrdiff.batch.pool import run_jobs
+    from perfrdiff.batch.ray_engine import run_jobs_on_ray
+
+    if not 0 <= options.gpu_share <= 1:
+        raise InputError(f"--gpu-share is {options.gpu_share:g}; it is a part of one GPU, 0 to 1.")
+    if options.gpu_share and options.engine != "ray":
+        raise InputError("--gpu-share is for --engine ray; processes of the pool share the machine's GPU as they are.")
+    return partial(run_jobs_on_ray, gpu_share=options.gpu_share) if options.engine == "ray" else run_jobs
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -9,13 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perfrdiff.pipeline.again import settings_again
-from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest, Setting
-
-FORMER_NAMES = {
-    "--speaker-person": "--speaker-face-number", "--listener-person": "--listener-face-number", "--looks": "--views",
-    "--mesh-look": "--mesh-style", "--person": "--mesh-identity", "--guidance": "--guidance-scale",
-}  # fmt: skip
-"""Options of version 0.1.0 -> what they are called now; they are still taken, and a line says so."""
+from perfrdiff.pipeline.request import DEFAULTS, FORMER_NAMES, SETTINGS, ReactRequest, Setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

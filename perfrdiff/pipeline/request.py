@@ -25,6 +25,11 @@ LISTENER = "listener"  # whom the mesh shows unless one of the made-up people is
 MAX_SHARE = 2.0  # of a saved shift in a mixture; the least is its negative
 MAX_NAME_LENGTH = 24
 MAX_SEED = 2**63 - 1
+FORMER_NAMES = {
+    "--speaker-person": "--speaker-face-number", "--listener-person": "--listener-face-number", "--looks": "--views",
+    "--mesh-look": "--mesh-style", "--person": "--mesh-identity", "--guidance": "--guidance-scale",
+}  # fmt: skip
+"""Options of version 0.1.0 -> what they are called now; they are still taken, and a line says so."""
 LATEST_SECOND = 86_400.0  # of a file, at which a part may start or end
 
 

@@ -4,7 +4,9 @@ import os
 import signal
 import time
 
-from perfrdiff.batch.work import output_of
+from perfrdiff.batch.journal import Outcome
+from perfrdiff.batch.pool import do_item
+from perfrdiff.batch.work import outputs_of
 from perfrdiff.errors import InputError
 
 
@@ -24,7 +26,14 @@ def act(action, item, folder, options):
         raise InputError(f"{name} is no video.")
     if name.startswith("break"):
         raise ZeroDivisionError("a fault of ours")
-    path = output_of("features", item, folder)
+    path = folder / outputs_of("features", item)[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(name)
     return {"frames": len(name), "notes": [name]}
+
+
+def here(jobs, action, where, options, workers, deadline, do=act):
+    """An engine that does items in this process, one after the other."""
+    for job in jobs:
+        seconds, values, sentence, state = do_item(do, action, job.item, where, options)
+        yield Outcome(job.item.id, job.key, state, sentence, seconds, values)

@@ -1,0 +1,74 @@
+"""A batch over a Ray cluster ends as on one machine, also where a machine is lost on the way."""
+
+import csv
+import os
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from perfrdiff.batch.manifest import read_items
+from perfrdiff.batch.pool import run_jobs
+from perfrdiff.batch.ray_engine import run_jobs_on_ray
+from perfrdiff.batch.run import BatchRequest, run_batch
+from perfrdiff.cli.main import main
+from tests.support.batch_work import act
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def states(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["id"]: (row["state"], row["sentence"], row.get("frames")) for row in csv.DictReader(file)}
+
+
+def test_without_ray_a_sentence_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(b"a")
+    given = ["batch", "features", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main([*given, "--engine", "ray"]) == 2
+    assert "pip install 'perfrdiff[ray]'" in capsys.readouterr().err
+    assert main([*given, "--gpu-share", "0.5"]) == 2 and "--engine ray" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_lost_machine_costs_nothing_but_time(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray", reason="ray is not installed (pip install 'perfrdiff[ray]')")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setitem(os.environ, "PYTHONPATH", str(ROOT))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [*(f"slow-{number:02}" for number in range(24)), "refuse", "break", "die-always", "die-once"]
+    for name in names:
+        (folder / f"{name}.mp4").write_bytes(name.encode())
+    about = {"num_cpus": 1, "object_store_memory": 80 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args={**about, "include_dashboard": False})
+    lost = cluster.add_node(**about)
+    cluster.wait_for_nodes()
+    journal = tmp_path / "ray" / "journal-features.jsonl"
+
+    def lose():
+        until = time.monotonic() + 120
+        while time.monotonic() < until and not (journal.is_file() and len(journal.read_text().splitlines()) >= 5):
+            time.sleep(0.1)
+        cluster.remove_node(lost, allow_graceful=False)
+
+    try:
+        ray.init(address=cluster.address, log_to_driver=False)
+        thread = threading.Thread(target=lose)
+        thread.start()
+        request = BatchRequest("features", read_items(str(folder)), tmp_path / "ray", workers=2, quiet=True)
+        result = run_batch(request, partial(run_jobs_on_ray, do=act))
+        thread.join()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    alone = BatchRequest("features", read_items(str(folder)), tmp_path / "pool", workers=2, quiet=True)
+    known = run_batch(alone, partial(run_jobs, do=act))
+    assert states(result.table) == states(known.table) and len(states(result.table)) == len(names)
+    for path in (tmp_path / "pool").glob("*.npz"):
+        assert (tmp_path / "ray" / path.name).read_bytes() == path.read_bytes()

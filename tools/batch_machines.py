@@ -1,0 +1,134 @@
+"""Proves that a batch over several machines, or over a store that is no disk, makes what one machine makes on its disk.
+
+    python -m tools.batch_machines [--items 40] [--folder DIR]
+
+The same items (`tests.support.batch_items`) are read by the pool, by Ray on this machine alone, by both with inputs and
+outputs in an S3 store (moto, on this machine), and by a Ray cluster of two nodes with inputs in that store, of
+which one is killed in the middle. Bytes of all outputs and the tables have to be equal. Needs perfrdiff[ray], s3fs and
+moto[server].
+Prints the processor seconds that Ray takes beside the pool; exit code 1 where anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support.batch_items import make_items
+from tools.batch_trial import ROOT, compare, rows, unexpected
+
+MARK = 0.15  # of the pool's processor seconds, that Ray may take more
+PR_SET_CHILD_SUBREAPER = 36
+BUCKET = "s3://trial"
+STORE = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def features(source: str, out: str, *more: str) -> list[str]:
+    return [sys.executable, "-m", "perfrdiff", "batch", "features", source, "--out", out, "--quiet", *more]
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """CPU-seconds and wall of a command, with everything it started, whoever it belongs to in the end."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what outlives its parent becomes a child of this process
+    began, before = time.perf_counter(), os.times()
+    subprocess.run(command, cwd=ROOT, check=True)
+    wall = time.perf_counter() - began
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        pass
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system, wall
+
+
+def with_a_node_lost(command: list[str], journal: Path, count: int) -> float:
+    """Run a command on a cluster of two nodes and kill one when a third of `count` is over; seconds until the end."""
+    from ray.cluster_utils import Cluster
+
+    about = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=about)
+    lost = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+    cluster.wait_for_nodes()
+    try:
+        began = time.monotonic()
+        running = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": cluster.address})
+        while running.poll() is None and over(journal) < count // 3:
+            time.sleep(0.2)
+        print(f"{over(journal)} of {count} are over: one of two nodes is killed", flush=True)
+        assert running.poll() is None, "it was ready before a node could be killed; take more items"
+        cluster.remove_node(lost, allow_graceful=False)
+        if running.wait() != 0:
+            raise SystemExit(f"the command ended with {running.returncode}")
+        return time.monotonic() - began
+    finally:
+        cluster.shutdown()
+
+
+def over(journal: Path) -> int:
+    return len(journal.read_text().splitlines()) if journal.is_file() else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """All four, compared; 1 where something differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=40)
+    parser.add_argument("--folder", type=Path, help="kept afterwards (default: a temporary one)")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        return prove(options.folder or Path(temporary), options.items)
+
+
+def prove(folder: Path, count: int) -> int:
+    from moto.server import ThreadedMotoServer
+
+    made = make_items(folder / "items", count)
+    items = str(folder / "items")
+    pool, pool_wall = measured(features(items, str(folder / "pool")))
+    ray, ray_wall = measured(features(items, str(folder / "ray"), "--engine", "ray"))
+    print(f"{count} items, CPU-s: pool {pool:.1f}, Ray {ray:.1f}, {ray / pool - 1:+.0%} (mark {MARK:+.0%})")
+    print(f"wall: pool {pool_wall:.0f} s, Ray {ray_wall:.0f} s, {ray_wall / pool_wall - 1:+.0%}", flush=True)
+    faults = unexpected(made, rows(folder / "pool"))
+    faults += [f"Ray: {fault}" for fault in compare(folder / "pool", folder / "ray", count)]
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    try:
+        os.environ |= STORE | {"AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port())}
+        import s3fs
+
+        store = s3fs.S3FileSystem()
+        store.mkdir(BUCKET)
+        store.put(items, f"{BUCKET}/items", recursive=True)
+        subprocess.run(features(f"{BUCKET}/items", f"{BUCKET}/pool"), cwd=ROOT, check=True)
+        faults += of_store(store, "pool", folder, count)
+        # The journal of a batch whose results are in a store is on its own disk: this run's results are on ours.
+        command = features(f"{BUCKET}/items", str(folder / "two-nodes"), "--engine", "ray")
+        seconds = with_a_node_lost(command, folder / "two-nodes" / "journal-features.jsonl", count)
+        print(f"two nodes, one lost: ready after {seconds:.0f} s", flush=True)
+        faults += [f"two nodes: {fault}" for fault in compare(folder / "pool", folder / "two-nodes", count)]
+        subprocess.run(features(f"{BUCKET}/items", f"{BUCKET}/ray", "--engine", "ray"), cwd=ROOT, check=True)
+        faults += of_store(store, "ray", folder, count)
+    finally:
+        server.stop()
+    print("\n".join(faults) or "all are equal: pool, Ray, S3 store, two nodes of which one was lost")
+    return 1 if faults or ray / pool - 1 > MARK else 0
+
+
+def of_store(store: object, name: str, folder: Path, count: int) -> list[str]:
+    """What differs between the pool's results on disk and those in the store."""
+    copy = folder / f"store-{name}"
+    shutil.rmtree(copy, ignore_errors=True)
+    store.get(f"{BUCKET}/{name}/", str(copy), recursive=True)  # type: ignore[attr-defined]
+    return [f"store, {name}: {fault}" for fault in compare(folder / "pool", copy, count)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
