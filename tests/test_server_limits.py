@@ -176,7 +176,7 @@ def run(monkeypatch):
         jobs.may_end, jobs.hangs = threading.Event(), threading.Event()
         made.append(jobs)
 
-        def follow(request, inputs):
+        def follow(request, inputs, take):
             while not jobs.may_end.wait(0.02):
                 yield StageReport("Drawing", 0.6)
                 while jobs.hangs.is_set():
