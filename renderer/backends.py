@@ -20,7 +20,7 @@ from renderer.edges import find_edges, new_edge_pixels
 from renderer.face_model import CAMERA_Z
 from renderer.lighting import LIGHTS, MAX_LINEAR, light_vertices
 from renderer.materials import TOOTH_SPACING
-from renderer.prepared_surface import prepare_surface
+from renderer.prepared_surface import PreparedSurface, prepare_surface
 from renderer.pyrender_backend import PyrenderBackend
 from renderer.rasterizer import (
     CENTRE_SAMPLE,
@@ -113,6 +113,15 @@ def has_gpu() -> bool:
     return any(any(Path("/").glob(pattern[1:])) for pattern in GPU_DEVICES)
 
 
+class _StudioBuffers:
+    """What one call draws a picture in; fresh memory is slow the first time it is written to."""
+
+    def __init__(self, prepared: PreparedSurface, size: int, vertices: int, triangles: int) -> None:
+        self.depths, self.edges = new_depth_buffer(size, triangles), new_edge_pixels(size)
+        self.frame = new_frame(vertices, triangles)
+        self.vertex_columns = prepared.vertex_columns.copy()
+
+
 class CPUBackend:
     """The compiled loops. Threads may share one: every call has its own buffers.
 
@@ -122,6 +131,7 @@ class CPUBackend:
 
     def __init__(self, scene: StaticScene, supersample: bool = False) -> None:
         self._scene, self._supersample = scene, supersample
+        self._spare_buffers: list[_StudioBuffers] = []  # of calls that have come to their end
         surface = scene.surface
         if surface is None:
             return
@@ -135,25 +145,26 @@ class CPUBackend:
 
     def studio(self, frames: Iterable[tuple[np.ndarray, float]], channels: int) -> Iterator[np.ndarray]:
         scene, prepared = self._scene, self._prepared
-        triangles, size, stride = scene.triangles, scene.size, row_stride(scene.size)
-        buffer, edges = new_depth_buffer(size, len(triangles)), new_edge_pixels(size)
-        ids = surface_ids(scene.surface.triangle_materials)
-        vertex_columns = prepared.vertex_columns.copy()
-        frame = new_frame(len(scene.surface.shape), len(triangles))
-        empty = self._wall if channels == 3 else np.zeros((size, size, 4), np.uint8)
+        triangles, size, ids = scene.triangles, scene.size, surface_ids(scene.surface.triangle_materials)
+        stride, empty = row_stride(size), self._wall if channels == 3 else np.zeros((size, size, 4), np.uint8)
+        try:
+            buffers = self._spare_buffers.pop()
+        except IndexError:
+            buffers = _StudioBuffers(self._prepared, size, len(scene.surface.shape), len(triangles))
+        depths, frame = buffers.depths, buffers.frame
         for world, mouth_brightness in frames:
             vertex_normals(world, triangles, frame.normals)
-            light_vertices(frame.normals, vertex_columns, frame.lit_vertices)
+            light_vertices(frame.normals, buffers.vertex_columns, frame.lit_vertices)
             project_to_screen(world, scene.focal, size // 2, size, CAMERA_Z, frame.screen_vertices)
-            facing = draw_depths(frame.screen_vertices, triangles, ids, size, stride, buffer)
-            find_edges(
-                buffer, facing, frame.screen_vertices, triangles, ids, prepared.thin, size, stride, self._supersample,
-                edges,
-            )  # fmt: skip
+            facing = draw_depths(frame.screen_vertices, triangles, ids, size, stride, depths)
+            buffers.edges = find_edges(
+                depths, facing, frame.screen_vertices, triangles, ids, prepared.thin, buffers.edges, self._supersample
+            )
             frame.mouth_brightness[0] = mouth_brightness
             image = empty.copy()
-            shade(buffer, stride, edges, self._shaded, frame, size, channels, image.reshape(-1))
+            shade(depths, stride, buffers.edges, self._shaded, frame, size, channels, image.reshape(-1))
             yield image
+        self._spare_buffers.append(buffers)
 
     def grey(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         scene, sample_offsets = self._scene, SAMPLE_PATTERN if self._scene.antialias_grey else CENTRE_SAMPLE

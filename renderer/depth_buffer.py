@@ -22,8 +22,8 @@ class DepthBuffer(NamedTuple):
     depths: np.ndarray  # (S * stride,) float32: 1 / distance of what a pixel's middle sees, 0 where nothing is
     surfaces: np.ndarray  # (S * stride,) int32: its surface id or NO_TRIANGLE
     region: np.ndarray  # (4,) int64: LEFT, TOP, RIGHT, BOTTOM of what holds all that is drawn, the latter two excluded
-    # (F, 5) int32: of each triangle in the picture that faces the viewer its number, and FIRST_X, LAST_X, FIRST_Y, LAST_Y
-    # of the pixels of which it may cover a sample
+    # (F, 5) int32: of each triangle in the picture that faces the viewer its number, and the FIRST_X, LAST_X, FIRST_Y,
+    # LAST_Y of the pixels of which it may cover a sample
     facing: np.ndarray
 
 

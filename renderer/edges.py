@@ -21,7 +21,9 @@ from renderer.depth_buffer import (
     LEFT,
     RIGHT,
     TOP,
+    DepthBuffer,
     floor,
+    row_stride,
 )
 from renderer.jit import jit_inline, jit_loop
 from renderer.rasterizer import EDGE_TOLERANCE, NO_TRIANGLE, SAMPLE_PATTERN
@@ -59,20 +61,40 @@ def new_edge_pixels(size: int) -> EdgePixels:
         np.empty((size + 1, size + LANES), np.int32),
         np.empty(size * size + LANES, np.int32),
         np.empty(size * size + LANES, np.float32),
-        np.empty(size * size * LANES, np.float32),  # what is never written to takes no memory
-        np.empty(size * size * LANES, np.int32),
+        np.empty(0, np.float32),
+        np.empty(0, np.int32),
     )
 
 
-@jit_loop
-def find_edges(buffer, facing, screen_vertices, triangles, surface_ids, thin, size, stride, everywhere, edges):
-    """Fills `edges`; returns the number of slots.
+def find_edges(
+    buffer: DepthBuffer,
+    facing: int,
+    screen_vertices: np.ndarray,
+    triangles: np.ndarray,
+    surface_ids: np.ndarray,
+    thin: np.ndarray,
+    edges: EdgePixels,
+    everywhere: bool = False,
+) -> EdgePixels:
+    """`edges`, filled: which pixels may see several surfaces, and what their samples see.
 
     buffer, facing: from `draw_depths`, with the arguments that are named as there. In surface_ids (F,) there is above
     TRIANGLE_ID_BITS what surface a triangle is of.
     thin: numbers of triangles thinner than a pixel, which may lie between all middles: where they are is marked, too.
     everywhere: marks every pixel, which is the slow way that all else is measured by.
     """
+    size, stride = len(edges.marked), row_stride(len(edges.marked))
+    slots = _find_slots(buffer, screen_vertices, triangles, thin, size, stride, everywhere, edges)
+    if len(edges.depths) < slots * LANES:  # they are few, unless a picture has much hair
+        room = slots * LANES * 5 // 4
+        edges = edges._replace(depths=np.empty(room, np.float32), surfaces=np.empty(room, np.int32))
+    _fill_slots(buffer, facing, screen_vertices, triangles, surface_ids, size, stride, everywhere, edges)
+    return edges
+
+
+@jit_loop
+def _find_slots(buffer, screen_vertices, triangles, thin, size, stride, everywhere, edges):
+    """Marks pixels and numbers them; returns how many there are."""
     depths, surfaces, region, marked = buffer.depths, buffer.surfaces, buffer.region, edges.marked
     if everywhere:
         region[LEFT], region[TOP], region[RIGHT], region[BOTTOM] = 0, 0, size, size
@@ -84,10 +106,14 @@ def find_edges(buffer, facing, screen_vertices, triangles, surface_ids, thin, si
         region[RIGHT], region[BOTTOM] = min(region[RIGHT] + 1, size), min(region[BOTTOM] + 1, size)
         _mark_edges(depths, surfaces, stride, region, marked, edges.beside)
         _mark_triangles(screen_vertices, triangles, thin, region, marked)
-    slots = _number_slots(marked, region, edges.slot_at, edges.slots_above, edges.columns)
-    _start_samples(depths, surfaces, size, stride, region, everywhere, edges)
+    return _number_slots(marked, region, edges.slot_at, edges.slots_above, edges.columns)
+
+
+@jit_loop
+def _fill_slots(buffer, facing, screen_vertices, triangles, surface_ids, size, stride, everywhere, edges):
+    """What the samples of marked pixels see."""
+    _start_samples(buffer.depths, buffer.surfaces, size, stride, buffer.region, everywhere, edges)
     _sample_edges(screen_vertices, triangles, surface_ids, buffer.facing, facing, edges)
-    return slots
 
 
 @jit_loop
@@ -99,8 +125,7 @@ def _differ(surface_a, surface_b, before, a, b, after):
     step = b - a
     leap = step - HALF * (a - before + after - b)
     return np.uint8(
-        (((surface_a ^ surface_b) >> TRIANGLE_ID_BITS) != 0)
-        | ((abs(step) >= SAME_SURFACE_TOLERANCE) & (abs(leap) >= SAME_SURFACE_TOLERANCE))
+        (((surface_a ^ surface_b) >> TRIANGLE_ID_BITS) != 0) | (min(abs(step), abs(leap)) >= SAME_SURFACE_TOLERANCE)
     )
 
 

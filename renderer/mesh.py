@@ -129,7 +129,10 @@ class MeshRenderer:
         """World vertices (V, 3) of each frame, as pose_bust has them; the next frame overwrites them."""
         for start in range(0, len(coefficients), STUDIO_FRAMES_PER_BATCH):
             rows = coefficients[start : start + STUDIO_FRAMES_PER_BATCH]
-            moved = (rows[:, :EXPRESSIONS] @ self._moving_basis).reshape(len(rows), -1, 3)
+            # always as many, for sums of products are rounded otherwise when there are fewer
+            expressions = np.zeros((STUDIO_FRAMES_PER_BATCH, EXPRESSIONS), np.float32)
+            expressions[: len(rows)] = rows[:, :EXPRESSIONS]
+            moved = (expressions @ self._moving_basis).reshape(len(expressions), -1, 3)
             yield from pose_moved(self._shape, self._moving, moved, rows, self._head_weight)
 
     def _render_studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:

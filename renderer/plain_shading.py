@@ -14,8 +14,8 @@ from renderer.materials import strand_brightness
 from renderer.prepared_surface import STRANDS, TEXTURED
 from renderer.simd import LANES, plane_values, texture_light, write_planes
 
-# a record: red, green, blue, highlight and place in the texture or pattern at the triangle's first corner, that corner's
-# place in the picture, and from STEP_X and STEP_Y on how the first six change from pixel to pixel
+# a record: red, green, blue, highlight and place in the texture or pattern at the triangle's first corner, the place of
+# that corner in the picture, and from STEP_X and STEP_Y on how the first six change from pixel to pixel
 RED, GREEN, BLUE, HIGHLIGHT, U, V, X, Y = range(LANES)
 STEP_X, STEP_Y, PLANES = LANES, 2 * LANES, 3 * LANES
 

@@ -53,8 +53,9 @@ def pose_moved(
 
 @jit_loop
 def _pose(shape, moving, moved, weight, head_rotation, head_place, rotation, place, world):
-    """Poses `shape` (V, 3), its vertices `moving` by `moved`: with the head where `weight` (V,) is 1, with the shoulders
-    where it is 0. Written to `world` (V, 3).
+    """Poses `shape` (V, 3), with its vertices `moving` moved by `moved`, and writes it to `world`.
+
+    It goes with the head where `weight` (V,) is 1, with the shoulders where it is 0.
     """
     for i in range(shape.shape[0]):
         for k in range(3):

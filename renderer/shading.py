@@ -2,7 +2,7 @@
 
 Shading is per pixel and in linear light. Where a pixel sees several triangles of one surface it is shaded once, in the
 middle of the pixel if that is seen; different surfaces are shaded apart and averaged, as multisampling hardware does.
-On plain triangles (see prepared_surface.py) the corners are lit and a pixel lies between them, see plain_shading.py. All
+On plain triangles (see prepared_surface.py) the corners are lit and a pixel lies between them (plain_shading.py). All
 other points are collected, evaluated by themselves, and lit together.
 """
 

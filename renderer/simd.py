@@ -1,8 +1,8 @@
 """Eight samples or values at once: what the compiled loops of the studio style ask of a processor's vectors.
 
-numba turns plain loops into vectors where it sees that this pays; for eight steps inside of loops over rows and triangles
-it does not, or adds more checks than there are sums. These functions say what is meant. Every processor can run them:
-where its vectors are shorter, LLVM takes several. They can be called from compiled code only.
+numba turns plain loops into vectors where it sees that this pays; for eight steps inside of loops over rows and
+triangles it does not, or adds more checks than there are sums. These functions say what is meant. Every processor can
+run them: where its vectors are shorter, LLVM takes several. They can be called from compiled code only.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def draw_row(typing_context, depths, surfaces, at, b, b_dx, c, c_dx, depth, dept
     """Draws a triangle into eight samples side by side, of the flat buffers `depths` and `surfaces` from `at` on.
 
     b, c: two of its weights at the first sample, b_dx, c_dx how they change to the next; depth: 1 / distance, likewise.
-    Where all three weights are at least `slack` and the triangle is nearer than what the buffers hold, or as near with a
-    greater number, its depth and its int32 `surface` are written.
+    Where all three weights are at least `slack` and the triangle is nearer than what the buffers hold, or as near with
+    a greater number, its depth and its int32 `surface` are written.
     """
     signature = types.void(depths, surfaces, types.int64, *[types.float32] * 6, types.int32, types.float32)
 
@@ -125,8 +125,8 @@ def draw_pattern(pattern_x: tuple[float, ...], pattern_y: tuple[float, ...]) -> 
 def reached(typing_context, columns, farthest, at, count, x, nearest, b, b_dx, b_reach, c, c_dx, c_reach, a_reach):
     """Which of up to eight pixels of one row a triangle may reach: the lowest bits of an int64.
 
-    columns (int32), farthest (float32): flat, of these pixels from `at` on; count: how many they are. A pixel is reached
-    where each weight is at least minus its `reach`, and where `nearest` is not below `farthest`. b, c: two weights at
+    columns (int32), farthest (float32): flat, of these pixels from `at` on; count: how many. A pixel is reached where
+    each weight is at least minus its `reach`, and where `nearest` is not below `farthest`. b, c: two weights at
     the column x, b_dx, c_dx how they change to the next.
     """
     signature = types.int64(columns, farthest, types.int64, types.int64, *[types.float32] * 9)
@@ -187,7 +187,7 @@ def _lane(builder: ir.IRBuilder, vector: ir.Value, number: int) -> ir.Value:
 
 @intrinsic
 def plane_values(typing_context, planes, at, x, y):
-    """Six float32 values at x, y: from the flat array `planes`, eight values at `at`, then their steps by x, and by y."""
+    """Six float32 values at x, y: from the flat array `planes`, eight at `at`, then their steps by x, and by y."""
     signature = types.UniTuple(types.float32, 6)(planes, types.int64, types.float32, types.float32)
 
     def generate(context, builder, signature, arguments):
@@ -199,10 +199,11 @@ def plane_values(typing_context, planes, at, x, y):
 
 @intrinsic
 def write_planes(typing_context, planes, at, lit, a, b, c, corners, corner, ax, ay, ux, uy, vx, vy):
-    """Writes what `plane_values` reads: for the corners a, b, c of a triangle, from `lit` (V * 4,) and `corners` (F * 6,).
+    """Writes what `plane_values` reads, of the triangle with the corners a, b, c.
 
-    lit: four values of each vertex; corners: from `corner` on, two more of each corner. Behind them ax, ay are kept, the
-    first corner's place in the picture. u, v: the triangle's sides from there, over its double area.
+    lit (V * 4,): four values of each vertex; corners (F * 6,): from `corner` on, two more of each corner. Behind them
+    ax, ay are kept, the first corner's place in the picture. u, v: the triangle's sides from there, over its double
+    area.
     """
     signature = types.void(
         planes, types.int64, lit, types.int64, types.int64, types.int64, corners, types.int64, *[types.float32] * 6

@@ -405,3 +405,12 @@ def test_the_quick_layer_looks_as_bicubic_interpolation_of_the_photo_itself(port
     difference = np.abs(drawn - expected)
     assert difference.mean() < 1 and np.percentile(difference, 99.9) < 16
     assert np.abs(drawn.astype(int) - ground).max() > 50 and (drawn == ground).all(-1).any(), "person and ground"
+
+
+def test_a_motion_is_the_same_alone_and_among_others(animator):
+    """A run is drawn piece by piece while later seconds are made; how it is cut must not be seen."""
+    values = np.stack([row(mouthSmile=k / 20, jawOpen=0.03 * k, rotationY=k - 9, eyeBlink=0.05 * k) for k in range(19)])
+    source = animator._photo.motion
+    for one, alone in zip(source.motions(values), map(source, values), strict=True):
+        for name in ("displacement", "rotation", "translation", "lid_closure", "squint", "gaze"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(alone, name))

@@ -6,8 +6,21 @@ import numpy as np
 import pytest
 
 from renderer.backends import CPUBackend
-from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.depth_buffer import draw_depths, new_depth_buffer, row_stride
+from renderer.edges import SAMPLES, find_edges, new_edge_pixels
+from renderer.face_model import CAMERA_Z, COEFFICIENT_NAMES, load_face_model, neutral_coefficients
 from renderer.mesh import MeshRenderer
+from renderer.rasterizer import (
+    CENTRE_SAMPLE,
+    SAMPLE_PATTERN,
+    inverse_depths,
+    new_visibility_buffer,
+    project_to_screen,
+    rasterise,
+    visible_triangle_ids,
+)
+from renderer.shading import surface_ids
+from renderer.simd import LANES
 from tests.support.made_up_identity import made_up_identity
 
 POSES = (
@@ -69,3 +82,55 @@ def test_threads_draw_the_same_bits(face, rows):
     assert len(results) == 3
     for frames in results.values():
         np.testing.assert_array_equal(frames, alone)
+
+
+def test_pieces_of_a_run_are_the_same_bits_as_the_whole(face):
+    """A run is drawn piece by piece while later seconds are made; how it is cut must not be seen."""
+    renderer = MeshRenderer(face, 96, backend="cpu")
+    values = np.tile(neutral_coefficients(), (21, 1))
+    values[:, :52] = np.random.default_rng(0).random((21, 52))
+    whole = list(renderer.render(values))
+    for ends in ((1, 2, 3, 21), (16, 17, 21), (20, 21)):
+        starts = (0, *ends[:-1])
+        pieces = [
+            frame for start, end in zip(starts, ends, strict=True) for frame in renderer.render(values[start:end])
+        ]
+        np.testing.assert_array_equal(pieces, whole)
+
+
+def test_a_run_that_is_left_early_or_overlaps_another_disturbs_none(face, rows):
+    renderer = MeshRenderer(face, 96, backend="cpu")
+    expected = list(renderer.render(rows))
+    left, first = renderer.render(rows[::-1]), renderer.render(rows)
+    seen = [next(first), next(left)][:1]
+    left.close()
+    for frame, other in zip(first, renderer.render(rows[1:]), strict=True):  # in turns
+        seen.append(frame)
+        np.testing.assert_array_equal(frame, other)
+    np.testing.assert_array_equal(seen, expected)
+
+
+@pytest.mark.parametrize("size", [100, 256])  # no multiple of the lanes, and one
+def test_samples_see_the_triangles_that_the_plain_rasteriser_sees(face, rows, size):
+    renderer = MeshRenderer(face, size, mesh_identity="Yuna", backend="cpu")
+    scene = renderer._backend._scene
+    triangles, stride, ids = scene.triangles, row_stride(size), surface_ids(scene.surface.triangle_materials)
+    buffer, edges = new_depth_buffer(size, len(triangles)), new_edge_pixels(size)
+    for world in renderer._studio_vertices(rows):
+        screen = np.empty_like(world)
+        project_to_screen(world, scene.focal, size // 2, size, CAMERA_Z, screen)
+        facing = draw_depths(screen, triangles, ids, size, stride, buffer)
+        seen = {CENTRE_SAMPLE.size: (buffer.surfaces.reshape(size, -1), buffer.depths.reshape(size, -1))}
+        edges = find_edges(buffer, facing, screen, triangles, ids, np.zeros(0, np.int64), edges, everywhere=True)
+        count = size * size * LANES
+        seen[SAMPLES] = [
+            values[:count].reshape(size, size, LANES).transpose(0, 2, 1)[:, :SAMPLES].reshape(size * SAMPLES, size)
+            for values in (edges.surfaces, edges.depths)
+        ]
+        for pattern in (CENTRE_SAMPLE, SAMPLE_PATTERN):
+            expected = new_visibility_buffer(size, pattern)
+            rasterise(screen, triangles, np.ones(len(triangles), bool), expected, pattern, ids.astype(np.int64))
+            surfaces, depths = seen[len(pattern)]
+            differs = surfaces[:, :size] != visible_triangle_ids(expected)
+            assert differs.mean() < 1e-4  # by rounding, where two triangles meet
+            np.testing.assert_allclose(depths[:, :size][~differs], inverse_depths(expected)[~differs], atol=1e-6)

@@ -192,8 +192,8 @@ def _stretch_lid(
 ):  # fmt: skip
     """`Eye.lid_patch`: margin and crease (C, 3) as they are moved, and (C, 2) with the socket as in the photo.
 
-    bands (C,): the part at the margin that keeps its height; blend_weight 0…1: how far that is so; beyond_crease: of the
-    way to the socket, how much skin is taken from there; lift: how far the patch lies over the skin.
+    bands (C,): the part at the margin that keeps its height; blend_weight 0…1: how far that is so; beyond_crease: of
+    the way to the socket, how much skin is taken from there; lift: how far the patch lies over the skin.
     """
     columns, rows = margin.shape[0], targets.shape[0] // margin.shape[0]
     for j in range(columns):

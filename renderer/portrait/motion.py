@@ -135,7 +135,7 @@ class RelativeMotion:
         return next(self.motions(row[None]))
 
     def motions(self, rows: np.ndarray) -> Iterator[Motion]:
-        """Rows (T, 58) of `plausible_coefficients` to their motions, in turn. Each is the same alone as among others."""
+        """Rows (T, 58) of `plausible_coefficients` to their motions. Each is the same alone as among others."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[start : start + ROWS_AT_ONCE].astype(np.float64)
             # always as many, for sums of products are rounded otherwise when there are fewer
@@ -204,7 +204,7 @@ def _parted_by_smile(rows: np.ndarray) -> np.ndarray:
 
 
 def _angles_from_upright(rows: np.ndarray) -> np.ndarray:
-    """Pitch, yaw and roll of rows (..., 58) away from upright, wrapped to -pi…pi. Rotation X of an upright face is pi."""
+    """Pitch, yaw, roll of rows (..., 58) away from upright, wrapped to -pi…pi. Rotation X of an upright face is pi."""
     angles = rows[..., EXPRESSIONS : EXPRESSIONS + 3].astype(np.float64) - [pi, 0.0, 0.0]
     return (angles + pi) % (2 * pi) - pi
 
