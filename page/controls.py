@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.components import Component
 
-from page.inputs import InputCard, as_given
+from page.inputs import HEIGHT, InputCard, as_given
 from page.library import EXAMPLES, Entry, entries, entry_of, other_than
 from page.words import COMPARED, LABELS, PLAIN
 from perfrdiff.errors import InputError
@@ -250,7 +250,7 @@ class Controls:
             widget = as_given(gr.File)(file_types=[".safetensors"], height=110, **more)
         elif setting.kind == "path":
             del more["info"]
-            widget = as_given(gr.File)(height=110, **more)
+            widget = as_given(gr.File)(height=HEIGHT, **more)
         elif name == "other_style":
             widget = as_given(gr.Dropdown)(_others(self._names["style"]), value=value, **more)
         elif setting.kind == "views":

@@ -126,6 +126,8 @@ def test_a_slider_mixes_another_listener_in(page):
     page.wait_for_function(RUN_IS_NEW, arg=before, timeout=PATIENCE)
     assert "Attentive and 55% of Lively" in page.inner_text(".watch .note-line")
     finished(page)
+    page.get_by_role("button", name="Compare listeners").click()
+    page.wait_for_function("document.activeElement?.id === 'compare-listeners'")
 
 
 def test_a_finished_run_is_taken_into_other_programs(page, tmp_path):

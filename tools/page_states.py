@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from renderer.resources import asset
 
@@ -100,7 +100,7 @@ class Walk:
     def first_head(self) -> Page:
         """The reactions as heads, while the videos are being drawn."""
         self.page.wait_for_selector(".watch[data-kind='run']", timeout=PATIENCE)
-        self.page.wait_for_function("document.querySelector('.watch').widget.heads.ready", timeout=60_000)
+        self.page.wait_for_function("document.querySelector('.watch').widget.heads?.ready", timeout=60_000)
         return self.page
 
     def done(self) -> Page:
@@ -210,7 +210,7 @@ def _walk(walk: Walk, wanted: list[str], folder: Path) -> list[str]:
             continue
         try:
             page = reach(walk)
-        except TimeoutError as error:
+        except Error as error:
             faults.append(f"{name}: not reached ({str(error).splitlines()[0]})")
             continue
         if name in wanted:
@@ -227,6 +227,8 @@ def _take(page: Page, name: str, folder: Path) -> list[str]:
             page.set_viewport_size({"width": width, "height": height})
             page.emulate_media(color_scheme=scheme)
             page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", scheme == "dark")
+            page.evaluate("document.querySelector('.watch .cells .large')?.scrollIntoView({ inline: 'center' })")
+            page.evaluate("scrollTo(0, 0)")
             page.mouse.move(2, 2)
             page.wait_for_timeout(SECONDS * 1000)
             page.screenshot(path=folder / f"{name}_{size}_{scheme}.png", full_page=True)

@@ -285,7 +285,7 @@ export class Explanation {
     const confidence = listener.habits["Seen for"];
     this.element.append(
       make("h3", {}, measured ? "How this listener listens, and what the reactions did" : "What the reactions did"),
-      make("p", { class: "note-line" }, `Listening style: ${listener.style}.${confidence ? ` Seen for ${confidence}.` : ""}`),
+      reactions[0].words ? "" : make("p", { class: "note-line" }, `Listening style: ${listener.style}.${confidence ? ` Seen for ${confidence}.` : ""}`),
       make("div", { class: "card-table", role: "region", "aria-label": "Style card", tabindex: "0" }, table),
     );
     if (differ) this.element.append(make("p", { class: "note-line differ" }, differ));

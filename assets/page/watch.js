@@ -3,11 +3,11 @@
 import { ReactionCell, SpeakerCell } from "./cells.js";
 import { clockWords, colour, icon, make, prefersStillness, sized } from "./dom.js";
 import { Explanation } from "./explain.js";
+import { act } from "./keys.js";
 import { Transport } from "./transport.js";
 
 const SPEEDS = [0.25, 0.5, 0.75, 1, 1.5, 2];
 const NARROW = 700; // pixels, as in watch.css: there one swipes from reaction to reaction
-const STEP = 1; // seconds of an arrow key
 const WITHOUT_HEADS = "Heads that can be turned need WebGL and the program's browser libraries; here videos are shown.";
 
 // What Gradio's js_on_load calls: `watch` tells of new values, `again` asks for the example to be run live.
@@ -18,6 +18,14 @@ export function mount(element, props, watch, again) {
   watch("value", show);
   show();
   return widget;
+}
+
+const COMPARISONS = "#compare button"; // of the page, elsewhere
+
+function toComparisons() {
+  const first = document.querySelector(COMPARISONS);
+  first.scrollIntoView({ block: "center", behavior: prefersStillness() ? "auto" : "smooth" });
+  first.focus({ preventScroll: true });
 }
 
 class Watch {
@@ -32,7 +40,7 @@ class Watch {
     this.transport.addEventListener("change", () => this._showState());
     this.transport.addEventListener("seek", () => this._tick());
     root.addEventListener("silenced", () => this.setMuted(true));
-    document.addEventListener("keydown", (event) => this._key(event));
+    document.addEventListener("keydown", (event) => act(this, event));
     let timer = 0;
     const redraw = () => {
       clearTimeout(timer);
@@ -64,6 +72,7 @@ class Watch {
     this.title.textContent = value.title;
     this.note.textContent = value.note;
     this.again.hidden = value.kind !== "example";
+    this.compare.hidden = value.kind !== "run" || !document.querySelector(COMPARISONS);
     this.film.hidden = !value.film;
     if (value.film) this.film.href = new URL(value.film, document.baseURI).href;
     if (isNew) {
@@ -208,6 +217,7 @@ class Watch {
     this.title = make("h2");
     this.note = make("p", { class: "note-line" });
     this.again = make("button", { type: "button", class: "again", onclick: again, hidden: true }, "Make it again, live");
+    this.compare = make("button", { type: "button", class: "plain", onclick: toComparisons, hidden: true }, "Compare listeners");
     this.film = make("a", { class: "film", download: "side_by_side.mp4", hidden: true }, "Film side by side");
     this.earlier = make(
       "p",
@@ -257,7 +267,7 @@ class Watch {
     );
     this.more = make("div", { class: "more" });
     this.root.replaceChildren(
-      make("header", {}, make("div", {}, this.title, this.note), make("div", { class: "acts" }, this.film, this.again)),
+      make("header", {}, make("div", {}, this.title, this.note), make("div", { class: "acts" }, this.compare, this.film, this.again)),
       this.earlier, this.players, this.bar, this.said, this.lack, this.more,
     );
     this.root.setAttribute("role", "region");
@@ -327,25 +337,5 @@ class Watch {
     for (const cell of this.cells) cell.marks?.draw();
     this.explanation?.draw();
     this._tick();
-  }
-
-  _key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || this.root.hidden) return;
-    const target = event.target;
-    const inside = this.root.contains(target);
-    const box = this.players.getBoundingClientRect();
-    if (!inside && (target !== document.body || box.bottom < 80 || box.top > innerHeight - 80)) return;
-    if (target.matches?.("input:not([type=range]), textarea, select")) return;
-    const onButton = target.matches?.("button, a, summary");
-    if (event.key === " " && !onButton) this.transport.toggle();
-    else if (event.key === "ArrowLeft" && target !== this.seeker) this.transport.seek(this.transport.now() - STEP);
-    else if (event.key === "ArrowRight" && target !== this.seeker) this.transport.seek(this.transport.now() + STEP);
-    else if (/^[1-9]$/.test(event.key) && this.cells[event.key - 1]) this.enlarge(Number(event.key));
-    else if (event.key === "Escape" && this.players.dataset.large) this.enlarge(Number(this.players.dataset.large));
-    else if (event.key === "m") this.setMuted(!this.muted);
-    else if (event.key === "[") this.jump(-1);
-    else if (event.key === "]") this.jump(1);
-    else return;
-    event.preventDefault();
   }
 }
