@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 from perfrdiff.errors import InputError
 from perfrdiff.features.media import apart
 from perfrdiff.features.media.apart import confine, wire
-from perfrdiff.features.media.apart.parent import ZYGOTE
+from perfrdiff.features.media.apart.parent import ZYGOTE, Reading
 from perfrdiff.features.media.apart.readers import ReadersApart
 from perfrdiff.features.media.input import Part, open_input
 from perfrdiff.features.media.local_file import open_local
@@ -211,15 +212,16 @@ def confine_status():
     )
 
 
-def test_a_decoder_that_hangs_is_ended(clip, monkeypatch):
-    monkeypatch.setattr("perfrdiff.features.media.apart.parent.PATIENCE", 0.3)
-    with open_input(clip) as media:
-        pictures = media.frames(640)
-        next(pictures)
+def test_a_decoder_that_hangs_is_ended(clip):
+    with open_local(clip) as file:
+        info = ReadersApart(file).probe(120.0, Part())
+        reading = Reading(file, "frames", [25.0, 120.0, 640], asdict(info))
+        reading.next()
         (process,) = processes()
         process.suspend()
+        reading._connection.settimeout(0.3)  # in place of minutes
         with pytest.raises(InputError, match=r"^“clip\.mp4” keeps its decoder busy without end"):
-            list(pictures)
+            list(reading)
         wait_until_none()
 
 
