@@ -5,6 +5,7 @@
 # make demo-weights   the demo weights from nothing, VOICES=DIR with a folder of speech; goes on where it was stopped
 # make lock   after a change of requirements*.txt: the lock files with hashes, and THIRD_PARTY.md (needs the network)
 # make audit  known weaknesses of the locked packages (needs the network)
+# make soak   the page under load for hours: 2,000 runs of a second, a kill in each stage, live sessions beside
 # make fuzz   10,000 spoilt files for every reader, some ten minutes
 # Each first makes .venv, once, and again when a requirements file changes. The checkout itself is installed there
 # editable, so .venv/bin/perfrdiff and `import perfrdiff` work from any folder.
@@ -19,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest
 # What numba compiles: `warm-up` does so once, and again when one of these has changed.
 COMPILED := $(wildcard renderer/*.py renderer/*/*.py renderer/*/*/*.py)
 
-.PHONY: run test check lint fast-tests clean demo-weights lock audit fuzz
+.PHONY: run test check lint fast-tests clean demo-weights lock audit fuzz soak
 
 run: $(VENV)/.compiled node_modules/.package-lock.json
 	$(VENV)/bin/python app.py
@@ -89,6 +90,11 @@ audit: $(VENV)/.installed-audit
 
 fuzz: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tools.fuzz --cases 10000
+
+soak: $(VENV)/.installed-dev $(VENV)/.compiled
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tools.load_trial --clients 12 --jobs 200 --seconds 2 --live 2
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tools.kill_trial
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tools.load_trial --clients 4 --jobs 2000 --seconds 1
 
 # Apart from what runs: these two bring packages of their own.
 $(VENV)/.installed-audit: $(VENV)/.installed requirements-audit.txt

@@ -16,7 +16,7 @@ from PIL import Image
 
 from perfrdiff.coefficients import neutral
 from perfrdiff.errors import InputError
-from perfrdiff.features.media import input as input_module
+from perfrdiff.features.media import readers
 from perfrdiff.features.media.images import read_image
 from perfrdiff.features.media.input import open_input
 from perfrdiff.features.tracking.people import preview
@@ -38,13 +38,13 @@ sys.addaudithook(_count)  # sees every open() and os.open() of the process; a ho
 @pytest.fixture
 def probed(monkeypatch) -> list[str]:
     """The names of the files that are probed, in order."""
-    names, probe = [], input_module.probe
+    names, probe = [], readers.probe
 
     def noted(file, *limits):
         names.append(file.name)
         return probe(file, *limits)
 
-    monkeypatch.setattr(input_module, "probe", noted)
+    monkeypatch.setattr(readers, "probe", noted)
     return names
 
 

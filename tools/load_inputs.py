@@ -39,7 +39,7 @@ def asks(folder: Path, seconds: float, weights: str) -> list[Ask]:
     twice as long."""
     made = [*_good(folder, seconds), *_bad(folder)]
     for number, ask in enumerate(made):
-        _run_alone(ask, folder / f"alone-{number}", weights)
+        run_alone(ask, folder / f"alone-{number}", weights)
     return made
 
 
@@ -75,7 +75,7 @@ def _bad(folder: Path) -> Iterator[Ask]:
     yield Ask("out of range", speaker, portrait, {"steps": 1})
 
 
-def _run_alone(ask: Ask, out: Path, weights: str) -> None:
+def run_alone(ask: Ask, out: Path, weights: str) -> None:
     """Fill in what has to come of a run."""
     try:
         settings = COMMON | {"weights": weights} | ask.settings

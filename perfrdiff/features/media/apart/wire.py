@@ -30,7 +30,7 @@ def send(connection: socket.socket, about: dict, array: np.ndarray | None = None
         array = np.ascontiguousarray(array)
         about = about | {"kind": array.dtype.name, "shape": list(array.shape)}
         body = memoryview(array).cast("B")
-    head = json.dumps(about).encode()
+    head = json.dumps(about, default=lambda number: number.item()).encode()  # of numpy's numbers, too
     connection.sendall(LENGTHS.pack(len(head), len(body)) + head)
     if len(body):
         connection.sendall(body)
