@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from page.live_listeners import LiveListeners, ReadyListener
 from page.live_place import PROTOCOL, Place, Wishes
 from page.loading import heavy
+from page.priority import live_session
 from page.settings import DEFAULTS
 from page.words import TROUBLE
 from perfrdiff.errors import InputError
@@ -115,7 +116,8 @@ class LiveServer:
         self._open[place.key] = place
         try:
             await asyncio.to_thread(heavy, PROTOCOL)  # a page that has just been started may still load it
-            await self._converse(socket, place)
+            with live_session():
+                await self._converse(socket, place)
         except (InputError, RenderError) as error:
             await _end(socket, WRONG, str(error))
         except TimeoutError:

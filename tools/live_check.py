@@ -16,12 +16,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from tests.support.camera_film import CHROMIUM, FAKE_DEVICES, QUIET, camera_files
 from tests.support.served_page import served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 TICKS = os.sysconf("SC_CLK_TCK")
 READ = """() => {
@@ -50,7 +54,9 @@ def processor_seconds(root: int) -> float:
     return total / TICKS
 
 
-def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, graphics: bool) -> dict:
+def check(
+    film: Path, seconds: float, samples: int, out: Path, is_film: bool, graphics: bool, shows_photo: bool = False
+) -> dict:
     """Run a session and give what was measured; pictures go to `out`."""
     from playwright.sync_api import sync_playwright
 
@@ -72,6 +78,8 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
         page.get_by_role("tab", name="Live").click(timeout=120_000)
         page.wait_for_selector("#live .go", timeout=60_000)
         wait_until_still(server)
+        if shows_photo:
+            _choose_from_the_library(page)
         page.select_option("#live .extras select", str(samples))
         if is_film:
             page.set_input_files("#live input[type=file]", str(film))
@@ -106,6 +114,16 @@ def check(film: Path, seconds: float, samples: int, out: Path, is_film: bool, gr
         "server_share": shares[0],
         "browser_share": shares[1] - shares[0],
     }
+
+
+def _choose_from_the_library(page: Page) -> None:
+    """The first listener there, whose photo the server is to move."""
+    page.click("#live-kind label:has-text('From the library')")
+    page.click("#live-shelf input")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#live-state .note:has-text('ready.')", timeout=120_000)
+    page.select_option("#live .shown", "1")
 
 
 @contextmanager
@@ -168,9 +186,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("live_check"))
     parser.add_argument("--film", dest="is_film", action="store_true", help="as a film in the page, not as its camera")
+    parser.add_argument("--photo", action="store_true", help="the listener's photo in place of a head")
     parser.add_argument("--graphics", action="store_true", help="let Chromium use a graphics card")
     wishes = parser.parse_args()
-    figures = check(wishes.film, wishes.seconds, wishes.samples, wishes.out, wishes.is_film, wishes.graphics)
+    figures = check(
+        wishes.film, wishes.seconds, wishes.samples, wishes.out, wishes.is_film, wishes.graphics, wishes.photo
+    )
     (wishes.out / "figures.json").write_text(json.dumps(figures))
     print(report(figures))
 

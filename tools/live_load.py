@@ -14,11 +14,13 @@ import os
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from gradio_client import Client, handle_file
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from perfrdiff.coefficients import FPS
@@ -77,13 +79,16 @@ def talk(address: str, frames: list, seconds: float, samples: int, measured: Mea
         start = time.monotonic()
 
         def listen() -> None:
-            for message in socket:
-                now = time.monotonic()
-                if isinstance(message, str):
-                    measured.ends.append(json.loads(message)["sentence"])
-                elif message[0] == protocol.REACTIONS:
-                    first, _ = protocol.unpack_reactions(message)
-                    measured.late.append((now - began, now - start - first / FPS))
+            with suppress(ConnectionClosed):
+                for message in socket:
+                    now = time.monotonic()
+                    if isinstance(message, str):
+                        ended = f"after {now - start:.0f} s: {json.loads(message)['sentence']}"
+                        measured.ends.append(ended)
+                        print(ended, flush=True)
+                    elif message[0] == protocol.REACTIONS:
+                        first, _ = protocol.unpack_reactions(message)
+                        measured.late.append((now - began, now - start - first / FPS))
 
         ear = threading.Thread(target=listen)
         ear.start()
@@ -99,9 +104,10 @@ def talk(address: str, frames: list, seconds: float, samples: int, measured: Mea
                     message[8:16] = np.frombuffer(moment.tobytes(), np.uint8)
                     socket.send(message.tobytes())
                 socket.send(sound)
-            except OSError:
+            except ConnectionClosed:
                 break
-        socket.send(json.dumps({"type": "stop"}))
+        with suppress(ConnectionClosed):
+            socket.send(json.dumps({"type": "stop"}))
         ear.join(timeout=30)
 
 

@@ -27,7 +27,7 @@ from renderer.export.vmc import vmc_frame
 
 PORT = 39539  # on which receivers of the protocol listen unless told otherwise
 MESSAGES = 24  # of one bundle, which then stays below 1,400 bytes: one packet of any network
-MOST_WAITING = 15  # frames; beyond, they leave a quarter faster until the rest is gone
+MOST_WAITING = 15  # frames; beyond, they leave a third faster until the rest is gone
 MOST_KEPT = 50  # frames; beyond, the oldest are left out
 HASTE = 0.75
 
