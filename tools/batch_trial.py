@@ -41,9 +41,9 @@ OF_THE_BATCH = ("results.csv", "summary.html", "items.jsonl")  # and journals; t
 class Disturber:
     """Runs a command until it ends by itself, and disturbs it meanwhile.
 
-    kill_every, stop_every: mean items between kills of a worker, and between ends of the command, by Ctrl-C or, one time
-    in four, kill -9; counted in items, so that a busy machine gets on as well. Each comes at a moment of its own within
-    `WITHIN` seconds after. most_ends: after which it is left in peace.
+    kill_every, stop_every: mean items between kills of a worker, and between ends of the command, by Ctrl-C or, one
+    time in four, kill -9; counted in items, so that a busy machine gets on as well. Each comes at a moment of its own
+    within `WITHIN` seconds after. most_ends: after which it is left in peace.
     """
 
     rng: random.Random
