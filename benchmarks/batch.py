@@ -1,15 +1,17 @@
-"""What a batch saves over a loop in the shell, and what a second process brings.
+"""What a batch saves over a loop in the shell, what a second process brings, and how many items an hour there are.
 
-    python -m benchmarks.batch [--items 24] [--seconds 2]
+    python -m benchmarks.batch [--items 12] [--loop 6] [--long 2] [--parts loop long]
 
-The same short clips, cut from the project's example: one `perfrdiff features` for each, then `perfrdiff batch features`
-with one process and with two. CPU-seconds an item count, for a busy machine stretches the wall clock; the ratio of one
-process to two means something on two idle cores alone.
+`loop`: the same short clips, by one `perfrdiff features` for each and by `perfrdiff batch features` with one process
+and with two. `long`: clips of 30 s and 720p as features, reactions of the same (10 samples), and their videos (3
+samples, mesh). All of it is made of the project's example. CPU-seconds an item count, for a busy machine stretches the
+wall clock; items an hour are those of one core that is idle. What a process costs once is taken off, and told.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -17,11 +19,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import av
+import numpy as np
+
 from renderer.resources import asset
-from tests.support.clips import cut
+from tests.support.clips import RATE, cut, write_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 MARK_LOOP, MARK_WORKERS = 3.0, 1.8
+LONG_SECONDS, WIDTH, HEIGHT = 30, 1280, 720
 
 
 def measured(*commands: list[str]) -> tuple[float, float]:
@@ -34,42 +40,90 @@ def measured(*commands: list[str]) -> tuple[float, float]:
     return used, time.perf_counter() - began
 
 
+def long_clip(path: Path) -> Path:
+    """The example, repeated for 30 s, in the middle of a picture of 720p, with its sound."""
+    pictures, sound = [], []
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    with av.open(str(asset("examples/speaker.mp4"))) as container:
+        for frame in container.decode():
+            if isinstance(frame, av.VideoFrame):
+                pictures.append(frame.reformat(HEIGHT, HEIGHT, format="rgb24").to_ndarray())
+            else:
+                sound += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+    samples = np.resize(np.concatenate(sound).astype(np.float32) / 32768, LONG_SECONDS * RATE)
+    side = (WIDTH - HEIGHT) // 2
+    count = LONG_SECONDS * 25
+    wide = (np.pad(picture, ((0, 0), (side, side), (0, 0))) for picture in itertools.cycle(pictures))
+    return write_clip(path, itertools.islice(wide, count), np.arange(count) / 25, audio_tracks=[(0.0, samples)])
+
+
+def copies(clip: Path, folder: Path, count: int) -> Path:
+    """A folder with `count` copies of a clip."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.mp4").write_bytes(clip.read_bytes())
+    return folder
+
+
+def compare_with_a_loop(folder: Path, options: argparse.Namespace) -> None:
+    """Short clips: one command each, and batches with one and two processes."""
+    clip = cut(asset("examples/speaker.mp4"), folder / "short.mp4", options.seconds)
+    clips, few = copies(clip, folder / "clips", options.items), copies(clip, folder / "few", options.loop)
+    loop = measured(*(["features", str(path), "--out", str(folder / f"{path.stem}.npz")] for path in few.iterdir()))
+    rows = {"a loop in the shell": (options.loop, *loop)}
+    for workers in (1, 2):
+        batch = ["batch", "features", str(clips), "--out", str(folder / f"out-{workers}"), "--workers", str(workers)]
+        rows[f"batch, {workers} process{'es' * (workers > 1)}"] = (options.items, *measured([*batch, "--quiet"]))
+    print(f"clips of {options.seconds:g} s; load average {os.getloadavg()[0]:.1f}\n")
+    print("| | items | CPU-s an item | s an item |\n|---|---|---|---|")
+    for what, (count, used, wall) in rows.items():
+        print(f"| {what} | {count} | {used / count:.2f} | {wall / count:.2f} |")
+    each, one, two = (used / count for count, used, _ in rows.values())
+    print(f"\nLoop by batch, CPU-s: {each / one:.1f} (mark {MARK_LOOP:g}).")
+    (_, _, alone), (_, _, together) = list(rows.values())[1:]
+    print(f"One process to two: {alone / together:.2f} by the wall; by CPU-s at most {2 * one / two:.2f} on idle cores "
+          f"(mark {MARK_WORKERS:g}).")  # fmt: skip
+
+
+def per_hour(folder: Path, options: argparse.Namespace) -> None:
+    """Long clips through features, react and render, one process, what the process costs once taken off."""
+    clips = copies(long_clip(folder / "long.mp4"), folder / "long", options.long)
+    (folder / "nothing").mkdir()
+    (folder / "nothing" / "broken.mp4").write_bytes(b"no film")
+    start, _ = measured(["batch", "features", str(folder / "nothing"), "--out", str(folder / "start"), "--quiet"])
+    features = folder / "features"
+    one = ["--workers", "1", "--quiet"]
+    used = {"features (30 s, 720p)": measured(["batch", "features", str(clips), "--out", str(features), *one])[0]}
+    tables = folder / "tables"
+    tables.mkdir()
+    for path in features.glob("*.npz"):
+        (tables / path.name).write_bytes(path.read_bytes())
+    react = ["--listener", str(asset("examples/portrait.jpg")), *one]
+    for samples in (10, 3):
+        out = str(folder / f"reactions-{samples}")
+        command = ["batch", "react", str(tables), "--out", out, "--samples", str(samples), *react]
+        used[f"reactions (30 s, {samples} samples)"] = measured(command)[0]
+    drawing = ["batch", "render", str(folder / "reactions-3"), "--views", "mesh", *one]
+    used["the same again, and their videos (3 samples, mesh, 256²)"] = measured(drawing)[0]
+    print(f"\nA process, once: {start:.1f} CPU-s. {options.long} items each; load average {os.getloadavg()[0]:.1f}\n")
+    print("| | CPU-s an item | items an hour and core |\n|---|---|---|")
+    for what, seconds in used.items():
+        each = max(seconds - start, 1e-3) / options.long
+        print(f"| {what} | {each:.2f} | {3600 / each:.0f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=24)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--items", type=int, default=12, help="short clips of a batch")
+    parser.add_argument("--loop", type=int, default=6, help="of these, in the loop")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a short clip")
+    parser.add_argument("--long", type=int, default=2, help="clips of 30 s")
+    parser.add_argument("--parts", nargs="+", choices=("loop", "long"), default=("loop", "long"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        clips = folder / "clips"
-        clips.mkdir()
-        clip = cut(asset("examples/speaker.mp4"), clips / "0.mp4", options.seconds)
-        for number in range(1, options.items):
-            (clips / f"{number}.mp4").write_bytes(clip.read_bytes())
-        rows = {
-            "a loop in the shell": measured(
-                *(["features", str(path), "--out", str(folder / f"{path.stem}.npz")] for path in clips.iterdir())
-            )
-        }
-        for workers in (1, 2):
-            batch = [
-                "batch",
-                "features",
-                str(clips),
-                "--out",
-                str(folder / f"out-{workers}"),
-                "--workers",
-                str(workers),
-            ]
-            rows[f"batch, {workers} process{'es' * (workers > 1)}"] = measured([*batch, "--quiet"])
-    print(f"{options.items} clips of {options.seconds:g} s; load average {os.getloadavg()[0]:.1f}\n")
-    print("| | CPU-s an item | s an item | items an hour |\n|---|---|---|---|")
-    for what, (used, wall) in rows.items():
-        each = wall / options.items
-        print(f"| {what} | {used / options.items:.2f} | {each:.2f} | {3600 / each:.0f} |")
-    (loop, _), (one_used, one), (_, two) = rows.values()
-    print(f"\nLoop by batch, CPU-s: {loop / one_used:.1f} (mark {MARK_LOOP:g}).")
-    print(f"One process by two, wall: {one / two:.2f} (mark {MARK_WORKERS:g}, on idle cores).")
+    for part, measure in (("loop", compare_with_a_loop), ("long", per_hour)):
+        if part in options.parts:
+            with tempfile.TemporaryDirectory() as name:
+                measure(Path(name), options)
 
 
 if __name__ == "__main__":

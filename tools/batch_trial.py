@@ -32,6 +32,8 @@ from tests.support.batch_items import EITHER, MadeItem, make_items, write_manife
 ROOT = Path(__file__).resolve().parents[1]
 ACTIONS = ("features", "react", "render", "evaluate")
 CTRL_C_SECONDS = 2.0
+WITHIN = 2.0
+PATIENCE = 60.0  # seconds, on a machine that is busy with other things
 OF_THE_BATCH = ("results.csv", "summary.html", "items.jsonl")  # and journals; the rest of a folder is outputs
 
 
@@ -39,8 +41,9 @@ OF_THE_BATCH = ("results.csv", "summary.html", "items.jsonl")  # and journals; t
 class Disturber:
     """Runs a command until it ends by itself, and disturbs it meanwhile.
 
-    kill_every, stop_every: mean seconds between kills of a worker, and between ends of the command, by Ctrl-C or, one
-    time in four, kill -9. most_ends: after which it is left in peace.
+    kill_every, stop_every: mean items between kills of a worker, and between ends of the command, by Ctrl-C or, one
+    time in four, kill -9; counted in items, so that a busy machine gets on as well. Each comes at a moment of its own
+    within `WITHIN` seconds after. most_ends: after which it is left in peace.
     """
 
     rng: random.Random
@@ -53,54 +56,64 @@ class Disturber:
     slowest_end: float = 0.0
     faults: list[str] = field(default_factory=list)
 
-    def run(self, command: list[str], out: Path, log: Path) -> None:
+    def run(self, command: list[str], out: Path, log: Path, action: str) -> None:
+        journal = out / f"journal-{action}.jsonl"
         while True:
             with log.open("ab") as file:
                 process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, preexec_fn=_heed_ctrl_c)
-            code = self._disturb(process)
-            if code is not None:
+            ended = self.ends >= self.most_ends or self._ends_while_disturbed(process, journal)
+            code = process.wait() if ended else self._end(process)
+            if ended or code == 0:
                 if code != 0:
                     self.faults.append(f"the command ended with {code}: {_last_line(log)}")
                 return
-            if (left := _left_over(out)) and not self._was_killed:
+            if code != -signal.SIGKILL and (left := _left_over(out)):
                 self.faults.append(f"after Ctrl-C there are left over: {left[:3]}")
             if broken := _half_written(out):
                 self.faults.append(f"half-written: {broken[:3]}")
 
-    def _disturb(self, process: subprocess.Popen) -> int | None:
-        """The exit code where it ended by itself, else None."""
-        if self.ends >= self.most_ends:
-            return process.wait()
-        end = time.monotonic() + self.rng.uniform(0.5, 1.5) * self.stop_every
-        while time.monotonic() < end:
-            time.sleep(self.rng.expovariate(1 / self.kill_every))
-            if process.poll() is not None:
-                return process.returncode
-            workers = _children(process.pid)
-            if workers:
-                _kill(self.rng.choice(workers))
-                self.kills += 1
+    def _ends_while_disturbed(self, process: subprocess.Popen, journal: Path) -> bool:
+        """Kill workers until it is time to end the command; True where it has ended by itself before."""
+        over = _lines(journal)
+        kill, end = (over + self.rng.expovariate(1 / every) for every in (self.kill_every, self.stop_every))
+        while process.poll() is None:
+            if _lines(journal) >= kill:
+                time.sleep(self.rng.uniform(0, WITHIN))
+                if workers := _children(process.pid):
+                    _kill(self.rng.choice(workers))
+                    self.kills += 1
+                kill = _lines(journal) + self.rng.expovariate(1 / self.kill_every)
+            if _lines(journal) >= end:
+                time.sleep(self.rng.uniform(0, WITHIN))
+                return process.poll() is not None
+            time.sleep(0.05)
+        return True
+
+    def _end(self, process: subprocess.Popen) -> int:
+        """End the command; its exit code."""
         workers, began = _children(process.pid), time.monotonic()
-        self._was_killed = self.rng.random() < 0.25
-        process.send_signal(signal.SIGKILL if self._was_killed else signal.SIGINT)
-        code = process.wait(60)
+        is_hard = self.rng.random() < 0.25
+        process.send_signal(signal.SIGKILL if is_hard else signal.SIGINT)
+        code = process.wait(PATIENCE)
         seconds = time.monotonic() - began
         self.ends += 1
-        self.hard_ends += self._was_killed
-        if not self._was_killed:
-            if code == 0:
-                return 0  # it was just ready
+        self.hard_ends += is_hard
+        if code == 0:
+            return 0  # it was just ready
+        if not is_hard:
             self.slowest_end = max(self.slowest_end, seconds)
             if seconds > CTRL_C_SECONDS:
                 self.faults.append(f"Ctrl-C took {seconds:.1f} s")
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until and any(map(_lives, workers)):
             time.sleep(0.1)
         if any(map(_lives, workers)):
-            self.faults.append(f"processes live on after the command's end (killed: {self._was_killed})")
-        return None
+            self.faults.append(f"processes live on {PATIENCE:.0f} s after the command's end ({code})")
+        return code
 
-    _was_killed = False
+
+def _lines(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.is_file() else 0
 
 
 def _heed_ctrl_c() -> None:
@@ -206,7 +219,7 @@ def trial(folder: Path, options: argparse.Namespace) -> list[str]:
             subprocess.run(calm_command, cwd=ROOT, check=True, stdout=log, stderr=log)
         calm_seconds = time.monotonic() - began
         disturber = Disturber(random.Random(options.seed), options.kill_every, options.stop_every)
-        disturber.run(wild_command, wild, folder / f"{action}-disturbed.log")
+        disturber.run(wild_command, wild, folder / f"{action}-disturbed.log", action)
         if disturber.faults and not (wild / "results.csv").is_file():
             faults += [f"{action}: {fault}" for fault in disturber.faults]
             break  # the next actions go on where this one ended
@@ -263,8 +276,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--few", type=int, default=40, metavar="N", help="items of react, render and evaluate")
     parser.add_argument("--actions", nargs="+", choices=ACTIONS, default=ACTIONS)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--kill-every", type=float, default=8.0, metavar="S")
-    parser.add_argument("--stop-every", type=float, default=45.0, metavar="S")
+    parser.add_argument("--kill-every", type=float, default=12.0, metavar="N")
+    parser.add_argument("--stop-every", type=float, default=40.0, metavar="N")
     parser.add_argument("--seed", type=int, default=0, help="of the disturbances")
     parser.add_argument("--folder", type=Path, help="kept afterwards (default: a temporary one)")
     options = parser.parse_args(arguments)

@@ -23,10 +23,11 @@ from perfrdiff.batch.work import work
 from perfrdiff.errors import InputError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's advice to its developers; its own logs keep the rest
 
 CPUS_OF_AN_ACTOR = 0.5  # so that actors never take every core of a small machine: Ray Data then waits for ever
 MOST_BLOCKS = 10_000  # that Ray is given rows in; one for each item up to there, so that a lost machine costs no more
-OBJECT_STORE_BYTES = 128 << 20  # of a cluster that this process starts; rows are names and numbers
+BLOCK_BYTES = 1 << 20  # of results of an item; Ray Data starts nothing where its store has no room for a few of these
 
 
 class Actor:
@@ -83,6 +84,7 @@ def run_jobs_on_ray(
             raise InputError(f"The cluster has no place for an actor with {gpu_share:g} of a GPU; see 'ray status'.")
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        context.target_max_block_size = BLOCK_BYTES
         given = do, action, where, dict(options)
         rows = ray.data.from_items(
             [{"work": pickle.dumps((job, given, deadline))} for job in jobs],
@@ -94,6 +96,7 @@ def run_jobs_on_ray(
             num_cpus=CPUS_OF_AN_ACTOR,
             num_gpus=gpu_share or None,
         )
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         for row in done.iter_rows():
             yield Outcome(**json.loads(row["outcome"]))
     finally:
@@ -110,4 +113,4 @@ def _connect(ray: Any) -> None:
     try:
         ray.init(address="auto", **about)
     except ConnectionError:
-        ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **about)
+        ray.init(include_dashboard=False, **about)

@@ -42,6 +42,8 @@ class MadeItem:
 def make_items(folder: Path, count: int, broken_share: float = 0.4, size: int = 256) -> list[MadeItem]:
     """Write `count` items to `folder`, numbered, good ones and broken ones in a mixed order that is always the same.
 
+    Files that are there are left as they are.
+
     broken_share: of all. size: edge of the clips' pictures in pixels. All kinds are there from some 40 items on.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +57,8 @@ def make_items(folder: Path, count: int, broken_share: float = 0.4, size: int = 
         counts[spoilt] += 1
         make, ending, state = (BROKEN if spoilt else GOOD)[kind]
         path = folder / f"{number:03}_{kind}{ending}"
-        make(path, np.random.default_rng([500, number]), size)
+        if not path.exists():
+            make(path, np.random.default_rng([500, number]), size)
         made.append(MadeItem(path.stem, path, kind, state))
     return made
 
