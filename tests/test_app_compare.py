@@ -165,8 +165,8 @@ def test_a_finished_run_is_taken_into_other_programs(page, tmp_path):
     assert "at least one kind" in page.inner_text("#take-away-state")
 
 
-def test_a_photo_of_another_listener_is_refused_beside_it(page, portrait):
-    page.set_input_files("#other_listener input[type=file]", str(portrait))
+def test_a_photo_of_another_listener_is_refused_beside_it(page, portrait, tmp_path):
+    page.set_input_files("#other_listener input[type=file]", shutil.copy(portrait, tmp_path / "somebody else.jpg"))
     page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--other-listener')")
     page.click("#go")
     page.wait_for_selector("#other_listener-blame .trouble", timeout=PATIENCE)
