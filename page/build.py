@@ -23,6 +23,7 @@ from page.run import explain, status
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
 from page.words import HEAD, notice, trouble
 from perfrdiff.errors import InputError
+from perfrdiff.features.media.local_file import display_name
 from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.weights import summary
@@ -105,7 +106,7 @@ class _Run:
         self._controls, self._results, self._visits, self._jobs = controls, results, visits, jobs
         self._state, self._go, self._cancel = state, go, cancel
         self._cards = (controls.speaker, controls.listener)
-        blames = [card.blame for card in self._cards]
+        blames = [*(card.blame for card in self._cards), controls.other_blame]
         self._comparisons = controls.comparisons
         self._outputs = [
             state, go, cancel, *self._comparisons.values(), controls.widgets["seed"], *blames, *results.outputs,
@@ -241,7 +242,10 @@ class _Run:
         updates: dict = {}
         for card, file in zip(self._cards, files, strict=True):
             updates |= card.show_blame(sentence, file)
-        return updates
+        other = None if request is None else request.other_listener
+        is_meant = other is not None and display_name(other) in sentence
+        words = trouble(sentence) if is_meant else ""
+        return updates | {self._controls.other_blame: gr.update(value=words, visible=is_meant)}
 
     def _idle(self) -> dict:
         ready = dict.fromkeys((*self._comparisons.values(), self._go), gr.update(interactive=True))

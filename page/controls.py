@@ -113,6 +113,7 @@ class Controls:
                 for name in ("other_style", "other_share"):
                     self._add(name)
             self._add("other_listener")
+            self.other_blame = gr.HTML(visible=False, padding=False, elem_id="other_listener-blame")
 
     def add_folded(self) -> None:
         """The other settings, folded."""

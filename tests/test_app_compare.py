@@ -163,3 +163,12 @@ def test_a_finished_run_is_taken_into_other_programs(page, tmp_path):
     page.click("#take-away-make")
     page.wait_for_selector("#take-away-state .trouble", timeout=60_000)
     assert "at least one kind" in page.inner_text("#take-away-state")
+
+
+def test_a_photo_of_another_listener_is_refused_beside_it(page, portrait, tmp_path):
+    page.set_input_files("#other_listener input[type=file]", shutil.copy(portrait, tmp_path / "somebody else.jpg"))
+    page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--other-listener')")
+    page.click("#go")
+    page.wait_for_selector("#other_listener-blame .trouble", timeout=PATIENCE)
+    assert "shows no way of listening" in page.inner_text("#other_listener-blame")
+    assert page.locator("#listener-blame").is_hidden()

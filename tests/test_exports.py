@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 
@@ -56,10 +57,14 @@ def test_every_export_can_be_taken_from_a_folder(results, saved_head, tmp_path):
     assert names(files) == names((tmp_path / "taken").iterdir()) == sorted(
         ["coefficients.npz", "settings.json", "style.safetensors"]
         + [f"reaction_{k}{end}" for k in (1, 2) for end in (".csv", "_live_link.csv", ".glb", "_frame_3.obj",
-           "_frame_3.mtl", "_frame_3_face.png", "_frame_3_eyes.png", "_frame_3.ply", "_frame_3.glb")]
+           "_frame_3.mtl", "_frame_3_face.png", "_frame_3_eyes.png", "_frame_3.ply", "_frame_3.glb",
+           "_mesh_transparent.webm")]
     )  # fmt: skip
     for name in ("coefficients.npz", "settings.json", "reaction_2.csv"):
         assert (tmp_path / "taken" / name).read_bytes() == (results / name).read_bytes()
+    with av.open(str(tmp_path / "taken" / "reaction_2_mesh_transparent.webm")) as video:
+        assert video.streams.video[0].metadata["alpha_mode"] == "1"
+        assert sum(1 for _ in video.decode(video=0)) == FRAMES
 
 
 def test_without_a_frame_a_still_is_the_liveliest_of_its_reaction(results, tmp_path):
@@ -136,7 +141,7 @@ def test_the_setting_takes_names_and_refuses_others():
     assert replace(request, exports="ply").exports == ("ply",)
     with pytest.raises(InputError, match="exports takes live-link, glb"):
         replace(request, exports=["csv"])  # every folder has it
-    assert set(EXPORTS) == {*IN_EVERY_FOLDER, *MADE_WHEN_ASKED} and EXPORT_FILES
+    assert set(EXPORTS) == {*IN_EVERY_FOLDER, *MADE_WHEN_ASKED, "webm"} and EXPORT_FILES
 
 
 @pytest.mark.slow
