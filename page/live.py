@@ -40,6 +40,7 @@ PATH = "/live"
 REHEARSED = 15  # frames
 LONGEST_TEXT = 4096  # characters of a message that is JSON
 MOST_WAITING = 200  # messages that are not taken in yet; beyond, faces are left out, the oldest first
+MANY = 40  # messages at once, 0.8 s: this machine is behind, and leaves the listener's photo out until it is not
 SLOW_SECONDS = 0.15  # that sending may take; beyond, the listener's photo is left out until it takes less
 REFUSED, FULL, WRONG, IDLE = 4403, 4429, 4400, 4408  # codes with which a socket is closed
 
@@ -146,6 +147,7 @@ class LiveServer:
                 arrived.clear()
                 messages = [inbox.popleft() for _ in range(len(inbox))]
                 stops = [one for one in messages if isinstance(one, dict) and one["type"] == "stop"]
+                place.is_slow = place.is_slow or len(messages) > MANY
                 answers = await asyncio.to_thread(place.take_in, messages)
                 began = time.monotonic()
                 for answer in answers:

@@ -48,7 +48,7 @@ class Place:
     since: float = field(default_factory=time.monotonic)
     ready: float = 0.0  # when its sound may begin
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))  # which only the page that has the socket knows
-    is_slow: bool = False  # whether the client takes what it is sent too slowly for pictures
+    is_slow: bool = False  # whether client or machine are too slow for pictures just now
     pictures: int = 0  # of the camera, that came
     session: LiveSession | None = None
     minute: LastMinute | None = None

@@ -166,6 +166,10 @@ def test_what_runs_in_the_browser_keeps_up_or_leaves_out(page):
     assert result["wentBack"] == 0 and result["before"] == pytest.approx(0.47, abs=0.06)
     assert result["after"] < 0.7, "after a gap of 3 s the delay stays"
 
+    result = page.evaluate(CLOCK)
+    assert result["heldUp"] == {"start": 20, "lost": 0}, "sound that is late is no sound that is lost"
+    assert result["lost"] == {"start": 3020, "lost": 3000}, "after a loss the listener stays behind by it"
+
     tone, hiss = page.evaluate(RESAMPLED)
     assert tone["length"] % 640 == 0 and tone["length"] > 14_000
     assert tone["level"] == pytest.approx(0.5 / np.sqrt(2), rel=0.01) and tone["crossings"] == pytest.approx(
@@ -223,6 +227,23 @@ PLAYER = (
     if (now === 8000) before = quantile(play.delays.slice(-50), 0.5) / 1000;
   }
   return { wentBack, before, after: quantile(play.delays.slice(-50), 0.5) / 1000 };
+}"""
+)
+CLOCK = (
+    "async () => {"
+    + MODULES
+    + """
+  const { Clock } = await load("live_clock.js");
+  const run = (isLost) => {
+    const clock = new Clock();
+    let heldUp = 0;
+    for (let now = 40; now <= 20_000; now += 40) {
+      if (now > 8000 && now <= 11_000) heldUp += isLost ? 0 : 1;
+      else for (heldUp += 1; heldUp; heldUp -= 1) clock.heard(640, now + 20);
+    }
+    return { start: Math.round(clock.start), lost: Math.round(clock.lost) };
+  };
+  return { heldUp: run(false), lost: run(true) };
 }"""
 )
 RESAMPLED = (

@@ -173,6 +173,7 @@ def report(figures: dict) -> str:
         f"{figures['looked'] / figures['passed']:.0f} a second",
         f"camera: {figures['pictures']} pictures, {figures['left']} left out because the tracker was at work, "
         f"{np.median(figures['took']):.0f} ms each; {figures['dropped']} faces left out for the network",
+        f"{figures['lost'] / 1000:.1f} s of sound were never recorded by the browser",
         f"sent {figures['sent'] / figures['passed'] / 1000:.0f} kB/s",
         f"processor: server {figures['server_share']:.2f} of a core, browser {figures['browser_share']:.2f}",
     ]

@@ -134,7 +134,7 @@ class Live {
       delays: playback.delays, shown: playback.shownFrames, skipped: playback.skipped, held: playback.held,
       photos: this.photos?.came ?? 0, wanted: playback.wanted, frames: playback.newest + 1, drawn: this.rate.drawn, looked: this.rate.looked, fps: this.rate.shown,
       pictures: capture.pictures, left: capture.left, took: capture.took, dropped: socket.droppedFaces, sent: socket.sent,
-      seconds: capture.clock.seconds(performance.now()),
+      seconds: capture.clock.seconds(performance.now()), lost: capture.clock.lost,
     };
   }
 
@@ -229,6 +229,7 @@ class Live {
     const clock = (capture.clock = new Clock());
     capture.forget();
     this.playback = new Playback(clock, (frame) => capture.captured.get(frame) ?? clock.when((frame + 0.5) / FRAMES));
+    clock.onLost = () => this.playback.clockJumped();
     this.strip.clear();
     this.photos?.clear();
     this.rate = { drawn: 0, looked: 0, since: performance.now(), shown: 0 };

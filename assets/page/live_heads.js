@@ -5,7 +5,9 @@ import { Heads } from "./heads.js";
 const WIDTH = 58;
 const ANGLES = [52, 53, 54]; // of the coefficients; then three places
 const UPRIGHT = [Math.PI, 0, 0];
-const SLOW = { ratio: 0.5, rest: 1 }; // without a graphics card: a coarser picture, and after each a rest as long as it took
+// Without a graphics card: a coarser picture, after each a rest as long as it took, and no expression that nobody would
+// see, for each costs every point of the head.
+const SLOW = { ratio: 0.5, rest: 1, least: 0.04 };
 
 // Whether heads are drawn by the processor, which then has less time for the tracker and, on one machine, the server.
 function drawsInSoftware() {
@@ -78,6 +80,7 @@ export class LiveHeads extends Heads {
       const axis = (k % WIDTH) - ANGLES[0];
       const [middle, reach] = axis < 0 ? [0.5, 0.5] : axis < 3 ? [UPRIGHT[axis], turn] : [rest[axis - 3], shift[axis - 3]];
       this.rows[k] = middle + Math.min(reach, Math.max(-reach, numbers[k] - middle));
+      if (this.isSlow && axis < 0 && this.rows[k] < SLOW.least) this.rows[k] = 0;
     }
   }
 

@@ -75,6 +75,12 @@ export class Playback {
     return this._between(now);
   }
 
+  // What was late by another clock says nothing.
+  clockJumped() {
+    this.lateness = [];
+    this.pending = undefined;
+  }
+
   // After a pause nothing is late that was not before.
   paused() {
     this.latest = null;
