@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import logging
 import os
 import shutil
 import subprocess
@@ -94,6 +95,7 @@ def prove(folder: Path, count: int) -> int:
     faults = unexpected(made, rows(folder / "pool"))
     faults += [f"Ray: {fault}" for fault in compare(folder / "pool", folder / "ray", count)]
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     try:

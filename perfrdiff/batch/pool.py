@@ -173,13 +173,10 @@ class WorkerProcess:
 def _serve(pipe: Connection, do: Work, action: str, where: Path | str, options: Mapping[str, Any]) -> None:
     """What a process does all its life."""
     prepare_process()
-    pipe.send(READY)
-    while True:
-        try:
-            item = pipe.recv()
-        except EOFError:  # whoever started it is gone
-            return
-        pipe.send(do_item(do, action, item, where, options))
+    with contextlib.suppress(EOFError, OSError):  # whoever started it is gone
+        pipe.send(READY)
+        while True:
+            pipe.send(do_item(do, action, pipe.recv(), where, options))
 
 
 def do_item(do: Work, action: str, item: Item, where: Path | str, options: Mapping[str, Any]) -> Result:

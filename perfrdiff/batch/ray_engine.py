@@ -23,7 +23,6 @@ from perfrdiff.batch.work import work
 from perfrdiff.errors import InputError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's advice to its developers; its own logs keep the rest
 
 CPUS_OF_AN_ACTOR = 0.5  # so that actors never take every core of a small machine: Ray Data then waits for ever
 MOST_BLOCKS = 10_000  # that Ray is given rows in; one for each item up to there, so that a lost machine costs no more
