@@ -1,4 +1,4 @@
-"""The short form of `make soak`: a few visitors at once, with good and bad input, against the page in its own process."""
+"""The short form of `make soak`: a few visitors at once, with good and bad input, against the page as it is started."""
 
 import pytest
 
