@@ -31,7 +31,7 @@ from tools.page_client import Visitor, metrics
 FINISHED = ("side_by_side.mp4", "coefficients.npz", "settings.json", "reactions.zip")
 PATIENCE = 600.0  # seconds until a stage is reached
 LOOK = 0.02  # seconds between two looks at the stage
-STARTED = 240.0
+STARTED = 900.0
 
 
 def _start(kept: Path, weights: str) -> tuple[str, subprocess.Popen]:
