@@ -87,6 +87,11 @@ class LiveServer:
         """How many are running."""
         return len(self._places)
 
+    def is_heard(self, name: str) -> bool:
+        """Whether a session goes on with the listener of that name."""
+        ready = self.listeners.get(name)
+        return ready is not None and any(place.listener is ready for place in list(self._open.values()))
+
     def take(self, key: str, until: int | None, film: Path | None = None, film_start: float = 0.0) -> Take:
         """The last minute of a session whose socket is open, see `LastMinute.take`.
 

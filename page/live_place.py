@@ -54,7 +54,7 @@ class Place:
     minute: LastMinute | None = None
     tracker: PictureTracker | None = None  # where the server tracks
     photo: LivePhoto | None = None  # where the listener's photo is shown
-    _listener: ReadyListener | None = None
+    listener: ReadyListener | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)  # of the minute and the listener
 
     def begin(self, listener: ReadyListener, wishes: Wishes) -> None:
@@ -66,7 +66,7 @@ class Place:
         if wishes.shows_photo:
             self.photo = heavy("perfrdiff.live.photo").LivePhoto(listener.looks)
         self.session, self.minute = session, heavy("perfrdiff.live.minute").LastMinute(session)
-        self._listener, self.ready = listener, time.monotonic()
+        self.listener, self.ready = listener, time.monotonic()
 
     def take_in(self, messages: list[bytes | dict]) -> list[bytes]:
         """Everything that has come, in its order; what is to be sent. Raises InputError for what cannot be."""
@@ -101,10 +101,10 @@ class Place:
 
     def take(self, until: int | None, film: Path | None, film_start: float) -> Take:
         """The last minute, see `LastMinute.take`; from any thread."""
-        if self.minute is None or self._listener is None:
+        if self.minute is None or self.listener is None:
             raise InputError("This session has not begun yet.")
         with self._lock:
-            return self.minute.take(self._listener.reactor, self._listener.looks, until, film, film_start)
+            return self.minute.take(self.listener.reactor, self.listener.looks, until, film, film_start)
 
     def close(self) -> None:
         """Free what a session holds."""
@@ -116,7 +116,7 @@ class Place:
         with self._lock:
             listener.reactor.continue_stream(self.session.listener)
             self.minute.listener_changed()
-            self._listener = listener
+            self.listener = listener
         if self.photo is not None:
             try:
                 self.photo = heavy("perfrdiff.live.photo").LivePhoto(listener.looks)

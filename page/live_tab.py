@@ -9,6 +9,7 @@ of a head (page/live_heads.py), whether there is a photo. Its event `keep` asks 
 from __future__ import annotations
 
 import json
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from page import web_libraries
+from page.jobs import GRACE_SECONDS
 from page.library import entries
 from page.live import PATH as SOCKET
 from page.live import LiveServer
@@ -203,10 +205,24 @@ class LiveTab:
         return heavy("perfrdiff.pipeline.listener_mesh").fitted_head(listener, face)
 
     def _forget(self, visit: gr.Request) -> None:
-        """Drop the listeners of a closed tab."""
-        for listener in self._of_visit.pop(visit.session_hash, []):
-            self._server.listeners.forget(str(listener["id"]))
-            self._heads.forget(str(listener["head"]))
+        """Drop the listeners of a closed tab, in a while: a network that breaks looks as if the tab was closed."""
+        listeners = self._of_visit.pop(visit.session_hash, [])
+        if listeners:
+            self._drop_later(listeners)
+
+    def _drop_later(self, listeners: list[dict]) -> None:
+        timer = threading.Timer(GRACE_SECONDS, self._drop, (listeners,))
+        timer.daemon = True
+        timer.start()
+
+    def _drop(self, listeners: list[dict]) -> None:
+        used = [listener for listener in listeners if self._server.is_heard(str(listener["id"]))]
+        for listener in listeners:
+            if listener not in used:
+                self._server.listeners.forget(str(listener["id"]))
+                self._heads.forget(str(listener["head"]))
+        if used:
+            self._drop_later(used)
 
 
 def _note(words: str) -> str:

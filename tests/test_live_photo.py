@@ -62,11 +62,13 @@ def test_every_frame_has_its_picture_before_it_is_known(listener, weights):
             while not messages or messages[-1][0] != protocol.REACTIONS:
                 messages.append(socket.receive_bytes())
             (place,) = server._places
+            assert server.is_heard(name) and not server.is_heard("another")
             place.is_slow = True
             assert all(message[0] != protocol.PHOTO for message in place.finish())
         with client.websocket_connect(PATH) as socket:
             socket.send_text(json.dumps({"type": "start", "show": "photo"}))
             assert "no photo" in socket.receive_json()["sentence"]
+        assert not server.is_heard(name)
     first, rows = protocol.unpack_reactions(messages[-1])
     heads = [protocol.REACTIONS_HEAD.unpack_from(message) for message in messages if message[0] == protocol.PHOTO]
     frames = range(first, first + rows.shape[1])
