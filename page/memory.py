@@ -1,8 +1,8 @@
 """Memory that runs have freed, given back to the system.
 
 The C library keeps what was freed in pools, one for each thread that asked at once, and gives back only the end of
-each. A server that makes one run after the other in threads of their own would grow by a few MB with each: 1.37 GB
-became 1.78 in 33 runs, of which asking for it gave 0.47 back.
+each. A server that makes one run after the other in threads of their own keeps what nobody uses: of 1.78 GB after 37
+runs, asking for it gave 0.47 back.
 """
 
 from __future__ import annotations
