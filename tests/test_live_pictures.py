@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -69,6 +70,9 @@ def test_who_chooses_it_is_seen(reactor, face):
     place, sentence = converse(reactor, messages, track="server")
     assert sentence == "" and place.pictures == 6
     assert place.minute._seen.take(0, 6).any(), "nobody was seen in a portrait"
+    end = time.monotonic() + 5  # it is closed after the socket
+    while place.tracker.face(face) is not None and time.monotonic() < end:
+        time.sleep(0.02)
     assert place.tracker.face(face) is None, "the tracker of an ended session is open"
 
 
