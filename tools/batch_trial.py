@@ -253,7 +253,8 @@ def compare(calm: Path, wild: Path, count: int) -> list[str]:
         faults.append(f"the table has {len(table)} rows of {count}")
     if table != disturbed:
         wrong = [name for name in table if table[name] != disturbed.get(name)]
-        faults.append(f"{len(wrong)} rows differ, such as {wrong[:3]}")
+        shown = [(table[name], disturbed.get(name)) for name in wrong[:1]]
+        faults.append(f"{len(wrong)} rows differ, such as {wrong[:3]}: {shown}")
     done = {row["path"] for row in table.values() if row["state"] == "done" and row.get("path")}
     missing = [name for name in done if not (wild / name).exists()]
     if missing:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,10 +38,9 @@ class Actor:
         self._process: WorkerProcess | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        job, given, deadline = pickle.loads(row["work"])  # ours, from `run_jobs_on_ray`
         if self._process is None:
-            self._process = WorkerProcess(*given)
-        return {"outcome": json.dumps(asdict(self._process.do(job, deadline)))}
+            self._process = WorkerProcess(*row["given"])
+        return {"outcome": json.dumps(asdict(self._process.do(row["job"], row["deadline"])))}
 
     def __del__(self) -> None:
         if getattr(self, "_process", None) is not None:
@@ -86,7 +84,7 @@ def run_jobs_on_ray(
         context.target_max_block_size = BLOCK_BYTES
         given = do, action, where, dict(options)
         rows = ray.data.from_items(
-            [{"work": pickle.dumps((job, given, deadline))} for job in jobs],
+            [{"job": job, "given": given, "deadline": deadline} for job in jobs],
             override_num_blocks=min(len(jobs), MOST_BLOCKS),
         )
         done = rows.map(

@@ -28,7 +28,8 @@ def _matplotlib_later() -> Iterator[None]:
         yield
         return
     package, pyplot = ModuleType("matplotlib"), _LatePyplot("matplotlib.pyplot")
-    vars(package)["pyplot"] = pyplot
+    # Gradio asks for these two around each call, which may come from another thread just now.
+    vars(package).update(pyplot=pyplot, get_backend=lambda: "agg", use=lambda backend: None)
     stand_ins = {"matplotlib": package, "matplotlib.pyplot": pyplot}
     sys.modules.update(stand_ins)
     try:
