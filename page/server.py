@@ -9,8 +9,10 @@ import secrets
 import shutil
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
+from types import FrameType
 
 from page import settings as server_settings
 from page.memory import use_few_pools
@@ -60,8 +62,7 @@ def launch(weights: str, settings: ServerSettings = server_settings.DEFAULTS) ->
     Raises InputError if there are no such weights, they cannot be loaded, no place can be had for files, or the file of
     visitors cannot be read. Works once a process: Gradio reads the environment when it is imported.
     """
-    stop = _Stop()
-    signal.signal(signal.SIGTERM, stop)  # a stopped server cleans up as one left by Ctrl-C does
+    stop = _Stop()  # a stopped server cleans up as one left by Ctrl-C does
     # A folder of this process alone, inside the one that was named, if any.
     parent, users = os.environ.get("GRADIO_TEMP_DIR"), settings.users()
     try:
@@ -82,14 +83,30 @@ def launch(weights: str, settings: ServerSettings = server_settings.DEFAULTS) ->
 
 
 class _Stop:
-    """The answer to SIGTERM. A library that is being loaded may swallow the exit, so that it is asked for again."""
+    """The answer to SIGTERM and Ctrl-C, at any moment of the loading.
+
+    In the middle of an import Python's own locks would stay taken, and other threads wait for them for ever: there it
+    waits a moment. And a library that is being loaded may swallow the exit, so `is_wanted` remembers it.
+    """
+
+    AGAIN_SECONDS = 0.05
 
     def __init__(self) -> None:
         self.is_wanted = False
+        signal.signal(signal.SIGTERM, self)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it is ignored in a shell's background
+            signal.signal(signal.SIGINT, self)
 
-    def __call__(self, *_: object) -> None:
+    def __call__(self, number: int, frame: FrameType | None) -> None:
         self.is_wanted = True
-        sys.exit(0)
+        if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+            again = threading.Timer(self.AGAIN_SECONDS, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            sys.exit(0)
 
 
 def _serve(weights: str, folder: Path, settings: ServerSettings, users: dict[str, str], stop: _Stop) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,19 @@ def test_an_output_folder_is_used_again_after_a_kill(tmp_path):
         new.settings.write_text("whole")
     assert [path.name for path in out.iterdir()] == ["settings.json"]
     assert OutputFolder(out).settings.read_text() == "whole"
+
+
+def test_a_stop_in_the_middle_of_an_import_comes_a_moment_later():
+    """Raised there, it would leave the import's lock taken, and another thread would wait for it for ever."""
+    script = """
+import os, signal, time
+from page.server import _Stop
+stop = _Stop()
+inside = "os.kill(os.getpid(), signal.SIGTERM); print('import goes on', stop.is_wanted, flush=True)"
+exec(compile(inside, "<frozen importlib._bootstrap>", "exec"))
+time.sleep(30)
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "import goes on True\n" and done.returncode == 0
+    assert time.monotonic() - began < 25
