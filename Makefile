@@ -14,9 +14,8 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-# A worker for each of two cores, with one torch thread; the tests of a file share a worker, and what it prepares; the longest files
-# come first (tests/conftest.py).
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A worker for each of two cores, with one torch thread; the tests of a file share a worker, and what it prepares.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 # What numba compiles: `warm-up` does so once, and again when one of these has changed.
 COMPILED := $(wildcard renderer/*.py renderer/*/*.py renderer/*/*/*.py)

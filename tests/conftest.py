@@ -1,21 +1,10 @@
 """What the tests of the whole way share: the shipped weights, and short clips cut from the project's own examples."""
 
 import os
-from collections import Counter
 
 import pytest
 
 from tests.support.clips import EXAMPLES, cut
-
-WEIGHTS_OF_MARKS = {"browser": 15, "slow": 6}  # about the seconds of a test with this mark; others take less than one
-
-
-def pytest_collection_modifyitems(items):
-    """The files that take longest come first, so that two workers, which take whole files, end at the same time."""
-    seconds = Counter()
-    for item in items:
-        seconds[item.path] += max((WEIGHTS_OF_MARKS.get(mark.name, 0.2) for mark in item.iter_markers()), default=0.2)
-    items.sort(key=lambda item: -seconds[item.path])
 
 
 @pytest.fixture(scope="session")
