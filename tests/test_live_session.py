@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.tracking.landmarker import Face
 from perfrdiff.live.film import react_to_film
 from perfrdiff.live.session import CAMERA_PATIENCE, HOP, LiveSession
 from perfrdiff.reactor import Reactor
+from tests.support.live_speaker import face, sound
 
 FRAMES = 60
-SOUND = 0.1 * np.random.default_rng(1).normal(size=FRAMES * HOP).astype(np.float32)
+SOUND = sound(FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,6 @@ def reactor(weights):
     reactor = Reactor.load(weights)
     reactor.set_listener("Warm")
     return reactor
-
-
-def face(frame):
-    landmarks = np.random.default_rng(5).normal(size=(478, 3)).astype(np.float32) * 60 + 200
-    turn = 0.2 * np.sin(frame / 7)
-    rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
-    return Face(landmarks, np.full(52, 0.1, np.float32), rotation, np.array([0.0, 0.0, -50.0]), 0.1)
 
 
 def run(session, pieces, camera_until=FRAMES):
