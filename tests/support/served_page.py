@@ -48,4 +48,5 @@ def served(kept, weights, **environment):
 
 
 def files_in(folder):
-    return [path for path in folder.rglob("*") if path.is_file()]
+    """The files below a folder that a running server may empty meanwhile (`os.walk` passes over what has just gone)."""
+    return [Path(root) / name for root, _, names in os.walk(folder) for name in names]
