@@ -56,6 +56,7 @@ def test_clips_come_back_as_they_were_simulated(train):
     assert talk[:, 2].std() > 2 * silence[:, 2].std()  # noise has the same spectrum all the time
 
 
+@pytest.mark.slow
 def test_sound_and_face_of_a_talk_belong_together(written):
     """The first session's .wav holds what its simulated speaker voiced, and the .npy how that one's face moved."""
     rng = np.random.default_rng([react_writer.SEED, SIZE.seed, 0, 0])

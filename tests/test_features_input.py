@@ -53,6 +53,7 @@ def clip(tmp_path) -> Path:
     return write_clip(tmp_path / "clip.mov", ramp(50), np.arange(50) / 25, audio_tracks=[(0.0, click(2, 0.5))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listener", ["portrait.jpg", "listener.mp4"])
 def test_a_run_opens_and_probes_each_file_once(listener, speaker, portrait, weights, tmp_path, probed):
     talk, other = tmp_path / "talk.mp4", tmp_path / f"other{Path(listener).suffix}"

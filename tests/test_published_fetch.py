@@ -64,7 +64,7 @@ def server(monkeypatch):
     monkeypatch.setattr(fetch, "WAIT", 0.0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.asked, server.content, server.tag = [], CONTENT, '"one"'
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

@@ -69,7 +69,7 @@ def spoilt(folder, tmp_path, name, key, change):
         ("mainnet_ren_small", "out/prediction_3dmm"),
         ("mainnet_emo_small", "in/speaker_audio"),
         ("hypernet_train_step_ren_small", "out/step0/grad/shared_layers.0.weight"),
-        ("metrics", "out/FRD"),
+        pytest.param("metrics", "out/FRD", marks=pytest.mark.slow),
         ("denoiser_emo_small", "sd/query_pos.pe"),
     ],
 )

@@ -102,6 +102,7 @@ def louder_at_the_end(audio):
     return np.concatenate([audio[:-3], 2 * audio[-3:] + 5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quirk", reasons())
 def test_every_quirk_can_be_chosen_in_python_and_changes_something(imported, reactor, speaker, quirk):
     """Whoever asks which fault explains a difference to the published code turns them on one by one."""
@@ -118,6 +119,7 @@ def test_every_quirk_can_be_chosen_in_python_and_changes_something(imported, rea
         np.testing.assert_allclose(plain.coefficients, faulty.coefficients, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quirk", reasons())
 def test_every_quirk_can_be_chosen_at_the_shell(imported, tmp_path, portrait, speaker, quirk):
     variant, weights, _ = imported

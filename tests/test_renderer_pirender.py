@@ -295,6 +295,7 @@ def test_the_gpu_draws_what_the_cpu_draws(checkpoint, person, compiled):
     assert np.abs(pictures[0] - pictures[1]).mean() < 3
 
 
+@pytest.mark.slow
 @pytest.mark.media
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden is not here")
 def test_every_published_fixture_passes_and_a_changed_one_fails(tmp_path, capsys):

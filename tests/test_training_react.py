@@ -242,6 +242,7 @@ def test_two_processes_reach_the_numbers_of_one(configs, data, tmp_path):
     assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
 
 
+@pytest.mark.slow
 def test_shares_of_a_batch_make_the_whole_batch(trained, data):
     """The generator's batch, shared by two processes: rows, draws, and the render variant's audio range."""
     from perfrdiff.published.config.settings import DiffusionLossSettings
