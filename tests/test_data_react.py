@@ -21,6 +21,8 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.attributes import facial_attributes
 from perfrdiff.features.hearing import hear
 
+pytestmark = pytest.mark.slow
+
 SIZE = DatasetSize(dyads=4, clips=2, listeners=2)
 
 
@@ -43,7 +45,6 @@ def copy(written, tmp_path):
     return tmp_path / "set" / "data"
 
 
-@pytest.mark.slow
 def test_clips_come_back_as_they_were_simulated(train):
     entry = train.entries[0]
     clip = train.clips[entry.listener]
@@ -56,7 +57,6 @@ def test_clips_come_back_as_they_were_simulated(train):
     assert talk[:, 2].std() > 2 * silence[:, 2].std()  # noise has the same spectrum all the time
 
 
-@pytest.mark.slow
 def test_sound_and_face_of_a_talk_belong_together(written):
     """The first session's .wav holds what its simulated speaker voiced, and the .npy how that one's face moved."""
     rng = np.random.default_rng([react_writer.SEED, SIZE.seed, 0, 0])
@@ -68,7 +68,6 @@ def test_sound_and_face_of_a_talk_belong_together(written):
     assert np.array_equal(face[:, 0], speaker.coefficients)
 
 
-@pytest.mark.slow
 def test_what_is_heard_is_worked_out_when_it_is_asked_for(train, written, monkeypatch):
     """From the clip's own sound, whatever its rate, and once."""
     entry = train.entries[0]
@@ -266,7 +265,6 @@ def test_the_personalised_evaluation_of_the_validation_split_has_no_index_of_its
         open_split(tmp_path, "test", personal=True)
 
 
-@pytest.mark.slow
 def test_neighbours_are_those_whose_speakers_behave_alike(copy):
     """Built without knowing which talks are the same, the matrices say so all the same."""
     known = np.load(copy / "neighbour_emotion_train.npy")
@@ -299,7 +297,6 @@ def test_neighbours_are_not_built_from_half_a_data_set(copy, capsys):
     assert np.array_equal(before, np.load(copy / "neighbour_emotion_train.npy"))
 
 
-@pytest.mark.slow
 def test_neighbours_go_on_where_they_were_stopped(tmp_path, monkeypatch):
     """Rows that were compared are not compared again, and their cost is known before the work."""
     attributes = np.random.default_rng(0).random((70, 48, 25)).astype(np.float32)

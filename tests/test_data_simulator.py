@@ -21,6 +21,8 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.hearing import HEARING_NAMES
 from perfrdiff.features.speech_activity import phrase_ends
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 30.0
 
 
@@ -98,7 +100,6 @@ def test_the_mouth_moves_with_the_voice(speakers):
     assert while_speaking > 1.5 * in_pauses
 
 
-@pytest.mark.slow
 def test_simulated_faces_span_what_is_tracked_of_people():
     """Standard deviations of four tracked talkers (docs/method.md 16.5) lie inside those of simulated ones."""
     tracked = {

@@ -18,6 +18,8 @@ from perfrdiff.reactor import Reactor
 from renderer.resources import asset
 from tests.support.live_speaker import face, sound
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 90
 SOUND = sound(FRAMES)
 
@@ -76,7 +78,6 @@ def test_without_microphone_or_camera_the_take_says_so(reactor):
     assert not heard.speaker.face_seen.any() and np.isfinite(heard.speaker.coefficients).all()
 
 
-@pytest.mark.slow
 def test_a_take_becomes_the_usual_folder(reactor, portrait, tmp_path):
     """Of a camera: a drawn speaker and the listener's photo; of a film: its pictures from the right second on."""
     minute, _ = talked(reactor)

@@ -10,6 +10,8 @@ from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.models.motion_codec import PATCH, MotionCodec, fit_decoder, principal_directions, tracker_noise
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clips():

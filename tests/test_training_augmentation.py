@@ -19,6 +19,8 @@ from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.personal.style_probe import CLIP_SECONDS
 from perfrdiff.training.demo.style_probe import fit_style_probe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def persons() -> np.ndarray:
@@ -52,7 +54,6 @@ def test_some_faces_do_not_wander(persons):
     assert abs(alike - (1 - WANDERING_SHARE)) < 0.12
 
 
-@pytest.mark.slow
 def test_a_probe_is_fitted_on_tracked_persons(persons):
     """The probe of an untrained encoder over few simulated persons: numbers are finite, no blend weight is below 0."""
     clips = persons.reshape(-1, *persons.shape[2:])

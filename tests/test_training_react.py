@@ -32,6 +32,8 @@ from perfrdiff.training.plan import Schedule, TrainingPlan, make_optimizer
 from perfrdiff.training.run_state import read_state
 from tests.support import published_yaml, tiny_training
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 BATCH, CLIP = 2, 60  # entries, frames
 
@@ -71,7 +73,6 @@ def trained(request, configs, data, tmp_path_factory):
     return SimpleNamespace(variant=request.param, folder=out, config=configs[request.param])
 
 
-@pytest.mark.slow
 def test_all_stages_together_are_weights_that_react(trained):
     path = react_files.assemble(trained.folder)
     reactor = Reactor.load(str(path), "cpu")
@@ -86,7 +87,6 @@ def test_all_stages_together_are_weights_that_react(trained):
     assert reactor.checkpoint.sampling.slide == (5 if trained.variant == "render" else tiny_training.WINDOW)
 
 
-@pytest.mark.slow
 def test_without_an_editor_everybody_is_the_generic_listener(trained, tmp_path):
     for stage in ("autoencoder", "style-encoder", "generator"):
         shutil.copy(react_files.stage_path(trained.folder, stage), tmp_path)
@@ -97,7 +97,6 @@ def test_without_an_editor_everybody_is_the_generic_listener(trained, tmp_path):
     assert np.allclose(reactor.react(audio, face, samples=1, steps=2).coefficients, generic, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_the_editor_leaves_the_generator_alone(trained, data, tmp_path):
     before = load_file(react_files.stage_path(trained.folder, "generator"))
     shutil.copytree(trained.folder, tmp_path / "run")
@@ -107,7 +106,6 @@ def test_the_editor_leaves_the_generator_alone(trained, data, tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-@pytest.mark.slow
 def test_a_stage_learns(configs, data, tmp_path):
     lines = []
     options = {"steps": 60, "log_every": 20, "check_every": 30}
@@ -131,7 +129,6 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["generator", "weight-editor"])
 @pytest.mark.parametrize("trained", ["render"], indirect=True)
 def test_a_killed_run_resumes_to_the_same_numbers(stage, trained, data, tmp_path, monkeypatch):
@@ -212,7 +209,6 @@ def test_bf16_trains(configs, data, tmp_path):
     assert "wrote" in lines[-1]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch has no gloo here")
 def test_two_processes_reach_the_numbers_of_one(configs, data, tmp_path):
     """The style encoder's loss needs all clips at once; its gradients come from both processes."""
@@ -242,7 +238,6 @@ def test_two_processes_reach_the_numbers_of_one(configs, data, tmp_path):
     assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
 
 
-@pytest.mark.slow
 def test_shares_of_a_batch_make_the_whole_batch(trained, data):
     """The generator's batch, shared by two processes: rows, draws, and the render variant's audio range."""
     from perfrdiff.published.config.settings import DiffusionLossSettings
