@@ -13,9 +13,11 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["UNFINISHED", "hold_folder", "remove_dead", "remove_held"]
+__all__ = ["UNFINISHED", "hold_folder", "remove_dead", "remove_held", "unfinished_folder"]
 
 UNFINISHED = ".unfinished-"  # begins the name of a folder in which results are written
 ENDING = ".locked"
@@ -51,6 +53,25 @@ def remove_held(folder: Path) -> None:
     descriptor = _held.pop(folder, None)
     if descriptor is not None:
         os.close(descriptor)
+
+
+@contextmanager
+def unfinished_folder(folder: Path) -> Iterator[Path]:
+    """A folder inside `folder`, which is made if need be, for what is not whole yet; gone when the block ends.
+
+    On any error `folder` goes too where it was not there before. Raises OSError where it cannot be made.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    work = hold_folder(UNFINISHED, folder)
+    try:
+        yield work
+    except BaseException:
+        remove_held(work)
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    remove_held(work)
 
 
 def remove_dead(prefix: str, parent: str | os.PathLike) -> list[Path]:

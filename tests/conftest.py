@@ -3,7 +3,9 @@
 import os
 
 import pytest
+import torch
 
+from perfrdiff.reactor import Reactor
 from tests.support.clips import EXAMPLES, cut
 
 
@@ -11,6 +13,15 @@ from tests.support.clips import EXAMPLES, cut
 def weights():
     """The shipped weights; while they are being trained, PERFRDIFF_TEST_WEIGHTS may name others."""
     return os.environ.get("PERFRDIFF_TEST_WEIGHTS", "demo")
+
+
+@pytest.fixture(scope="module")
+def warm_reactor(weights):
+    """The shipped weights shifted towards the named style "Warm"; a module of tests may shift them on."""
+    torch.set_num_threads(1)
+    reactor = Reactor.load(weights)
+    reactor.set_listener("Warm")
+    return reactor
 
 
 @pytest.fixture(scope="session")

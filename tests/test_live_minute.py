@@ -5,7 +5,6 @@ import json
 import av
 import numpy as np
 import pytest
-import torch
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import read_listener
@@ -14,7 +13,6 @@ from perfrdiff.live.minute import CHANGED, NO_PICTURE, NO_SOUND, LastMinute
 from perfrdiff.live.session import HOP, LiveSession
 from perfrdiff.pipeline.run import write_take
 from perfrdiff.pipeline.take import LIVE
-from perfrdiff.reactor import Reactor
 from renderer.resources import asset
 from tests.support.live_speaker import face, sound
 
@@ -24,17 +22,9 @@ FRAMES = 90
 SOUND = sound(FRAMES)
 
 
-@pytest.fixture(scope="module")
-def reactor(weights):
-    torch.set_num_threads(1)
-    reactor = Reactor.load(weights)
-    reactor.set_listener("Warm")
-    return reactor
-
-
-def talked(reactor, changes=(), **devices):
+def talked(warm_reactor, changes=(), **devices):
     """A session of `FRAMES`, its minute, and all reactions that it gave."""
-    session = LiveSession(reactor.stream(samples=2, seed=7), **devices)
+    session = LiveSession(warm_reactor.stream(samples=2, seed=7), **devices)
     minute, given = LastMinute(session), []
     for frame in range(FRAMES):
         if session.has_audio:
@@ -50,10 +40,10 @@ def talked(reactor, changes=(), **devices):
     return minute, np.concatenate(given, axis=1)
 
 
-def test_what_was_shown_lies_beside_what_was_heard_at_that_time(reactor, monkeypatch):
+def test_what_was_shown_lies_beside_what_was_heard_at_that_time(warm_reactor, monkeypatch):
     monkeypatch.setattr(last_minute, "SECONDS", 2)
-    minute, given = talked(reactor, changes=(60,))
-    take = minute.take(reactor, None, until=70)
+    minute, given = talked(warm_reactor, changes=(60,))
+    take = minute.take(warm_reactor, None, until=70)
     assert take.frames == 50 and np.array_equal(take.reactions.coefficients, given[:, 21:71])
     assert np.array_equal(take.speaker.waveform.samples, SOUND[21 * HOP : 71 * HOP])
     assert np.flatnonzero(~take.speaker.face_seen).tolist() == [50 - 21]
@@ -61,27 +51,27 @@ def test_what_was_shown_lies_beside_what_was_heard_at_that_time(reactor, monkeyp
     assert take.reactions.seed == 7 and take.style == "Warm"
     assert take.listener.notes == [NO_PICTURE, CHANGED]
     with pytest.raises(InputError, match="not a second"):
-        minute.take(reactor, None, until=20)
+        minute.take(warm_reactor, None, until=20)
 
 
-def test_the_memory_of_a_session_does_not_grow(reactor, monkeypatch):
+def test_the_memory_of_a_session_does_not_grow(warm_reactor, monkeypatch):
     monkeypatch.setattr(last_minute, "SECONDS", 1)
-    minute, _ = talked(reactor)
+    minute, _ = talked(warm_reactor)
     assert len(minute._sound.take(0, FRAMES * HOP)) <= (25 + 50 + 1) * HOP
     assert len(minute._reactions.take(0, FRAMES)) <= 25 + 50 + 5
 
 
-def test_without_microphone_or_camera_the_take_says_so(reactor):
-    seen = talked(reactor, has_audio=False)[0].take(reactor, None)
+def test_without_microphone_or_camera_the_take_says_so(warm_reactor):
+    seen = talked(warm_reactor, has_audio=False)[0].take(warm_reactor, None)
     assert seen.speaker.waveform is None and seen.listener.notes == [NO_PICTURE, NO_SOUND]
-    heard = talked(reactor, has_camera=False)[0].take(reactor, None)
+    heard = talked(warm_reactor, has_camera=False)[0].take(warm_reactor, None)
     assert not heard.speaker.face_seen.any() and np.isfinite(heard.speaker.coefficients).all()
 
 
-def test_a_take_becomes_the_usual_folder(reactor, portrait, tmp_path):
+def test_a_take_becomes_the_usual_folder(warm_reactor, portrait, tmp_path):
     """Of a camera: a drawn speaker and the listener's photo; of a film: its pictures from the right second on."""
-    minute, _ = talked(reactor)
-    take = minute.take(reactor, read_listener(portrait), until=29)
+    minute, _ = talked(warm_reactor)
+    take = minute.take(warm_reactor, read_listener(portrait), until=29)
     request = take.request(tmp_path / "camera", "demo")
     ready = []
     result = write_take(request, take, on_reactions=ready.append)
@@ -98,7 +88,7 @@ def test_a_take_becomes_the_usual_folder(reactor, portrait, tmp_path):
         assert film.streams.video[0].frames == 30 and film.streams.audio
 
     film = asset("examples/speaker.mp4")
-    take = minute.take(reactor, None, until=29, film=film, film_start=1.0)
+    take = minute.take(warm_reactor, None, until=29, film=film, film_start=1.0)
     result = write_take(take.request(tmp_path / "film", "demo"), take)
     assert not list(result.folder.glob("*photo*")) and take.film_start == 1.0
     assert NO_PICTURE not in result.notes and result.frames == 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 from perfrdiff.coefficients import EXPRESSION
 from perfrdiff.errors import InputError
 from perfrdiff.exports import STYLE_FILE
-from perfrdiff.leftovers import UNFINISHED, hold_folder, remove_held
+from perfrdiff.leftovers import unfinished_folder
 from perfrdiff.personal.weight_shift import WeightShift
 from renderer.export.glb import head_document, moving_glb
 from renderer.export.head import head_surface
@@ -66,11 +65,8 @@ def write_exports(
     """
     present = present or {}
     written: list[Path] = []
-    is_new = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        work = hold_folder(UNFINISHED, folder)
-        try:
+        with unfinished_folder(folder) as work:
             for export in names:
                 files = _copied(present[export]) if export in present else export_files(export, source)
                 for name, content in files:
@@ -78,12 +74,6 @@ def write_exports(
                     written.append(folder / name)
             for path in written:
                 (work / path.name).replace(path)
-        except BaseException:
-            remove_held(work)
-            if is_new:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        remove_held(work)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); name another folder.") from None
     return tuple(written)

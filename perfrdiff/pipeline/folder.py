@@ -8,7 +8,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from perfrdiff.coefficients import COEFFICIENT_NAMES, FPS
 from perfrdiff.errors import InputError
 from perfrdiff.exports import EXPORT_FILES
-from perfrdiff.leftovers import UNFINISHED, hold_folder, remove_dead, remove_held
+from perfrdiff.leftovers import UNFINISHED, remove_dead, unfinished_folder
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "mediapipe", "opencv-python-headless", "av")
 MOST_REACTIONS = 10_000  # that a folder's settings are believed to have
@@ -110,28 +110,22 @@ class OutputFolder:
         left alone. What a run whose process was killed has left unfinished in `folder` is removed first.
         Raises InputError: the folder is a file, cannot be made, or is not empty and overwrite is off.
         """
-        is_new = not folder.exists()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            remove_dead(UNFINISHED, folder)
-            if not overwrite and any(folder.iterdir()):
-                raise InputError(f"The folder {folder} is not empty; name another one, or allow overwriting.")
-            work = hold_folder(UNFINISHED, folder)
-        except OSError as error:
-            raise InputError(f"The folder {folder} cannot be written ({error.strerror}); name another one.") from error
-        try:
+        with ExitStack() as stack:
+            try:
+                if folder.exists():
+                    remove_dead(UNFINISHED, folder)
+                    if not overwrite and any(folder.iterdir()):
+                        raise InputError(f"The folder {folder} is not empty; name another one, or allow overwriting.")
+                work = stack.enter_context(unfinished_folder(folder))
+            except OSError as error:
+                problem = f"The folder {folder} cannot be written ({error.strerror}); name another one."
+                raise InputError(problem) from error
             yield cls(work)
             for file in folder.iterdir():
                 if RESULT_FILES.fullmatch(file.name):
                     file.unlink()
             for file in sorted(work.iterdir()):
                 file.replace(folder / file.name)
-        except BaseException:
-            remove_held(work)
-            if is_new:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        remove_held(work)
 
     def write_numbers(self, coefficients: np.ndarray, settings: Mapping[str, object]) -> None:
         """Write everything beside the videos: coefficients (K, T, 58), settings, and the archive of all files.
