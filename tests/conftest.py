@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from perfrdiff.reactor import Reactor
+from renderer.face_model import load_face_model
+from renderer.portrait import WarpAnimator
 from tests.support.clips import EXAMPLES, cut
+from tests.support.drawn_portrait import drawn_portrait
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,26 @@ def warm_reactor(weights):
     reactor = Reactor.load(weights)
     reactor.set_listener("Warm")
     return reactor
+
+
+@pytest.fixture(scope="session")
+def face():
+    """The built-in face model."""
+    return load_face_model()
+
+
+@pytest.fixture(scope="session")
+def drawn_person(face):
+    """A photo of nobody, 400 pixels wide, with its landmarks and coefficients."""
+    return drawn_portrait(face, 400)
+
+
+@pytest.fixture(scope="module")
+def animator(face, drawn_person):
+    """The photo animator, 192 pixels wide, with the photo of nobody."""
+    animator = WarpAnimator(face, 192)
+    animator.set_portrait(*drawn_person)
+    return animator
 
 
 @pytest.fixture(scope="session")

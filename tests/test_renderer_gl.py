@@ -9,13 +9,8 @@ import pytest
 
 from renderer import backends
 from renderer.errors import RenderError
-from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.face_model import COEFFICIENT_NAMES, neutral_coefficients
 from renderer.mesh import MESH_STYLES, MeshRenderer
-
-
-@pytest.fixture(scope="module")
-def face():
-    return load_face_model()
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 
 from renderer.errors import RenderError
-from renderer.face_model import COEFFICIENT_NAMES, FaceModel, load_face_model, neutral_coefficients, project
+from renderer.face_model import COEFFICIENT_NAMES, neutral_coefficients, project
 from renderer.mesh import MeshRenderer
 from renderer.texture_map import fit_texture
 from tests.support.made_up_identity import made_up_identity
-
-
-@pytest.fixture(scope="module")
-def face() -> FaceModel:
-    return load_face_model()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from renderer.errors import RenderError
-from renderer.face_model import FaceModel, load_face_model, neutral_coefficients, project
+from renderer.face_model import FaceModel, neutral_coefficients, project
 from renderer.identity.chart import BUST, HEAD, head_chart, head_triangles, texel_map, texture_coordinates
 from renderer.identity.delight import fitted_shade, light_gain
 from renderer.identity.fill import mirrored, push_pull
@@ -21,11 +21,6 @@ from tests.support.drawn_portrait import drawn_portrait
 SIZE = 384  # pixels of the drawn photos
 MAGENTA = (255, 0, 255)
 CHEEKS = (50, 280, 205, 425)  # MediaPipe's landmarks
-
-
-@pytest.fixture(scope="module")
-def face() -> FaceModel:
-    return load_face_model()
 
 
 @pytest.fixture(scope="module")

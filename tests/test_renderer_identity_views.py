@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from renderer.face_model import CAMERA_Z, FaceModel, load_face_model, neutral_coefficients, project
+from renderer.face_model import CAMERA_Z, FaceModel, neutral_coefficients, project
 from renderer.identity.chart import HEAD, head_chart
 from renderer.identity.fit import fit_identity
 from renderer.identity.identity import Identity
@@ -15,11 +15,6 @@ from renderer.mesh import MeshRenderer
 SIZE = 384
 FAR_CHEEK = 123  # MediaPipe's landmark far out on the cheek that a yaw of -25 degrees hides
 BLUE = (20, 40, 230)
-
-
-@pytest.fixture(scope="module")
-def face() -> FaceModel:
-    return load_face_model()
 
 
 def turned(face: FaceModel, name: str, degrees: float, dots: tuple[int, ...] = ()) -> FacePhoto:

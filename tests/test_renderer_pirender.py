@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from renderer.conformance.__main__ import main as conformance_command
 from renderer.errors import RenderError
-from renderer.face_model import load_face_model, neutral_coefficients
+from renderer.face_model import neutral_coefficients
 from renderer.portrait import PortraitAnimator, WarpAnimator, portrait_animator
 from renderer.portrait.pirender.__main__ import main as pirender_command
 from renderer.portrait.pirender.animator import PIRenderAnimator
@@ -42,11 +42,6 @@ def one_thread():
 @pytest.fixture(scope="module")
 def small():
     return synthetic_weights(SMALL)
-
-
-@pytest.fixture(scope="module")
-def face():
-    return load_face_model()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from renderer.errors import RenderError
-from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.face_model import COEFFICIENT_NAMES, neutral_coefficients
 from renderer.mesh import MeshRenderer
 from renderer.portrait import PortraitAnimator, WarpAnimator
 from renderer.portrait import matte as matte_module
@@ -18,32 +18,9 @@ from renderer.portrait.motion import POSE_LIMIT, relative_to_photo, soft_clip
 from renderer.portrait.mouth import catmull_rom
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER, NOSE_TIP
 from renderer.portrait.unfold import signed_areas
-from tests.support.drawn_portrait import drawn_portrait
-from tools.contact_sheet import coefficients
+from tests.support.drawn_portrait import row
 
 SIZE = 192
-
-
-@pytest.fixture(scope="module")
-def face():
-    return load_face_model()
-
-
-@pytest.fixture(scope="module")
-def portrait(face):
-    return drawn_portrait(face, 400)
-
-
-@pytest.fixture(scope="module")
-def animator(face, portrait):
-    animator = WarpAnimator(face, SIZE)
-    animator.set_portrait(*portrait)
-    return animator
-
-
-def row(**values: float) -> np.ndarray:
-    """(58,) from rest; rotations in degrees, a stem without side moves both sides."""
-    return coefficients(values)
 
 
 def draw(animator: WarpAnimator, **values: float) -> np.ndarray:
@@ -60,9 +37,9 @@ def test_nothing_moves_when_nothing_is_asked(animator):
     assert np.array_equal(draw(animator), animator._photo.photo_frame)
 
 
-def test_the_crop_shows_the_face_at_half_the_frames_height(face, portrait):
+def test_the_crop_shows_the_face_at_half_the_frames_height(face, drawn_person):
     """Where the photo has room for it: a photo of head and shoulders."""
-    picture, landmarks, own = portrait
+    picture, landmarks, own = drawn_person
     wide = np.pad(picture, ((0, 100), (80, 80), (0, 0)), mode="edge")
     roomy = WarpAnimator(face, SIZE)
     roomy.set_portrait(wide, landmarks + np.float32([80, 0, 0]), own)
@@ -109,8 +86,8 @@ def test_an_open_mouth_is_dark_inside_and_has_teeth(animator):
     assert column[: len(column) // 2].max() > column.min() + 120
 
 
-def test_a_grey_photo_gets_no_red_mouth(face, portrait):
-    picture, landmarks, own = portrait
+def test_a_grey_photo_gets_no_red_mouth(face, drawn_person):
+    picture, landmarks, own = drawn_person
     animator = WarpAnimator(face, SIZE)
     animator.set_portrait(np.repeat(picture.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2), landmarks, own)
     assert np.ptp(draw(animator, jawOpen=0.6), axis=2).max() <= 15  # lower teeth are a little warmer
@@ -188,9 +165,9 @@ def test_no_triangle_folds_over_the_whole_range(animator):
 
 
 @pytest.mark.slow
-def test_a_smile_in_the_photo_is_not_added_again(face, portrait):
+def test_a_smile_in_the_photo_is_not_added_again(face, drawn_person):
     """The photo's own expression is its rest; what it shows already may only be relaxed a little."""
-    picture, landmarks, own = portrait
+    picture, landmarks, own = drawn_person
     smiling = own.copy()
     smile = [COEFFICIENT_NAMES.index("mouthSmile" + side) for side in ("Left", "Right")]
     smiling[smile] = 0.8
@@ -225,11 +202,11 @@ def test_wild_values_are_clamped_and_eased(animator):
     assert soft_clip(0.1, 1.0) == pytest.approx(0.1)
 
 
-def test_the_same_numbers_give_the_same_frames_whatever_came_before(animator, face, portrait):
+def test_the_same_numbers_give_the_same_frames_whatever_came_before(animator, face, drawn_person):
     rows = np.stack([row(jawOpen=0.3, rotationY=9), row(eyeBlink=0.7, mouthSmile=0.5)])
     first = np.stack(list(animator.animate(rows)))
     other = WarpAnimator(face, SIZE)
-    other.set_portrait(*portrait)
+    other.set_portrait(*drawn_person)
     assert np.array_equal(first, np.stack(list(other.animate(rows))))
     assert np.array_equal(first[1], next(animator.animate(rows[1:])))
 
@@ -252,9 +229,9 @@ def test_motion_is_smooth_in_time(animator):
 
 
 @pytest.mark.parametrize("shape", [(333, 501), (401, 260)])
-def test_odd_sizes_and_tight_photos(face, portrait, shape):
+def test_odd_sizes_and_tight_photos(face, drawn_person, shape):
     """What lies outside a tight photo is a soft continuation of its edge, never a black bar."""
-    picture, landmarks, own = portrait
+    picture, landmarks, own = drawn_person
     height, width = shape
     nose = landmarks[NOSE_TIP]
     left, top = int(np.clip(nose[0] - width / 2, 0, None)), int(np.clip(nose[1] - height / 2, 0, None))
@@ -267,8 +244,8 @@ def test_odd_sizes_and_tight_photos(face, portrait, shape):
     assert frame[:4].astype(int).sum(axis=2).mean() > 0.5 * ground
 
 
-def test_bad_input_is_refused_in_one_sentence(face, portrait):
-    picture, landmarks, own = portrait
+def test_bad_input_is_refused_in_one_sentence(face, drawn_person):
+    picture, landmarks, own = drawn_person
     animator = WarpAnimator(face, SIZE)
     with pytest.raises(RenderError, match="No portrait"):
         animator.animate(own[None])
@@ -323,16 +300,16 @@ def test_single_strands_before_a_calm_wall_move_with_the_head():
     np.testing.assert_allclose(add_hair_strands(matte, picture, noisy), matte, atol=1e-3)
 
 
-def test_the_matte_is_the_drawn_persons_outline(face, portrait):
+def test_the_matte_is_the_drawn_persons_outline(face, drawn_person):
     """The renderer knows which pixels it drew: a matte that misses hair or shoulders tears them off in a turn."""
-    picture, landmarks, coefficients = portrait
+    picture, landmarks, coefficients = drawn_person
     drawn = next(iter(MeshRenderer(face, len(picture)).render_transparent(coefficients[None])))[..., 3] > 127
     person = person_matte(picture, landmarks) > 0.5
     assert (person & drawn).sum() / (person | drawn).sum() > 0.95
 
 
-def test_somebody_else_in_the_photo_stays_behind(portrait):
-    picture, landmarks, _ = portrait
+def test_somebody_else_in_the_photo_stays_behind(drawn_person):
+    picture, landmarks, _ = drawn_person
     size = len(picture)
     two = np.concatenate([picture, np.full_like(picture[:, : size // 8], picture[2, 2]), picture], axis=1)
     square = np.repeat(two[:1], (two.shape[1] - size), axis=0)
@@ -341,9 +318,9 @@ def test_somebody_else_in_the_photo_stays_behind(portrait):
     assert matte[:, size + size // 8 :].max() == 0
 
 
-def test_the_face_moves_even_where_the_segmenter_sees_nobody(portrait):
+def test_the_face_moves_even_where_the_segmenter_sees_nobody(drawn_person):
     """An empty picture stands for a line drawing: without its face the background would be taken for the person."""
-    _, landmarks, _ = portrait
+    _, landmarks, _ = drawn_person
     matte = person_matte(np.full((400, 400, 3), 255, np.uint8), landmarks)
     nose = np.round(landmarks[NOSE_TIP, :2]).astype(int)
     assert matte[nose[1], nose[0]] == 1
@@ -361,13 +338,13 @@ def test_a_masks_edge_follows_the_pictures():
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
-def test_another_segmenter_than_the_official_one_is_refused(portrait, tmp_path, monkeypatch, damage):
+def test_another_segmenter_than_the_official_one_is_refused(drawn_person, tmp_path, monkeypatch, damage):
     file = tmp_path / "segmenter.tflite"
     if damage == "damaged":
         file.write_bytes(matte_module.MODEL.read_bytes()[:-1] + b"?")
     monkeypatch.setattr(matte_module, "MODEL", file)
     with pytest.raises(RenderError, match=r"segmenter\.tflite.*restore it"):
-        person_matte(portrait[0], portrait[1])
+        person_matte(drawn_person[0], drawn_person[1])
 
 
 def test_lips_are_bows_through_their_landmarks():
@@ -383,10 +360,10 @@ def test_lips_are_bows_through_their_landmarks():
     assert sharpest(bow) < 0.6 * sharpest(lip)
 
 
-def test_the_quick_layer_looks_as_bicubic_interpolation_of_the_photo_itself(portrait):
+def test_the_quick_layer_looks_as_bicubic_interpolation_of_the_photo_itself(drawn_person):
     """A turned and bent person, half lit, over a ground of one colour, beside the definition in plain numpy."""
     size, offset = 192, 32
-    rgb = cv2.resize(portrait[0], (size + 2 * offset,) * 2, interpolation=cv2.INTER_AREA)
+    rgb = cv2.resize(drawn_person[0], (size + 2 * offset,) * 2, interpolation=cv2.INTER_AREA)
     y, x = np.mgrid[: len(rgb), : len(rgb)].astype(np.float32)
     matte = np.clip(100 - np.hypot(x - 128, y - 128), 0, 1) * 255
     rgba = np.dstack([rgb, matte.astype(np.uint8)])

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from renderer.face_model import load_face_model
 from renderer.portrait import WarpAnimator
 from renderer.portrait.background import fill_background, without_background
 from renderer.portrait.body import SurroundingRings
@@ -14,32 +13,9 @@ from renderer.portrait.light import STRENGTH, facing_aside, light_of_turn
 from renderer.portrait.mouth_colours import mouth_colours
 from renderer.portrait.padding import padded_window
 from renderer.portrait.topology import EYES, LIPS_LOWER_INNER, LIPS_UPPER_INNER
-from tests.support.drawn_portrait import drawn_portrait
-from tools.contact_sheet import coefficients
+from tests.support.drawn_portrait import row
 
 SIZE = 192
-
-
-@pytest.fixture(scope="module")
-def face():
-    return load_face_model()
-
-
-@pytest.fixture(scope="module")
-def portrait(face):
-    return drawn_portrait(face, 400)
-
-
-@pytest.fixture(scope="module")
-def animator(face, portrait):
-    animator = WarpAnimator(face, SIZE)
-    animator.set_portrait(*portrait)
-    return animator
-
-
-def row(**values: float) -> np.ndarray:
-    """(58,) from rest; rotations in degrees, a stem without side moves both sides."""
-    return coefficients(values)
 
 
 def with_glasses(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -60,9 +36,9 @@ def with_glasses(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return picture
 
 
-def test_a_photo_that_ends_below_the_chin_is_shown_closer_not_continued(portrait):
+def test_a_photo_that_ends_below_the_chin_is_shown_closer_not_continued(drawn_person):
     """Invented clothes were streaks; the frame keeps to the picture as long as the face does not fill it."""
-    picture, landmarks, _ = portrait
+    picture, landmarks, _ = drawn_person
     cut = picture[: round(float(landmarks[152, 1])) + 30]
     crop = frame_photo(cut, landmarks, SIZE)
     top, chin = crop.landmarks[[10, 152], 1] - crop.margin
@@ -113,8 +89,8 @@ def test_a_wide_smile_parts_the_lips_and_shows_bright_teeth(animator):
     assert tooth > 0.8 * skin
 
 
-def test_teeth_are_as_warm_as_the_light_and_never_glow(portrait):
-    picture, landmarks, _ = portrait
+def test_teeth_are_as_warm_as_the_light_and_never_glow(drawn_person):
+    picture, landmarks, _ = drawn_person
     tooth = mouth_colours(picture, landmarks).tooth
     assert tooth[0] >= tooth[1] >= tooth[2] and tooth.max() < 250
     dark = mouth_colours((picture * 0.4).astype(np.uint8), landmarks)
@@ -123,9 +99,9 @@ def test_teeth_are_as_warm_as_the_light_and_never_glow(portrait):
     assert mouth_colours(lit.astype(np.uint8), landmarks).slope < -0.02
 
 
-def test_lines_of_the_background_run_on_straight_behind_the_head(portrait):
+def test_lines_of_the_background_run_on_straight_behind_the_head(drawn_person):
     """Mirrored across the outline they bent round it like a halo."""
-    _, landmarks, _ = portrait
+    _, landmarks, _ = drawn_person
     picture = np.full((400, 400, 3), 60, np.uint8)
     picture[100:140] = 200
     matte = np.zeros((400, 400), np.float32)
@@ -138,8 +114,8 @@ def test_lines_of_the_background_run_on_straight_behind_the_head(portrait):
     assert np.array_equal(filled[:60], picture[:60])
 
 
-def test_glasses_are_seen_and_their_rims_keep_still(face, portrait):
-    picture, landmarks, own = portrait
+def test_glasses_are_seen_and_their_rims_keep_still(face, drawn_person):
+    picture, landmarks, own = drawn_person
     assert not wears_glasses(picture, landmarks)
     worn = with_glasses(picture, landmarks)
     assert wears_glasses(worn, landmarks)
@@ -160,15 +136,15 @@ def eye_height(points: np.ndarray, eye) -> float:
     return float((points[eye.lower[3:6], 1] - points[eye.upper[3:6], 1]).mean())
 
 
-def test_glasses_hold_back_nothing_of_the_mouth(portrait):
-    kept = kept_motion(portrait[1])
+def test_glasses_hold_back_nothing_of_the_mouth(drawn_person):
+    kept = kept_motion(drawn_person[1])
     assert kept[LIPS_LOWER_INNER].min() == 1.0
     assert kept[168] < 0.5
 
 
-def test_hair_above_the_forehead_turns_with_it(portrait):
+def test_hair_above_the_forehead_turns_with_it(drawn_person):
     """Hair that lies on the skull but stays behind looks like a wig that slides."""
-    _, landmarks, _ = portrait
+    _, landmarks, _ = drawn_person
     height = float(np.linalg.norm(landmarks[152, :2] - landmarks[10, :2]))
     matte = np.zeros((400, 400), np.float32)
     centre = landmarks[[10, 152], :2].mean(axis=0)
@@ -179,14 +155,14 @@ def test_hair_above_the_forehead_turns_with_it(portrait):
     assert np.all(np.diff(rings[:, 0, 2]) >= -1e-9)
 
 
-def test_the_light_follows_a_turn_subtly_and_only_a_turn(animator, portrait):
+def test_the_light_follows_a_turn_subtly_and_only_a_turn(animator, drawn_person):
     photo = animator._photo
     assert light_of_turn(photo.motion(row()).rotation) == 0
     assert abs(light_of_turn(photo.motion(row(rotationX=12)).rotation)) < 0.1 * STRENGTH
     light = light_of_turn(photo.motion(row(rotationY=12)).rotation)
     assert -STRENGTH < light < -0.3 * STRENGTH  # turned to the picture's right, that side gets darker
-    facing = facing_aside(len(portrait[0]), portrait[1])
-    points = np.round(portrait[1][[234, 454], :2]).astype(int)
+    facing = facing_aside(len(drawn_person[0]), drawn_person[1])
+    points = np.round(drawn_person[1][[234, 454], :2]).astype(int)
     right, left = (int(facing[y, x]) for x, y in points)
     assert right < -100 and left > 100
     assert np.abs(np.diff(facing.astype(int), axis=1)).max() <= 4 and facing[-1].max() == 0
@@ -205,9 +181,9 @@ def test_soft_edges_carry_the_persons_own_colour(width, behind):
     assert np.abs(found[edge] - own).max() < 12
 
 
-def test_the_invented_background_has_no_seam(portrait):
+def test_the_invented_background_has_no_seam(drawn_person):
     """Before a wall in graded light a ring round the head would be seen at once."""
-    crop = frame_photo(portrait[0], portrait[1], SIZE)
+    crop = frame_photo(drawn_person[0], drawn_person[1], SIZE)
     size = len(crop.picture)
     across = np.linspace(60, 200, size)
     wall = (across[None, :, None] * [0.5, 0.8, 1.0] + across[:, None, None] * 0.1).astype(np.uint8)

@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 
 from renderer.backends import CPUBackend
-from renderer.face_model import COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.face_model import COEFFICIENT_NAMES, neutral_coefficients
 from renderer.mesh import MeshRenderer
 from tests.support.made_up_identity import made_up_identity
-
-
-@pytest.fixture(scope="module")
-def face():
-    return load_face_model()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from renderer.backends import CPUBackend
 from renderer.depth_buffer import draw_depths, new_depth_buffer, row_stride
 from renderer.edges import SAMPLES, find_edges, new_edge_pixels
-from renderer.face_model import CAMERA_Z, COEFFICIENT_NAMES, load_face_model, neutral_coefficients
+from renderer.face_model import CAMERA_Z, COEFFICIENT_NAMES, neutral_coefficients
 from renderer.mesh import MeshRenderer
 from renderer.rasterizer import (
     CENTRE_SAMPLE,
@@ -31,11 +31,6 @@ POSES = (
     {"rotationY": 0.35},
     {"rotationY": -0.35, "rotationX": 0.2},
 )
-
-
-@pytest.fixture(scope="module")
-def face():
-    return load_face_model()
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import numpy as np
 from renderer.face_model import CAMERA_Z, FaceModel, neutral_coefficients, project
 from renderer.mesh import MeshRenderer
 from renderer.portrait.topology import EYES, LANDMARKS
+from tools.contact_sheet import coefficients
 
 
 def drawn_portrait(face: FaceModel, size: int = 512) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,3 +24,8 @@ def drawn_portrait(face: FaceModel, size: int = 512) -> tuple[np.ndarray, np.nda
         landmarks[eye.iris] = middle
         landmarks[eye.iris[1:], :2] += radius * np.array([[1, 0], [0, -1], [-1, 0], [0, 1]])
     return picture, landmarks, rest[0]
+
+
+def row(**values: float) -> np.ndarray:
+    """Coefficients (58,) from rest; rotations in degrees, a stem without side moves both sides."""
+    return coefficients(values)
