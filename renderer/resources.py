@@ -6,10 +6,11 @@ In a checkout they are the folders `assets` and `checkpoints` at the top; an ins
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
-__all__ = ["PIRENDER_FILES", "asset", "checkpoint_folder", "pirender_weights"]
+__all__ = ["PIRENDER_FILES", "asset", "checkpoint_folder", "pirender_weights", "read_official"]
 
 PIRENDER_FILES = ("pirender.safetensors", "cur_model_fold.pth")
 """PIRender's weights as `python -m renderer.portrait.pirender` leaves them, and as REACT publishes them."""
@@ -22,6 +23,20 @@ _DATA = _INSTALLED if _INSTALLED.is_dir() else _BESIDE_MODULES
 def asset(path: str) -> Path:
     """The path of a file or folder below `assets`, such as asset("face/head.npz"); whether it exists is not checked."""
     return _DATA / "assets" / path
+
+
+def read_official(path: Path, sha256: str, what: str, error: type[ValueError]) -> bytes:
+    """The bytes of a model that comes with the program. `what` it is, as in "face tracker".
+
+    Raises `error`, in one sentence, where the file is missing or has another checksum.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise error(f"The {what}'s model {path} is missing; restore it from the repository.") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise error(f"The {what}'s model {path} is not the official file; restore it from the repository.")
+    return content
 
 
 def checkpoint_folder() -> Path:

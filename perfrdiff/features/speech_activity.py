@@ -5,7 +5,6 @@ looks ahead (https://github.com/snakers4/silero-vad). Unlike a threshold on the 
 speech.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ import onnxruntime
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.media.audio_track import RATE
-from renderer.resources import asset
+from renderer.resources import asset, read_official
 
 __all__ = [
     "SPEECH_OFF",
@@ -146,14 +145,7 @@ def checked(samples: np.ndarray) -> np.ndarray:
 @cache
 def _network() -> onnxruntime.InferenceSession:
     """The speech detector on one thread; a session may be run from several threads at once."""
-    try:
-        model = MODEL.read_bytes()
-    except OSError:
-        raise InputError(f"The speech detector's model {MODEL} is missing; restore it from the repository.") from None
-    if hashlib.sha256(model).hexdigest() != MODEL_SHA256:
-        raise InputError(
-            f"The speech detector's model {MODEL} is not the official file; restore it from the repository."
-        )
+    model = read_official(MODEL, MODEL_SHA256, "speech detector", InputError)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

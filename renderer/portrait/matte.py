@@ -1,14 +1,12 @@
 """Who is in front of the background: MediaPipe's selfie segmenter, its edge drawn anew along the photo's own."""
 
-import hashlib
-
 import cv2
 import numpy as np
 
 from renderer.errors import RenderError
 from renderer.portrait.framing import head_axes
 from renderer.portrait.topology import OVAL
-from renderer.resources import asset
+from renderer.resources import asset, read_official
 
 MODEL = asset("segmenter/selfie_segmentation.tflite")
 MODEL_SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
@@ -58,14 +56,7 @@ def _mean(values: np.ndarray, radius: int) -> np.ndarray:
 
 def _segmented(picture: np.ndarray) -> np.ndarray:
     """(256, 256) float32 0 … 1: the network's person in `picture` (P, P, 3) uint8 RGB, other people included."""
-    try:
-        model = MODEL.read_bytes()
-    except OSError:
-        raise RenderError(f"The person segmenter's model {MODEL} is missing; restore it from the repository.") from None
-    if hashlib.sha256(model).hexdigest() != MODEL_SHA256:
-        raise RenderError(
-            f"The person segmenter's model {MODEL} is not the official file; restore it from the repository."
-        )
+    model = read_official(MODEL, MODEL_SHA256, "person segmenter", RenderError)
     network = cv2.dnn.readNetFromTFLite(np.frombuffer(model, np.uint8))  # 5 ms; a network is not for several threads
     small = cv2.resize(picture, (MODEL_SIZE, MODEL_SIZE), interpolation=cv2.INTER_AREA)
     network.setInput(cv2.dnn.blobFromImage(small, 1 / 255))  # (1, 3, 256, 256), RGB as it came

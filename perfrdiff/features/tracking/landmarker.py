@@ -5,7 +5,6 @@ people's faces (docs/method.md 14.1).
 """
 
 import contextlib
-import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from perfrdiff.features.tracking.mediapipe_tasks import (
     RunningMode,
 )
 from perfrdiff.features.tracking.pose import without_parallax
-from renderer.resources import asset
+from renderer.resources import asset, read_official
 
 __all__ = ["Face", "FaceTracker", "face_from_model"]
 
@@ -138,13 +137,7 @@ def _face(landmarks, blendshapes, matrix, width: int, height: int) -> Face:
 
 @cache
 def _model() -> bytes:
-    try:
-        data = MODEL.read_bytes()
-    except OSError:
-        raise InputError(f"The face tracker's model {MODEL} is missing; restore it from the repository.") from None
-    if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
-        raise InputError(f"The face tracker's model {MODEL} is not the official file; restore it from the repository.")
-    return data
+    return read_official(MODEL, MODEL_SHA256, "face tracker", InputError)
 
 
 @contextlib.contextmanager
