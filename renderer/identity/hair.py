@@ -27,6 +27,7 @@ TOUCH = 0.08  # model units along an outline over which the depth of the skin th
 EVEN = 0.05  # model units over which the front of the shell is levelled
 SKIN_DEPTH = 0.05  # model units under the skin at which it starts there: cheeks and jaw move
 BEHIND = 0.02  # model units by which it starts behind the outline of a cheek, which then hides its edge
+HALF_FACE = 0.4  # model units: radius of a cheek seen from above
 RISE = 0.8  # of the shell over the skin, per unit of distance from where skin begins
 COVER = (0.02, 0.12)  # model units by which hair stands off skin that it hides: least, most
 LEAST_AREA = 0.045  # square model units of hair in one piece beyond the skull that are worth a shell
@@ -116,6 +117,7 @@ def hair_shell(
         covered,
         on_mesh,
         nearness,
+        -outward[..., 2],
         unit,
         points @ placement.towards_camera,
         np.where(on_mesh, height, points[..., 1]),
@@ -221,7 +223,7 @@ def _round_ends(hair: np.ndarray, on_mesh: np.ndarray, height: np.ndarray, unit:
     return np.where(on_mesh, hair, hair + share * (rounded - hair)).astype(np.float32)
 
 
-def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _Sheets:
+def _sheets(hair, beyond, covered, on_mesh, nearness, ahead, unit, middle, height) -> _Sheets:
     middle = middle + 0.12 * np.clip((height - 0.3) / 0.6, 0, 1)  # what hangs below the ears lies on the shoulders
 
     shown = beyond | covered
@@ -239,9 +241,13 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
     thickness = ROUNDNESS * (1 - (1 - depth) ** 2) ** (0.5 + 0.5 * hanging)
     # beside the head the shell starts from the skin it touches, and swells with the distance from it
     labels = cv2.distanceTransformWithLabels((~skull).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    table = np.zeros(labels[1].max() + 1, np.float32)
-    table[labels[1][skull]] = nearness[skull]
-    touching = cv2.GaussianBlur(table[labels[1]], (0, 0), TOUCH * unit)
+
+    def of_skin(values):
+        table = np.zeros(labels[1].max() + 1, np.float32)
+        table[labels[1][skull]] = values[skull]
+        return cv2.GaussianBlur(table[labels[1]], (0, 0), TOUCH * unit)
+
+    touching = of_skin(nearness)
     swell = RISE * _distance(skull, unit) - BEHIND
     front = np.minimum(middle + thickness, np.maximum(touching, middle) + swell)
     front = _levelled(front, body, EVEN * unit)
@@ -253,6 +259,9 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
     to_seam = np.where(under, to_shown, _distance(under, unit))
     share = np.exp(-np.square(to_seam / TOUCH))
     front = front + share * (_levelled(front, body, 0.5 * TOUCH * unit) - front)
+    # where the photo sees past a turned cheek, more of that cheek comes before hair begins
+    bare = share * (1 - cv2.GaussianBlur(covered.astype(np.float32), (0, 0), TOUCH * unit))
+    front = front - HALF_FACE * np.clip(of_skin(ahead), 0, 0.5) * bare
     sunk = np.where(under, SKIN_DEPTH + DIVE * to_shown, 0.0)
     return _Sheets(
         field,
