@@ -10,7 +10,7 @@ from renderer.identity.chart import BUST, HEAD, head_chart, head_triangles, texe
 from renderer.identity.delight import fitted_shade, light_gain
 from renderer.identity.fill import mirrored, push_pull
 from renderer.identity.fit import fit_identity
-from renderer.identity.hair import _without_tails
+from renderer.identity.hair import HANGING, _round_ends, _without_tails
 from renderer.identity.identity import Identity
 from renderer.identity.outline import triangulated
 from renderer.identity.visibility import pose_head
@@ -104,6 +104,19 @@ def test_a_strip_of_collar_is_no_lock_and_a_thick_lock_stays():
     assert kept[130, 30:60].min() > 0.9
     assert kept[120:, 118:134].max() < 0.5
     assert np.array_equal(kept[:90], hair[:90]), "above the ears hair is as it was"
+
+
+def test_long_hair_ends_without_corners_and_stays_as_wide_as_it_was():
+    """Ends were cut square, and stood off the cheek like a board's edge."""
+    size, unit = 200, 100.0
+    y = (np.mgrid[:size, :size][0] - 100) / unit
+    hair = np.zeros((size, size), np.float32)
+    hair[:170, 60:140] = 1.0
+    rounded = _round_ends(hair, np.zeros((size, size), bool), y, unit)
+    assert hair[168, 62] > 0.5 and rounded[168, 62] < 0.4, "a corner"
+    assert rounded[155, 100] > 0.9 and rounded[140, 66] > 0.5, "the lock"
+    assert not rounded[hair == 0].any(), "nothing grows beyond the mask"
+    assert np.array_equal(rounded[y <= HANGING[0]], hair[y <= HANGING[0]]), "above the ears hair is as it was"
 
 
 def test_a_shaven_head_gets_no_shell_and_eyes_their_colour(face):
@@ -252,3 +265,18 @@ def test_a_ring_becomes_triangles_that_leave_its_hole_open():
     assert -area.sum() == pytest.approx(np.pi * (40**2 - 15**2), rel=0.05)
     assert np.abs(np.linalg.norm(result.points[result.on_edge] - 60, axis=1)[:, None] - [15, 40]).min(axis=1).max() < 2
     assert triangulated(np.zeros((50, 50), np.float32), 0.5, 5.0) is None
+
+
+def test_triangles_bend_along_a_seam():
+    """Where hair meets a cheek a row of corners follows the cheek's outline; without it the edge of hair is a saw."""
+    y, x = np.mgrid[:120, :120].astype(np.float32)
+    disc = np.clip(0.5 + (50 - np.hypot(x - 60, y - 60)) / 4, 0, 1).astype(np.float32)
+    line = 62.0 + 6 * np.sin(y / 15)
+    seam = np.clip(0.5 + (x - line) / 4, 0, 1).astype(np.float32)
+
+    def largest_gap(seam):
+        result = triangulated(disc, 0.5, 5.0, seam)
+        on_line = np.abs(result.points[:, 0] - (62 + 6 * np.sin(result.points[:, 1] / 15))) < 0.7
+        return np.diff(np.sort(result.points[on_line, 1]), prepend=10, append=110).max()
+
+    assert largest_gap(seam) < 9 < 15 < largest_gap(None)

@@ -14,14 +14,20 @@ from renderer.identity.outline import triangulated
 from renderer.identity.photo import PhotoCanvas, sample
 from renderer.identity.placement import Placement
 from renderer.identity.regions import Regions
+from renderer.identity.residual import smooth_step
 from renderer.identity.visibility import DEPTH_STEP, PosedHead, seen_values
 
 OUTLINE = 0.5  # share of hair at which the shell ends
 UNDERLAP = 0.14  # model units by which it goes on under the skin, so that no gap opens when the head turns
 DIVE = 1.2  # model units it sinks there, per unit
 ROUNDNESS = 0.30  # model units from the outline at which the shell has its full thickness, and that thickness
+HANGING = (0.0, 0.35)  # object space y between which hair turns from a cap into a curtain that thins towards its end
+ROUND_END = 0.11  # model units
+TOUCH = 0.08  # model units along an outline over which the depth of the skin there is taken: it falls off steeply
+EVEN = 0.05  # model units over which the front of the shell is levelled
 SKIN_DEPTH = 0.05  # model units under the skin at which it starts there: cheeks and jaw move
 BEHIND = 0.02  # model units by which it starts behind the outline of a cheek, which then hides its edge
+HALF_FACE = 0.4  # model units: radius of a cheek seen from above
 RISE = 0.8  # of the shell over the skin, per unit of distance from where skin begins
 COVER = (0.02, 0.12)  # model units by which hair stands off skin that it hides: least, most
 LEAST_AREA = 0.045  # square model units of hair in one piece beyond the skull that are worth a shell
@@ -60,6 +66,8 @@ class _Sheets:
     field: np.ndarray  # (S, S) float32: the shell is where this is above OUTLINE
     front: np.ndarray  # (S, S) float32, model units towards the camera
     back: np.ndarray
+    sunk: np.ndarray  # (S, S) float32, model units by which the front lies under the skin
+    shown: np.ndarray  # (S, S) float32: above OUTLINE it is seen, elsewhere it lies under the skin
     skull: np.ndarray  # (S, S) bool: the head is there
 
 
@@ -77,15 +85,19 @@ def hair_shell(
     scalp (V,): signed distance to the hairline, model units, positive where hair grows.
     """
     unit = placement.scale / DEPTH_STEP  # pixels here a model unit
-    values = np.column_stack([scalp, placement.nearness(shape), shape[:, 1:]])
+    normals = head.normals @ placement.to_world
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    values = np.column_stack([scalp, placement.nearness(shape), shape[:, 1:], normals])
     seen = seen_values(head, triangles, values)
     on_mesh = np.isfinite(seen[..., 0])
     on_scalp, nearness, height, back = (np.where(on_mesh, seen[..., k], 0) for k in range(4))
+    outward = np.where(on_mesh[..., None], seen[..., 4:], 0)
     hair = cv2.resize(regions.hair, on_mesh.shape[::-1], interpolation=cv2.INTER_AREA)
     points = _points(placement, len(hair))
     hair = _without_tails(_hanging(_without_strips(hair, on_mesh, unit), points), on_mesh, points[..., 1], unit)
     hair = _rooted(hair, on_mesh, height)
     hair = _without_holes(hair, on_mesh, unit)
+    hair = _round_ends(hair, on_mesh, np.where(on_mesh, height, points[..., 1]), unit)
     beyond = (hair > OUTLINE) & ~on_mesh
     area = float(beyond.sum()) / unit**2
     if not LEAST_AREA < area < LARGEST_AREA:
@@ -105,11 +117,12 @@ def hair_shell(
         covered,
         on_mesh,
         nearness,
+        -outward[..., 2],
         unit,
         points @ placement.towards_camera,
         np.where(on_mesh, height, points[..., 1]),
     )
-    return _shell(canvas, regions, sheets, placement, unit)
+    return _shell(canvas, regions, sheets, outward, placement, unit)
 
 
 def _without_holes(hair: np.ndarray, on_mesh: np.ndarray, unit: float) -> np.ndarray:
@@ -195,7 +208,22 @@ def _distance(mask: np.ndarray, unit: float) -> np.ndarray:
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) / unit
 
 
-def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _Sheets:
+def _levelled(depth: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
+    """`depth` (S, S) blurred by `sigma` pixels where it is `known`, from there alone."""
+    weight = known.astype(np.float32)
+    total = cv2.GaussianBlur((depth * weight).astype(np.float32), (0, 0), sigma)
+    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)
+
+
+def _round_ends(hair: np.ndarray, on_mesh: np.ndarray, height: np.ndarray, unit: float) -> np.ndarray:
+    """Hair whose ends have no corners: below the ears its outline keeps to bends of about ROUND_END."""
+    solid = ((hair > OUTLINE) | on_mesh & (height < SHOULDERS)).astype(np.float32)
+    rounded = np.minimum(hair, cv2.GaussianBlur(solid, (0, 0), ROUND_END * unit))
+    share = smooth_step(height, *HANGING)
+    return np.where(on_mesh, hair, hair + share * (rounded - hair)).astype(np.float32)
+
+
+def _sheets(hair, beyond, covered, on_mesh, nearness, ahead, unit, middle, height) -> _Sheets:
     middle = middle + 0.12 * np.clip((height - 0.3) / 0.6, 0, 1)  # what hangs below the ears lies on the shoulders
 
     shown = beyond | covered
@@ -208,38 +236,61 @@ def _sheets(hair, beyond, covered, on_mesh, nearness, unit, middle, height) -> _
 
     skull = on_mesh & (height < SHOULDERS)
     body = (field > OUTLINE) | skull
-    depth = np.minimum(_distance(~body, unit) / ROUNDNESS, 1)
-    thickness = ROUNDNESS * np.sqrt(1 - (1 - depth) ** 2)
+    hanging = smooth_step(height, *HANGING)
+    depth = np.minimum(_distance(~body, unit) / (ROUNDNESS * (1 + hanging)), 1)
+    thickness = ROUNDNESS * (1 - (1 - depth) ** 2) ** (0.5 + 0.5 * hanging)
     # beside the head the shell starts from the skin it touches, and swells with the distance from it
-    labels = cv2.distanceTransformWithLabels(
-        (~on_mesh).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    table = np.zeros(labels[1].max() + 1, np.float32)
-    table[labels[1][on_mesh]] = nearness[on_mesh]
-    touching = cv2.GaussianBlur(table[labels[1]], (0, 0), 0.02 * unit)
-    swell = RISE * _distance(on_mesh, unit) - BEHIND
+    labels = cv2.distanceTransformWithLabels((~skull).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+
+    def of_skin(values):
+        table = np.zeros(labels[1].max() + 1, np.float32)
+        table[labels[1][skull]] = values[skull]
+        return cv2.GaussianBlur(table[labels[1]], (0, 0), TOUCH * unit)
+
+    touching = of_skin(nearness)
+    swell = RISE * _distance(skull, unit) - BEHIND
     front = np.minimum(middle + thickness, np.maximum(touching, middle) + swell)
-    known = body.astype(np.float32)
-    smooth = cv2.GaussianBlur((front * known).astype(np.float32), (0, 0), 0.03 * unit)
-    front = smooth / np.maximum(cv2.GaussianBlur(known, (0, 0), 0.03 * unit), 1e-3)
+    front = _levelled(front, body, EVEN * unit)
     rise = RISE * _distance(under, unit)
     over = np.clip(front - nearness, COVER[0], np.maximum(COVER[0], np.minimum(COVER[1], rise)))
     front = np.where(covered, nearness + over, front)
-    front = np.where(under, nearness - SKIN_DEPTH - DIVE * to_shown, front)
-    return _Sheets(field, front.astype(np.float32), (middle - thickness).astype(np.float32), skull)
+    under = under & skull
+    front = np.where(under, nearness, front)
+    to_seam = np.where(under, to_shown, _distance(under, unit))
+    share = np.exp(-np.square(to_seam / TOUCH))
+    front = front + share * (_levelled(front, body, 0.5 * TOUCH * unit) - front)
+    # where the photo sees past a turned cheek, more of that cheek comes before hair begins
+    bare = share * (1 - cv2.GaussianBlur(covered.astype(np.float32), (0, 0), TOUCH * unit))
+    front = front - HALF_FACE * np.clip(of_skin(ahead), 0, 0.5) * bare
+    sunk = np.where(under, SKIN_DEPTH + DIVE * to_shown, 0.0)
+    return _Sheets(
+        field,
+        front.astype(np.float32),
+        (middle - thickness).astype(np.float32),
+        sunk.astype(np.float32),
+        cv2.GaussianBlur((~under).astype(np.float32), (0, 0), SMOOTHING * unit),
+        skull,
+    )
 
 
 def _shell(
-    canvas: PhotoCanvas, regions: Regions, sheets: _Sheets, placement: Placement, unit: float
+    canvas: PhotoCanvas,
+    regions: Regions,
+    sheets: _Sheets,
+    outward: np.ndarray,
+    placement: Placement,
+    unit: float,
 ) -> PaintedHair | None:
-    outline = triangulated(sheets.field, OUTLINE, 0.035 * unit)
+    """outward (S, S, 3): normals of the skin that the camera sees, object space; 0 where there is none."""
+    outline = triangulated(sheets.field, OUTLINE, 0.035 * unit, sheets.shown)
     if outline is None:
         return None
     pixels = (outline.points + 0.5) * DEPTH_STEP - 0.5
     near, far = sample(sheets.front, outline.points), sample(sheets.back, outline.points)
     free = outline.on_edge & (sample(sheets.skull.astype(np.float32), outline.points) < 0.5)
     near[free] = far[free] = 0.5 * (near + far)[free]
-    points = np.concatenate([placement.points(pixels, near), placement.points(pixels, far)])
+    sunk = sample(sheets.sunk, outline.points)[:, None] * sample(outward, outline.points)
+    points = np.concatenate([placement.points(pixels, near) - sunk, placement.points(pixels, far)])
     # the back is left out where the skull stands before it
     inner = cv2.erode(sheets.skull.astype(np.float32), np.ones((9, 9)))
     hidden = sample(inner, outline.points) > 0.5

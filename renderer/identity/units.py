@@ -20,8 +20,9 @@ def adapted_units(face: FaceModel, shape: np.ndarray) -> np.ndarray:
     """(V, 3, 52) float32: the expression basis of `face` for a head at rest of another shape (V, 3).
 
     A blink of 1 brings each upper lid as near to the lower one as on the mean head; units of mouth and jaw grow with
-    both. The upper lids are not lifted yet, see renderer.studio_surface.lift_upper_lids. Raises RenderError for a shape
-    of another size, or a face model without landmarks.
+    both, and the smile of a narrow mouth does not shrink. The upper lids are not lifted yet, see
+    renderer.studio_surface.lift_upper_lids. Raises RenderError for a shape of another size, or a face model without
+    landmarks.
     """
     vertices, weights = face.landmark_vertices, face.landmark_weights
     if vertices is None or weights is None:
@@ -38,6 +39,8 @@ def adapted_units(face: FaceModel, shape: np.ndarray) -> np.ndarray:
     for number, name in enumerate(EXPRESSION_NAMES):
         if name.startswith(JAW_UNITS):
             basis[:, :, number] *= jaw
+        elif name.startswith("mouthSmile"):  # a narrow mouth smiles as far, or its smile is not read as one
+            basis[:, :, number] *= max(mouth, 1.0)
         elif name.startswith("mouth"):
             basis[:, :, number] *= mouth
     for side in ("Left", "Right"):
