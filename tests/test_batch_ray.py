@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from perfrdiff.batch.manifest import read_items
-from perfrdiff.batch.ray_engine import run_jobs_on_ray
+from perfrdiff.batch.ray_engine import _block_count, run_jobs_on_ray
 from perfrdiff.batch.run import BatchRequest, run_batch
 from perfrdiff.cli.main import main
 from tests.support.batch_work import act, acting
@@ -31,6 +31,12 @@ def test_without_ray_a_sentence_says_what_to_install(tmp_path, capsys, monkeypat
     assert main([*given, "--engine", "ray"]) == 2
     assert "pip install 'perfrdiff[ray]'" in capsys.readouterr().err
     assert main([*given, "--gpu-share", "0.5"]) == 2 and "--engine ray" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("items", "blocks"), [(1, 1), (30, 30), (40, 32), (500, 125), (1_000_000, 10_000)])
+def test_few_items_are_given_out_one_by_one_and_many_in_blocks_of_a_few(items, blocks):
+    """One by one they cost more, in large blocks a lost machine does."""
+    assert _block_count(items, actors=2) == blocks
 
 
 @pytest.mark.slow

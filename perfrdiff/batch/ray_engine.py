@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +23,9 @@ from perfrdiff.errors import InputError
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 CPUS_OF_AN_ACTOR = 0.5  # so that actors never take every core of a small machine: Ray Data then waits for ever
-MOST_BLOCKS = 10_000  # that Ray is given rows in; one for each item up to there, so that a lost machine costs no more
+MOST_BLOCKS = 10_000  # that Ray is given rows in
+BLOCKS_OF_AN_ACTOR = 16  # up to there one item is a block, so that all have work to the end
+ITEMS_OF_A_BLOCK = 4  # above; a block costs 60 CPU-ms, and a lost machine all items of the blocks it has
 BLOCK_BYTES = 1 << 20  # of results of an item; Ray Data starts nothing where its store has no room for a few of these
 
 
@@ -36,9 +39,10 @@ class Actor:
         self._process: WorkerProcess | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        job, assignment = pickle.loads(row["work"])
         if self._process is None:
-            self._process = WorkerProcess(row["assignment"])
-        return {"outcome": json.dumps(asdict(self._process.do(row["job"])))}
+            self._process = WorkerProcess(assignment)
+        return {"outcome": json.dumps(asdict(self._process.do(job)))}
 
     def __del__(self) -> None:
         if getattr(self, "_process", None) is not None:
@@ -73,8 +77,10 @@ def run_jobs_on_ray(jobs: Sequence[Job], assignment: Assignment, gpu_share: floa
         context.enable_progress_bars = False
         context.target_max_block_size = BLOCK_BYTES
         rows = ray.data.from_items(
-            [{"job": job, "assignment": assignment} for job in jobs],
-            override_num_blocks=min(len(jobs), MOST_BLOCKS),
+            [
+                {"work": pickle.dumps((job, assignment))} for job in jobs
+            ],  # bytes: objects cost Ray tries to convert them
+            override_num_blocks=_block_count(len(jobs), seats),
         )
         done = rows.map(
             Actor,
@@ -88,6 +94,10 @@ def run_jobs_on_ray(jobs: Sequence[Job], assignment: Assignment, gpu_share: floa
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _block_count(items: int, actors: int) -> int:
+    return min(max(min(items, actors * BLOCKS_OF_AN_ACTOR), -(-items // ITEMS_OF_A_BLOCK)), MOST_BLOCKS)
 
 
 def _connect(ray: Any) -> None:
