@@ -65,22 +65,37 @@ def copies(clip: Path, folder: Path, count: int) -> Path:
     return folder
 
 
+def start_of_a_batch(folder: Path, action: str, *more: str) -> float:
+    """CPU-seconds of a batch with one process and nothing that it could work on."""
+    (folder / "nothing").mkdir(exist_ok=True)
+    (folder / "nothing" / "broken.mp4").write_bytes(b"no film")
+    where = [str(folder / "nothing"), "--out", str(folder / f"nothing-{action}")]
+    return measured(["batch", action, *where, *more, "--workers", "1", "--quiet"])[0]
+
+
 def compare_with_a_loop(folder: Path, options: argparse.Namespace) -> None:
-    """Short clips: one command each, and batches with one and two processes."""
+    """Short clips: one command each, half of them before and half after batches with one and two processes."""
     clip = cut(asset("examples/speaker.mp4"), folder / "short.mp4", options.seconds)
     clips, few = copies(clip, folder / "clips", options.items), copies(clip, folder / "few", options.loop)
-    loop = measured(*(["features", str(path), "--out", str(folder / f"{path.stem}.npz")] for path in few.iterdir()))
-    rows = {"a loop in the shell": (options.loop, *loop)}
+    loop = [["features", str(path), "--out", str(folder / f"{path.stem}.npz")] for path in sorted(few.iterdir())]
+    before = measured(*loop[::2])
+    rows = {}
     for workers in (1, 2):
         batch = ["batch", "features", str(clips), "--out", str(folder / f"out-{workers}"), "--workers", str(workers)]
-        rows[f"batch, {workers} process{'es' * (workers > 1)}"] = (options.items, *measured([*batch, "--quiet"]))
+        rows[workers] = measured([*batch, "--quiet"])
+    start, after = start_of_a_batch(folder, "features"), measured(*loop[1::2])
+    used, wall = before[0] + after[0], before[1] + after[1]
     print(f"clips of {options.seconds:g} s; load average {os.getloadavg()[0]:.1f}\n")
     print("| | items | CPU-s an item | s an item |\n|---|---|---|---|")
-    for what, (count, used, wall) in rows.items():
-        print(f"| {what} | {count} | {used / count:.2f} | {wall / count:.2f} |")
-    each, one, two = (used / count for count, used, _ in rows.values())
-    print(f"\nLoop by batch, CPU-s: {each / one:.1f} (mark {MARK_LOOP:g}).")
-    (_, _, alone), (_, _, together) = list(rows.values())[1:]
+    print(f"| a loop in the shell | {len(loop)} | {used / len(loop):.2f} | {wall / len(loop):.2f} |")
+    for workers, (of_all, passed) in rows.items():
+        name = f"batch, {workers} process{'es' * (workers > 1)}"
+        print(f"| {name} | {options.items} | {of_all / options.items:.2f} | {passed / options.items:.2f} |")
+    (one, alone), (two, together) = rows.values()
+    each, lasting = used / len(loop), (one - start) / options.items
+    print(f"\nA batch, once: {start:.2f} CPU-s; an item: {lasting:.2f}.")
+    print(f"Loop by batch, CPU-s: {each / one * options.items:.1f} with {options.items} items, {each / lasting:.1f} in "
+          f"a long batch (mark {MARK_LOOP:g}).")  # fmt: skip
     print(f"One process to two: {alone / together:.2f} by the wall; by CPU-s at most {2 * one / two:.2f} on idle cores "
           f"(mark {MARK_WORKERS:g}).")  # fmt: skip
 
@@ -88,27 +103,27 @@ def compare_with_a_loop(folder: Path, options: argparse.Namespace) -> None:
 def per_hour(folder: Path, options: argparse.Namespace) -> None:
     """Long clips through features, react and render, one process, what the process costs once taken off."""
     clips = copies(long_clip(folder / "long.mp4"), folder / "long", options.long)
-    (folder / "nothing").mkdir()
-    (folder / "nothing" / "broken.mp4").write_bytes(b"no film")
-    start, _ = measured(["batch", "features", str(folder / "nothing"), "--out", str(folder / "start"), "--quiet"])
-    features = folder / "features"
-    one = ["--workers", "1", "--quiet"]
-    used = {"features (30 s, 720p)": measured(["batch", "features", str(clips), "--out", str(features), *one])[0]}
+    features, one = folder / "features", ["--workers", "1", "--quiet"]
+    react = ["--listener", str(asset("examples/portrait.jpg"))]
+    starts = {"features": start_of_a_batch(folder, "features"), "reactions": start_of_a_batch(folder, "react", *react)}
+    whole = measured(["batch", "features", str(clips), "--out", str(features), *one])[0]
+    used = {"features (30 s, 720p)": whole - starts["features"]}
     tables = folder / "tables"
     tables.mkdir()
     for path in features.glob("*.npz"):
         (tables / path.name).write_bytes(path.read_bytes())
-    react = ["--listener", str(asset("examples/portrait.jpg")), *one]
     for samples in (10, 3):
         out = str(folder / f"reactions-{samples}")
-        command = ["batch", "react", str(tables), "--out", out, "--samples", str(samples), *react]
-        used[f"reactions (30 s, {samples} samples)"] = measured(command)[0]
+        command = ["batch", "react", str(tables), "--out", out, "--samples", str(samples), *react, *one]
+        used[f"reactions (30 s, {samples} samples)"] = measured(command)[0] - starts["reactions"]
     drawing = ["batch", "render", str(folder / "reactions-3"), "--views", "mesh", *one]
-    used["the same again, and their videos (3 samples, mesh, 256²)"] = measured(drawing)[0]
-    print(f"\nA process, once: {start:.1f} CPU-s. {options.long} items each; load average {os.getloadavg()[0]:.1f}\n")
+    drawn = "the same again, and their videos (3 samples, mesh, 256²)"
+    used[drawn] = measured(drawing)[0] - starts["reactions"]
+    once = ", ".join(f"{seconds:.1f} CPU-s for {what}" for what, seconds in starts.items())
+    print(f"\nA batch, once: {once}. {options.long} items each; load average {os.getloadavg()[0]:.1f}\n")
     print("| | CPU-s an item | items an hour and core |\n|---|---|---|")
     for what, seconds in used.items():
-        each = max(seconds - start, 1e-3) / options.long
+        each = max(seconds, 1e-3) / options.long
         print(f"| {what} | {each:.2f} | {3600 / each:.0f} |")
 
 

@@ -1,4 +1,6 @@
-"""Atomic writes, safetensors in and out, and room on disk."""
+"""Atomic writes, safetensors in and out, and room on disk. Torch, which takes seconds to load, comes with tensors."""
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -8,12 +10,14 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from perfrdiff.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPARE_BYTES = 64 << 20  # of a disk that always stay free
 
@@ -45,6 +49,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[
 
     Raises OSError or SafetensorError where the place cannot be written; nothing half-written stays behind then.
     """
+    from safetensors.torch import save_file
+
     metadata = {
         name: value if isinstance(value, str) else json.dumps(value, default=dict) for name, value in about.items()
     }

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +15,12 @@ import pytest
 from perfrdiff.batch import run
 from perfrdiff.batch.journal import Journal, item_key
 from perfrdiff.batch.manifest import fill_in, read_items, write_items
-from perfrdiff.batch.pool import run_jobs
 from perfrdiff.batch.run import BatchRequest, run_batch
 from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import read_speaker
 from perfrdiff.features.tables import FeatureTable, read_table, write_table
-from tests.support.batch_work import act, here
-
-
-def engine(*arguments):
-    return run_jobs(*arguments, do=act)
+from tests.support.batch_work import act, acting, here
 
 
 def files(folder, *names):
@@ -143,7 +139,7 @@ def test_whatever_happens_to_one_item_the_others_are_done(tmp_path):
         tmp_path / "in", "one.mp4", "two.mp4", "die-once.mp4", "die-always.mp4", "hang.mp4", "refuse.mp4", "break.mp4"
     )
     request = BatchRequest("features", read_items(str(folder)), tmp_path / "out", workers=2, deadline=4.0, quiet=True)
-    result = run_batch(request, engine)
+    result = run_batch(request, acting)
     rows = table(result.table)
     states = {name: row["state"] for name, row in rows.items()}
     assert states == {
@@ -163,7 +159,7 @@ def test_the_same_command_goes_on_and_does_only_what_is_left(tmp_path):
 
     def again(**more):
         request = BatchRequest("features", read_items(str(folder)), out, workers=1, quiet=True, **more)
-        return run_batch(request, engine).done_now
+        return run_batch(request, acting).done_now
 
     assert again() == 3 and again() == 0
     assert again(retry_failed=True) == 1, "what failed, where it is asked for"
@@ -245,16 +241,32 @@ def heed_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def own_processor_seconds(pid):
+    """Of a process without its children, also when it has ended and nobody has taken note of that."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"), words[0]
+
+
+def lives(pid):
+    try:
+        return own_processor_seconds(pid)[1] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.slow
-def test_ctrl_c_leaves_whole_items_only_and_the_rest_is_done_later(tmp_path):
-    folder = files(tmp_path / "in", *(f"slow-{number:02}.mp4" for number in range(16)))
+def test_ctrl_c_waits_for_nothing_and_leaves_whole_items_only(tmp_path):
+    """Two seconds on an idle machine; on a busy one the processor time counts, and that no item is waited for."""
+    names = [*(f"slow-{number:02}.mp4" for number in range(14)), "spawn-and-hang-1.mp4", "spawn-and-hang-2.mp4"]
+    folder, out = files(tmp_path / "in", *names), tmp_path / "out"
     script = tmp_path / "run.py"
     script.write_text(f"""
 from pathlib import Path
-from tests.test_batch import BatchRequest, engine, read_items, run_batch
+from perfrdiff.batch.manifest import read_items
+from perfrdiff.batch.run import BatchRequest, run_batch
+from tests.support.batch_work import acting
 if __name__ == "__main__":
-    items = read_items({str(folder)!r})
-    run_batch(BatchRequest("features", items, Path({str(tmp_path / "out")!r}), workers=2, quiet=True), engine)
+    run_batch(BatchRequest("features", read_items({str(folder)!r}), Path({str(out)!r}), workers=2, quiet=True), acting)
 """)
     running = subprocess.Popen(
         [sys.executable, script],
@@ -262,18 +274,81 @@ if __name__ == "__main__":
         stderr=subprocess.DEVNULL,
         preexec_fn=heed_ctrl_c,
     )
-    journal = tmp_path / "out" / "journal-features.jsonl"
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not (journal.is_file() and len(journal.read_text().splitlines()) >= 3):
+    spawned = [out / f"spawn-and-hang-{number}.begun.pid" for number in (1, 2)]
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not all(path.is_file() and path.read_text() for path in spawned):
         time.sleep(0.1)
+    grandchildren = [int(path.read_text()) for path in spawned]
+    assert all(map(lives, grandchildren))
+    used, _ = own_processor_seconds(running.pid)
     running.send_signal(signal.SIGINT)
-    assert running.wait(20) != 0
-    before = Journal(journal).outcomes
-    assert 3 <= len(before) < 16
-    result = run_batch(
-        BatchRequest("features", read_items(str(folder)), tmp_path / "out", workers=2, quiet=True), engine
+    began = time.monotonic()
+    while own_processor_seconds(running.pid)[1] != "Z":
+        time.sleep(0.02)
+        assert time.monotonic() - began < 30, "both items last 60 s"
+    assert own_processor_seconds(running.pid)[0] - used < 1.0
+    assert running.wait() != 0 and not any(map(lives, grandchildren))
+    before = Journal(out / "journal-features.jsonl").outcomes
+    rows = table(out / "results.csv")
+    assert len(rows) == len(before) == 14 and {row["state"] for row in rows.values()} == {"done"}
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    for number in (1, 2):
+        (folder / f"spawn-and-hang-{number}.mp4").unlink()
+        (folder / f"fast-{number}.mp4").write_bytes(b"x")
+    result = run_batch(BatchRequest("features", read_items(str(folder)), out, workers=2, quiet=True), acting)
+    assert result.done_now == 2 and result.failures == 0 and len(result.outcomes) == 16
+
+
+@pytest.mark.slow
+def test_the_process_that_gives_out_items_loads_nothing_that_takes_seconds(tmp_path):
+    """Else Ctrl-C would have to wait for its loading, or for the end of all that is loaded."""
+    folder = files(tmp_path / "in", "one.mp4")
+    script = f"""
+import sys
+from perfrdiff.cli.main import main
+from tests.support.batch_work import here
+import perfrdiff.batch.pool
+perfrdiff.batch.pool.run_jobs = here
+given = ["--out", {str(tmp_path / "out")!r}, "--quiet"]
+main(["batch", "features", {str(folder)!r}, *given])
+main(["batch", "react", {str(folder)!r}, "--listener", {str(folder / "one.mp4")!r}, *given])
+print([name for name in ("torch", "mediapipe", "numba", "scipy", "cv2", "gradio") if name in sys.modules])
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.split("\n")[-2] == "[]", told.stdout
+    assert (tmp_path / "out" / "journal-react.jsonl").is_file()
+
+
+def test_ctrl_c_comes_after_an_import_and_at_once_elsewhere(tmp_path):
+    (tmp_path / "slow_to_load.py").write_text("""
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.2)
+is_whole = True
+""")
+    script = """
+import sys
+from perfrdiff.batch.ctrl_c import ends_at_once, waits_for_imports
+with waits_for_imports():
+    try:
+        import slow_to_load
+        import time
+        time.sleep(10)
+    except KeyboardInterrupt:
+        print(slow_to_load.is_whole, flush=True)
+del sys.modules["slow_to_load"]
+with ends_at_once():
+    import slow_to_load
+print("it went on")
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), "."])},
+        preexec_fn=heed_ctrl_c,
+        capture_output=True,
+        text=True,
     )
-    assert result.done_now == 16 - len(before) and result.failures == 0 and len(result.outcomes) == 16
+    assert (told.stdout, told.returncode) == ("True\n", -signal.SIGINT), told.stderr
 
 
 # --- the real work ---------------------------------------------------------------------------------------------------

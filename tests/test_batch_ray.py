@@ -4,17 +4,16 @@ import csv
 import os
 import threading
 import time
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from perfrdiff.batch.manifest import read_items
-from perfrdiff.batch.pool import run_jobs
-from perfrdiff.batch.ray_engine import run_jobs_on_ray
+from perfrdiff.batch.ray_engine import _block_count, run_jobs_on_ray
 from perfrdiff.batch.run import BatchRequest, run_batch
 from perfrdiff.cli.main import main
-from tests.support.batch_work import act
+from tests.support.batch_work import act, acting
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +31,12 @@ def test_without_ray_a_sentence_says_what_to_install(tmp_path, capsys, monkeypat
     assert main([*given, "--engine", "ray"]) == 2
     assert "pip install 'perfrdiff[ray]'" in capsys.readouterr().err
     assert main([*given, "--gpu-share", "0.5"]) == 2 and "--engine ray" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("items", "blocks"), [(1, 1), (30, 30), (40, 32), (500, 125), (1_000_000, 10_000)])
+def test_few_items_are_given_out_one_by_one_and_many_in_blocks_of_a_few(items, blocks):
+    """One by one they cost more, in large blocks a lost machine does."""
+    assert _block_count(items, actors=2) == blocks
 
 
 @pytest.mark.slow
@@ -65,14 +70,14 @@ def test_a_lost_machine_costs_nothing_but_time(tmp_path, monkeypatch):
         thread = threading.Thread(target=lose)
         thread.start()
         request = BatchRequest("features", read_items(str(folder)), tmp_path / "ray", workers=2, quiet=True)
-        result = run_batch(request, partial(run_jobs_on_ray, do=act))
+        result = run_batch(request, lambda jobs, given: run_jobs_on_ray(jobs, replace(given, do=act)))
         thread.join()
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert over_at_the_loss[0] < len(names), "else nothing was lost"
     alone = BatchRequest("features", read_items(str(folder)), tmp_path / "pool", workers=2, quiet=True)
-    known = run_batch(alone, partial(run_jobs, do=act))
+    known = run_batch(alone, acting)
     assert states(result.table) == states(known.table) and len(states(result.table)) == len(names)
     for path in (tmp_path / "pool").glob("*.npz"):
         assert (tmp_path / "ray" / path.name).read_bytes() == path.read_bytes()

@@ -11,6 +11,7 @@ moto[server]. Prints the processor seconds that Ray takes beside the pool; exit 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import logging
 import os
@@ -22,11 +23,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from tests.support.batch_items import make_items
 from tools.batch_trial import ROOT, compare, rows, unexpected
 
 MARK = 0.15  # of the pool's processor seconds, that Ray may take more
 PR_SET_CHILD_SUBREAPER = 36
+LOOKS = 0.2  # seconds between looks at what processes have used
 BUCKET = "s3://trial"
 STORE = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -36,18 +40,35 @@ def features(source: str, out: str, *more: str) -> list[str]:
 
 
 def measured(command: list[str]) -> tuple[float, float]:
-    """CPU-seconds and wall of a command, with everything it started, whoever it belongs to in the end."""
+    """CPU-seconds and wall of a command, with everything it started, whoever it belongs to in the end.
+
+    Processes are looked at while they run: of those that Ray's servers have killed, the system tells nobody afterwards.
+    """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what outlives its parent becomes a child of this process
-    began, before = time.perf_counter(), os.times()
-    subprocess.run(command, cwd=ROOT, check=True)
+    began, used = time.perf_counter(), dict[int, float]()
+    running = subprocess.Popen(command, cwd=ROOT)
+    while running.poll() is None:
+        used |= processor_seconds()
+        time.sleep(LOOKS)
     wall = time.perf_counter() - began
-    try:
+    if running.returncode != 0:
+        raise SystemExit(f"the command ended with {running.returncode}")
+    with contextlib.suppress(ChildProcessError):  # until nobody is left
         while True:
-            os.wait()
-    except ChildProcessError:
-        pass
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system, wall
+            used |= processor_seconds()
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(LOOKS)
+    return sum(used.values()), wall
+
+
+def processor_seconds() -> dict[int, float]:
+    """Process -> its CPU-seconds up to now, of all that come from this one."""
+    used = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            used[process.pid] = times.user + times.system
+    return used
 
 
 def with_a_node_lost(command: list[str], over: Callable[[], int], least: int) -> None:

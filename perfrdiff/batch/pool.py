@@ -13,20 +13,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from perfrdiff.batch.journal import DIED, DONE, FAILED, LATE, Outcome
 from perfrdiff.batch.manifest import Item
-from perfrdiff.batch.work import prepare_process, work
+from perfrdiff.batch.work import end_process_group, prepare_process, work
 from perfrdiff.errors import InputError
 from renderer.errors import RenderError
 
 PROCESS_BYTES = 1.5 * (1 << 30)  # that a process needs at most, by benchmarks/batch.py
 DEADLINE = 30 * 60.0  # seconds of one item, for which 120 s of video with ten reactions are drawn on a slow core
 START_SECONDS = 5 * 60.0  # within which a process has to be ready for its first item
+STOP_SECONDS = 1.0  # that Ctrl-C waits for processes it has killed; what they leave, whoever comes next removes
 TRIES = 2
 READY = "ready"
 SENTENCES = {DIED: "Its process died.", LATE: "It took longer than its deadline."}
@@ -49,27 +50,32 @@ def worker_count() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), int(memory // PROCESS_BYTES)))
 
 
-def run_jobs(
-    jobs: Sequence[Job],
-    action: str,
-    where: Path | str,
-    options: Mapping[str, Any],
-    workers: int | None,
-    deadline: float = DEADLINE,
-    do: Work = work,
-) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class Assignment:
+    """What is done with every job of a batch, where, and by how many."""
+
+    action: str  # of `work.ACTIONS`
+    where: Path | str  # the folder of the results, or its address
+    options: Mapping[str, Any] = field(default_factory=dict)  # of every item: layout, device
+    workers: int | None = None  # None: as many as the engine has room for
+    deadline: float = DEADLINE  # seconds of one item
+    do: Work = work  # what a process does with an item
+
+
+def run_jobs(jobs: Sequence[Job], assignment: Assignment) -> Iterator[Outcome]:
     """Yield what becomes of each job, in the order in which they end.
 
     Closing the iterator ends all processes at once; items that were begun leave nothing behind but their temporary
-    folders, which `OutputPlace.close` removes. `do`: what a process does with an item, `work.work`.
+    folders, which `OutputPlace.close` removes.
     """
     waiting = [(job, 1) for job in reversed(jobs)]
-    processes = [WorkerProcess(do, action, where, options) for _ in range(min(workers or worker_count(), len(jobs)))]
+    count = min(assignment.workers or worker_count(), len(jobs))
+    processes = [WorkerProcess(assignment) for _ in range(count)]
     try:
         while waiting or any(process.job for process in processes):
             for process in processes:
                 if process.job is None and waiting:
-                    process.begin(*waiting.pop(), deadline)
+                    process.begin(*waiting.pop())
             for process in WorkerProcess.wait(processes):
                 job, attempt, outcome = process.end()
                 if outcome is None:
@@ -79,36 +85,35 @@ def run_jobs(
                 else:
                     yield outcome
     finally:
-        for process in processes:
-            process.stop()
+        WorkerProcess.stop_all(processes)
 
 
 class WorkerProcess:
     """A process that does one item after the other, and is replaced when it dies."""
 
-    def __init__(self, do: Work, action: str, where: Path | str, options: Mapping[str, Any]) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         self.job: Job | None = None  # that it has begun
-        self._given = do, action, where, dict(options)
+        self._assignment = assignment
         self._process: Any = None
         self._pipe: Connection | None = None
-        self._attempt, self._deadline, self._since, self._until = 0, 0.0, 0.0, 0.0
+        self._attempt, self._since, self._until = 0, 0.0, 0.0
         self._is_ready = False  # whether its imports are done, so that an item's time runs
 
-    def begin(self, job: Job, attempt: int, deadline: float) -> None:
-        """Give it an item, to be done within `deadline` seconds; `attempt`: 1 the first time."""
+    def begin(self, job: Job, attempt: int) -> None:
+        """Give it an item; `attempt`: 1 the first time."""
         if self._pipe is None or self._process is None or not self._process.is_alive():
             self.stop()
             self._start()
-        self.job, self._attempt, self._deadline, self._since = job, attempt, deadline, time.monotonic()
-        self._until = self._since + (deadline if self._is_ready else START_SECONDS)
+        self.job, self._attempt, self._since = job, attempt, time.monotonic()
+        self._until = self._since + (self._assignment.deadline if self._is_ready else START_SECONDS)
         assert self._pipe is not None
         with contextlib.suppress(OSError):  # it has died at this moment: `end` finds its pipe closed
             self._pipe.send(job.item)
 
-    def do(self, job: Job, deadline: float) -> Outcome:
+    def do(self, job: Job) -> Outcome:
         """An item from its beginning to its end, tried once more where its process dies or hangs; the only one here."""
         attempt = 1
-        self.begin(job, attempt, deadline)
+        self.begin(job, attempt)
         while True:
             WorkerProcess.wait([self])
             _, _, outcome = self.end()
@@ -116,7 +121,7 @@ class WorkerProcess:
                 return outcome
             if outcome is not None:
                 attempt += 1
-                self.begin(job, attempt, deadline)
+                self.begin(job, attempt)
 
     @staticmethod
     def wait(processes: Sequence[WorkerProcess]) -> list[WorkerProcess]:
@@ -136,7 +141,7 @@ class WorkerProcess:
                 answer = self._pipe.recv()
                 if answer == READY:
                     self._is_ready, self._since = True, time.monotonic()
-                    self._until = self._since + self._deadline
+                    self._until = self._since + self._assignment.deadline
                     return job, self._attempt, None
                 self.job = None
                 seconds, values, sentence, state = answer
@@ -151,7 +156,7 @@ class WorkerProcess:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._is_ready = False
-        self._process = context.Process(target=_serve, args=[theirs, *self._given], daemon=True)
+        self._process = context.Process(target=_serve, args=[theirs, self._assignment], daemon=True)
         # A new process takes over which signals this thread holds back: Ctrl-C is for this one, which ends the others.
         held_back = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -161,31 +166,45 @@ class WorkerProcess:
         theirs.close()
 
     def stop(self) -> None:
-        """End the process at once, whatever it does. Ctrl-C may have come at any point of its start, or of this."""
-        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
+        """End the process at once, whatever it does, with what it has started."""
+        WorkerProcess.stop_all([self])
+
+    @staticmethod
+    def stop_all(processes: Sequence[WorkerProcess]) -> None:
+        """End them at once. Ctrl-C may have come at any point of a process's start, or of this."""
+        for process in processes:
+            process._kill()
+        until = time.monotonic() + STOP_SECONDS
+        for process in processes:
+            ended, process._process = process._process, None
+            if ended is not None and ended.pid is not None:
+                ended.join(max(0.0, until - time.monotonic()))
+
+    def _kill(self) -> None:
+        pipe, self._pipe = self._pipe, None
         if pipe is not None:
             pipe.close()
-        if process is not None and process.pid is not None:
-            process.kill()
-            process.join()
+        if self._process is not None and self._process.pid is not None:
+            end_process_group(self._process.pid)
+            self._process.kill()  # which has no group before its imports are done
 
 
-def _serve(pipe: Connection, do: Work, action: str, where: Path | str, options: Mapping[str, Any]) -> None:
+def _serve(pipe: Connection, assignment: Assignment) -> None:
     """What a process does all its life."""
     prepare_process()
     with contextlib.suppress(EOFError, OSError):  # whoever started it is gone
         pipe.send(READY)
         while True:
-            pipe.send(do_item(do, action, pipe.recv(), where, options))
+            pipe.send(do_item(pipe.recv(), assignment))
 
 
-def do_item(do: Work, action: str, item: Item, where: Path | str, options: Mapping[str, Any]) -> Result:
-    """Do one item in this process. `do` may raise what it likes."""
+def do_item(item: Item, assignment: Assignment) -> Result:
+    """Do one item in this process. What does it may raise what it likes."""
     since = time.perf_counter()
     values: dict[str, Any] = {}
     sentence = ""
     try:
-        values = do(action, item, where, options)
+        values = assignment.do(assignment.action, item, assignment.where, assignment.options)
     except (InputError, RenderError) as error:
         sentence = str(error)
     except Exception as error:  # a fault of ours, or a full disk: this item's row says so, and the others go on

@@ -11,20 +11,21 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import pickle
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from perfrdiff.batch.journal import Outcome
-from perfrdiff.batch.pool import DEADLINE, Job, Work, WorkerProcess
-from perfrdiff.batch.work import work
+from perfrdiff.batch.pool import Assignment, Job, WorkerProcess
 from perfrdiff.errors import InputError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 CPUS_OF_AN_ACTOR = 0.5  # so that actors never take every core of a small machine: Ray Data then waits for ever
-MOST_BLOCKS = 10_000  # that Ray is given rows in; one for each item up to there, so that a lost machine costs no more
+MOST_BLOCKS = 10_000  # that Ray is given rows in
+BLOCKS_OF_AN_ACTOR = 16  # up to there one item is a block, so that all have work to the end
+ITEMS_OF_A_BLOCK = 4  # above; a block costs 60 CPU-ms, and a lost machine all items of the blocks it has
 BLOCK_BYTES = 1 << 20  # of results of an item; Ray Data starts nothing where its store has no room for a few of these
 
 
@@ -38,31 +39,24 @@ class Actor:
         self._process: WorkerProcess | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        job, assignment = pickle.loads(row["work"])
         if self._process is None:
-            self._process = WorkerProcess(*row["given"])
-        return {"outcome": json.dumps(asdict(self._process.do(row["job"], row["deadline"])))}
+            self._process = WorkerProcess(assignment)
+        return {"outcome": json.dumps(asdict(self._process.do(job)))}
 
     def __del__(self) -> None:
         if getattr(self, "_process", None) is not None:
             self._process.stop()
 
 
-def run_jobs_on_ray(
-    jobs: Sequence[Job],
-    action: str,
-    where: Path | str,
-    options: Mapping[str, Any],
-    workers: int | None,
-    deadline: float = DEADLINE,
-    do: Work = work,
-    gpu_share: float = 0.0,
-) -> Iterator[Outcome]:
+def run_jobs_on_ray(jobs: Sequence[Job], assignment: Assignment, gpu_share: float = 0.0) -> Iterator[Outcome]:
     """Yield what becomes of each job, in the order in which they end; as `pool.run_jobs`.
 
     The cluster is the one that RAY_ADDRESS names or that runs on this machine; without one, it is this machine alone.
-    All its machines have to see `where` and the inputs: a shared disk, or addresses such as s3://.
+    All its machines have to see the results' folder and the inputs: a shared disk, or addresses such as s3://.
 
-    workers: actors in all; None: one for each core of the cluster. gpu_share: of a GPU, for each actor.
+    There are as many actors as `assignment.workers`; None: one for each core of the cluster. gpu_share: of a GPU, for
+    each actor.
     Raises InputError where Ray is not installed, or has no place for an actor.
     """
     try:
@@ -75,17 +69,18 @@ def run_jobs_on_ray(
         _connect(ray)
     try:
         there = ray.cluster_resources()
-        workers = workers or max(1, int(there.get("CPU", 1)))
+        workers = assignment.workers or max(1, int(there.get("CPU", 1)))
         seats = min(workers, len(jobs), int(there.get("GPU", 0) / gpu_share) if gpu_share else len(jobs))
         if seats < 1 or there.get("CPU", 0) < CPUS_OF_AN_ACTOR:
             raise InputError(f"The cluster has no place for an actor with {gpu_share:g} of a GPU; see 'ray status'.")
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.target_max_block_size = BLOCK_BYTES
-        given = do, action, where, dict(options)
         rows = ray.data.from_items(
-            [{"job": job, "given": given, "deadline": deadline} for job in jobs],
-            override_num_blocks=min(len(jobs), MOST_BLOCKS),
+            [
+                {"work": pickle.dumps((job, assignment))} for job in jobs
+            ],  # bytes: objects cost Ray tries to convert them
+            override_num_blocks=_block_count(len(jobs), seats),
         )
         done = rows.map(
             Actor,
@@ -99,6 +94,10 @@ def run_jobs_on_ray(
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _block_count(items: int, actors: int) -> int:
+    return min(max(min(items, actors * BLOCKS_OF_AN_ACTOR), -(-items // ITEMS_OF_A_BLOCK)), MOST_BLOCKS)
 
 
 def _connect(ray: Any) -> None:

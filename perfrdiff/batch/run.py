@@ -16,17 +16,20 @@ from tqdm import tqdm
 
 from perfrdiff.batch.journal import DONE, Journal, Outcome, item_key
 from perfrdiff.batch.manifest import Item, write_items
-from perfrdiff.batch.pool import DEADLINE, Job, run_jobs
+from perfrdiff.batch.pool import DEADLINE, Assignment, Job, run_jobs
 from perfrdiff.batch.storage import Location, OutputPlace
 from perfrdiff.batch.summary import write_summary
 from perfrdiff.batch.work import ACTIONS, marks_of, outputs_of
 from perfrdiff.errors import InputError
+from perfrdiff.files import sha256_of
+from perfrdiff.pipeline.request import DEFAULTS
+from perfrdiff.weights import path_of, summary
 
 LEAST_FREE = 256 << 20  # bytes of the disk; below, a batch stops before it begins another item
 SAVE_SECONDS = 30.0  # between uploads of the journal to a place that is not on this disk
 NEVER = Outcome("", "", "")
 CONTROL_FILES = ("items.jsonl", *(f"journal-{action}.jsonl" for action in ACTIONS))
-Engine = Callable[..., Iterator[Outcome]]
+Engine = Callable[[Sequence[Job], Assignment], Iterator[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class BatchRequest:
     shard: tuple[int, int] = (1, 1)
     deadline: float = DEADLINE
     quiet: bool = False
+
+    @property
+    def assignment(self) -> Assignment:
+        """What the engine is to do with each item."""
+        return Assignment(self.action, self.out, dict(self.options), self.workers, self.deadline)
 
     @property
     def layout(self) -> str:
@@ -70,8 +78,8 @@ class BatchResult:
 def run_batch(request: BatchRequest, engine: Engine = run_jobs) -> BatchResult:
     """Do what is left of a batch, and write its journal, items.jsonl, results.csv and summary.html into its folder.
 
-    Ctrl-C ends it within two seconds; called again, it goes on. Raises InputError for what is wrong with the whole
-    batch: the folder, the share, a disk that is full.
+    Ctrl-C ends it within two seconds, the table written; called again, it goes on. Raises InputError for what is wrong
+    with the whole batch: the folder, the share, a disk that is full.
     """
     items, place = _share(request.items, request.shard), OutputPlace(request.out)
     _check_listeners(request, items)
@@ -87,6 +95,9 @@ def run_batch(request: BatchRequest, engine: Engine = run_jobs) -> BatchResult:
         if jobs:
             _work_off(jobs, request, journal, place, engine)
         return _tell(request, items, journal, place, len(jobs))
+    except KeyboardInterrupt:
+        _write_table(request, items, journal, place)
+        raise
     finally:
         place.save_control()
         place.close()
@@ -96,7 +107,7 @@ def _work_off(jobs: Sequence[Job], request: BatchRequest, journal: Journal, plac
     """Do the jobs; each is in the journal as soon as it is over."""
     before = {job.item.id: journal.outcomes.get(job.item.id, NEVER) for job in jobs}
     items = {job.item.id: job.item for job in jobs}
-    outcomes = engine(jobs, request.action, request.out, request.options, request.workers, request.deadline)
+    outcomes = engine(jobs, request.assignment)
     saved = time.monotonic()
     with closing(outcomes), _Progress(len(jobs), request.quiet) as progress:  # type: ignore[type-var]
         for outcome in outcomes:
@@ -114,13 +125,17 @@ def _tell(
     request: BatchRequest, items: Sequence[Item], journal: Journal, place: OutputPlace, done_now: int
 ) -> BatchResult:
     """Write results.csv and summary.html."""
-    folder = place.control
-    earlier = [name for name in ("react", "render") if request.action == "evaluate"]
-    journals = [Journal(folder / f"journal-{name}.jsonl") for name in earlier]
-    over = journal.write_table(folder / "results.csv", items, journals)
-    write_summary(folder / "summary.html", request.action, over, len(items), place)
+    over = _write_table(request, items, journal, place)
+    write_summary(place.control / "summary.html", request.action, over, len(items), place)
     table, summary = (OutputPlace(request.out).address(name) for name in ("results.csv", "summary.html"))
     return BatchResult(table, summary, tuple(over), done_now)
+
+
+def _write_table(request: BatchRequest, items: Sequence[Item], journal: Journal, place: OutputPlace) -> list[Outcome]:
+    """Write results.csv; returns what is over of these items."""
+    earlier = [name for name in ("react", "render") if request.action == "evaluate"]
+    journals = [Journal(place.control / f"journal-{name}.jsonl") for name in earlier]
+    return journal.write_table(place.control / "results.csv", items, journals)
 
 
 def _check_listeners(request: BatchRequest, items: Sequence[Item]) -> None:
@@ -154,10 +169,11 @@ def _was_done(journal: Journal, item: Item) -> bool:
 
 
 def _weights_sha256(items: Sequence[Item]) -> str:
-    """Of all weights that the items use."""
-    from perfrdiff.checkpoints import load
-
-    return " ".join(load(name).sha256 for name in sorted({str(item.settings.get("weights", "demo")) for item in items}))
+    """Of all weights that the items use. Raises InputError for a name of none, and for a file that is none."""
+    names = sorted({str(item.settings.get("weights", DEFAULTS["weights"])) for item in items})
+    for name in names:
+        summary(name)
+    return " ".join(sha256_of(path_of(name)) for name in names)
 
 
 def _share(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from perfrdiff.batch.storage import OutputPlace, fetched, scratch
 from perfrdiff.errors import InputError
 
 ACTIONS = ("features", "react", "render", "evaluate")
+WITH_TORCH = ("react", "render")  # which takes as long to load as all the rest
 REMEMBERED = 8  # speakers and listeners of a process: items are in an order in which those who share one are neighbours
 REMEMBERED_BYTES = 256 << 20
 REACT_PARTS = (("3D_FV_files", "npy"), ("Emotion", "csv"), ("Audio_files", "wav"))  # of the layout of REACT 2024
@@ -30,13 +32,20 @@ LOOKS = 0.5  # seconds between a process's looks at whether its parent still liv
 def prepare_process() -> None:
     """At the start of a process: Ctrl-C is for the parent, and nobody works on when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgrp()  # so that it ends with all that it has started
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+
+
+def end_process_group(process: int) -> None:
+    """Kill a process that `prepare_process` has prepared, and all that it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)
 
 
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(LOOKS)
-    os._exit(1)
+    end_process_group(os.getpid())
 
 
 def outputs_of(action: str, item: Item, layout: str = "table") -> tuple[str, ...]:
@@ -60,7 +69,8 @@ def work(action: str, item: Item, where: Path | str, options: Mapping[str, Any])
 
     Returns the values of its row. Raises InputError or RenderError, in one sentence, for an item that cannot be done.
     """
-    _keep_to_one_thread()
+    if action in WITH_TORCH:
+        _keep_to_one_thread()
     place = OutputPlace(where)
     with ExitStack() as files, scratch(place.local) as made:
         here = replace(

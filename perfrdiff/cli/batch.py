@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from perfrdiff.batch.ctrl_c import ends_at_once, waits_for_imports
 from perfrdiff.cli.command import Command
 from perfrdiff.cli.features import LAYOUTS
 from perfrdiff.cli.react import add_option
@@ -111,9 +113,10 @@ def _run(
     layout: dict[str, object] | None = None,
 ) -> int:
     """One action. The device is this machine's, and not of the items, whose table goes with the results."""
-    from perfrdiff.batch.manifest import fill_in, read_items
-    from perfrdiff.batch.run import BatchRequest, run_batch
-    from perfrdiff.batch.storage import exists, locate
+    with ends_at_once():
+        from perfrdiff.batch.manifest import fill_in, read_items
+        from perfrdiff.batch.run import BatchRequest, run_batch
+        from perfrdiff.batch.storage import exists, locate
 
     if action in ("render", "evaluate") and not exists(locate(source)):
         raise InputError(f"{out} is not the folder of a batch: items.jsonl is missing; run 'batch react' first.")
@@ -125,7 +128,12 @@ def _run(
         action, items, out, same_for_all, options.workers, options.retry_failed, _shard(options.shard),
         options.deadline, options.quiet,
     )  # fmt: skip
-    result = run_batch(request, _engine(options))
+    try:
+        with waits_for_imports():
+            result = run_batch(request, _engine(options))
+    except KeyboardInterrupt:
+        print("perfrdiff: stopped; what is done is whole, and the same command goes on.", file=sys.stderr)
+        return 130
     if not options.quiet:
         print(f"{len(result.outcomes)} items, {result.done_now} now, {result.failures} failed: {result.table}")
         print(f"Summary: {result.summary}")

@@ -2,23 +2,28 @@
 
 import os
 import signal
+import subprocess
 import time
+from dataclasses import replace
 
 from perfrdiff.batch.journal import Outcome
-from perfrdiff.batch.pool import do_item
+from perfrdiff.batch.pool import do_item, run_jobs
 from perfrdiff.batch.work import outputs_of
 from perfrdiff.errors import InputError
 
 
 def act(action, item, folder, options):
-    """What the item's name says: `die`, `die-once`, `hang`, `refuse`, `break`, or write its file."""
+    """What the item's name says: `die`, `die-once`, `spawn`, `hang`, `refuse`, `break`, or write its file."""
     name = item.id.split("/")[-1].split(".")[0]
     marker = folder / f"{name}.begun"
     is_first = not marker.exists()
     marker.touch()
     if name.startswith("die-always") or (name.startswith("die-once") and is_first):
         os.kill(os.getpid(), signal.SIGKILL)
-    if name.startswith("hang"):
+    if name.startswith("spawn"):
+        sleeper = subprocess.Popen(["sleep", "600"])
+        marker.with_suffix(".begun.pid").write_text(str(sleeper.pid))
+    if "hang" in name:
         time.sleep(60)
     if name.startswith("slow"):
         time.sleep(0.3)
@@ -32,8 +37,13 @@ def act(action, item, folder, options):
     return {"frames": len(name), "notes": [name]}
 
 
-def here(jobs, action, where, options, workers, deadline, do=act):
+def acting(jobs, assignment):
+    """The pool, whose processes do what items' names say."""
+    return run_jobs(jobs, replace(assignment, do=act))
+
+
+def here(jobs, assignment, do=act):
     """An engine that does items in this process, one after the other."""
     for job in jobs:
-        seconds, values, sentence, state = do_item(do, action, job.item, where, options)
+        seconds, values, sentence, state = do_item(job.item, replace(assignment, do=do))
         yield Outcome(job.item.id, job.key, state, sentence, seconds, values)

@@ -6,6 +6,7 @@ grows with the clip by 2.8 kB a frame.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -199,9 +200,10 @@ class _Follower:
     def follow(self, media: Media, progress: Callable[[float], None] | None) -> RawTrack:
         track = RawTrack()
         expected = max(1, round(self._info.seconds * FPS))
+        searcher: FaceTracker | None = None  # few clips need one, and it takes as long as two pictures
         with (
             FaceTracker(streaming=True, faces=3) as tracker,
-            FaceTracker(streaming=False) as searcher,
+            ExitStack() as of_searches,
             media.frame_reader(REGION_PIXELS) as reader,
             Prefetcher(reader, self._region) as frames,
         ):
@@ -211,6 +213,7 @@ class _Follower:
                     self._lost_frames += 1
                     track.add(None, self._take)
                     if self._lost_frames % SEARCH_INTERVAL == 0:
+                        searcher = searcher or of_searches.enter_context(FaceTracker(streaming=False))
                         self._search(searcher, reader.whole(frame.number, SURVEY_PIXELS))
                 else:
                     self._lost_frames = 0
