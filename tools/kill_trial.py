@@ -93,6 +93,13 @@ async def _until_killed(address: str, ask: Ask, stage: str, process: subprocess.
     raise RuntimeError(f"the run was over before '{stage}' was seen")
 
 
+def _wait_until_empty(kept: Path) -> None:
+    """What the visitor before has left goes with their session; what is there later is of the run that is killed."""
+    end = time.monotonic() + PATIENCE
+    while files_in(kept) and time.monotonic() < end:
+        time.sleep(0.5)
+
+
 @dataclass
 class _Page:
     """The page that runs at present, and what was not as it should be."""
@@ -110,6 +117,7 @@ class _Page:
     def kill_in(self, stage: str, ask: Ask) -> None:
         """Kill it in one stage, start it again, and look at what is there and what it does."""
         process, faults = self.process or self.start(), []
+        _wait_until_empty(self.kept)
         below = psutil.Process(process.pid).children(recursive=True)
         try:
             asyncio.run(_until_killed(self.address, ask, stage, process))
