@@ -19,7 +19,9 @@ from perfrdiff.errors import InputError
 from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.request import DEFAULTS, MAX_SEED, SETTINGS, ReactRequest, Setting
 
-NOT_OVER_THE_API = ("out", "overwrite", "device", "save_shift", "save_identity")
+NOT_OVER_THE_API = (
+    "out", "overwrite", "device", "save_shift", "save_identity", "credentials_key", "credentials_certificate",
+)  # fmt: skip
 """Settings that name places and devices of the server."""
 
 PARAMETERS = tuple(

@@ -42,6 +42,8 @@ NOT_ON_THE_PAGE = (
     "solver",
     "other_name",
     "compare",
+    "credentials_key",
+    "credentials_certificate",
 )
 """Settings without a widget: the server's own, what only those want who write programs, and what a button says."""
 FILES = ("speaker", "listener", "shift", "other_listener")

@@ -114,7 +114,12 @@ class Jobs:
         address: whose share of the window's runs it counts to; None for `client`.
         Raises InputError: the speaker's file cannot be used, too many wait already, or the share is used up.
         """
-        request = replace(request, max_seconds=min(request.max_seconds, self._settings.longest_seconds))
+        request = replace(
+            request,
+            max_seconds=min(request.max_seconds, self._settings.longest_seconds),
+            credentials_key=self._settings.credentials_key,
+            credentials_certificate=self._settings.credentials_certificate,
+        )
         work = _work_of(request) if take is None else _work_of_take(request, take)
         job = Job(request, work, inputs, client, take)
         with self._changed:

@@ -59,12 +59,17 @@ def run(options: argparse.Namespace) -> None:
 def launch(weights: str, settings: ServerSettings = server_settings.DEFAULTS) -> None:
     """Serve the page until Ctrl-C or SIGTERM; then everything that visitors left is deleted.
 
-    Raises InputError if there are no such weights, they cannot be loaded, no place can be had for files, or the file of
-    visitors cannot be read. Works once a process: Gradio reads the environment when it is imported.
+    Raises InputError if there are no such weights, they cannot be loaded, no place can be had for files, the file of
+    visitors cannot be read, or the key for content credentials cannot sign. Works once a process: Gradio reads the
+    environment when it is imported.
     """
     stop = _Stop()  # a stopped server cleans up as one left by Ctrl-C does
     # A folder of this process alone, inside the one that was named, if any.
     parent, users = os.environ.get("GRADIO_TEMP_DIR"), settings.users()
+    if settings.credentials_key is not None and settings.credentials_certificate is not None:
+        from perfrdiff.pipeline.credentials import Credentials  # its libraries: not for --help
+
+        Credentials(settings.credentials_key, settings.credentials_certificate)
     try:
         folder = hold_folder("perfrdiff-page-", parent)  # those of killed processes go
     except OSError as error:

@@ -46,6 +46,8 @@ class ServerSettings:
     public: bool = _setting(False, "serve the page to whoever can reach it, without asking for a name")
     ssl_certfile: Path | None = _setting(None, "certificate for HTTPS (PEM)")  # noqa: RUF009  (it is a field)
     ssl_keyfile: Path | None = _setting(None, "its key (PEM)")  # noqa: RUF009  (it is a field)
+    credentials_key: Path | None = _setting(None, "key (PEM) that signs content credentials into each MP4")  # noqa: RUF009  (it is a field)
+    credentials_certificate: Path | None = _setting(None, "its certificate and those that signed it (PEM)")  # noqa: RUF009  (it is a field)
     decode_apart: bool = _setting(True, "decode what visitors upload in processes of their own, shut in")
     metrics: bool = _setting(False, "answer /metrics, in Prometheus' text format")
 
@@ -61,6 +63,11 @@ class ServerSettings:
         for path in (self.ssl_certfile, self.ssl_keyfile):
             if path is not None and not os.access(path, os.R_OK):
                 raise InputError(f"{path} cannot be read; HTTPS needs the certificate and its key as PEM files.")
+        if (self.credentials_key is None) != (self.credentials_certificate is None):
+            raise InputError(
+                "Content credentials need both files: name the key (--credentials-key) and its certificate "
+                "(--credentials-certificate)."
+            )
 
     @classmethod
     def read(cls, options: Mapping[str, object], environment: Mapping[str, str]) -> ServerSettings:

@@ -4,6 +4,7 @@ Reactor, react, ReactRequest, export, read_speaker and read_listener are here. E
 for, for torch and the face tracker take seconds, which `perfrdiff --help` should not.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from perfrdiff.pipeline.request import ReactRequest
     from perfrdiff.pipeline.run import react
     from perfrdiff.reactor import Reactor
+
+# onnxruntime would else write a number of this machine to the disk, and send it to its makers with what it was used
+# for. Its own `disable_telemetry_events` comes too late: the first call is made while it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 __all__ = ["ReactRequest", "Reactor", "export", "react", "read_listener", "read_speaker"]

@@ -171,10 +171,11 @@ def test_the_defaults_are_the_same_at_every_door(doors, weights, controls):
 def test_a_setting_has_one_name_everywhere(controls, weights):
     """Every field is an option of the shell; page and API lack what the server decides, the page what few want."""
     parameters = set(inspect.signature(api.endpoint(Visits(OUT), Jobs(), weights)).parameters) - {"visit"}
-    assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift", "save_identity"}
+    of_the_server = {"credentials_key", "credentials_certificate"}
+    assert parameters == set(SETTINGS) - {"out", "overwrite", "device", "save_shift", "save_identity"} - of_the_server
     assert set(controls.widgets) == set(SETTINGS) - set(NOT_ON_THE_PAGE)
     left_out = {"out", "overwrite", "device", "save_shift", "compat", "identity", "save_identity"}
-    assert set(NOT_ON_THE_PAGE) == left_out | {"exports", "solver", "other_name", "compare"}
+    assert set(NOT_ON_THE_PAGE) == left_out | of_the_server | {"exports", "solver", "other_name", "compare"}
 
 
 @pytest.mark.parametrize(

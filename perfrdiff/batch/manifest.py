@@ -23,7 +23,10 @@ MEDIA_ENDINGS = frozenset({
 TABLE_ENDINGS = (".csv", ".jsonl", ".ndjson")
 FILES = ("speaker", "listener", "identity")
 """Columns that name files, relative to the table's own folder; `truth` names several."""
-NOT_IN_ROWS = ("out", "overwrite", "save_shift", "save_identity", "device", "shift", "other_listener")
+NOT_IN_ROWS = (
+    "out", "overwrite", "save_shift", "save_identity", "device", "shift", "other_listener", "credentials_key",
+    "credentials_certificate",
+)  # fmt: skip
 """Settings that belong to the command, or are not one value."""
 COLUMNS = {*SETTINGS, *FILES, "truth", "id"} - set(NOT_IN_ROWS)
 OWN_NAMES = frozenset({

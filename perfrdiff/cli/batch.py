@@ -16,7 +16,7 @@ from perfrdiff.pipeline.request import SETTINGS
 
 NOT_OF_A_BATCH = (
     "speaker", "out", "overwrite", "save_shift", "save_identity", "shift", "speaker_face_number",
-    "listener_face_number", "other_listener",
+    "listener_face_number", "other_listener", "credentials_key", "credentials_certificate",
 )  # fmt: skip
 """Settings of one run alone."""
 PICTURES = [name for name, setting in SETTINGS.items() if setting.group == "pictures"]

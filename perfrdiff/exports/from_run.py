@@ -9,10 +9,11 @@ from perfrdiff import __version__
 from perfrdiff.errors import InputError
 from perfrdiff.exports import MADE_AFTERWARDS
 from perfrdiff.exports.files import ExportSource, write_exports
+from perfrdiff.pipeline.credentials import DIGITAL_SOURCE_TYPE
 from perfrdiff.pipeline.listener_mesh import STAND_IN
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.run import ReadyReactions
-from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE
+from perfrdiff.pipeline.videos import TITLE
 
 
 def export_run(request: ReactRequest, ready: ReadyReactions, to: Iterable[str], out: Path) -> tuple[Path, ...]:

@@ -187,6 +187,13 @@ class ReactRequest:
     label: bool = _setting(
         "flag", "pictures", "stamp a small 'AI-generated' on the videos (their metadata says so in any case)", True
     )
+    credentials_key: Path | None = _setting(
+        "path", "pictures", "private key (PEM) with which content credentials (C2PA) are signed into each MP4; needs "
+        "the extra 'credentials'", None, placeholder="FILE",
+    )  # fmt: skip
+    credentials_certificate: Path | None = _setting(
+        "path", "pictures", "its certificate (PEM), followed by those that signed it", None, placeholder="FILE"
+    )
 
     exports: tuple[str, ...] = _setting(
         "exports", "files", "what else to write for other programs ('export' does so later)", (),
@@ -217,6 +224,11 @@ class ReactRequest:
             raise InputError("other_listener and other_style were both given; the other can be one of them.")
         if self.compare == "mixtures" and not self.has_other:
             raise InputError("A comparison of mixtures needs a second one: give other_listener or other_style.")
+        if (self.credentials_key is None) != (self.credentials_certificate is None):
+            raise InputError(
+                "Content credentials need both: give the key (credentials_key) and its certificate "
+                "(credentials_certificate)."
+            )
         for name in ("name", "other_name"):
             if len(getattr(self, name)) > MAX_NAME_LENGTH or not getattr(self, name).isprintable():
                 raise InputError(f"{name} must be at most {MAX_NAME_LENGTH} letters on one line.")
@@ -236,7 +248,7 @@ class ReactRequest:
         """The settings without anything that names a person's file or folder, as JSON can hold them."""
         private = (
             "speaker", "listener", "out", "weights", "device", "overwrite", "shift", "save_shift", "name", "identity",
-            "save_identity", "other_listener", "other_name",
+            "save_identity", "other_listener", "other_name", "credentials_key", "credentials_certificate",
         )  # fmt: skip
         public = {name: getattr(self, name) for name in SETTINGS if name not in private}
         lists = {"views": list(self.views), "exports": list(self.exports)}

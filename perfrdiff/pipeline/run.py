@@ -27,6 +27,7 @@ from perfrdiff.features.media.input import Media, Part, open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.personal.weight_shift import WeightShift
 from perfrdiff.pipeline.comparison import Cell, comparison_cells, react_in_cells
+from perfrdiff.pipeline.credentials import DIGITAL_SOURCE_TYPE
 from perfrdiff.pipeline.faults import in_one_sentence
 from perfrdiff.pipeline.folder import OutputFolder, ReactResult, library_versions
 from perfrdiff.pipeline.input_memory import InputMemory
@@ -35,7 +36,7 @@ from perfrdiff.pipeline.listeners import WayOfListening, mixture, other_listener
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.stages import STAGES, Progress, Report, StageClock
 from perfrdiff.pipeline.take import Take
-from perfrdiff.pipeline.videos import DIGITAL_SOURCE_TYPE, TITLE, ReactionVideos, built_in_face
+from perfrdiff.pipeline.videos import TITLE, ReactionVideos, built_in_face
 from perfrdiff.reactor import GENERIC, Reactions, Reactor
 from renderer.coefficients import implausibility_note
 from renderer.identity.identity import Identity

@@ -13,6 +13,7 @@ from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener, Speaker
 from perfrdiff.features.media.input import Media
 from perfrdiff.pipeline.comparison import Cell
+from perfrdiff.pipeline.credentials import DIGITAL_SOURCE_TYPE, Credentials
 from perfrdiff.pipeline.folder import OutputFolder
 from perfrdiff.pipeline.listener_mesh import ShownHead, head_of
 from perfrdiff.pipeline.request import LISTENER, ReactRequest
@@ -26,7 +27,6 @@ from renderer.video.export import VideoOptions, VideoTrack, export_videos
 from renderer.video.layout import AI_LABEL, SideBySideLayout
 
 TITLE = "AI-generated facial reaction (PerFRDiff demo)"
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term
 SPEAKER_SIZE = 512  # pixels of a drawn speaker
 REACT_FACE = (
     checkpoints.FOLDER / "faceverse.npz"
@@ -42,11 +42,14 @@ def built_in_face() -> FaceModel:
 class ReactionVideos:
     """Draws the videos of one run; made before any other work, so that a wrong setting is reported at once.
 
-    Raises RenderError for a mesh identity or an animator that is not there.
+    Raises RenderError for a mesh identity or an animator that is not there, InputError for a key that cannot sign.
     """
 
     def __init__(self, request: ReactRequest):
         self._request = request
+        self._credentials: Credentials | None = None
+        if request.credentials_key is not None and request.credentials_certificate is not None:
+            self._credentials = Credentials(request.credentials_key, request.credentials_certificate)
         self.head: ShownHead | None = None  # of the mesh; None where none is drawn, and for REACT's face
         is_listener = request.mesh_identity == LISTENER and not _shows_react_face(request)
         self._mesh = None if is_listener else _mesh_renderer(request, request.mesh_identity)
@@ -151,6 +154,9 @@ class ReactionVideos:
             progress,
             transparent,
         )
+        if self._credentials is not None:
+            for path in (folder.side_by_side, *(track.path for card in cards for track in card)):
+                self._credentials.sign(path)
 
 
 def _speaker_size(speaker_file: Media | None) -> tuple[int, int]:
