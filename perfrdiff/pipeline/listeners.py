@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener
-from perfrdiff.features.media.input import open_input
-from perfrdiff.features.media.local_file import display_name
+from perfrdiff.features.media.input import Media, open_input
 from perfrdiff.personal.weight_shift import WeightShift, is_weight_shift, mix, mix_weight_shifts
 from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.request import ReactRequest
@@ -58,14 +57,20 @@ def other_listener(reactor: Reactor, inputs: InputMemory, request: ReactRequest)
         reactor.set_listener(WeightShift.load(path))
         return WayOfListening(reactor.shift, f"saved: {reactor.listener}")
     with open_input(path) as file:
+        check_shows_listening(file)
         behaviour = inputs.listener(file, None, None).behaviour
-    if behaviour is None:
-        raise InputError(
-            f"{display_name(path)} is a photo, which shows no way of listening; give a video of the other listener, or "
-            "name other_style."
-        )
+    assert behaviour is not None, "videos and features files show one"
     reactor.set_listener(behaviour)
     return WayOfListening(reactor.shift, OTHER)
+
+
+def check_shows_listening(file: Media) -> None:
+    """Raise InputError for a photo of another listener, which shows no way of listening."""
+    if file.kind == "image":
+        raise InputError(
+            f"{file.name} is a photo, which shows no way of listening; give a video of the other listener, or choose a "
+            "style for them (other_style)."
+        )
 
 
 def mixture(this: WayOfListening, other: WayOfListening, share: float) -> WayOfListening:
