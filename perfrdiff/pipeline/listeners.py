@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from perfrdiff.errors import InputError
@@ -42,9 +43,12 @@ def this_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -
     return WayOfListening(reactor.shift, name)
 
 
-def other_listener(reactor: Reactor, inputs: InputMemory, request: ReactRequest) -> WayOfListening | None:
+def other_listener(
+    reactor: Reactor, inputs: InputMemory, request: ReactRequest, progress: Callable[[float], None] | None = None
+) -> WayOfListening | None:
     """The second listener of a request; None where there is none. The reactor is left set to them.
 
+    progress: called with the done share of reading their video, 0 … 1; what it raises ends that.
     Raises InputError: a photo, which shows no way of listening, or what reading the file raises.
     """
     if request.other_style is not None:
@@ -58,7 +62,7 @@ def other_listener(reactor: Reactor, inputs: InputMemory, request: ReactRequest)
         return WayOfListening(reactor.shift, f"saved: {reactor.listener}")
     with open_input(path) as file:
         check_shows_listening(file)
-        behaviour = inputs.listener(file, None, None).behaviour
+        behaviour = inputs.listener(file, None, progress).behaviour
     assert behaviour is not None, "videos and features files show one"
     reactor.set_listener(behaviour)
     return WayOfListening(reactor.shift, OTHER)
