@@ -349,6 +349,12 @@ def test_lines_to_copy_have_a_saved_style_on_a_face(controls, files, monkeypatch
         same_run(request, controls.request(values, OUT))
 
 
+def test_lines_to_copy_are_whole_before_there_is_a_file(controls, files, monkeypatch, weights):
+    """Who reads them first sees what belongs where."""
+    for request in copied(controls.told(shown_values(controls)), monkeypatch, files, weights):
+        assert (request.speaker.name, request.listener.name) == ("talk.mp4", "me.jpg")
+
+
 def test_the_address_brings_the_settings_back(controls, files):
     values = chosen(controls, files)
     expected = without_out(controls.request(values, OUT))
