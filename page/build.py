@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -11,7 +11,7 @@ from gradio.components import Component
 from page import recipe, showcase
 from page.api import add_endpoint
 from page.controls import PRESETS, Controls, new_seed
-from page.inputs import InputCard
+from page.inputs import InputCard, OtherCard, as_given
 from page.jobs import ENDED, Job, Jobs
 from page.library import PICK, entry_of
 from page.live import LiveServer
@@ -21,9 +21,8 @@ from page.owners import Owners, address_of, client_of
 from page.results import Results, for_the_browser
 from page.run import explain, status
 from page.visits import KEEP_SECONDS, LATEST_MINUTES, SWEEP_SECONDS, Visits
-from page.words import HEAD, notice, trouble
+from page.words import COMPARED, HEAD, notice, trouble
 from perfrdiff.errors import InputError
-from perfrdiff.features.media.local_file import display_name
 from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.weights import summary
@@ -35,10 +34,7 @@ GO, BUSY = "Show the reactions", "At work …"
 TOKEN = "() => [window.perfrdiff.token()]"  # assets/page/manners.js
 SET_ADDRESS = "(query) => { window.perfrdiff.setAddress(query); return []; }"
 NOW = "() => [String(performance.now())]"
-PARTS = ("speaker_", "listener_", "other_style", "other_name")
-"""Beginnings of settings that are told in lines to copy although they are not in the address."""
 FORGIVE = """(html) => html?.includes('data-state="failed"') ? "" : html"""  # another file may be the remedy
-SERVER = "() => [window.location.origin + window.location.pathname]"
 
 
 def build(
@@ -75,7 +71,7 @@ def build(
             state = gr.HTML(elem_id="status", padding=False)
             controls.add_comparing()
             controls.add_folded()
-            _Recipe(controls)
+            _Recipe(controls).follow({"": go} | controls.comparisons)
         about = gr.Markdown(notice(about_weights, LATEST_MINUTES), elem_classes="fine", elem_id="about")
         run = _Run(controls, results, visits, jobs, state, go, cancel)
         run.follow_buttons()
@@ -84,10 +80,12 @@ def build(
         _follow_weights(controls, state, about)
         _follow_presets(controls)
         for card in (controls.speaker, controls.listener):
-            _follow_card(card, controls, visits)
+            _follow_card(card, controls)
+        for card in (controls.speaker, controls.listener, controls.other):
+            _follow_file(card, visits)
             card.file.change(None, state, state, js=FORGIVE, queue=False, **QUIET)
-        for name in ("shift", "other_listener"):
-            controls.widgets[name].change(_keep(visits), controls.widgets[name], None, queue=False, **QUIET)
+        shift = controls.widgets["shift"]
+        shift.change(_keep(visits), shift, None, queue=False, **QUIET)
         run.follow_loading(page)
         add_endpoint(visits, jobs, weights)
         page.unload(visits.forget)
@@ -106,7 +104,7 @@ class _Run:
         self._controls, self._results, self._visits, self._jobs = controls, results, visits, jobs
         self._state, self._go, self._cancel = state, go, cancel
         self._cards = (controls.speaker, controls.listener)
-        blames = [*(card.blame for card in self._cards), controls.other_blame]
+        blames = [card.blame for card in (*self._cards, controls.other)]
         self._comparisons = controls.comparisons
         self._outputs = [
             state, go, cancel, *self._comparisons.values(), controls.widgets["seed"], *blames, *results.outputs,
@@ -238,14 +236,12 @@ class _Run:
 
     def _blame(self, sentence: str, request: ReactRequest | None) -> dict:
         """The updates that put an error's sentence beside the input it names."""
-        files = (None, None) if request is None else (request.speaker, request.listener)
+        cards = (*self._cards, self._controls.other)
+        names = ("speaker", "listener", "other_listener")
         updates: dict = {}
-        for card, file in zip(self._cards, files, strict=True):
-            updates |= card.show_blame(sentence, file)
-        other = None if request is None else request.other_listener
-        is_meant = other is not None and display_name(other) in sentence
-        words = trouble(sentence) if is_meant else ""
-        return updates | {self._controls.other_blame: gr.update(value=words, visible=is_meant)}
+        for card, name in zip(cards, names, strict=True):
+            updates |= card.show_blame(sentence, None if request is None else getattr(request, name))
+        return updates
 
     def _idle(self) -> dict:
         ready = dict.fromkeys((*self._comparisons.values(), self._go), gr.update(interactive=True))
@@ -257,6 +253,10 @@ class _Recipe:
 
     def __init__(self, controls: Controls) -> None:
         with gr.Accordion("The same at the shell, in Python, over the network", open=False, elem_id="recipe"):
+            kinds = [(words, kind) for kind, words in COMPARED.items()]
+            self._kind = as_given(gr.Radio)(
+                [("The reactions", ""), *kinds], value="", label="Lines for", elem_id="recipe-kind"
+            )
             lines = {"shell": "Shell", "python": "Python", "client": "From another machine (pip install gradio_client)"}
             boxes = [
                 gr.Textbox(label=label, lines=2, interactive=False, buttons=["copy"], elem_id=f"as-{name}")
@@ -266,12 +266,11 @@ class _Recipe:
         # A preset changes many settings at once. Each would be answered by itself, the first perhaps last; so all of
         # them change one thing, which is answered once at a time and then as it is at last.
         changed = gr.Textbox(visible="hidden")
-        gr.on(
-            [widget.change for widget in controls.widgets.values()], None, None, changed, js=NOW, queue=False, **QUIET
-        )
+        told = (*controls.widgets.values(), controls.listener.about, self._kind)
+        gr.on([widget.change for widget in told], None, None, changed, js=NOW, queue=False, **QUIET)
         changed.change(
             self._lines(controls),
-            controls.inputs | {server},
+            controls.inputs | {server, self._kind},
             [*boxes, query],
             queue=False,
             trigger_mode="always_last",
@@ -279,17 +278,16 @@ class _Recipe:
         ).then(None, query, None, js=SET_ADDRESS, queue=False, **QUIET)
         self._server, self._boxes, self._query = server, boxes, query
 
+    def follow(self, buttons: Mapping[str, gr.Button]) -> None:
+        """Let the lines be those of the run that was asked for last. Kind of comparison -> its button; "": no one."""
+        for kind, button in buttons.items():
+            button.click(lambda kind=kind: kind, None, self._kind, queue=False, **QUIET)
+
     def _lines(self, controls: Controls) -> Callable:
         def lines(values: dict, visit: gr.Request) -> dict:
-            settings = controls.settings(values)
-            files = {name: values.get(controls.widgets[name]) for name in recipe.FILES}
-            files["other_listener"] = settings.get("other_listener")
-            told = {name: value for name, value in controls.differing(values).items() if name not in recipe.FILES}
-            told.pop("other_style", None)  # somebody of the gallery has another name there
-            told |= {name: settings[name] for name in settings if name.startswith(PARTS)}
-            named = {name: value for name, value in files.items() if value} | told
+            told = controls.told(values, values.get(self._kind) or None)
             server = str(visit.request.base_url) if visit.request is not None else ""
-            shown = (recipe.shell(named), recipe.python(named), recipe.client(named, server))
+            shown = (recipe.shell(told), recipe.python(told), recipe.client(told, server))
             query = recipe.address(controls.differing(values))
             return dict(zip(self._boxes, shown, strict=True)) | {self._query: query}
 
@@ -307,12 +305,20 @@ def _keep(visits: Visits, role: str | None = None) -> Callable[..., None]:
     return keep
 
 
-def _follow_card(card: InputCard, controls: Controls, visits: Visits) -> None:
+def _follow_file(card: InputCard | OtherCard, visits: Visits) -> None:
     """What happens to a file that is put in: it is remembered, understood and shown."""
 
     def look(file: str | None, visit: gr.Request) -> Iterator[dict]:
         session = visit.session_hash
         yield from card.look(file, lambda: visits.new_folder(session, "look"), visits.of(session).memory)
+
+    role = card.role if isinstance(card, InputCard) else None
+    card.file.change(_keep(visits, role), card.file, None, queue=False, **QUIET)
+    card.file.change(look, card.file, card.parts, concurrency_id="look", concurrency_limit=2, **QUIET)
+
+
+def _follow_card(card: InputCard, controls: Controls) -> None:
+    """What the other ways in of the speaker or the listener do."""
 
     def pick(event: gr.EventData) -> dict:
         entry = entry_of(getattr(event, "file", None))
@@ -320,8 +326,6 @@ def _follow_card(card: InputCard, controls: Controls, visits: Visits) -> None:
             return {card.file: gr.skip()}
         return {card.file: str(entry.path)}
 
-    card.file.change(_keep(visits, card.role), card.file, None, queue=False, **QUIET)
-    card.file.change(look, card.file, card.parts, concurrency_id="look", concurrency_limit=2, **QUIET)
     getattr(card.gallery, PICK)(pick, None, [card.file], queue=False, **QUIET)
     card.follow_cameras(QUIET)
     if card is controls.listener:

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.components import Component
 
-from page.inputs import HEIGHT, InputCard, as_given
+from page.inputs import HEIGHT, InputCard, OtherCard, as_given
 from page.library import EXAMPLES, Entry, entries, entry_of, other_than
 from page.words import COMPARED, LABELS, PLAIN
 from perfrdiff.errors import InputError
@@ -50,6 +50,8 @@ FILES = ("speaker", "listener", "shift", "other_listener")
 OF_FILES = ("speaker_face_number", "listener_face_number", "speaker_start", "speaker_end", "listener_start",
             "listener_end")  # fmt: skip
 """Settings that belong to a file: they are neither in an address nor reset."""
+OF_THE_OTHER = ("other_style", "other_name")  # of somebody of the gallery, what the address has is their file's name
+WITH_A_STYLE = ("video", "table")  # kinds of a listener's file
 PRESETS: Mapping[str, Mapping[str, object]] = {
     "A quick look": {"samples": 1, "steps": 6, "views": ("mesh",)},
     "Ten ways": {"samples": 10, "views": ("mesh",)},
@@ -115,7 +117,7 @@ class Controls:
                 for name in ("other_style", "other_share"):
                     self._add(name)
             self._add("other_listener")
-            self.other_blame = gr.HTML(visible=False, padding=False, elem_id="other_listener-blame")
+            self.other = OtherCard(self.widgets["other_listener"])
 
     def add_folded(self) -> None:
         """The other settings, folded."""
@@ -162,27 +164,45 @@ class Controls:
             given |= _of_entry(entry)
         return {name: value for name, value in given.items() if value is not None and str(value).strip()}
 
-    def request(self, values: Mapping[Component, object], out: Path, compare: str | None = None) -> ReactRequest:
-        """The run that the visitor asks for; an empty widget leaves its setting at the default.
-
-        compare: in place of an ordinary run, this comparison; where it wants another listener and none is chosen,
-            somebody of the gallery.
-        Raises InputError: a file is missing, or what `ReactRequest` raises.
-        """
+    def compared(self, values: Mapping[Component, object], compare: str | None) -> dict[str, object]:
+        """The settings with a comparison of this kind in place of an ordinary run; where it wants another listener and
+        none is chosen, somebody of the gallery. None: those of an ordinary run."""
         given = self.settings(values)
+        if compare is None:
+            return given
         if compare in ("listeners", "mixtures") and not given.keys() & {"other_listener", "other_style"}:
             other = other_than(given.get("style"), self._styles)
             given |= _of_entry(other) if other is not None else {}
+        return {name: value for name, value in given.items() if value is not None} | {"compare": compare}
+
+    def request(self, values: Mapping[Component, object], out: Path, compare: str | None = None) -> ReactRequest:
+        """The run that the visitor asks for; an empty widget leaves its setting at the default.
+
+        compare: see `compared`.
+        Raises InputError: a file is missing, or what `ReactRequest` raises.
+        """
+        given = self.compared(values, compare)
         if not given.get("speaker"):
             raise InputError("The speaker is missing: choose a video of somebody talking.")
         if not given.get("listener"):
             raise InputError("The listener is missing: choose a photo or video of the person who is to react.")
-        return ReactRequest(**given, out=out, compare=compare)
+        return ReactRequest(**given, out=out)
+
+    def told(self, values: Mapping[Component, object], compare: str | None = None) -> dict[str, object]:
+        """The settings that make the run of `request` elsewhere: the files, what belongs to them, the comparison, and
+        all that is not at its default."""
+        given = self.compared(values, compare)
+        names = {*FILES, *OF_FILES, *OF_THE_OTHER, "compare", *self.differing(values)}
+        if (values.get(self.listener.about) or {}).get("kind") in WITH_A_STYLE:
+            names.add("style")  # without it, the listener's own
+        if given.get("weights") != DEFAULTS["weights"]:  # the default here may be others
+            names.add("weights")
+        return {name: value for name, value in given.items() if name in names}
 
     def show_listener(self, about: Mapping[str, object] | None) -> dict:
         """The update of the style for another kind of listener: a video has a style of its own."""
         names = list(self._names["style"])
-        if (about or {}).get("kind") in ("video", "table"):
+        if (about or {}).get("kind") in WITH_A_STYLE:
             return {self.widgets["style"]: gr.update(choices=[OWN_STYLE, *names], value=OWN_STYLE)}
         return {self.widgets["style"]: gr.update(choices=names, value=self._defaults["style"])}
 

@@ -154,9 +154,7 @@ class InputCard:
 
     def show_blame(self, sentence: str, file: Path | None) -> dict:
         """The update for a run that failed with this sentence, which names the file that caused it; "" clears it."""
-        is_meant = file is not None and display_name(file) in sentence
-        html = understood_words.trouble(sentence) if is_meant else ""
-        return {self.blame: gr.update(value=html, visible=is_meant)}
+        return _blame(self.blame, sentence, file)
 
     def part(self, about: dict, start: object, end: object) -> dict[str, object]:
         """The settings of the part that the sliders choose; nothing where they choose all of it."""
@@ -200,6 +198,46 @@ class InputCard:
         if found.trouble:
             updates[self.trim] = gr.update(visible=False)
         return updates
+
+
+class OtherCard:
+    """What belongs to the file of another listener, below it. Built inside the present Gradio context."""
+
+    def __init__(self, file: Component) -> None:
+        self.file = file
+        self.view = gr.HTML(visible=False, padding=False, elem_id="other_listener-view")
+        self.blame = gr.HTML(visible=False, padding=False, elem_id="other_listener-blame")
+        self.card = gr.HTML(visible=False, padding=False, elem_id="other_listener-habits")
+        self.parts: list[Component] = [self.view, self.blame, self.card]
+
+    def look(self, file: str | None, folder: Callable[[], Path], memory: InputMemory) -> Iterator[dict]:
+        """As `InputCard.look`; a picture of the video stands for a preview."""
+        nothing = dict.fromkeys(self.parts, gr.update(value="", visible=False))
+        if not file:
+            yield nothing
+            return
+        yield nothing | {self.view: gr.update(value=understood_words.looking(), visible=True)}
+        reading = heavy("page.understood")
+        found = reading.Understood()
+        for found in reading.understand(file, understood_words.OTHER):
+            yield self._show(found)
+        if found.kind == "video" and found.seconds <= reading.CARD_SECONDS:
+            yield {self.card: gr.update(value=understood_words.listening(), visible=True)}
+            found = reading.with_habits(file, found, memory)
+            card = understood_words.habits(found.habits)
+            yield self._show(found) | {self.card: gr.update(value=card, visible=bool(card))}
+
+    def show_blame(self, sentence: str, file: Path | None) -> dict:
+        """As `InputCard.show_blame`."""
+        return _blame(self.blame, sentence, file)
+
+    def _show(self, found: Understood) -> dict:
+        return {self.view: gr.update(value=understood_words.view(found, "other listener"), visible=True)}
+
+
+def _blame(place: Component, sentence: str, file: Path | None) -> dict:
+    is_meant = file is not None and display_name(file) in sentence
+    return {place: gr.update(value=understood_words.trouble(sentence) if is_meant else "", visible=is_meant)}
 
 
 def _about(found: Understood) -> dict[str, object]:

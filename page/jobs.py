@@ -22,6 +22,9 @@ from perfrdiff.pipeline.folder import ReactResult
 from perfrdiff.pipeline.request import ReactRequest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from perfrdiff.features.media.video import Part
     from perfrdiff.pipeline.follow import Event
     from perfrdiff.pipeline.input_memory import InputMemory
     from perfrdiff.pipeline.run import ReadyReactions
@@ -289,11 +292,9 @@ def _work_of(request: ReactRequest) -> Work:
             seconds, tracked = len(media.table().coefficients) / FPS, 0.0
         else:
             seconds = tracked = media.info.seconds
-    with (
-        suppress(InputError),  # the run says so, in its own words
-        reader.open_input(request.listener, part=reader.Part(request.listener_start, request.listener_end)) as media,
-    ):
-        tracked += media.info.seconds if media.kind == "video" else 0.0
+    tracked += _video_seconds(request.listener, reader.Part(request.listener_start, request.listener_end))
+    if request.other_listener is not None:
+        tracked += _video_seconds(request.other_listener, reader.Part())
     return Work(
         speaker_seconds=seconds,
         tracked_seconds=tracked,
@@ -301,6 +302,14 @@ def _work_of(request: ReactRequest) -> Work:
         steps=request.steps or 10,
         pictures=_pictures_of(request),
     )
+
+
+def _video_seconds(path: Path, part: Part) -> float:
+    """How much of a listener's file has to be tracked; nothing where it is no good, which the run says."""
+    reader = heavy("perfrdiff.features.media.input")
+    with suppress(InputError), reader.open_input(path, part=part) as media:
+        return media.info.seconds if media.kind == "video" else 0.0
+    return 0.0
 
 
 def _work_of_take(request: ReactRequest, take: Take) -> Work:

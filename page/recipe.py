@@ -64,8 +64,10 @@ def _text(value: object) -> str:
 
 def _with_files(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings with both files first, by their bare names, or by stand-ins."""
-    files = {"speaker": "talk.mp4", "listener": "me.jpg"} | {name: settings.get(name) for name in FILES}
-    bare = {name: Path(str(value)).name for name, value in files.items() if value}
+    files = {"speaker": "talk.mp4", "listener": "me.jpg"} | {
+        name: settings[name] for name in FILES if settings.get(name)
+    }
+    bare = {name: Path(str(value)).name for name, value in files.items()}
     return bare | {name: value for name, value in settings.items() if name not in FILES}
 
 

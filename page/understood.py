@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from page.understood_words import OTHER
 from perfrdiff.errors import InputError
 from perfrdiff.features import MAX_SECONDS
 from perfrdiff.features.clip import LISTENER_SECONDS
@@ -21,6 +22,7 @@ from perfrdiff.features.media.input import Media, Part, open_input
 from perfrdiff.features.tracking.people import preview
 from perfrdiff.personal.weight_shift import WeightShift, is_weight_shift
 from perfrdiff.pipeline.input_memory import InputMemory
+from perfrdiff.pipeline.listeners import check_shows_listening
 
 LONGEST_SECONDS = 3600.0  # of a file of which a part can be chosen
 STRIP_PICTURES = 12
@@ -48,15 +50,20 @@ class Understood:
 
 
 def understand(path: str | Path, role: str) -> Iterator[Understood]:
-    """What a file holds, as far as is known so far, in two or three steps. `role`: "speaker" or "listener"."""
+    """What a file holds, as far as is known so far, in two or three steps.
+
+    role: "speaker", "listener" or "other_listener", of whom no part can be chosen.
+    """
     so_far = Understood()
     try:
-        if role == "listener" and is_weight_shift(path):
-            yield _style(path)
+        if role != "speaker" and is_weight_shift(path):
+            yield _style(path, role)
             return
         with open_input(path, LONGEST_SECONDS) as media:
             if role == "speaker" and media.kind == "image":
                 media.check_video()
+            if role == OTHER:
+                check_shows_listening(media)
             so_far = _measured(media, role)
             yield so_far
             if media.kind == "table":
@@ -81,12 +88,12 @@ def with_habits(path: str | Path, so_far: Understood, memory: InputMemory) -> Un
     return replace(so_far, habits=habits, notes=so_far.notes + tuple(listener.notes))
 
 
-def _style(path: str | Path) -> Understood:
+def _style(path: str | Path, role: str) -> Understood:
     shift = WeightShift.load(Path(path))
     size = Path(path).stat().st_size
     who = getattr(shift, "listener", "") or "a listener"
-    note = "A saved style has no face of its own; Mara of the examples shows it."
-    return Understood("style", (f"Saved style of {who}", f"{size / 1e6:.1f} MB"), notes=(note,))
+    notes = () if role == OTHER else ("A saved style has no face of its own; Mara of the examples shows it.",)
+    return Understood("style", (f"Saved style of {who}", f"{size / 1e6:.1f} MB"), notes=notes)
 
 
 def _measured(media: Media, role: str) -> Understood:
@@ -98,10 +105,15 @@ def _measured(media: Media, role: str) -> Understood:
         seconds = len(media.table().coefficients) / 25
         return Understood("table", ("features file", f"{seconds:.1f} s"), seconds=seconds, part=_part(seconds))
     info = media.info
-    if role == "listener" and info.seconds < LISTENER_SECONDS - 0.02:
+    if role != "speaker" and info.seconds < LISTENER_SECONDS - 0.02:
+        instead = "" if role == OTHER else " or a photo"
         raise InputError(
-            f"{media.name} lasts {info.seconds:.1f} s; give a listener video of at least {LISTENER_SECONDS:g} s or a "
-            "photo."
+            f"{media.name} lasts {info.seconds:.1f} s; give a listener video of at least {LISTENER_SECONDS:g} s"
+            f"{instead}."
+        )
+    if role == OTHER and info.seconds > MAX_SECONDS:
+        raise InputError(
+            f"{media.name} lasts {info.seconds:.0f} s; of another listener at most {MAX_SECONDS:.0f} s are taken."
         )
     sound = media.audio() if role == "speaker" else None
     part = _part(info.seconds)

@@ -11,6 +11,7 @@ from page.words import habits_card, trouble
 if TYPE_CHECKING:
     from page.understood import Understood
 
+OTHER = "other_listener"  # the third role, beside "speaker" and "listener"
 WIDTH, HEIGHT = 600, 36  # of the loudness, units of the drawing
 
 

@@ -97,6 +97,11 @@ def test_one_click_sets_listeners_side_by_side_as_heads_first(page):
     assert "nothing but the way of listening differs" in page.inner_text(".watch .note-line")
     rows = page.locator(".watch .explain .row h4").all_inner_texts()
     assert [row.strip() for row in rows] == ["Speaker", "This listener", "Yuna", "Generic", "Mime"]
+    page.get_by_text("The same at the shell").click()
+    page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--compare listeners')")
+    assert "--other-style Lively --other-name Yuna" in page.input_value("#as-shell textarea"), "who stood in"
+    accessible(page, "lines to copy")
+    page.get_by_text("The same at the shell").click()
     accessible(page, "compare")
 
 
@@ -117,7 +122,9 @@ def test_a_slider_mixes_another_listener_in(page):
     page.get_by_role("option", name="Yuna, lively").click()
     page.wait_for_function("location.search.includes('other_style=portrait_yuna.jpg')")
     page.get_by_text("The same at the shell").click()
+    page.locator("#recipe-kind").get_by_label("The reactions").check()
     page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--other-style Lively')")
+    assert "--compare" not in page.input_value("#as-shell textarea")
     page.locator("#other_share input[type=range]").press("ArrowRight")
     page.wait_for_function("location.search.includes('other_share=0.55')")
     accessible(page, "another listener")
@@ -167,6 +174,8 @@ def test_a_finished_run_is_taken_into_other_programs(page, tmp_path):
 
 def test_a_photo_of_another_listener_is_refused_beside_it(page, portrait, tmp_path):
     page.set_input_files("#other_listener input[type=file]", shutil.copy(portrait, tmp_path / "somebody else.jpg"))
+    page.wait_for_selector("#other_listener-view .trouble", timeout=60_000)
+    assert "shows no way of listening" in page.inner_text("#other_listener-view"), "before any button"
     page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--other-listener')")
     page.click("#go")
     page.wait_for_selector("#other_listener-blame .trouble", timeout=PATIENCE)

@@ -12,6 +12,7 @@ from page.jobs import CANCELLED, DONE, FAILED, WAITING, WORKING, Jobs
 from page.speeds import Speeds, Work
 from page.visits import Visits
 from perfrdiff.errors import InputError
+from perfrdiff.features.media.input import open_input
 from perfrdiff.pipeline.follow import StageReport
 from perfrdiff.pipeline.request import ReactRequest
 from perfrdiff.pipeline.stages import STAGES
@@ -59,6 +60,19 @@ def test_places_and_waiting_times_are_those_of_the_runs_before(jobs):
     assert looks[2].left_seconds == pytest.approx(looks[2].wait_seconds + whole, abs=0.5)
     jobs.may_end.set()
     assert [wait_for(jobs, job, DONE).state for job in (first, second, third)] == [DONE] * 3
+
+
+def test_another_listeners_video_takes_time_as_well(monkeypatch, speaker, portrait, listener_video, tmp_path):
+    """Else the time left is too short by as long as it takes to watch them; what is no video costs nothing."""
+    monkeypatch.setattr(queue, "follow", lambda *_: iter([SimpleNamespace(stage_seconds={})]))
+    (tmp_path / "broken.mp4").write_text("no video")
+    jobs, tracked = Jobs(), []
+    for other in (None, listener_video, portrait, tmp_path / "broken.mp4"):
+        run = ReactRequest(speaker=speaker, listener=portrait, other_listener=other, out=tmp_path / "out")
+        tracked.append(jobs.submit(run).work.tracked_seconds)
+    assert tracked[0] == tracked[2] == tracked[3] == pytest.approx(2.0, abs=0.05)
+    with open_input(listener_video) as media:
+        assert tracked[1] - tracked[0] == pytest.approx(media.info.seconds)
 
 
 def test_a_cancelled_run_ends_and_the_next_begins(jobs):

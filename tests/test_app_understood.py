@@ -1,17 +1,25 @@
 """What a visitor reads about a file before any button: what it is, and whatever is known to be wrong with it."""
 
+from types import SimpleNamespace
+from unittest.mock import patch
+
 import av
+import gradio as gr
 import numpy as np
 import pytest
 
-from page.inputs import InputCard
+from page.inputs import InputCard, OtherCard
 from page.previews import write_preview
 from page.understood import Understood, understand
 from page.understood_words import strip, view
 from perfrdiff.coefficients import neutral
 from perfrdiff.features.media.images import read_image
 from perfrdiff.features.media.input import Part
-from tests.support.clips import click, grey, ramp, two_people, write_clip
+from perfrdiff.pipeline import input_memory
+from perfrdiff.pipeline.input_memory import InputMemory
+from perfrdiff.pipeline.listeners import other_listener
+from perfrdiff.pipeline.request import ReactRequest
+from tests.support.clips import click, cut, grey, ramp, two_people, write_clip
 
 
 def last(path, role):
@@ -42,6 +50,11 @@ def test_of_several_faces_the_number_is_known(portrait, tmp_path):
     ("wall.mp4", "listener", "“wall.mp4” lasts 1.6 s; give a listener video of at least 2 s or a photo."),
     ("empty.mp4", "speaker", "“empty.mp4” is empty"),
     ("style.safetensors", "listener", "style.safetensors"),
+    ("photo.png", "other_listener", "“photo.png” is a photo, which shows no way of listening"),
+    ("letter.png", "other_listener", "“letter.png” is damaged, or neither a video nor a picture"),
+    ("short.mp4", "other_listener", "“short.mp4” lasts 0.4 s; at least 1 s are needed."),
+    ("wall.mp4", "other_listener", "“wall.mp4” lasts 1.6 s; give a listener video of at least 2 s."),
+    ("style.safetensors", "other_listener", "style.safetensors"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_at_once(tmp_path, name, role, sentence):
     from PIL import Image
@@ -62,6 +75,28 @@ def test_a_long_clip_is_no_error_but_a_choice(tmp_path):
     first = next(understand(path, "speaker"))
     assert first.part == Part(0.0, 120.0) and first.seconds == pytest.approx(130, abs=1) and first.kind == "video"
     assert any("130 s, at most 120 s: choose which part" in note for note in first.notes)
+
+
+def test_of_another_listener_no_part_is_chosen(tmp_path):
+    path = write_clip(tmp_path / "long.mp4", (grey(90) for _ in range(260)), np.arange(260) / 2)
+    assert last(path, "other_listener").trouble == (
+        "“long.mp4” lasts 130 s; of another listener at most 120 s are taken."
+    )
+
+
+def test_another_listener_is_understood_at_once_and_not_watched_twice(listener_video, tmp_path):
+    """Face, habits, sentence: as of the listener, and what was read is there for the run."""
+    with gr.Blocks():
+        card = OtherCard(gr.File())
+    clip, memory = cut(listener_video, tmp_path / "other.mp4", 2.4), InputMemory()
+    *_, update = card.look(str(clip), tmp_path, memory)
+    assert "1 face found" in update[card.view]["value"] and "Nods" in update[card.card]["value"]
+    request = ReactRequest(speaker=clip, listener=clip, other_listener=clip, out=tmp_path / "out")
+    reactor = SimpleNamespace(set_listener=lambda behaviour: None, shift="theirs")
+    with patch.object(input_memory, "read_listener", side_effect=AssertionError("watched twice")):
+        assert other_listener(reactor, memory, request).shift == "theirs"
+    *_, update = card.look(None, tmp_path, memory)
+    assert not any(update[part]["visible"] for part in card.parts)
 
 
 def test_a_features_file_needs_no_face(tmp_path):
@@ -99,8 +134,6 @@ def test_a_recording_of_a_webcam_gets_a_length(tmp_path):
 
 
 def test_sliders_that_choose_everything_choose_nothing():
-    import gradio as gr
-
     with gr.Blocks():
         card = InputCard("speaker", "Somebody", "Video", "Who?")
     about = {"kind": "video", "seconds": 12.4}

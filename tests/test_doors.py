@@ -24,7 +24,7 @@ from perfrdiff.cli import react as react_command
 from perfrdiff.cli.main import main
 from perfrdiff.errors import InputError
 from perfrdiff.pipeline import run as pipeline
-from perfrdiff.pipeline.request import DEFAULTS, SETTINGS, ReactRequest
+from perfrdiff.pipeline.request import COMPARISONS, DEFAULTS, SETTINGS, ReactRequest
 from perfrdiff.weights import summary
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -270,38 +270,99 @@ def test_another_listener_is_somebody_of_the_gallery_a_style_or_a_file(controls,
     assert (request.other_listener.name, request.other_style) == ("me.safetensors", None), "one's own file comes first"
 
 
-def test_lines_to_copy_are_the_run_that_the_page_would_make(controls, files, monkeypatch, weights):
-    """Shell, Python, address: whoever takes them along gets what they saw."""
-    values = shown_values(controls) | {
+def chosen(controls, files):
+    """The widgets' values of a visitor who has changed something of everything."""
+    return shown_values(controls) | {
         controls.speaker.file: files / "talk.mp4", controls.listener.file: files / "me.jpg",
         controls.widgets["samples"]: 2, controls.widgets["views"]: "mesh", controls.widgets["label"]: False,
         controls.widgets["style"]: "Warm", controls.speaker.start: 1.5, controls.widgets["steps"]: "paper",
     }  # fmt: skip
-    expected = without_out(controls.request(values, OUT))
-    told = controls.differing(values) | {"speaker_start": 1.5, "weights": weights}
-    named = {"speaker": files / "talk.mp4", "listener": files / "me.jpg"} | told
 
+
+def copied(told, monkeypatch, files, weights):
+    """The runs that the lines for these settings ask for: at the shell, in Python, over the network."""
     asked = []
     monkeypatch.setattr(
         pipeline, "react", lambda request, *_, **__: asked.append(request) or (_ for _ in ()).throw(Asked)
     )
     with pytest.raises(Asked):
-        main(shlex.split(recipe.shell(named))[1:])
+        main(shlex.split(recipe.shell(told))[1:])
     exec(
-        recipe.python(named).replace("from perfrdiff.pipeline.run import react", "react = asked.append"),
+        recipe.python(told).replace("from perfrdiff.pipeline.run import react", "react = asked.append"),
         {"asked": asked},
     )
+    sent = []
+    client = SimpleNamespace(predict=lambda **given: sent.append(given) or (_ for _ in ()).throw(Asked))
+    lines = recipe.client(told, "http://127.0.0.1:7860/").partition("\n")[2]
+    with pytest.raises(Asked):
+        exec(lines, {"Client": lambda address: client, "handle_file": lambda name: json_value(files / name)})
+    assert sent[0].pop("api_name") == "/react"
+    return [*asked, api_request(monkeypatch, files, weights, sent[0])]
+
+
+def same_run(request, expected):
+    """Whether two requests are one run; lines to copy have the files' bare names."""
+    one, other = without_out(request), without_out(expected)
+    for name in ("speaker", "listener", "other_listener"):
+        files = [values.pop(name) for values in (one, other)]
+        assert len({file and file.name for file in files}) == 1, name
+    one["shift"], other["shift"] = (
+        tuple((path.name, share) for path, share in values["shift"]) for values in (one, other)
+    )
+    assert one == other | {"guidance_scale": one["guidance_scale"]}
+
+
+@pytest.mark.parametrize("compare", [None, *COMPARISONS])
+@pytest.mark.parametrize("other", ["nobody", "a style", "a video of the gallery", "a file"])
+def test_lines_to_copy_are_the_run_that_the_page_would_make(controls, files, monkeypatch, weights, compare, other):
+    """Shell, Python, network: whoever takes them along gets what they saw, comparisons included."""
+    who, own = controls.widgets["other_style"], controls.widgets["other_listener"]
+    (files / "listener_warm.mp4").touch()
+    values = chosen(controls, files) | {
+        "nobody": {}, "a style": {who: "Calm", controls.widgets["other_share"]: 0.25},
+        "a video of the gallery": {who: "listener_warm.mp4"}, "a file": {own: files / "me.safetensors"},
+    }[other]  # fmt: skip
+    expected = controls.request(values, OUT, compare)
+    assert expected.has_other == (other != "nobody" or compare in ("listeners", "mixtures"))
+    for request in copied(controls.told(values, compare), monkeypatch, files, weights):
+        same_run(request, expected)
+
+
+@pytest.mark.parametrize("style", [OWN_STYLE, "Attentive", "Warm"])
+def test_lines_to_copy_say_whether_a_video_brings_its_own_style(controls, files, monkeypatch, weights, style):
+    """Also where the named style is the one that a photo would have."""
+    values = shown_values(controls, "video") | {
+        controls.speaker.file: files / "talk.mp4", controls.listener.file: files / "me.jpg",
+        controls.widgets["style"]: style,
+    }  # fmt: skip
+    expected = controls.request(values, OUT)
+    assert expected.style == (None if style == OWN_STYLE else style)
+    for request in copied(controls.told(values), monkeypatch, files, weights):
+        same_run(request, expected)
+
+
+def test_lines_to_copy_have_a_saved_style_on_a_face(controls, files, monkeypatch, weights):
+    shutil.copy(files / "me.jpg", files / "portrait.jpg")
+    values = shown_values(controls, "style") | {
+        controls.speaker.file: files / "talk.mp4", controls.listener.file: files / "me.safetensors",
+    }  # fmt: skip
+    for request in copied(controls.told(values), monkeypatch, files, weights):
+        same_run(request, controls.request(values, OUT))
+
+
+def test_lines_to_copy_are_whole_before_there_is_a_file(controls, files, monkeypatch, weights):
+    """Who reads them first sees what belongs where."""
+    for request in copied(controls.told(shown_values(controls)), monkeypatch, files, weights):
+        assert (request.speaker.name, request.listener.name) == ("talk.mp4", "me.jpg")
+
+
+def test_the_address_brings_the_settings_back(controls, files):
+    values = chosen(controls, files)
+    expected = without_out(controls.request(values, OUT))
     query = dict(parse_qsl(recipe.address(controls.differing(values))))
     assert "speaker" not in query and "listener" not in query
-    asked.append(
-        controls.request(shown_values(controls) | given_files(values, controls) | controls.read_address(query), OUT)
-    )
-    for request in asked:
-        one = without_out(request)
-        for name in ("speaker", "listener"):
-            assert one[name].name == expected[name].name
-        same = set(expected) - {"speaker", "listener", "guidance_scale"}
-        assert {name: one[name] for name in same} == {name: expected[name] for name in same}
+    brought = shown_values(controls) | given_files(values, controls) | controls.read_address(query)
+    assert without_out(controls.request(brought, OUT)) == expected
     assert controls.read_address({"samples": "99", "seed": "x", "style": "Angry", "nothing": "1"}) == {}
 
 

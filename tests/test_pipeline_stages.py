@@ -1,6 +1,9 @@
 """Stages that overlap, what follows them, and inputs that were read before."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +130,28 @@ def test_a_run_that_is_left_ends_and_leaves_nothing(request_for, stage):
 
 
 @pytest.mark.slow
+def test_a_run_that_is_left_while_another_listener_is_watched_ends(request_for, listener_video, monkeypatch):
+    """Their video may be long; a visitor who cancels waits for two seconds at most."""
+    at = []
+
+    def read(media, progress, **_):
+        at.append(media.name)
+        if len(at) == 1:
+            return read_listener(media, progress)
+        report_until_stopped(progress)
+
+    read_listener = clip.read_listener
+    monkeypatch.setattr("perfrdiff.pipeline.input_memory.read_listener", read)
+    request = replace(request_for(), other_listener=listener_video)
+    events = follow(request, InputMemory())
+    while len(at) < 2:
+        next(events)
+    began = time.monotonic()
+    events.close()
+    assert time.monotonic() - began < 2 and live_threads() == [] and not request.out.exists()
+
+
+@pytest.mark.slow
 def test_nobody_is_tracked_twice(request_for, monkeypatch):
     memory = InputMemory()
     first = pipeline.react(request_for(), inputs=memory)
@@ -141,6 +166,31 @@ def test_nobody_is_tracked_twice(request_for, monkeypatch):
     memory.forget()
     with pytest.raises(AssertionError, match="read again"):
         pipeline.react(request_for(), inputs=memory)
+
+
+def test_who_is_being_read_is_waited_for(portrait, monkeypatch):
+    """A visitor who asks for a run while the page still watches their listener has them watched once; and may leave."""
+    reads, may_end = [], threading.Event()
+
+    def read(media, *_, **__):
+        reads.append(media.name)
+        assert may_end.wait(30)
+        return clip.Listener(np.zeros((10, 10, 3), np.uint8), None, None, None)
+
+    def leave(_):
+        raise InterruptedError("cancelled")
+
+    monkeypatch.setattr("perfrdiff.pipeline.input_memory.read_listener", read)
+    memory = InputMemory()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(memory.listener, portrait, None, None)
+        while not reads:
+            time.sleep(0.01)
+        second = pool.submit(memory.listener, portrait, None, None)
+        with pytest.raises(InterruptedError):
+            memory.listener(portrait, None, leave)
+        may_end.set()
+        assert first.result(30).photo is second.result(30).photo and len(reads) == 1
 
 
 def test_the_memory_of_inputs_is_bounded(portrait, monkeypatch):

@@ -36,7 +36,7 @@
   const voice = make("announcer", { role: "status", "aria-live": "polite" });
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let state = "", said = "", asked = false;
-  document.addEventListener("click", (event) => { if (event.target.closest("#go")) asked = true; }, true);
+  document.addEventListener("click", (event) => { if (event.target.closest("#go, #compare button")) asked = true; }, true);
   const show = (selector) =>
     document.querySelector(selector)?.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
   const look = () => {

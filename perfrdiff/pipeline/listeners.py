@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from perfrdiff.errors import InputError
 from perfrdiff.features.clip import Listener
-from perfrdiff.features.media.input import open_input
-from perfrdiff.features.media.local_file import display_name
+from perfrdiff.features.media.input import Media, open_input
 from perfrdiff.personal.weight_shift import WeightShift, is_weight_shift, mix, mix_weight_shifts
 from perfrdiff.pipeline.input_memory import InputMemory
 from perfrdiff.pipeline.request import ReactRequest
@@ -43,9 +43,12 @@ def this_listener(reactor: Reactor, listener: Listener, request: ReactRequest) -
     return WayOfListening(reactor.shift, name)
 
 
-def other_listener(reactor: Reactor, inputs: InputMemory, request: ReactRequest) -> WayOfListening | None:
+def other_listener(
+    reactor: Reactor, inputs: InputMemory, request: ReactRequest, progress: Callable[[float], None] | None = None
+) -> WayOfListening | None:
     """The second listener of a request; None where there is none. The reactor is left set to them.
 
+    progress: called with the done share of reading their video, 0 … 1; what it raises ends that.
     Raises InputError: a photo, which shows no way of listening, or what reading the file raises.
     """
     if request.other_style is not None:
@@ -58,14 +61,20 @@ def other_listener(reactor: Reactor, inputs: InputMemory, request: ReactRequest)
         reactor.set_listener(WeightShift.load(path))
         return WayOfListening(reactor.shift, f"saved: {reactor.listener}")
     with open_input(path) as file:
-        behaviour = inputs.listener(file, None, None).behaviour
-    if behaviour is None:
-        raise InputError(
-            f"{display_name(path)} is a photo, which shows no way of listening; give a video of the other listener, or "
-            "name other_style."
-        )
+        check_shows_listening(file)
+        behaviour = inputs.listener(file, None, progress).behaviour
+    assert behaviour is not None, "videos and features files show one"
     reactor.set_listener(behaviour)
     return WayOfListening(reactor.shift, OTHER)
+
+
+def check_shows_listening(file: Media) -> None:
+    """Raise InputError for a photo of another listener, which shows no way of listening."""
+    if file.kind == "image":
+        raise InputError(
+            f"{file.name} is a photo, which shows no way of listening; give a video of the other listener, or choose a "
+            "style for them (other_style)."
+        )
 
 
 def mixture(this: WayOfListening, other: WayOfListening, share: float) -> WayOfListening:

@@ -178,11 +178,13 @@ def _make_reactions(
         videos = ReactionVideos(request) if draws else None
 
     def prepare_listener(report: Report) -> tuple[Listener, WayOfListening, tuple[Cell, ...]]:
+        share = 1.0 if request.other_listener is None else 0.5  # of the stage; the other listener takes what is left
         with open_input(request.listener, part=Part(request.listener_start, request.listener_end)) as file:
-            listener = inputs.listener(file, request.listener_face_number, report)
+            listener = inputs.listener(file, request.listener_face_number, lambda done: report(share * done))
         if videos is not None:
             videos.set_listener(listener)
-        return listener, *_set_listener(reactor, listener, request, inputs)
+        other = other_listener(reactor, inputs, request, lambda done: report(share + (1 - share) * done))
+        return listener, *_set_listener(reactor, listener, other, request)
 
     with clock.beside("Reading the listener", prepare_listener) as listener_job:
         with clock.stage("Watching the speaker's face") as report:
@@ -262,10 +264,9 @@ def _load_for(request: ReactRequest) -> Reactor:
 
 
 def _set_listener(
-    reactor: Reactor, listener: Listener, request: ReactRequest, inputs: InputMemory
+    reactor: Reactor, listener: Listener, other: WayOfListening | None, request: ReactRequest
 ) -> tuple[WayOfListening, tuple[Cell, ...]]:
     """Set the listener of the generator; the way of listening, and the cells of a comparison, if one is asked for."""
-    other = other_listener(reactor, inputs, request)
     way = this_listener(reactor, listener, request)
     cells = comparison_cells(request, way, other) if request.compare is not None else ()
     if other is not None and request.compare not in ("listeners", "mixtures"):
