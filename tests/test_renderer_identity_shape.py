@@ -202,13 +202,13 @@ def test_a_blink_closes_a_person_s_own_eye(seed):
     assert np.isfinite(lifted).all() and lifted.shape == FACE.expression_basis.shape
 
 
-def test_a_narrow_mouth_smiles_as_far_and_a_wide_one_farther(face):
+def test_a_narrow_mouth_smiles_as_far_and_a_wide_one_farther():
     """With smiles scaled by the mouth's width, the smile of a narrow mouth was not read as one."""
 
     def reach(width: float, name: str) -> float:
-        units = adapted_units(face, face.mean_shape * np.array([width, 1, 1], np.float32))
-        number = EXPRESSION_NAMES.index(name)
-        return float(np.abs(units[..., number]).max() / np.abs(face.expression_basis[..., number]).max())
+        units = adapted_units(FACE, FACE.mean_shape * np.array([width, 1, 1], np.float32))
+        number = UNIT(name)
+        return float(np.abs(units[..., number]).max() / np.abs(FACE.expression_basis[..., number]).max())
 
     assert reach(0.88, "mouthSmileLeft") == pytest.approx(1.0, abs=1e-3)
     assert reach(1.1, "mouthSmileLeft") == pytest.approx(1.1, abs=1e-3)
