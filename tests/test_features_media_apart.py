@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -243,6 +244,51 @@ def test_lies_on_the_wire_are_no_messages(about, body):
         theirs.sendall(wire.LENGTHS.pack(len(about), len(body)) + about + body)
         with pytest.raises(wire.WireError):
             wire.receive(ours)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"shape": [wire.SLOT + 1], "kind": "uint8"},
+        {"shape": [wire.SLOT // 4 + 1], "kind": "float32"},
+        {"shape": [0], "kind": "uint8"},
+        {"shape": [-1, -1], "kind": "uint8"},
+        {"shape": [2], "kind": "object"},
+        {"shape": "all", "kind": "uint8"},
+    ],
+)
+def test_lies_about_the_slot_are_no_messages(about):
+    ours, theirs = socket.socketpair()
+    descriptor = wire.Slot.new()
+    slot = wire.Slot(descriptor)
+    os.close(descriptor)
+    with ours, theirs:
+        for held in (slot, None):
+            wire.send(theirs, about | {"in_slot": True})
+            with pytest.raises(wire.WireError):
+                wire.receive(ours, held)
+    slot.close()
+
+
+def test_a_slot_holds_one_picture_until_it_is_taken_and_nobody_can_cut_it_short():
+    ours, theirs = socket.socketpair()
+    descriptor = wire.Slot.new()
+    for length in (0, wire.SLOT - 1, wire.SLOT + 1):
+        with pytest.raises(PermissionError):
+            os.ftruncate(descriptor, length)
+    mine, its = wire.Slot(descriptor), wire.Slot(descriptor)
+    os.close(descriptor)
+    pictures = [np.full((3, 5, 3), value, np.uint8) for value in (7, 9)]
+    with ours, theirs:
+        wire.send(theirs, {}, pictures[0], its)
+        sender = threading.Thread(target=wire.send, args=[theirs, {}, pictures[1][:, ::-1], its])
+        sender.start()
+        got = [wire.receive(ours, mine)[1] for _ in pictures]
+        sender.join(30)
+    assert all(map(np.array_equal, got, pictures))
+    mine.close()
+    with ours, pytest.raises(ValueError):
+        mine.take([1], np.uint8)
 
 
 @pytest.mark.parametrize("lengths", [(wire.LARGEST_JSON + 1, 0), (2, wire.LARGEST_ARRAY + 1)])

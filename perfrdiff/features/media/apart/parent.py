@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from perfrdiff.errors import InputError
-from perfrdiff.features.media.apart.wire import WireError, receive, send
+from perfrdiff.features.media.apart.wire import Slot, WireError, receive, send
 from perfrdiff.features.media.local_file import LocalFile
 from perfrdiff.features.media.pixels import most_pixels
 
@@ -48,15 +48,15 @@ class _Zygote:
                 self._process.wait()
             self._process = self._control = None
 
-    def fork(self, connection: socket.socket, file: int) -> int:
-        """A process that has both. Its number. Raises OSError."""
+    def fork(self, connection: socket.socket, file: int, slot: int) -> int:
+        """A process that has all three. Its number. Raises OSError."""
         with self._lock:
             for attempt in (1, 2):
                 try:
                     if self._control is None:
                         self._start()
                     assert self._control is not None, "it has just been started"
-                    socket.send_fds(self._control, [b"f"], [connection.fileno(), file])
+                    socket.send_fds(self._control, [b"f"], [connection.fileno(), file, slot])
                     answer = self._control.recv(PID.size)
                     if len(answer) == PID.size:
                         return PID.unpack(answer)[0]
@@ -99,10 +99,16 @@ class Reading:
         self._connection.settimeout(PATIENCE)
         self._closing = threading.Lock()
         self._handle: int | None = None
+        self._slot: Slot | None = None
         about = {"do": do, "arguments": arguments, "info": info, "path": os.fspath(file.path)}
         try:
             with theirs:
-                self._handle = _handle(ZYGOTE.fork(theirs, file.fileno()))
+                slot = Slot.new()
+                try:
+                    self._slot = Slot(slot)
+                    self._handle = _handle(ZYGOTE.fork(theirs, file.fileno(), slot))
+                finally:
+                    os.close(slot)
             send(self._connection, about | {"pixels": most_pixels(1 << 40)})
         except OSError:
             self.close()
@@ -120,7 +126,7 @@ class Reading:
         Raises InputError: what the reading says of the file; or the process ended, hung, or spoke nonsense.
         """
         try:
-            about, array = receive(self._connection)
+            about, array = receive(self._connection, self._slot)
         except TimeoutError:
             self.close()
             raise InputError(f"{self._name} keeps its decoder busy without end, and was not read.") from None
@@ -150,6 +156,8 @@ class Reading:
         """End the process, which may be in the middle of a picture."""
         with self._closing:
             self._connection.close()
+            if self._slot is not None:
+                self._slot.close()
             handle, self._handle = self._handle, None
         if handle is not None:
             with contextlib.suppress(OSError):  # it has ended by itself

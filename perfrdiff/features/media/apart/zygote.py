@@ -1,8 +1,8 @@
 """The process that decoding processes are forked from: `python -m perfrdiff.features.media.apart.zygote DESCRIPTOR`.
 
 It has the decoders loaded, so that a fork is all that a reading costs. Over the socket of that descriptor the parent
-sends pairs of descriptors, a connection and an open file; it answers with the process that has them. It ends with the
-socket.
+sends three descriptors, a connection, an open file and a slot for pictures; it answers with the process that has them.
+It ends with the socket.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ import PIL
 from PIL import Image
 
 from perfrdiff.features.media.apart.confine import confine, leave_network
-from perfrdiff.features.media.apart.wire import receive
-from perfrdiff.features.media.apart.work import serve
+from perfrdiff.features.media.apart.wire import Slot, receive
+from perfrdiff.features.media.apart.work import Channel, serve
 from perfrdiff.features.media.local_file import LocalFile
 
 PID = struct.Struct("<i")
@@ -45,8 +45,8 @@ def main() -> None:
     _load_everything()
     leave_network()
     while True:
-        message, descriptors, *_ = socket.recv_fds(control, 1, 2)
-        if not message or len(descriptors) != 2:
+        message, descriptors, *_ = socket.recv_fds(control, 1, 3)
+        if not message or len(descriptors) != 3:
             return
         process = os.fork()
         if process == 0:
@@ -76,13 +76,15 @@ def _reap(*_: object) -> None:
             pass
 
 
-def _child(connection_descriptor: int, file_descriptor: int) -> None:
+def _child(connection_descriptor: int, file_descriptor: int, slot_descriptor: int) -> None:
     """One reading, to its end; never returns."""
     code = 1
     with contextlib.suppress(BaseException), socket.socket(fileno=connection_descriptor) as connection:
         about, _ = receive(connection)
+        slot = Slot(slot_descriptor)
+        os.close(slot_descriptor)
         confine()
-        serve(connection, LocalFile(about["path"], io.FileIO(file_descriptor)), about)
+        serve(Channel(connection, slot), LocalFile(about["path"], io.FileIO(file_descriptor)), about)
         code = 0
     os._exit(code)
 
