@@ -264,6 +264,17 @@ def test_every_answer_keeps_to_this_host_and_the_first_words_come_at_once(page, 
     assert page.evaluate("performance.getEntriesByName('first-contentful-paint').length") == 1
 
 
+def test_the_page_is_light_and_three_comes_only_when_a_head_is_drawn(page):
+    """Who opens the page on a phone pays for the page, not for a renderer that they may never use."""
+    page.wait_for_selector(".watch[data-kind='example'] .cells video")
+    loaded = page.evaluate(
+        "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        ".filter((one) => one.initiatorType !== 'video').map((one) => [one.name, one.encodedBodySize])"
+    )
+    assert 300_000 < sum(size for _, size in loaded) < 3_000_000
+    assert not [name for name, _ in loaded if "three" in name]
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it(chromium, server, width, scheme):

@@ -47,6 +47,7 @@ class Walk:
         page.goto(self._address)
         page.wait_for_selector("#go")
         page.wait_for_selector(".watch[data-kind='example'] .cells video")
+        self._seek(page)  # a film that plays takes the processor from the server
         return page
 
     def empty(self) -> Page:
