@@ -208,7 +208,7 @@ BEHIND = protocol.pack_face(0.1, POINTS, SCORES, -MATRIX, (640, 480))
         ([protocol.pack_nobody(0.5), protocol.pack_nobody(0.4)], "have to rise"),
         ([protocol.pack_nobody(float("nan"))], "have to rise"),
         ([protocol.pack_nobody(90.0)], "of sound only"),
-        ([protocol.pack_sound(np.zeros(16_000))] * 12, "faster than time passes"),
+        ([protocol.pack_sound(np.zeros(16_000))] * 60, "faster than time passes"),
         (["x" * (LONGEST_TEXT + 1)], "JSON object"),
         (['{"type": "dance"}'], "JSON object"),
         (["[" * 4000], "JSON object"),
