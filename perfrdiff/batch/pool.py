@@ -27,7 +27,7 @@ from renderer.errors import RenderError
 PROCESS_BYTES = 1.5 * (1 << 30)  # that a process needs at most, by benchmarks/batch.py
 DEADLINE = 30 * 60.0  # seconds of one item, for which 120 s of video with ten reactions are drawn on a slow core
 START_SECONDS = 5 * 60.0  # within which a process has to be ready for its first item
-STOP_SECONDS = 1.0  # that Ctrl-C waits for processes it has killed; what they leave, whoever comes next removes
+STOP_SECONDS = 10.0  # that Ctrl-C waits at most for killed processes to be gone; their folders are theirs until then
 TRIES = 2
 READY = "ready"
 SENTENCES = {DIED: "Its process died.", LATE: "It took longer than its deadline."}

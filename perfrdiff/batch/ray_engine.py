@@ -25,7 +25,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 CPUS_OF_AN_ACTOR = 0.5  # so that actors never take every core of a small machine: Ray Data then waits for ever
 MOST_BLOCKS = 10_000  # that Ray is given rows in
 BLOCKS_OF_AN_ACTOR = 16  # up to there one item is a block, so that all have work to the end
-ITEMS_OF_A_BLOCK = 4  # above; a block costs 60 CPU-ms, and a lost machine all items of the blocks it has
+ITEMS_OF_A_BLOCK = 4  # above; a block costs 100 CPU-ms, and a lost machine all items of the blocks it has
 BLOCK_BYTES = 1 << 20  # of results of an item; Ray Data starts nothing where its store has no room for a few of these
 
 
