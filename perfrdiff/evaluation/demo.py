@@ -56,7 +56,7 @@ def measure(
         setting: how much is simulated and generated.
         device: where the networks run.
         workers: processes that share the persons; each loads the weights.
-        keep: folder in which the record of every person stays, so that a killed run goes on.
+        keep: folder in which the record of every person stays, so that a killed run goes on, and one of more persons.
         progress: called with persons done and persons in all.
         people: liveliness (groups, bands) of real listeners, to be shown beside (`real.liveliness_of`).
 
@@ -87,7 +87,8 @@ def collect(
     folder = None
     if keep is not None:
         about = {"weights": reactor.checkpoint.sha256, "records": RECORD_VERSION, "simulator": _fingerprint()}
-        identity = json.dumps(asdict(settings) | about)
+        of_each = {name: value for name, value in asdict(settings).items() if name != "persons"}
+        identity = json.dumps(of_each | about)
         folder = keep / hashlib.sha256(identity.encode()).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "setting.json").write_text(identity + "\n", encoding="utf-8")

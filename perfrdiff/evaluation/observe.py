@@ -206,9 +206,7 @@ def _listener_swap(
     reactor: Reactor, shared: SharedSimulation, dyad: Dyad, index: int, reactions: np.ndarray
 ) -> PersonRecord:
     """Another listener at the same seed: how much changes, and whether the same things happen at the same time."""
-    if shared.settings.persons < 2:
-        return {}
-    reactor.set_listener(style_of_person(shared, (index + 1) % shared.settings.persons))
+    reactor.set_listener(style_of_person(shared, index + 1))
     count = min(3, shared.settings.samples)
     swapped, personal = generate(reactor, shared, dyad.speakers[0], count, index), reactions[:count]
 
