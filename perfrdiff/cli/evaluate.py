@@ -60,7 +60,10 @@ def _add_demo(commands) -> None:
         "--no-long-style", dest="long_style", action="store_false", help="leave the 2-minute style out"
     )
     command.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep every person's record there: a killed run goes on, and one of more persons"
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="keep every person's record there: a killed run goes on, and one of more persons",
     )
     command.add_argument(
         "--real", type=Path, metavar="DIR", help="also react to the videos of real people in this folder"
