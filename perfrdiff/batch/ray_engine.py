@@ -39,7 +39,7 @@ class Actor:
         self._process: WorkerProcess | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        job, assignment = pickle.loads(row["work"])
+        job, assignment = pickle.loads(row["work"])  # packed below, by this program
         if self._process is None:
             self._process = WorkerProcess(assignment)
         return {"outcome": json.dumps(asdict(self._process.do(job)))}
@@ -77,9 +77,7 @@ def run_jobs_on_ray(jobs: Sequence[Job], assignment: Assignment, gpu_share: floa
         context.enable_progress_bars = False
         context.target_max_block_size = BLOCK_BYTES
         rows = ray.data.from_items(
-            [
-                {"work": pickle.dumps((job, assignment))} for job in jobs
-            ],  # bytes: objects cost Ray tries to convert them
+            [{"work": pickle.dumps((job, assignment))} for job in jobs],  # bytes: Ray tries to convert objects
             override_num_blocks=_block_count(len(jobs), seats),
         )
         done = rows.map(
