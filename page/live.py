@@ -136,7 +136,10 @@ class LiveServer:
         finally:
             self._free(place)
             del self._open[place.key]
-            await asyncio.to_thread(place.close)
+            try:
+                await asyncio.to_thread(place.close)
+            except RuntimeError:  # the server ends, and no thread can be had any more
+                place.close()
 
     async def _converse(self, socket: WebSocket, place: Place) -> None:
         """One session, from its first message to its last."""
