@@ -135,3 +135,18 @@ time.sleep(30)
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "import goes on True\n" and done.returncode == 0
     assert time.monotonic() - began < 25
+
+
+def test_a_result_without_its_settings_is_none_and_they_come_last(tmp_path, monkeypatch):
+    """A process that is killed while the files move up leaves nothing that looks whole."""
+    moved, replace = [], Path.replace
+
+    def watched(self, target):
+        moved.append(self.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    with OutputFolder.write_atomically(tmp_path / "out", False) as folder:
+        for name in ("side_by_side.mp4", "settings.json", "coefficients.npz"):
+            (folder.path / name).write_bytes(b"x")
+    assert moved == ["coefficients.npz", "side_by_side.mp4", "settings.json"]

@@ -124,7 +124,8 @@ class OutputFolder:
             for file in folder.iterdir():
                 if RESULT_FILES.fullmatch(file.name):
                     file.unlink()
-            for file in sorted(work.iterdir()):
+            # The settings last: a folder without them is no result, whatever ends the process in between.
+            for file in sorted(work.iterdir(), key=lambda file: (file.name == "settings.json", file.name)):
                 file.replace(folder / file.name)
 
     def write_numbers(self, coefficients: np.ndarray, settings: Mapping[str, object]) -> None:
