@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 from playwright.sync_api import Page, TimeoutError, sync_playwright
+
+from tools.processor import processor_seconds
 
 PATIENCE = 20.0
 RUN_PATIENCE = 90.0  # seconds, for the whole run of one reaction
@@ -124,15 +125,14 @@ def main() -> None:
     known = _read(options.journal)
     files = [path for path in sorted(options.folder.iterdir()) if path.suffix not in NO_UPLOADS]
     trials = [(role, path) for role in options.roles for path in files if not options.only or path.name in options.only]
-    server = psutil.Process(options.server) if options.server else None
     with _page() as page:
         visitor = Visitor(page, options.address, options.patience, options.look)
         for role, path in trials:
             if (role, path.name) in known:
                 continue
-            before = processor_seconds(server)
+            before = processor_seconds(options.server) if options.server else 0.0
             verdict = visitor.try_file(role, path)
-            used = f"{processor_seconds(server) - before:.1f}" if server else "-"
+            used = f"{processor_seconds(options.server) - before:.1f}" if options.server else "-"
             line = "\t".join((role, path.name, used, verdict.replace("\n", " ")))
             print(line, flush=True)
             known[role, path.name] = verdict
@@ -142,19 +142,6 @@ def main() -> None:
     failures = sum(verdict.startswith("FAILED") or ", FAILED" in verdict for verdict in known.values())
     print(f"{len(known)} trials, {failures} failed")
     sys.exit(1 if failures else 0)
-
-
-def processor_seconds(server: psutil.Process | None) -> float:
-    """What a process and all that it started have used of the processor; 0 without one."""
-    if server is None:
-        return 0.0
-    total = 0.0
-    for process in (server, *server.children(recursive=True)):
-        try:
-            total += sum(process.cpu_times()[:4])  # its own and that of children that have ended
-        except psutil.NoSuchProcess:
-            continue
-    return total
 
 
 def _read(journal: Path | None) -> dict[tuple[str, str], str]:

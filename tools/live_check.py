@@ -23,35 +23,16 @@ import numpy as np
 
 from tests.support.camera_film import CHROMIUM, FAKE_DEVICES, QUIET, camera_files
 from tests.support.served_page import served
+from tools.processor import processor_seconds
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-TICKS = os.sysconf("SC_CLK_TCK")
 READ = """() => {
   const widget = document.querySelector("#live .live").widget, figures = widget.figures();
   return {state: widget.state, said: widget.panel.said.textContent, ...figures};
 }"""
 PICTURES = 6
-
-
-def processor_seconds(root: int) -> float:
-    """Of a process and all below it, so far."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[int]] = {}
-    for line in listed.splitlines()[1:]:
-        pid, parent = map(int, line.split())
-        children.setdefault(parent, []).append(pid)
-    total, waiting = 0, [root]
-    while waiting:
-        pid = waiting.pop()
-        waiting += children.get(pid, [])
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
 
 
 def check(

@@ -29,7 +29,8 @@ from perfrdiff.features.tracking.landmarker import FaceTracker
 from perfrdiff.live import protocol
 from perfrdiff.live.film import LONG_SIDE
 from perfrdiff.live.session import HOP
-from tools.live_check import processor_seconds, server_process, wait_until_still
+from tools.live_check import server_process, wait_until_still
+from tools.processor import processor_seconds
 
 LOOK = 10.0  # seconds between two looks at the memory
 PAGE = os.sysconf("SC_PAGE_SIZE")
