@@ -63,12 +63,17 @@ def start_noise(
         generator = torch.Generator().manual_seed(seed * STEP_SEED + i)
         noise = torch.randn(shape, generator=generator)
         if slow_noise:
-            kept = float(np.exp(-1 / slow_frames))
-            fresh = torch.randn(shape, generator=generator).numpy() * float(np.sqrt(1 - kept**2))
-            fresh[0] /= np.sqrt(1 - kept**2)  # as long ago as ever
-            noise = noise + slow_noise * torch.from_numpy(lfilter([1.0], [1.0, -kept], fresh, axis=0)).to(noise)
+            noise = noise + slow_noise * slow_noise_like(noise, generator, slow_frames)
         rows.append(noise)
     return torch.stack(rows)
+
+
+def slow_noise_like(x: Tensor, generator: torch.Generator, slow_frames: float = 5.0) -> Tensor:
+    """Noise of deviation 1 of the shape of x (…, frames, features) that forgets itself within `slow_frames` frames."""
+    kept = float(np.exp(-1 / slow_frames))
+    fresh = torch.randn(x.shape, generator=generator).numpy() * float(np.sqrt(1 - kept**2))
+    fresh[..., 0, :] /= np.sqrt(1 - kept**2)  # as long ago as ever
+    return torch.from_numpy(lfilter([1.0], [1.0, -kept], fresh, axis=-2)).to(x)
 
 
 def ddim_step(x: Tensor, x0: Tensor, t: int, t_next: int, eta: float = 0.0, step_noise: Tensor | None = None) -> Tensor:

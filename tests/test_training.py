@@ -1,5 +1,6 @@
 """The training code: it learns, resumes to the same numbers, and cuts windows where they belong."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -17,8 +18,9 @@ from perfrdiff.models.motion_descriptors import DESCRIPTORS, NOD_BANDS, frame_de
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig, render_targets
 from perfrdiff.training.demo.augmentation import augment_speakers
-from perfrdiff.training.demo.behaviour import BehaviourLoss, movement_energies, person_energies
-from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.demo.behaviour import BehaviourLoss, frame_numbers, movement_energies, person_numbers, shares
+from perfrdiff.training.demo.generator import SPEAKER_CONDITIONS, GeneratorModel, GeneratorStage
+from perfrdiff.training.demo.guidance import GuidanceStage
 from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
 from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage, fit_event_scale
@@ -170,23 +172,44 @@ def test_energies_tell_slow_movement_from_quick():
     tokens[0, :, 0], tokens[1, :, 0] = slow, quick
     tokens[:, :, 2] = torch.tensor([0.5, -0.5])[:, None]  # a descriptor
     energies = movement_energies(tokens, motion_width=2)
-    assert energies.shape == (2, 5)
+    assert energies.shape == (2, 7)
     assert energies[0, 0].item() == pytest.approx(energies[1, 0].item(), abs=0.05), "both move as much"
     assert energies[1, 2] > energies[0, 2] + 2, "the second moves quickly"
     assert (energies[:, [1, 3]] < -3).all(), "the second direction stands still"
-    assert energies[:, 4].tolist() == [0.5, -0.5]
+    assert energies[:, 4:6].abs().max() < 1e-5, "both move about nothing"
+    assert energies[:, 6].tolist() == [0.5, -0.5]
+
+
+def test_frames_tell_how_quickly_somebody_nods_and_to_which_side_they_look_and_smile():
+    slow, quick = (nodding(hertz, 3.0) for hertz in (1.0, 2.5))
+    bands = frame_numbers(torch.cat([slow, quick]))[:, : len(NOD_BANDS)]
+    assert bands.argmax(1).tolist() == [0, 2]
+    glancing = torch.zeros(2, 120, 58)
+    glancing[0, 30:40, CHANNEL["eyeLookOutLeft"]] = 0.4
+    glancing[1, 30:40, CHANNEL["eyeLookInLeft"]] = 0.4
+    glancing[0, 60:90, CHANNEL["mouthSmileLeft"]] = 0.5
+    glancing[1, 60:90, CHANNEL["mouthSmileRight"]] = 0.5
+    side, lean = frame_numbers(glancing)[:, -2:].unbind(1)
+    assert side[0] > 0.8 and side[1] < -0.8
+    assert lean[0] > 0.9 and lean[1] < -0.9
+    once, often = torch.zeros(2, 1, 120, 58)
+    once[:, 20:30, CHANNEL["browInnerUp"]] = 0.3
+    often[:, torch.arange(120) % 40 < 10, CHANNEL["browInnerUp"]] = 0.3
+    assert torch.allclose(frame_numbers(once)[:, len(NOD_BANDS) + 7 :], frame_numbers(often)[:, len(NOD_BANDS) + 7 :])
 
 
 @pytest.mark.slow
 def test_the_editor_is_told_how_its_person_moves():
     """One of four persons is livelier than the others: their shift learns it from samples alone."""
     stage = personal_stage(tiny_corpus(clips=3))
-    denoiser, width = stage.generator_stage.denoiser, WIDTHS["listener"] - DESCRIPTORS
+    denoiser, codec = stage.generator_stage.denoiser, stage.generator_stage.corpus.codec
+    width = codec.motion_width
     persons, windows = torch.arange(4), torch.arange(4).repeat_interleave(2)
     style = torch.nn.functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
-    targets = torch.zeros(6, 2 * width + DESCRIPTORS)
+    targets = torch.zeros_like(person_numbers(stage.generator_stage.corpus, SMALL.window))
     targets[0, : 2 * width] = 3.0
-    behaviour = BehaviourLoss(denoiser, width, targets)
+    targets[4, 2 * width :], targets[5, 2 * width :] = 10.0, -10.0  # spreads beside which no error counts
+    behaviour = BehaviourLoss(denoiser, codec, targets)
 
     def livelier() -> float:
         """By how much the first person's samples move more than the others'."""
@@ -211,13 +234,47 @@ def test_the_editor_is_told_how_its_person_moves():
 
 def test_behaviour_is_part_of_the_personal_stage():
     stage = personal_stage(tiny_corpus(clips=3))
-    width = WIDTHS["listener"] - DESCRIPTORS
-    own = person_energies(stage.generator_stage.corpus, SMALL.window)
-    assert own.shape == (6, 2 * width + DESCRIPTORS) and own.isfinite().all()
-    behaviour = BehaviourLoss(stage.generator_stage.denoiser, width, own)
+    codec = stage.generator_stage.corpus.codec
+    own = person_numbers(stage.generator_stage.corpus, SMALL.window)
+    assert len(own) == 6 and own.isfinite().all()
+    assert shares(codec, own.shape[1]).mean().item() == pytest.approx(1)
+    behaviour = BehaviourLoss(stage.generator_stage.denoiser, codec, own)
     both = replace(stage, persons=4, windows_per_person=2, behaviour=behaviour)
     values = [one.loss(torch.Generator().manual_seed(3)) for one in (both, replace(both, behaviour=None))]
     assert torch.stack(values).isfinite().all() and values[0] != values[1]
+
+
+@pytest.mark.slow
+def test_the_last_stage_needs_no_guidance_any_more(tmp_path):
+    """The student's plain prediction becomes its teacher's guided one; without the speaker it stays the teacher's."""
+    corpus = tiny_corpus(clips=3)
+    personal = personal_stage(corpus)
+    teacher = copy.deepcopy(personal.model).eval().requires_grad_(False)
+    stage = GuidanceStage(personal, teacher, scale=3.0, slow_noise=0.3)
+
+    def error(conditioned: bool) -> float:
+        """Mean square by which the student departs from what it is to predict."""
+        generator = torch.Generator().manual_seed(4)
+        x0, conditions = personal.generator_stage.windows(torch.arange(12), generator)
+        noised, timesteps = x0 + torch.randn(x0.shape, generator=generator), torch.full((12,), 500)
+        without = {name: torch.zeros(12) for name in SPEAKER_CONDITIONS}
+
+        def predicted(model, keep):
+            denoiser = model.generator.denoiser
+            shifts = model.editor(personal.styles[0, :12])
+            return denoiser(noised, timesteps, denoiser.prepare(conditions, keep, shifts), shifts)
+
+        with torch.no_grad():
+            blind = predicted(teacher, without)
+            target = blind + 3.0 * (predicted(teacher, {}) - blind) if conditioned else blind
+            return (predicted(personal.model, {} if conditioned else without) - target).square().mean().item()
+
+    before = error(conditioned=True)
+    assert error(conditioned=False) == 0, "they begin alike"
+    slower = replace(schedule(80), learning_rate=3e-3)
+    train(personal.model, stage.loss, slower, tmp_path / "g.safetensors", "guidance", ComputeOptions())
+    assert error(conditioned=True) < 0.3 * before
+    assert error(conditioned=False) < 0.1 * before
 
 
 def test_generic_persons_shift_nothing():

@@ -119,11 +119,13 @@ def _spans(clip: np.ndarray) -> list[np.ndarray]:
     return [clip[round(first * len(clip)) : round(last * len(clip))] for first, last in SPANS]
 
 
-def _simulate(config: CorpusConfig, voices: Voices | None, parts: int = 8) -> Corpus:
+def _simulate(
+    config: CorpusConfig, voices: Voices | None, codec: ListeningCodec | None = None, parts: int = 8
+) -> Corpus:
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = list(pool.map(_simulate_part, [(config, voices, part, parts) for part in range(parts)]))
     arrays = {key: np.concatenate([result.pop(key) for result in results]) for key in list(results[0])}
-    codec = ListeningCodec.fit(arrays["listener"], arrays["hearing"])
+    codec = codec or ListeningCodec.fit(arrays["listener"], arrays["hearing"])
     habits = torch.tensor(arrays["habits"])
     return Corpus(
         _tokens_in_parts(codec.coefficients, arrays["listener"]),
@@ -151,15 +153,31 @@ def _fingerprint(voices: Voices) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_corpus(config: CorpusConfig, folder: Path, voices: Voices | None = None) -> Corpus:
-    """The corpus of this configuration, simulated once and kept in `folder`; `voices` None: all voices are made up."""
+def _codec_fingerprint(codec: ListeningCodec) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(codec.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_corpus(
+    config: CorpusConfig, folder: Path, voices: Voices | None = None, codec: ListeningCodec | None = None
+) -> Corpus:
+    """The corpus of this configuration, simulated once and kept in `folder`.
+
+    voices: None: all are made up.
+    codec: of networks that are to be trained further; None: fitted to the corpus.
+    """
     described = asdict(config) | {"voices": None if voices is None else _fingerprint(voices)}
+    if codec is not None:
+        described["codec"] = _codec_fingerprint(codec)
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     path = folder / f"corpus_{key}.pt"
     if path.exists():
         saved = torch.load(path, weights_only=True)
         return Corpus(codec=ListeningCodec(**saved.pop("codec")), **saved)
-    corpus = _simulate(config, voices)
+    corpus = _simulate(config, voices, codec)
     folder.mkdir(parents=True, exist_ok=True)
     saved = {name: getattr(corpus, name) for name in Corpus.__dataclass_fields__ if name != "codec"}
     unfinished = path.with_suffix(".part")

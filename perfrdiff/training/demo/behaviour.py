@@ -1,13 +1,16 @@
-"""The weight editor is also told how its person moves: energies of few-step samples against the person's own."""
+"""The weight editor is also told how its person moves: numbers of few-step samples against the person's own."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.denoiser import Denoiser
 from perfrdiff.models.layers import Edits
+from perfrdiff.models.listening_codec import ListeningCodec
+from perfrdiff.models.motion_descriptors import DESCRIPTORS, frame_descriptors
 from perfrdiff.sampling import ddim_step, even_timesteps
 from perfrdiff.training.demo.windows import noise_like
 
@@ -15,28 +18,79 @@ FLOOR = 0.02  # squared token units: movement below it is as good as none
 SAMPLER_STEPS = 4
 BIAS_SHARE = 0.02  # of the newest step in the running bias
 LEAST_SPREAD = 0.05  # of a number over persons
+FRAME_NUMBERS_SHARE = 0.4  # of the loss that is about numbers of frames, the rest about numbers of tokens
+DEGREES_FLOOR, EXPRESSION_FLOOR = 0.5, 0.03  # movement below it is as good as none
+ANGLES = ("rotationX", "rotationZ")
+EXPRESSIONS = ("mouthSmileLeft", "browInnerUp", "browDownLeft", "mouthPressLeft", "jawOpen", "eyeBlinkLeft")
 
 
 def movement_energies(tokens: Tensor, motion_width: int) -> Tensor:
-    """Windows (N, W, D) of a listener's tokens -> (N, 2 * motion_width + descriptors): how much is moved.
+    """Windows (N, W, D) of a listener's tokens -> (N, 3 * motion_width + descriptors): how much is moved, and where.
 
     The logarithms of slow movement (about the window's mean) and of quick movement (from token to token) in every
-    direction, and the mean of every descriptor.
+    direction, the mean in every direction and of every descriptor.
     """
     motion = tokens[..., :motion_width]
     slow = (motion - motion.mean(1, keepdim=True)).square().mean(1)
     quick = motion.diff(dim=1).square().mean(1)
-    return torch.cat([(slow + FLOOR).log(), (quick + FLOOR).log(), tokens[..., motion_width:].mean(1)], dim=-1)
+    return torch.cat([(slow + FLOOR).log(), (quick + FLOOR).log(), tokens.mean(1)], dim=-1)
+
+
+def frame_numbers(frames: Tensor) -> Tensor:
+    """Windows (N, T, 58) of frames -> (N, numbers) that no direction of a token tells by itself.
+
+    The mean of every motion descriptor of the frames as they are drawn (how quickly somebody nods), the logarithm of
+    the range that is gone through by angles and expressions (how large a nod or smile is, however many there are), on
+    which side of the usual direction the eyes are when they leave it, and to which side a smile leans, -1 … 1.
+    """
+    angles = torch.rad2deg(frames[..., [CHANNEL[name] for name in ANGLES]])
+    expressions = frames[..., [CHANNEL[name] for name in EXPRESSIONS]]
+    aside = frames[..., CHANNEL["eyeLookOutLeft"]] - frames[..., CHANNEL["eyeLookInLeft"]]
+    smiles = frames[..., CHANNEL["mouthSmileLeft"]], frames[..., CHANNEL["mouthSmileRight"]]
+    away = aside - aside.median(1, keepdim=True).values.detach()
+    side = (away * away.abs()).mean(1) / (away.square().mean(1) + EXPRESSION_FLOOR**2)
+    moved, leaning = (total - total.mean(1, keepdim=True) for total in (smiles[0] + smiles[1], smiles[0] - smiles[1]))
+    lean = (leaning * moved).mean(1) / (moved.square().mean(1) + EXPRESSION_FLOOR**2)
+    ranges = [
+        (_range(angles) + DEGREES_FLOOR).log(),
+        (_range(torch.cat([expressions, aside[..., None]], dim=-1)) + EXPRESSION_FLOOR).log(),
+    ]
+    return torch.cat([frame_descriptors(frames).mean(1), *ranges, side[:, None], lean[:, None]], dim=-1)
+
+
+def _range(x: Tensor) -> Tensor:
+    return x.amax(1) - x.amin(1)
+
+
+def behaviour_numbers(tokens: Tensor, codec: ListeningCodec) -> Tensor:
+    """`movement_energies` and `frame_numbers` of windows (N, W, D) of tokens, in one row (N, numbers)."""
+    with torch.autocast(tokens.device.type, enabled=False):  # 16 bits would tell no small movement
+        tokens = tokens.float()
+        return torch.cat(
+            [movement_energies(tokens, codec.motion_width), frame_numbers(codec.raw_coefficients(tokens))], dim=-1
+        )
+
+
+def shares(codec: ListeningCodec, numbers: int) -> Tensor:
+    """How much each of `behaviour_numbers` counts, (numbers,), 1 in the mean."""
+    of_tokens = 3 * codec.motion_width + DESCRIPTORS
+    of_frames = numbers - of_tokens
+    weights = torch.cat(
+        [
+            torch.full((of_tokens,), (1 - FRAME_NUMBERS_SHARE) / of_tokens),
+            torch.full((of_frames,), FRAME_NUMBERS_SHARE / of_frames),
+        ]
+    )
+    return weights * numbers
 
 
 @torch.no_grad()
-def person_energies(corpus: Corpus, window: int) -> Tensor:
-    """(persons, numbers): the mean of `movement_energies` over all windows of a person's clips."""
-    width = corpus.codec.motion_width
+def person_numbers(corpus: Corpus, window: int) -> Tensor:
+    """(persons, numbers): the mean of `behaviour_numbers` over all windows of a person's clips."""
     rows = []
     for clips in corpus.clips_of():
         windows = corpus.listener[clips].float().unfold(1, window, window).transpose(2, 3).flatten(0, 1)
-        rows.append(movement_energies(windows, width).mean(0))
+        rows.append(behaviour_numbers(windows, corpus.codec).mean(0))
     return torch.stack(rows)
 
 
@@ -51,11 +105,12 @@ class BehaviourLoss:
     """
 
     denoiser: Denoiser
-    motion_width: int
-    targets: Tensor  # (persons, numbers), of `person_energies`
+    codec: ListeningCodec
+    targets: Tensor  # (persons, numbers), of `person_numbers`
 
     def __post_init__(self) -> None:
         self._spread = self.targets.std(0).clamp(min=LEAST_SPREAD)
+        self._shares = shares(self.codec, self.targets.shape[1]).to(self.targets)
         self._bias, self._steps = torch.zeros_like(self._spread), 0
 
     def __call__(
@@ -69,13 +124,13 @@ class BehaviourLoss:
         count = len(conditions["past_listener"])
         hidden = {"past_listener": torch.zeros(count, device=self._spread.device)}
         sampled = self._sample(conditions, hidden, edits, generator)
-        error = movement_energies(sampled, self.motion_width).unflatten(0, (len(persons), 2))
+        error = behaviour_numbers(sampled, self.codec).unflatten(0, (len(persons), 2))
         error = error - self.targets[persons.to(self.targets.device)][:, None]
         self._steps += 1
         share = max(BIAS_SHARE, 1 / self._steps)
         self._bias = self._bias + share * (error.detach().mean((0, 1)) - self._bias)
         first, second = ((error - self._bias) / self._spread).unbind(1)
-        return (first * second).mean()
+        return (first * second * self._shares).mean()
 
     def _sample(
         self, conditions: dict[str, Tensor], keep: dict[str, Tensor], edits: Edits, generator: torch.Generator

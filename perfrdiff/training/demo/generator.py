@@ -16,6 +16,7 @@ from perfrdiff.sampling import TRAIN_STEPS, add_noise
 from perfrdiff.training.demo.augmentation import augment_speakers
 from perfrdiff.training.demo.windows import direction_weights, noise_like, random_integers, weighted_error, window_batch
 
+SPEAKER_CONDITIONS = ("audio", "coefficients")
 FORECAST_LEVELS = ("mouthSmileLeft", "browInnerUp")
 
 
@@ -54,14 +55,10 @@ class GeneratorStage:
     def denoising_loss(self, clips: Tensor, generator: torch.Generator, edits: Edits | None = None) -> Tensor:
         """The loss of a random window of each listener clip (N,)."""
         count = len(clips)
-        x0, conditions = self._windows(clips, generator)
+        x0, conditions = self.windows(clips, generator)
         timesteps = random_integers(count, TRAIN_STEPS, generator).to(x0.device)
         noise = noise_like(x0, generator)
-        keep = {name: mask.to(x0.device) for name, mask in self.denoiser.draw_masks(count, generator).items()}
-        without_speaker = (torch.rand(count, generator=generator) < self.speaker_drop).to(x0.device)
-        for name in ("audio", "coefficients"):
-            keep[name] = keep[name] * ~without_speaker
-        memory = self.denoiser.prepare(conditions, keep, edits)
+        memory = self.denoiser.prepare(conditions, self.draw_masks(count, generator), edits)
         predicted = self.denoiser(add_noise(x0, noise, timesteps), timesteps, memory, edits)
         error = weighted_error(predicted.float(), x0, timesteps, direction_weights(self.corpus.codec))
         if self.model is None:
@@ -69,11 +66,18 @@ class GeneratorStage:
         forecast = self.model.forecast(memory.context).float()
         return error + self.forecast_weight * F.mse_loss(forecast, forecast_targets(self.corpus.codec, x0))
 
+    def draw_masks(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Which conditions stay on, name -> (count,) of 0/1, by the denoiser's shares and `speaker_drop`."""
+        device = self.corpus.device
+        keep = {name: mask.to(device) for name, mask in self.denoiser.draw_masks(count, generator).items()}
+        without_speaker = (torch.rand(count, generator=generator) < self.speaker_drop).to(device)
+        return keep | {name: keep[name] * ~without_speaker for name in SPEAKER_CONDITIONS}
+
     def conditions(self, clips: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The conditions of a random window of each listener clip (N,)."""
-        return self._windows(clips, generator)[1]
+        return self.windows(clips, generator)[1]
 
-    def _windows(self, clips: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def windows(self, clips: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """A random window x0 of each listener clip (N,), and its conditions, augmented."""
         config = self.denoiser.config
         starts = random_integers(len(clips), self.corpus.tokens - config.window + 1, generator)

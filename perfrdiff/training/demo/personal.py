@@ -35,6 +35,21 @@ def style_table(encoder: StyleEncoder, corpus: Corpus) -> Tensor:
     return torch.stack(rows)
 
 
+@dataclass(frozen=True)
+class PersonalBatch:
+    """Who is in a step's batch."""
+
+    persons: Tensor  # (P,)
+    windows: Tensor  # (P * windows per person,): of which clip a window is taken; a person's are together
+    styles: Tensor  # (P, style)
+    is_personal: Tensor  # (P,) bool; the others train the generator without a shift
+
+    def for_some(self, shifts: dict[str, WeightEdit]) -> dict[str, WeightEdit]:
+        """`shifts` of all persons, nothing for those who go without."""
+        factor = self.is_personal.to(self.styles)[:, None, None]
+        return {name: replace(shift, left=shift.left * factor) for name, shift in shifts.items()}
+
+
 @dataclass
 class PersonalStage:
     """Windows of persons, denoised with the generator shifted to the person's style; some with the generic generator.
@@ -57,22 +72,32 @@ class PersonalStage:
     behaviour_share: float = 0.5  # of a batch's persons
 
     def loss(self, generator: torch.Generator) -> Tensor:
+        batch = self.draw(generator)
+        shifts = self.model.editor(batch.styles)
+        error = self.generator_stage.denoising_loss(batch.windows, generator, batch.for_some(shifts))
+        return error + self.behaviour_loss(batch, shifts, generator)
+
+    def draw(self, generator: torch.Generator) -> "PersonalBatch":
+        """Random persons, with a style of each."""
         clips_of = self.generator_stage.corpus.clips_of()
         persons = torch.randperm(len(clips_of), generator=generator)[: self.persons]
         order = torch.rand(len(persons), clips_of.shape[1], generator=generator).argsort(1)
         clips = clips_of[persons].gather(1, order.to(clips_of.device))
         is_personal = torch.rand(len(persons), generator=generator) >= self.generic_share
-        shifts = self.model.editor(self._styles(clips[:, 1:], generator))
-        factor = is_personal.to(self.styles)[:, None, None]
-        shared = {name: replace(shift, left=shift.left * factor) for name, shift in shifts.items()}
         windows = clips[:, 0].repeat_interleave(self.windows_per_person)
-        error = self.generator_stage.denoising_loss(windows, generator, shared)
+        return PersonalBatch(persons, windows, self._styles(clips[:, 1:], generator), is_personal)
+
+    def behaviour_loss(
+        self, batch: "PersonalBatch", shifts: dict[str, WeightEdit], generator: torch.Generator
+    ) -> Tensor | float:
+        """`behaviour` of the batch's first persons with their `shifts`, weighted; 0 without."""
         if self.behaviour is None:
-            return error
-        count = max(1, round(self.behaviour_share * len(persons)))
+            return 0.0
+        count = max(1, round(self.behaviour_share * len(batch.persons)))
         first = {name: WeightEdit(left=shift.left[:count], right=shift.right[:count]) for name, shift in shifts.items()}
-        conditions = self.generator_stage.conditions(windows[: count * self.windows_per_person], generator)
-        return error + self.behaviour_weight * self.behaviour(persons[:count], conditions, first, generator)
+        windows = batch.windows[: count * self.windows_per_person]
+        conditions = self.generator_stage.conditions(windows, generator)
+        return self.behaviour_weight * self.behaviour(batch.persons[:count], conditions, first, generator)
 
     def _styles(self, style_clips: Tensor, generator: torch.Generator) -> Tensor:
         """Styles (persons, style) of the first of each person's clips (persons, clips), or of several."""

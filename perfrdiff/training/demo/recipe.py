@@ -1,11 +1,13 @@
 """From nothing to the demo weights: `python -m perfrdiff.training.demo.recipe` (or `make demo-weights`).
 
 Simulates a corpus, with real voices where a folder of speech is given (--voices), trains the style encoder, then
-generator and weight editor together, and writes `checkpoints/demo.safetensors`. A killed run goes on where its last
-state in the work folder was.
+generator and weight editor together, then teaches them what they predict under guidance, and writes
+`checkpoints/demo.safetensors`. A killed run goes on where its last state in the work folder was. With --from, only the
+last stage is trained, from the networks of a checkpoint that still needs guidance.
 """
 
 import argparse
+import copy
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -20,13 +22,16 @@ from perfrdiff.data.simulator.habits import NAMED_STYLES
 from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.data.simulator.voices import Voices, read_voices
+from perfrdiff.errors import InputError
 from perfrdiff.models.denoiser import Denoiser, DenoiserConfig
+from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.models.weight_editor import WeightEditor, WeightEditorConfig
 from perfrdiff.sampling import SamplingOptions
-from perfrdiff.training.demo.behaviour import BehaviourLoss, person_energies
+from perfrdiff.training.demo.behaviour import BehaviourLoss, person_numbers
 from perfrdiff.training.demo.calibration import make_calibration
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
+from perfrdiff.training.demo.guidance import GuidanceStage
 from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
 from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
 from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage, fit_event_scale
@@ -69,11 +74,12 @@ class DemoConfig:
     editor_hidden: int = 192
     rank: int = 24
     persons_per_step: int = 16  # with two windows of each, in the stage of generator and editor
-    # Guided by the speaker's voice and face: they say when to nod and when to smile back.
+    # By the speaker's voice and face, which say when to nod and when to smile back; learnt in the last stage.
+    guidance: float = 2.0
     sampling: SamplingOptions = field(
         default_factory=lambda: SamplingOptions(
             steps=10,
-            guidance=2.0,
+            guidance=1.0,
             guidance_over=("audio", "coefficients"),
             slide=20,
             clamp=10.0,
@@ -84,6 +90,9 @@ class DemoConfig:
     style_schedule: Schedule = field(default_factory=lambda: Schedule(steps=1500, learning_rate=1e-3))
     personal_schedule: Schedule = field(
         default_factory=lambda: Schedule(steps=15000, learning_rate=1.2e-3, warmup=200, ema=0.999)
+    )
+    guidance_schedule: Schedule = field(
+        default_factory=lambda: Schedule(steps=4000, learning_rate=4e-4, warmup=200, ema=0.999)
     )
 
 
@@ -139,6 +148,12 @@ class _Networks:
         )
         return cls(encoder.to(device), denoiser.to(device), editor.to(device))
 
+    @classmethod
+    def taken_from(cls, checkpoint: checkpoints.Checkpoint, device: torch.device) -> "_Networks":
+        """Those of a checkpoint, to be trained further."""
+        encoder, denoiser, editor = checkpoint.style_encoder, checkpoint.denoiser, checkpoint.weight_editor
+        return cls(encoder.to(device), denoiser.to(device), editor.to(device))
+
 
 def run(
     config: DemoConfig,
@@ -147,31 +162,69 @@ def run(
     compute: ComputeOptions,
     voices: Voices | None = None,
     only: str | None = None,
+    start: checkpoints.Checkpoint | None = None,
 ) -> None:
-    """Train all stages and write the checkpoint to `out`; with `only`, stop after the stage of that name."""
+    """Train all stages and write the checkpoint to `out`.
+
+    only: stop after the stage of that name.
+    start: weights that still need guidance; the last stage alone is trained, from them.
+    """
     device = torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
-    corpus = load_corpus(config.corpus, work, voices).to(device)
+    codec = None if start is None else _listening_codec(start)
+    corpus = load_corpus(config.corpus, work, voices, codec).to(device)
     print(f"corpus: {len(corpus.listener)} listener clips of {corpus.tokens} tokens", flush=True)
-    networks = _Networks.of(config, corpus.codec.widths, device)
-    fit_event_scale(networks.encoder, corpus)
-    style = StyleModel(networks.encoder, corpus.habits.shape[1]).to(device)
-    model = GeneratorModel(networks.denoiser).to(device)
-    personal = PersonalModel(model, networks.editor)
+    if start is None:
+        networks = _Networks.of(config, corpus.codec.widths, device)
+        style = _train_style(networks.encoder, corpus, config, work, compute)
+        if only == "style":
+            return
+        networks.editor.initialize_from_probe(style.probe_weights())
+    else:
+        networks = _Networks.taken_from(start, device)
+    personal = _personal_stage(networks, corpus, config)
+    if start is None:
+        _train("personal", personal.model, personal, config, work, compute)
+        if only == "personal":
+            return
+    teacher = copy.deepcopy(personal.model).eval().requires_grad_(False)
+    guided = GuidanceStage(personal, teacher, config.guidance, config.sampling.slow_noise)
+    _train("guidance", personal.model, guided, config, work, compute)
+    for network in (networks.encoder, personal.model):
+        network.cpu().eval().requires_grad_(False)
+    if PartialState().is_main_process:
+        _write(networks, corpus.to("cpu"), config, out, voices)
+
+
+def _listening_codec(checkpoint: checkpoints.Checkpoint) -> ListeningCodec:
+    """Raises InputError for other weights than the demo's."""
+    codec = checkpoint.normalizer
+    if not isinstance(codec, ListeningCodec):
+        raise InputError(f"The weights '{checkpoint.name}' are not demo weights; this recipe trains no others further.")
+    return codec
+
+
+def _train_style(
+    encoder: StyleEncoder, corpus: Corpus, config: DemoConfig, work: Path, compute: ComputeOptions
+) -> StyleModel:
+    fit_event_scale(encoder, corpus)
+    style = StyleModel(encoder, corpus.habits.shape[1]).to(corpus.device)
     _train("style", style, StyleStage(style, corpus), config, work, compute)
-    if only == "style":
-        return
-    networks.editor.initialize_from_probe(style.probe_weights())
+    return style
+
+
+def _personal_stage(networks: _Networks, corpus: Corpus, config: DemoConfig) -> PersonalStage:
+    """Generator and weight editor as a stage, with what persons of the corpus are like."""
+    model = GeneratorModel(networks.denoiser).to(corpus.device)
     generator = GeneratorStage(networks.denoiser, corpus, model=model)
     persons = max(1, config.persons_per_step // PartialState().num_processes)  # of a process
-    targets = person_energies(corpus, config.denoiser.window)
-    behaviour = BehaviourLoss(networks.denoiser, corpus.codec.motion_width, targets)
-    stage = PersonalStage(personal, generator, style_table(networks.encoder, corpus), persons, behaviour=behaviour)
-    _train("personal", personal, stage, config, work, compute)
-    for network in (style, model, networks.editor):
-        network.cpu().eval().requires_grad_(False)
-    corpus = corpus.to("cpu")
-    if not PartialState().is_main_process:
-        return
+    numbers = person_numbers(corpus, config.denoiser.window)
+    behaviour = BehaviourLoss(networks.denoiser, corpus.codec, numbers)
+    styles = style_table(networks.encoder, corpus)
+    return PersonalStage(PersonalModel(model, networks.editor), generator, styles, persons, behaviour=behaviour)
+
+
+def _write(networks: _Networks, corpus: Corpus, config: DemoConfig, out: Path, voices: Voices | None) -> None:
+    """Fit what is not trained by steps, and write the checkpoint."""
     styles = named_styles(networks.encoder, corpus)
     checkpoint = checkpoints.Checkpoint(
         networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling,
@@ -196,6 +249,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/demo"), help="folder of the run's own states")
     parser.add_argument("--out", type=Path, default=checkpoints.FOLDER / "demo.safetensors")
     parser.add_argument("--voices", type=Path, help="folder of recorded speech; without it, all voices are made up")
+    parser.add_argument(
+        "--from", dest="start", metavar="WEIGHTS", help="train the last stage alone, from these weights"
+    )
+    parser.add_argument("--corpus-seed", type=int, default=CorpusConfig.seed, help="other persons and talks")
+    parser.add_argument("--persons", type=int, default=CorpusConfig.persons, help="of the corpus, in eights")
     parser.add_argument("--until", choices=STAGES[:-1], help="stop after this stage, and write no checkpoint")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: as many as there are cores")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
@@ -204,7 +262,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    config = DemoConfig()
+    persons = arguments.persons
+    talks = round(persons * CorpusConfig.speakers / CorpusConfig.persons)
+    config = DemoConfig(CorpusConfig(seed=arguments.corpus_seed, persons=persons, speakers=talks))
     schedules = {f"{name}_schedule": getattr(config, f"{name}_schedule") for name in STAGES}
     scaled = {
         name: replace(schedule, steps=max(1, round(schedule.steps * arguments.steps_scale)))
@@ -212,7 +272,13 @@ def main() -> None:
     }
     compute = ComputeOptions(arguments.device, arguments.precision)
     voices = None if arguments.voices is None else read_voices(arguments.voices)
-    run(replace(config, **scaled), arguments.work, arguments.out, compute, voices, arguments.until)
+    start = None
+    if arguments.start is not None:
+        start = checkpoints.load(arguments.start)
+        if start.sampling.guidance == 1.0:
+            parser.error(f"the weights '{arguments.start}' need no guidance any more: there is nothing to teach them")
+        config = replace(config, guidance=start.sampling.guidance)
+    run(replace(config, **scaled), arguments.work, arguments.out, compute, voices, arguments.until, start)
 
 
 if __name__ == "__main__":
