@@ -31,6 +31,7 @@ EARLY = 20  # jobs after which memory is compared with that after the last
 AROUND = 9  # jobs whose memory is taken together: it goes up and down within a job
 GROWTH = 0.05
 JOBS_OF_A_VISITOR = 4
+SETTINGS = {"PERFRDIFF_METRICS": "1", "PERFRDIFF_QUEUE": "100", "PERFRDIFF_LIVE_MINUTES": "600"}
 LEAVES_EVERY = 10
 EMPTY_SECONDS = 120.0  # for which leftovers are waited for
 
@@ -155,7 +156,7 @@ def run(clients: int, jobs: int, seconds: float, live: int, weights: str = "demo
         made = asks(clips, seconds, weights)
         bad = sum(bool(ask.sentence) for ask in made)
         print(f"{len(made) - bad} good marks, {bad} bad ones")
-        with served(kept, weights, PERFRDIFF_METRICS="1", PERFRDIFF_QUEUE="100") as (address, _):
+        with served(kept, weights, **SETTINGS) as (address, _):
             server = next(one for one in psutil.Process().children() if "app.py" in one.cmdline())
             trial = Trial(address, kept, made, weights)
             began = time.monotonic()

@@ -1,10 +1,14 @@
 """Pictures of every state of the running page, by headless Chromium: wide and narrow, light and dark, to be looked at.
 
+Every state is checked by axe-core (WCAG 2.2 AA) in both sizes and themes, and how soon the page could be seen and used
+is printed for each visitor.
+
     python -m tools.page_states http://127.0.0.1:7860/ pictures            # with the page running (make run)
     python -m tools.page_states http://127.0.0.1:7860/ pictures --speaker talk.mp4 --listener me.jpg --only done compare
 
 One visitor walks through all states in the order of `STATES`, and a second one waits behind them. Exit code 1 where a
-state was not reached, something sticks out of the page sideways, or the console had something to say.
+state was not reached, something sticks out of the page sideways, axe finds a fault, or the console had something to
+say.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from page import web_libraries
 from renderer.resources import asset
 
 FLAGS = (
@@ -30,6 +35,21 @@ PATIENCE = 600_000  # ms for a run on a busy machine
 SECONDS = 1.5  # from a change of size or theme to the picture: the heads are drawn by the processor
 MOMENT = 4.6  # seconds into the example, at which the speaker raises the brows
 NOT_OURS = ("GL Driver Message",)  # of a machine without a GPU
+AXE = web_libraries.folder() / "node_modules" / "axe-core" / "axe.min.js"
+WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+QUIET = 2000  # ms without a long task, after which the page counts as usable
+WATCH_LOADING = """
+    window.lastBusy = 0;
+    new PerformanceObserver((list) => {
+        const ends = list.getEntries().map((task) => task.startTime + task.duration);
+        window.lastBusy = Math.max(window.lastBusy, ...ends);
+    }).observe({ type: 'longtask', buffered: true });
+    const look = () => {
+        if (document.querySelector('#go:not([disabled])')) window.buttonSeen = performance.now();
+        else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+"""
 
 
 class Walk:
@@ -44,9 +64,11 @@ class Walk:
         page = self._browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
         page.on("console", lambda message: self.said.append(message.text) if message.type != "log" else None)
         page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.add_init_script(WATCH_LOADING)
         page.goto(self._address)
         page.wait_for_selector("#go")
         page.wait_for_selector(".watch[data-kind='example'] .cells video")
+        print(_loading(page), flush=True)
         self._seek(page)  # a film that plays takes the processor from the server
         return page
 
@@ -157,6 +179,18 @@ class Walk:
         )
 
 
+def _loading(page: Page) -> str:
+    """How soon a page could be seen, and used: its button is there, and no task lasts 50 ms any more."""
+    page.wait_for_function("(quiet) => performance.now() - window.lastBusy > quiet", arg=QUIET)
+    paint, button, idle = page.evaluate(
+        "[performance.getEntriesByName('first-contentful-paint')[0].startTime, window.buttonSeen, window.lastBusy]"
+    )
+    return (
+        f"first contentful paint after {paint / 1000:.2f} s, its button after {button / 1000:.2f} s, no task of 50 ms "
+        f"any more after {idle / 1000:.2f} s"
+    )
+
+
 STATES: dict[str, Callable[[Walk], Page]] = {
     "empty": Walk.empty, "error": Walk.error, "understood": Walk.understood, "working": Walk.working,
     "first_head": Walk.first_head, "done": Walk.done, "enlarged": Walk.enlarged, "queue": Walk.queue,
@@ -236,10 +270,19 @@ def _take(page: Page, name: str, folder: Path) -> list[str]:
             sticks_out = page.evaluate("document.documentElement.scrollWidth") - width
             if sticks_out > 0:
                 faults.append(f"{name}, {size}: {sticks_out} pixels stick out")
+            faults += [f"{name}, {size}, {scheme}: {fault}" for fault in _axe(page)]
     page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(color_scheme="light")
     page.evaluate("document.body.classList.remove('dark')")
     return faults
+
+
+def _axe(page: Page) -> list[str]:
+    """What axe-core finds wrong with a page as it is."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())  # as a script tag the page's own policy would be asked
+    found = page.evaluate("(tags) => axe.run(document, { runOnly: tags })", list(WCAG))["violations"]
+    return [f"axe: {one['id']} at {node['target']}" for one in found for node in one["nodes"]]
 
 
 if __name__ == "__main__":

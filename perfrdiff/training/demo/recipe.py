@@ -73,6 +73,7 @@ class DemoConfig:
     )  # fmt: skip
     editor_hidden: int = 192
     rank: int = 24
+    style_clips: int = 6  # of which the mean is a named style
     persons_per_step: int = 16  # with two windows of each, in the stage of generator and editor
     # By the speaker's voice and face, which say when to nod and when to smile back; learnt in the last stage.
     guidance: float = 2.0
@@ -110,7 +111,7 @@ def demo_targets(config: DenoiserConfig) -> dict[str, tuple[int, int]]:
 
 
 @torch.no_grad()
-def named_styles(encoder: StyleEncoder, corpus: Corpus, seed: int = 7, clips: int = 6) -> dict[str, torch.Tensor]:
+def named_styles(encoder: StyleEncoder, corpus: Corpus, clips: int, seed: int = 7) -> dict[str, torch.Tensor]:
     """Style vectors of the named listening styles: the mean over tracked clips of such a person, unit length."""
     styles = {}
     for i, (name, habits) in enumerate(NAMED_STYLES.items()):
@@ -225,7 +226,7 @@ def _personal_stage(networks: _Networks, corpus: Corpus, config: DemoConfig) -> 
 
 def _write(networks: _Networks, corpus: Corpus, config: DemoConfig, out: Path, voices: Voices | None) -> None:
     """Fit what is not trained by steps, and write the checkpoint."""
-    styles = named_styles(networks.encoder, corpus)
+    styles = named_styles(networks.encoder, corpus, config.style_clips)
     checkpoint = checkpoints.Checkpoint(
         networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling,
         DESCRIPTION.format(voices="recorded and made-up voices" if voices else "made-up voices"),
