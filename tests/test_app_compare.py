@@ -7,14 +7,14 @@ import av
 import pytest
 from safetensors import safe_open
 
-from tests.support.served_page import ROOT, served
+from tests.support.axe import check_accessible
+from tests.support.served_page import served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WITH_WEBGL = (
     "--no-sandbox", "--disable-background-networking", "--use-gl=angle", "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader", "--autoplay-policy=document-user-activation-required",
 )  # fmt: skip
-AXE = ROOT / "node_modules/axe-core/axe.min.js"
 PATIENCE = 240_000  # ms for a run on two busy cores
 WATCH = """() => {
   const watch = document.querySelector(".watch");
@@ -75,21 +75,6 @@ def finished(page):
     page.wait_for_selector("#status [data-state=done]", timeout=PATIENCE)
 
 
-def accessible(page, where):
-    """No violation of WCAG A and AA in either theme."""
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed (make test fetches it with npm)")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    for dark in (False, True):
-        page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
-        page.wait_for_timeout(100)
-        page.wait_for_function("document.getAnimations().every((one) => !(one instanceof CSSTransition))")
-        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-        found = page.evaluate("(tags) => axe.run(document, { runOnly: tags })", tags)["violations"]
-        assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == [], (where, dark)
-    page.evaluate("document.body.classList.remove('dark')")
-
-
 def test_one_click_sets_listeners_side_by_side_as_heads_first(page):
     compare(page, "listeners", "This listener,Yuna,Generic,Mime")
     words = page.locator(".watch .cells .what").all_inner_texts()
@@ -100,9 +85,9 @@ def test_one_click_sets_listeners_side_by_side_as_heads_first(page):
     page.get_by_text("The same at the shell").click()
     page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--compare listeners')")
     assert "--other-style Lively --other-name Yuna" in page.input_value("#as-shell textarea"), "who stood in"
-    accessible(page, "lines to copy")
+    check_accessible(page, "lines to copy")
     page.get_by_text("The same at the shell").click()
-    accessible(page, "compare")
+    check_accessible(page, "compare")
 
 
 def test_the_strengths_are_a_strip_of_three(page):
@@ -127,7 +112,7 @@ def test_a_slider_mixes_another_listener_in(page):
     page.wait_for_function(f"{line}?.includes('--other-style Lively') && !{line}.includes('--compare')")
     page.locator("#other_share input[type=range]").press("ArrowRight")
     page.wait_for_function("location.search.includes('other_share=0.55')")
-    accessible(page, "another listener")
+    check_accessible(page, "another listener")
     before = page.evaluate("document.querySelector('.watch').widget.value.id")
     page.click("#go")
     page.wait_for_function(RUN_IS_NEW, arg=before, timeout=PATIENCE)
@@ -142,7 +127,7 @@ def test_a_finished_run_is_taken_into_other_programs(page, tmp_path):
     page.get_by_text("For other programs").click()
     page.locator("#take-away-kinds label", has_text="style").click()
     page.locator("#take-away-kinds label", has_text="WebM").click()
-    accessible(page, "exports")
+    check_accessible(page, "exports")
     page.click("#take-away-make")
     page.wait_for_selector("#take-away-files a", timeout=PATIENCE)
     links = page.locator("#take-away-files a")
