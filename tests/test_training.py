@@ -250,7 +250,7 @@ def test_the_last_stage_needs_no_guidance_any_more(tmp_path):
     corpus = tiny_corpus(clips=3)
     personal = personal_stage(corpus)
     teacher = copy.deepcopy(personal.model).eval().requires_grad_(False)
-    stage = GuidanceStage(personal, teacher, scale=3.0, slow_noise=0.3)
+    stage = GuidanceStage(personal=personal, teacher=teacher, scale=3.0, slow_noise=0.3)
 
     def error(conditioned: bool) -> float:
         """Mean square by which the student departs from what it is to predict."""

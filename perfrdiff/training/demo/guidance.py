@@ -19,7 +19,7 @@ from perfrdiff.training.demo.windows import direction_weights, noise_like, rando
 NOISE_LEVELS = 250  # as many as a solver may visit, evenly from all noise to nearly none
 
 
-@dataclass
+@dataclass(kw_only=True)
 class GuidanceStage:
     """`personal`'s model learns its teacher's guided predictions, for persons and for nobody in particular, and goes on
     to be told how each person moves.
@@ -31,7 +31,7 @@ class GuidanceStage:
     personal: PersonalStage
     teacher: PersonalModel  # frozen
     scale: float  # of the guidance that is learnt
-    imitation_weight: float = 10.0  # what guidance changes is small beside how persons move
+    imitation_weight: float = 20.0  # what guidance changes is small beside how persons move
     slow_noise: float = 0.0  # most of it in what is denoised (docs/method.md 16.2), as in sampling
 
     def loss(self, generator: torch.Generator) -> Tensor:

@@ -93,7 +93,7 @@ class DemoConfig:
         default_factory=lambda: Schedule(steps=15000, learning_rate=1.2e-3, warmup=200, ema=0.999)
     )
     guidance_schedule: Schedule = field(
-        default_factory=lambda: Schedule(steps=4000, learning_rate=4e-4, warmup=200, ema=0.999)
+        default_factory=lambda: Schedule(steps=4000, learning_rate=3e-4, warmup=200, ema=0.999)
     )
 
 
@@ -188,7 +188,9 @@ def run(
         if only == "personal":
             return
     teacher = copy.deepcopy(personal.model).eval().requires_grad_(False)
-    guided = GuidanceStage(personal, teacher, config.guidance, config.sampling.slow_noise)
+    guided = GuidanceStage(
+        personal=personal, teacher=teacher, scale=config.guidance, slow_noise=config.sampling.slow_noise
+    )
     _train("guidance", personal.model, guided, config, work, compute)
     for network in (networks.encoder, personal.model):
         network.cpu().eval().requires_grad_(False)
