@@ -244,6 +244,22 @@ def test_behaviour_is_part_of_the_personal_stage():
     assert torch.stack(values).isfinite().all() and values[0] != values[1]
 
 
+def test_the_editor_alone_may_be_told():
+    stage = personal_stage(tiny_corpus(clips=3))
+    own = person_numbers(stage.generator_stage.corpus, SMALL.window)
+    behaviour = BehaviourLoss(stage.generator_stage.denoiser, stage.generator_stage.corpus.codec, own)
+    for editor_alone in (False, True):
+        told = replace(behaviour, editor_alone=editor_alone)
+        alone = replace(stage, windows_per_person=2, behaviour=told)
+        batch = alone.draw(torch.Generator().manual_seed(3))
+        stage.model.zero_grad()
+        alone.behaviour_loss(batch, stage.model.editor(batch.styles), torch.Generator().manual_seed(4)).backward()
+        denoiser, editor = stage.generator_stage.denoiser, stage.model.editor
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in editor.parameters())
+        assert all(p.grad is None for p in denoiser.parameters()) == editor_alone
+        assert all(p.requires_grad for p in denoiser.parameters())
+
+
 @pytest.mark.slow
 def test_the_last_stage_needs_no_guidance_any_more(tmp_path):
     """The student's plain prediction becomes its teacher's guided one; without the speaker it stays the teacher's."""

@@ -1,9 +1,11 @@
 """The weight editor is also told how its person moves: numbers of few-step samples against the person's own."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.corpus import Corpus
@@ -18,7 +20,7 @@ FLOOR = 0.02  # squared token units: movement below it is as good as none
 SAMPLER_STEPS = 4
 BIAS_SHARE = 0.02  # of the newest step in the running bias
 LEAST_SPREAD = 0.05  # of a number over persons
-FRAME_NUMBERS_SHARE = 0.4  # of the loss that is about numbers of frames, the rest about numbers of tokens
+FRAME_NUMBERS_SHARE = 0.6  # of the loss that is about numbers of frames, the rest about numbers of tokens
 DEGREES_FLOOR, EXPRESSION_FLOOR = 0.5, 0.03  # movement below it is as good as none
 ANGLES = ("rotationX", "rotationZ")
 EXPRESSIONS = ("mouthSmileLeft", "browInnerUp", "browDownLeft", "mouthPressLeft", "jawOpen", "eyeBlinkLeft")
@@ -94,6 +96,19 @@ def person_numbers(corpus: Corpus, window: int) -> Tensor:
     return torch.stack(rows)
 
 
+@contextmanager
+def _held(network: nn.Module) -> Iterator[None]:
+    """What is computed meanwhile gives the network's own weights no gradient."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    try:
+        for p in learning:
+            p.requires_grad_(False)
+        yield
+    finally:
+        for p in learning:
+            p.requires_grad_(True)
+
+
 @dataclass
 class BehaviourLoss:
     """How far a person's few-step samples are from how much this person moves.
@@ -107,6 +122,7 @@ class BehaviourLoss:
     denoiser: Denoiser
     codec: ListeningCodec
     targets: Tensor  # (persons, numbers), of `person_numbers`
+    editor_alone: bool = False  # the denoiser's own weights do not learn from it
 
     def __post_init__(self) -> None:
         self._spread = self.targets.std(0).clamp(min=LEAST_SPREAD)
@@ -123,7 +139,8 @@ class BehaviourLoss:
         """
         count = len(conditions["past_listener"])
         hidden = {"past_listener": torch.zeros(count, device=self._spread.device)}
-        sampled = self._sample(conditions, hidden, edits, generator)
+        with _held(self.denoiser) if self.editor_alone else nullcontext():
+            sampled = self._sample(conditions, hidden, edits, generator)
         error = behaviour_numbers(sampled, self.codec).unflatten(0, (len(persons), 2))
         error = error - self.targets[persons.to(self.targets.device)][:, None]
         self._steps += 1
