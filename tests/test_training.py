@@ -190,8 +190,8 @@ def test_frames_tell_how_quickly_somebody_nods_and_to_which_side_they_look_and_s
     glancing[0, 60:90, CHANNEL["mouthSmileLeft"]] = 0.5
     glancing[1, 60:90, CHANNEL["mouthSmileRight"]] = 0.5
     side, lean = frame_numbers(glancing)[:, -2:].unbind(1)
-    assert side[0] > 0.8 and side[1] < -0.8
-    assert lean[0] > 0.9 and lean[1] < -0.9
+    assert side[0] > 0.5 and side[1] < -0.5
+    assert lean[0] > 0.7 and lean[1] < -0.7
     once, often = torch.zeros(2, 1, 120, 58)
     once[:, 20:30, CHANNEL["browInnerUp"]] = 0.3
     often[:, torch.arange(120) % 40 < 10, CHANNEL["browInnerUp"]] = 0.3
@@ -216,8 +216,9 @@ def test_the_editor_is_told_how_its_person_moves():
         generator = torch.Generator().manual_seed(7)
         conditions = stage.generator_stage.conditions(windows.repeat(8), generator)
         styles = style.repeat(8, 1)
+        noise = torch.randn(behaviour._empty(64).shape, generator=generator)
         with torch.no_grad():
-            sampled = behaviour._sample(conditions, {}, stage.model.editor(styles), generator)
+            sampled = behaviour._sample(noise, conditions, {}, stage.model.editor(styles))
         energies = movement_energies(sampled, width)[:, : 2 * width].mean(1).reshape(8, 4, 2).mean((0, 2))
         return (energies[0] - energies[1:].mean()).item()
 
@@ -226,7 +227,7 @@ def test_the_editor_is_told_how_its_person_moves():
     generator = torch.Generator().manual_seed(2)
     for _ in range(40):
         optimizer.zero_grad()
-        conditions = stage.generator_stage.conditions(windows, generator)
+        conditions = stage.generator_stage.conditions(windows[:4], generator)
         behaviour(persons, conditions, stage.model.editor(style), generator).backward()
         optimizer.step()
     assert livelier() > before + 0.5

@@ -18,10 +18,11 @@ from perfrdiff.training.demo.windows import noise_like
 
 FLOOR = 0.02  # squared token units: movement below it is as good as none
 SAMPLER_STEPS = 4
-BIAS_SHARE = 0.02  # of the newest step in the running bias
 LEAST_SPREAD = 0.05  # of a number over persons
-FRAME_NUMBERS_SHARE = 0.6  # of the loss that is about numbers of frames, the rest about numbers of tokens
+SHARES = {"energies": 0.2, "means": 0.35, "frames": 0.2, "sides": 0.25}  # of the loss; what is learnt last counts most
 DEGREES_FLOOR, EXPRESSION_FLOOR = 0.5, 0.03  # movement below it is as good as none
+SIDE_FLOOR = 0.1  # the same where it is asked to which side somebody moves
+SIDES = 2  # numbers that say to which side, the last ones
 ANGLES = ("rotationX", "rotationZ")
 EXPRESSIONS = ("mouthSmileLeft", "browInnerUp", "browDownLeft", "mouthPressLeft", "jawOpen", "eyeBlinkLeft")
 
@@ -50,9 +51,9 @@ def frame_numbers(frames: Tensor) -> Tensor:
     aside = frames[..., CHANNEL["eyeLookOutLeft"]] - frames[..., CHANNEL["eyeLookInLeft"]]
     smiles = frames[..., CHANNEL["mouthSmileLeft"]], frames[..., CHANNEL["mouthSmileRight"]]
     away = aside - aside.median(1, keepdim=True).values.detach()
-    side = (away * away.abs()).mean(1) / (away.square().mean(1) + EXPRESSION_FLOOR**2)
+    side = (away * away.abs()).mean(1) / (away.square().mean(1) + SIDE_FLOOR**2)
     moved, leaning = (total - total.mean(1, keepdim=True) for total in (smiles[0] + smiles[1], smiles[0] - smiles[1]))
-    lean = (leaning * moved).mean(1) / (moved.square().mean(1) + EXPRESSION_FLOOR**2)
+    lean = (leaning * moved).mean(1) / (moved.square().mean(1) + SIDE_FLOOR**2)
     ranges = [
         (_range(angles) + DEGREES_FLOOR).log(),
         (_range(torch.cat([expressions, aside[..., None]], dim=-1)) + EXPRESSION_FLOOR).log(),
@@ -75,15 +76,9 @@ def behaviour_numbers(tokens: Tensor, codec: ListeningCodec) -> Tensor:
 
 def shares(codec: ListeningCodec, numbers: int) -> Tensor:
     """How much each of `behaviour_numbers` counts, (numbers,), 1 in the mean."""
-    of_tokens = 3 * codec.motion_width + DESCRIPTORS
-    of_frames = numbers - of_tokens
-    weights = torch.cat(
-        [
-            torch.full((of_tokens,), (1 - FRAME_NUMBERS_SHARE) / of_tokens),
-            torch.full((of_frames,), FRAME_NUMBERS_SHARE / of_frames),
-        ]
-    )
-    return weights * numbers
+    energies, means = 2 * codec.motion_width, codec.motion_width + DESCRIPTORS
+    sizes = {"energies": energies, "means": means, "frames": numbers - energies - means - SIDES, "sides": SIDES}
+    return torch.cat([torch.full((size,), numbers * SHARES[name] / size) for name, size in sizes.items()])
 
 
 @torch.no_grad()
@@ -111,12 +106,14 @@ def _held(network: nn.Module) -> Iterator[None]:
 
 @dataclass
 class BehaviourLoss:
-    """How far a person's few-step samples are from how much this person moves.
+    """How far few-step samples of two persons differ otherwise than the persons do.
 
     In the diffusion loss of a noisy window there is little to be gained by knowing that this person's smiles are large:
-    the window shows it. A sample from nothing but noise, whose past is hidden, has only the style to know it from.
-    Samples of few steps move too little in everybody; that running bias is taken off, and what is left is whether
-    *this* person moves more than others.
+    the window shows it. A sample from nothing but noise, whose past is hidden, has only the style to know it from. Both
+    persons of a pair are sampled from the same noise and speaker, so that chance, which is far larger in a window than
+    what sets persons apart, is taken off with their difference; and so is what is wrong with everybody in few steps.
+    The product of the errors of two independent pairs of samples is, in the mean, the square of the error's mean: what
+    chance is left costs nothing, and a person's samples are not asked to be alike.
     """
 
     denoiser: Denoiser
@@ -125,41 +122,35 @@ class BehaviourLoss:
     editor_alone: bool = False  # the denoiser's own weights do not learn from it
 
     def __post_init__(self) -> None:
-        self._spread = self.targets.std(0).clamp(min=LEAST_SPREAD)
+        self._variance = self.targets.std(0).clamp(min=LEAST_SPREAD).square()
         self._shares = shares(self.codec, self.targets.shape[1]).to(self.targets)
-        self._bias, self._steps = torch.zeros_like(self._spread), 0
 
     def __call__(
         self, persons: Tensor, conditions: dict[str, Tensor], edits: Edits, generator: torch.Generator
     ) -> Tensor:
-        """The loss of persons (P,) with `edits` of theirs, and conditions of two windows of each (2 P, …).
-
-        The product of the errors of two independent samples is, in the mean, the square of the error's mean: a person's
-        samples are not asked to be alike.
-        """
-        count = len(conditions["past_listener"])
-        hidden = {"past_listener": torch.zeros(count, device=self._spread.device)}
+        """The loss of an even number of persons (P,) with `edits` of theirs; conditions are of two windows of each of
+        the first half, (P, …), and serve for the other half as well."""
+        count = len(persons)
+        both = {name: torch.cat([value, value]) for name, value in conditions.items()}
+        noise = noise_like(self._empty(count), generator).repeat(2, 1, 1)
+        hidden = {"past_listener": torch.zeros(2 * count, device=self.targets.device)}
         with _held(self.denoiser) if self.editor_alone else nullcontext():
-            sampled = self._sample(conditions, hidden, edits, generator)
-        error = behaviour_numbers(sampled, self.codec).unflatten(0, (len(persons), 2))
+            sampled = self._sample(noise, both, hidden, edits)
+        error = behaviour_numbers(sampled, self.codec).unflatten(0, (count, 2))
         error = error - self.targets[persons.to(self.targets.device)][:, None]
-        self._steps += 1
-        share = max(BIAS_SHARE, 1 / self._steps)
-        self._bias = self._bias + share * (error.detach().mean((0, 1)) - self._bias)
-        first, second = ((error - self._bias) / self._spread).unbind(1)
-        return (first * second * self._shares).mean()
+        first, second = (error[: count // 2] - error[count // 2 :]).unbind(1)
+        return (first * second / (2 * self._variance) * self._shares).mean()
 
-    def _sample(
-        self, conditions: dict[str, Tensor], keep: dict[str, Tensor], edits: Edits, generator: torch.Generator
-    ) -> Tensor:
-        """Windows (N, W, D) from noise in SAMPLER_STEPS differentiable steps."""
+    def _empty(self, windows: int) -> Tensor:
         config = self.denoiser.config
-        count = len(conditions["past_listener"])
+        return torch.empty(windows, config.window, config.features, device=self.targets.device)
+
+    def _sample(self, noise: Tensor, conditions: dict[str, Tensor], keep: dict[str, Tensor], edits: Edits) -> Tensor:
+        """Windows (N, W, D) from noise of that shape in SAMPLER_STEPS differentiable steps."""
         memory = self.denoiser.prepare(conditions, keep, edits)
-        x = noise_like(torch.empty(count, config.window, config.features, device=self._spread.device), generator)
-        schedule = even_timesteps(SAMPLER_STEPS)
+        x, schedule = noise, even_timesteps(SAMPLER_STEPS)
         for step, after in zip(schedule, [*schedule[1:], None], strict=True):
-            x0 = self.denoiser(x, torch.full((count,), step, device=x.device), memory, edits)
+            x0 = self.denoiser(x, torch.full((len(x),), step, device=x.device), memory, edits)
             if after is not None:
                 x = ddim_step(x, x0, step, after)
         return x0

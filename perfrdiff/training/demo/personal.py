@@ -93,9 +93,10 @@ class PersonalStage:
         """`behaviour` of the batch's first persons with their `shifts`, weighted; 0 without."""
         if self.behaviour is None:
             return 0.0
-        count = max(1, round(self.behaviour_share * len(batch.persons)))
+        pairs = max(1, round(self.behaviour_share * len(batch.persons) / 2))
+        count = 2 * pairs
         first = {name: WeightEdit(left=shift.left[:count], right=shift.right[:count]) for name, shift in shifts.items()}
-        windows = batch.windows[: count * self.windows_per_person]
+        windows = batch.windows[: pairs * self.windows_per_person]
         conditions = self.generator_stage.conditions(windows, generator)
         return self.behaviour_weight * self.behaviour(batch.persons[:count], conditions, first, generator)
 
