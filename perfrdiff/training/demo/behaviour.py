@@ -19,7 +19,7 @@ from perfrdiff.training.demo.windows import noise_like
 FLOOR = 0.02  # squared token units: movement below it is as good as none
 SAMPLER_STEPS = 4
 LEAST_SPREAD = 0.05  # of a number over persons
-SHARES = {"energies": 0.2, "means": 0.35, "frames": 0.2, "sides": 0.25}  # of the loss; what is learnt last counts most
+SHARES = {"energies": 0.25, "means": 0.35, "frames": 0.3, "sides": 0.1}  # of the loss; what is learnt last counts most
 DEGREES_FLOOR, EXPRESSION_FLOOR = 0.5, 0.03  # movement below it is as good as none
 SIDE_FLOOR = 0.1  # the same where it is asked to which side somebody moves
 SIDES = 2  # numbers that say to which side, the last ones

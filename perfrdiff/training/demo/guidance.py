@@ -31,7 +31,7 @@ class GuidanceStage:
     personal: PersonalStage
     teacher: PersonalModel  # frozen
     scale: float  # of the guidance that is learnt
-    imitation_weight: float = 5.0  # what guidance changes is small beside how persons move
+    imitation_weight: float = 20.0  # what guidance changes is small beside how persons move
     slow_noise: float = 0.0  # most of it in what is denoised (docs/method.md 16.2), as in sampling
 
     def loss(self, generator: torch.Generator) -> Tensor:

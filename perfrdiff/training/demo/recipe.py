@@ -77,7 +77,7 @@ class DemoConfig:
     persons_per_step: int = 16  # with two windows of each, in the stage of generator and editor
     # By the speaker's voice and face, which say when to nod and when to smile back; learnt in the last stage.
     guidance: float = 2.0
-    last_behaviour_weight: float = 0.2  # in that stage, where the editor alone learns from it
+    last_behaviour_weight: float = 0.1  # in that stage, where the editor alone learns from it
     sampling: SamplingOptions = field(
         default_factory=lambda: SamplingOptions(
             steps=10,
