@@ -245,7 +245,7 @@ def test_settings_are_in_the_address_and_in_lines_to_copy(page, server):
     query = page.evaluate("location.search")
     page.get_by_text("The same at the shell").click()
     line = page.locator("#as-shell textarea")
-    page.wait_for_function("document.querySelector('#as-shell textarea').value.includes('--mesh-style grey')")
+    page.wait_for_function("document.querySelector('#as-shell textarea')?.value.includes('--mesh-style grey')")
     assert "--steps 50" in line.input_value() and "--no-label" in line.input_value()
     page.goto(server[0] + query)
     page.wait_for_selector("#go")
@@ -305,6 +305,7 @@ def test_a_dead_server_says_so(chromium, tmp_path, weights):
     with served(kept, weights) as (address, _):
         page.goto(address)
         page.wait_for_selector("#go", timeout=60_000)
+        page.wait_for_selector("#gone", state="attached", timeout=60_000)  # what asks the server is there
     page.wait_for_selector("#gone:not([hidden])", timeout=15_000)
     assert "does not answer any more" in page.inner_text("#gone")
     picture(page, "gone")
