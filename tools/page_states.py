@@ -22,8 +22,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from page import web_libraries
 from renderer.resources import asset
+from tests.support.axe import violations
 
 FLAGS = (
     "--no-sandbox", "--hide-scrollbars", "--disable-background-networking", "--use-gl=angle", "--use-angle=swiftshader",
@@ -35,8 +35,6 @@ PATIENCE = 600_000  # ms for a run on a busy machine
 SECONDS = 1.5  # from a change of size or theme to the picture: the heads are drawn by the processor
 MOMENT = 4.6  # seconds into the example, at which the speaker raises the brows
 NOT_OURS = ("GL Driver Message",)  # of a machine without a GPU
-AXE = web_libraries.folder() / "node_modules" / "axe-core" / "axe.min.js"
-WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 QUIET = 2000  # ms without a long task, after which the page counts as usable
 WATCH_LOADING = """
     window.lastBusy = 0;
@@ -270,19 +268,11 @@ def _take(page: Page, name: str, folder: Path) -> list[str]:
             sticks_out = page.evaluate("document.documentElement.scrollWidth") - width
             if sticks_out > 0:
                 faults.append(f"{name}, {size}: {sticks_out} pixels stick out")
-            faults += [f"{name}, {size}, {scheme}: {fault}" for fault in _axe(page)]
+            faults += [f"{name}, {size}, {scheme}: axe: {fault}" for fault in violations(page)]
     page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(color_scheme="light")
     page.evaluate("document.body.classList.remove('dark')")
     return faults
-
-
-def _axe(page: Page) -> list[str]:
-    """What axe-core finds wrong with a page as it is."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.read_text())  # as a script tag the page's own policy would be asked
-    found = page.evaluate("(tags) => axe.run(document, { runOnly: tags })", list(WCAG))["violations"]
-    return [f"axe: {one['id']} at {node['target']}" for one in found for node in one["nodes"]]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -145,19 +145,12 @@ def _tokens_in_parts(tokens_of: Callable[[Tensor], Tensor], clips: np.ndarray) -
     return torch.cat([tokens_of(torch.tensor(part)).half() for part in np.array_split(clips, len(clips) // 500 + 1)])
 
 
-def _fingerprint(voices: Voices) -> str:
+def _fingerprint(parts: Iterable[tuple[str, np.ndarray]]) -> str:
+    """Of named arrays, in their order."""
     digest = hashlib.sha256()
-    for recording in voices.recordings:
-        digest.update(recording.name.encode())
-        digest.update(recording.pcm.tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _codec_fingerprint(codec: ListeningCodec) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(codec.state_dict().items()):
+    for name, array in parts:
         digest.update(name.encode())
-        digest.update(tensor.cpu().numpy().tobytes())
+        digest.update(array.tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -169,9 +162,10 @@ def load_corpus(
     voices: None: all are made up.
     codec: of networks that are to be trained further; None: fitted to the corpus.
     """
-    described = asdict(config) | {"voices": None if voices is None else _fingerprint(voices)}
+    heard = None if voices is None else _fingerprint((one.name, one.pcm) for one in voices.recordings)
+    described = asdict(config) | {"voices": heard}
     if codec is not None:
-        described["codec"] = _codec_fingerprint(codec)
+        described["codec"] = _fingerprint((name, tensor.cpu().numpy()) for name, tensor in codec.state_dict().items())
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     path = folder / f"corpus_{key}.pt"
     if path.exists():
