@@ -137,6 +137,33 @@ def test_twenty_one_videos_play_muted_and_in_step_and_stay_so_after_a_jump_a_loo
         assert seen == 30, f"after {change}: not 1.5 s in step; at last {page.evaluate('window.missed')}"
 
 
+def test_where_the_machine_is_too_busy_for_all_videos_the_clock_goes_with_them(open_page):
+    page = open_page()
+    worst = page.evaluate("""async () => {
+        class SlowVideo extends EventTarget {
+            constructor() { super(); Object.assign(this, { paused: true, readyState: 4, at: 0, since: 0 }); }
+            get currentTime() { return this.at + (this.paused ? 0 : 0.7 * (performance.now() - this.since) / 1000); }
+            set currentTime(at) { [this.at, this.since] = [at, performance.now()]; }
+            async play() { this.currentTime = this.at; this.paused = false; }
+            pause() { this.currentTime = this.currentTime; this.paused = true; }
+        }
+        const transport = new widget.transport.constructor();
+        transport.reset(60);
+        const videos = [1, 2, 3, 4].map(() => new SlowVideo());
+        for (const video of videos) transport.follow(video);
+        await transport.play();
+        await new Promise((done) => setTimeout(done, 2000));
+        let worst = 0;
+        for (let i = 0; i < 30; i++) {
+            await new Promise((done) => setTimeout(done, 50));
+            worst = Math.max(worst, ...transport.drifts().map((one) => Math.abs(one.time)));
+        }
+        transport.pause();
+        return worst;
+    }""")
+    assert worst < 0.12, "a clock that runs at its own speed is .25 s off before it seeks"
+
+
 def test_keys_and_clicks_do_what_they_say(open_page):
     page = open_page()
     plays(page)

@@ -8,6 +8,7 @@ const NUDGE = 0.2; // by at most this share of the speed
 const SEEK_FROM = 0.25; // seconds off from which a video seeks: nudged, it would take seconds
 const CHECK_EVERY = 80; // ms
 const SETTLED = 150; // ms after which a video that was started or sought runs evenly
+const LATE = 1000; // ms for which most videos are off before the clock gives way: the machine is too busy for them
 const PATIENCE = 2500; // ms for which the clock waits until a video has its first pictures
 
 export class Transport extends EventTarget {
@@ -21,6 +22,9 @@ export class Transport extends EventTarget {
     this._since = 0;
     this._followers = new Map(); // video -> what is known of it
     this._timer = 0;
+    this._settled = false; // whether the clock has taken the videos' time since the last start or jump,
+    this._carried = false; // and takes it all the time
+    this._onTime = 0; // when most videos were last on time
   }
 
   // Seconds from the start, 0 … duration. `at`: of performance.now().
@@ -76,6 +80,7 @@ export class Transport extends EventTarget {
     if (!this.playing) return;
     this._waiting = false;
     this._since = this._started = performance.now();
+    this._settled = this._carried = false;
     this._timer = setInterval(() => this._check(), CHECK_EVERY);
     this._check();
   }
@@ -119,6 +124,7 @@ export class Transport extends EventTarget {
   _set(position) {
     this._position = position;
     this._since = this._started = performance.now();
+    this._settled = this._carried = false;
     for (const [video, state] of this._followers) {
       state.shown = null;
       if (!this.playing) video.pause();
@@ -140,17 +146,23 @@ export class Transport extends EventTarget {
         return this.pause();
       }
     }
-    if (this._started && performance.now() - this._started > SETTLED) this._settle();
+    if (performance.now() - this._started > SETTLED) this._settle();
     for (const [video, state] of this._followers) this._adjust(video, state);
   }
 
-  // Once after every start and jump the clock takes the time that most videos have: they need a moment to get going.
+  // The clock takes the time that most videos have: once after every start and jump, because they need a moment to get
+  // going; and all the time where the machine is too busy for them to catch up. One that is off by itself is not waited
+  // for.
   _settle() {
-    this._started = 0;
-    const late = [...this._followers].filter(([video]) => !video.paused && !video.seeking && video.readyState > 2);
-    const drifts = late.map(([video, state]) => this._drift(video, state)).sort((a, b) => a - b);
+    const at = performance.now();
+    const running = [...this._followers].filter(([video]) => !video.paused && !video.seeking && video.readyState > 2);
+    if (!this._settled && running.length < this._followers.size / 2 && at - this._started < PATIENCE) return;
+    const drifts = running.map(([video, state]) => this._drift(video, state)).sort((a, b) => a - b);
     const usual = drifts[Math.floor(drifts.length / 2)] ?? 0;
-    if (Math.abs(usual) < SEEK_FROM) this._position += usual;
+    if (!this._settled || Math.abs(usual) < NUDGE_FROM) this._onTime = at;
+    if (at - this._onTime > LATE || Math.abs(usual) > SEEK_FROM) this._carried = true;
+    if (!this._settled || this._carried) this._position += usual;
+    this._settled = true;
   }
 
   // What is heard, and what a video means by its time, which it knows between two pictures, too.
@@ -168,14 +180,15 @@ export class Transport extends EventTarget {
     if (video.paused && !video.ended) start(video);
     if (video.seeking || video.readyState < 2) return;
     const drift = this._drift(video, state);
-    if (Math.abs(drift) > SEEK_FROM || video.ended) {
+    if (video.ended || (this._settled && Math.abs(drift) > SEEK_FROM)) {
       state.shown = null;
       video.currentTime = Math.min(this.now() + 0.05, this.duration) + state.start;
       if (video.paused) start(video);
       return;
     }
     // Every change of speed costs Chromium some 20 ms of an audio track: it is changed seldom, and put right in one go.
-    if (state.nudge ? Math.sign(state.nudge) * drift < RIGHT : Math.abs(drift) < NUDGE_FROM) state.nudge = 0;
+    if (!this._settled) state.nudge = 0;
+    else if (state.nudge ? Math.sign(state.nudge) * drift < RIGHT : Math.abs(drift) < NUDGE_FROM) state.nudge = 0;
     else if (!state.nudge) state.nudge = Math.max(-NUDGE, Math.min(NUDGE, drift / RIGHT_WITHIN));
     const rate = this.rate * (1 - state.nudge);
     if (Math.abs(video.playbackRate - rate) > 0.001) video.playbackRate = rate;
