@@ -21,6 +21,7 @@ import gradio as gr
 
 COOKIE = "perfrdiff-visitor"
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{40,64}")  # 30 random bytes or more
+AGAIN_SECONDS = 60.0  # in which whoever sent a file that was there already has to use it
 STALE_SECONDS = 90.0  # without a byte, after which an upload is taken for broken off
 MOST = 20_000  # names and sessions that are remembered; the oldest are forgotten first, and then nobody's
 
@@ -32,6 +33,7 @@ class Owners:
         """`folder`: of uploads and results. What lies elsewhere is none of this object's business."""
         self._folder = folder.resolve()
         self._keys: OrderedDict[str, set[str]] = OrderedDict()  # first part of a path below the folder
+        self._sent_again: OrderedDict[str, float] = OrderedDict()  # when, of what was there already
         self._sessions: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -53,14 +55,24 @@ class Owners:
         name = self._name(path)
         if name:
             with self._lock:
+                if name in self._keys:
+                    self._sent_again[name] = time.monotonic()
+                    _shorten(self._sent_again)
                 self._keys.setdefault(name, set()).add(key)
                 self._keys.move_to_end(name)
                 _shorten(self._keys)
 
+    def is_awaited(self, path: str | Path) -> bool:
+        """Whether somebody has just sent the same file as another, and may be about to use it."""
+        with self._lock:
+            return time.monotonic() - self._sent_again.get(self._name(path) or "", -AGAIN_SECONDS) < AGAIN_SECONDS
+
     def forget(self, path: str | Path) -> None:
         """The file or folder is gone."""
         with self._lock:
-            self._keys.pop(self._name(path) or "", None)
+            name = self._name(path) or ""
+            self._keys.pop(name, None)
+            self._sent_again.pop(name, None)
 
     def may_have(self, path: str | Path, key: str) -> bool:
         """Whether this key may read a path; True for one outside the folder, and for one that nobody has claimed

@@ -23,6 +23,7 @@ from perfrdiff.pipeline.request import DEFAULTS
 
 QUEUE_SECONDS = 0.05  # Gradio looks for work a thousand times a second, a few per cent of a core; on Windows as here
 MOST_EVENTS = 200  # of all visitors at a time; runs have a queue of their own, in page/jobs.py
+MOST_SESSIONS = 200  # of which Gradio remembers what their page shows, a third of a megabyte each; it would take 10,000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,6 +162,7 @@ def _serve(weights: str, folder: Path, settings: ServerSettings, users: dict[str
         js=(ASSETS / "manners.js").read_text(encoding="utf-8").split("\n", 2)[2],
         footer_links=[],  # the page has lines of its own to copy, which work as they are
         run_history=False,
+        state_session_capacity=MOST_SESSIONS,
         ssr_mode=False,
         max_file_size=round(settings.upload_mb * 1e6),
         allowed_paths=[str(EXAMPLES)],

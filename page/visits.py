@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,7 @@ class Visits:
         self.folder, self._owners = folder, owners or Owners(folder)
         self._visits: dict[str | None, Visit] = {}
         self._tabs: dict[str, Visit] = {}
+        self._awaited: set[Path] = set()
         self._lock = threading.Lock()
 
     def of(self, session: str | None) -> Visit:
@@ -101,9 +103,7 @@ class Visits:
             if visit is None or visit in self._visits.values():
                 return
             visit.is_left = True
-        timer = threading.Timer(GRACE_SECONDS, self._delete, (visit,))
-        timer.daemon = True
-        timer.start()
+        _later(self._delete, visit)
 
     def _delete(self, visit: Visit) -> None:
         """Delete what a visit left, but for files that another uses as well (same content, same name)."""
@@ -111,13 +111,39 @@ class Visits:
             if not visit.is_left:
                 return
             self._tabs = {token: other for token, other in self._tabs.items() if other is not visit}
-            others = {*self._visits.values(), *self._tabs.values()}
-            paths = visit.paths - set().union(*(other.paths for other in others))
+            paths = visit.paths - self._used()
         if "memory" in vars(visit):
             visit.memory.forget()
-        for path in paths:
+        self._remove(paths)
+
+    def _used(self) -> set[Path]:
+        """What those have who are there."""
+        return set().union(*(visit.paths for visit in (*self._visits.values(), *self._tabs.values())))
+
+    def _remove(self, paths: set[Path]) -> None:
+        """Delete files that nobody uses, but for those that somebody has just sent: until they are used nobody knows by
+        whom, and they are looked at again."""
+        awaited = set(filter(self._owners.is_awaited, paths))
+        with self._lock:
+            is_looked_at = bool(self._awaited)
+            self._awaited |= awaited
+        if awaited and not is_looked_at:
+            _later(self._look_again)
+        for path in paths - awaited:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.is_relative_to(self.folder):
                 path.unlink(missing_ok=True)
             self._owners.forget(path)
+
+    def _look_again(self) -> None:
+        with self._lock:
+            paths, self._awaited = self._awaited - self._used(), set()
+        self._remove(paths)
+
+
+def _later(function: Callable[..., None], *arguments: object) -> None:
+    """Call it after `GRACE_SECONDS`, if the server is still there."""
+    timer = threading.Timer(GRACE_SECONDS, function, arguments)
+    timer.daemon = True
+    timer.start()

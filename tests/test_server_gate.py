@@ -161,6 +161,25 @@ def test_nobody_has_anothers_files_deleted(site, monkeypatch):
     assert own.get(f"/gradio_api/file={path}").text == "a face"
 
 
+def test_the_same_file_of_two_is_not_deleted_before_the_second_can_use_it(site, monkeypatch):
+    monkeypatch.setattr("page.visits.GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("page.owners.AGAIN_SECONDS", 1.0)
+    site.make()
+    visits = Visits(site.folder, site.owners)
+    path = site.folder / "upload0" / "face.jpg"
+    path.parent.mkdir()
+    path.write_text("a face")
+    for browser in ("first", "second"):  # Gradio names an upload by its contents
+        site.owners.claim(path, browser)
+    site.owners.bind("one", "first")
+    visits.keep("one", path)
+    visits.forget(SimpleNamespace(session_hash="one"))
+    time.sleep(0.4)
+    assert path.exists(), "the second has sent it, and is about to ask for a run"
+    time.sleep(1.2)
+    assert not path.exists(), "and did not"
+
+
 def test_what_the_page_does_not_need_is_closed(site):
     site.make()
     client = visitor(site)
