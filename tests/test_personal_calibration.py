@@ -156,15 +156,17 @@ def test_weights_of_format_1_are_still_read(reactor, tmp_path):
 def test_larger_nods_of_the_listener_are_larger_in_the_reactions(reactor):
     """Two listeners who differ in nothing but the size of their nods."""
     speakers = [simulate_speaker(np.random.default_rng(20 + i), 30.0) for i in range(2)]
-    sizes = []
+    sizes, bursts = [], []
     for size in (2.6, 7.5):
-        person = replace(ListenerHabits(), nod_rate=12.0, nod_size=size)
-        reactor.set_listener(simulate_tracked_listener(speakers[0], person, np.random.default_rng(5)))
-        answers = reactor.react_to(speakers[1], samples=6).coefficients
-        nods_of_clips = [events.nods(clip) for clip in answers]
-        strokes = np.concatenate([nods.strokes for nods in nods_of_clips])
-        sizes.append(np.average(np.concatenate([nods.size for nods in nods_of_clips]), weights=strokes))
-    assert sizes[1] > 1.4 * sizes[0]
+        person, nods = replace(ListenerHabits(), nod_rate=12.0, nod_size=size), []
+        for seed in range(5, 8):
+            reactor.set_listener(simulate_tracked_listener(speakers[0], person, np.random.default_rng(seed)))
+            nods += [events.nods(clip) for clip in reactor.react_to(speakers[1], samples=4).coefficients]
+        strokes = np.concatenate([one.strokes for one in nods])
+        sizes.append(np.average(np.concatenate([one.size for one in nods]), weights=strokes))
+        bursts.append(len(strokes) / len(nods))
+    assert sizes[1] > 1.25 * sizes[0], "the clips' own differ by 1.7; nods too small to be seen count in neither"
+    assert bursts[0] > 1.5, "half a minute: whoever nods a little still nods"
 
 
 @pytest.mark.slow

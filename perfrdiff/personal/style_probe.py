@@ -76,10 +76,7 @@ class StyleProbe(FixedTensors):
 
         styles = styles.double()
         mean, habits = styles.mean(0), torch.tensor((clips - population_mean) / population_std)
-        centred = styles - mean
-        penalty = RIDGE * torch.eye(centred.shape[1], dtype=torch.float64)
-        weights = torch.linalg.solve(centred.T @ centred + penalty, centred.T @ habits)
-        directions = torch.linalg.lstsq(centred @ weights, centred, driver="gelsd").solution
+        weights, directions = fit_directions(styles - mean, habits, RIDGE)
 
         def blend(parts: Sequence[PartialClips]) -> tuple[Tensor, Tensor]:
             all_weights, stds = [], []
@@ -133,6 +130,14 @@ class StyleProbe(FixedTensors):
         return likeliest, length_share * likeliest / torch.lerp(
             blend_std[before], blend_std[before + 1], float(place - before)
         )
+
+
+def fit_directions(styles: Tensor, habits: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """How styles (P, style) of mean 0 tell habits (P, H), and what a habit higher by one adds to a style while the
+    others stay: (style, H) and (H, style), all float64."""
+    penalty = ridge * torch.eye(styles.shape[1], dtype=torch.float64)
+    weights = torch.linalg.solve(styles.T @ styles + penalty, styles.T @ habits)
+    return weights, torch.linalg.lstsq(styles @ weights, styles, driver="gelsd").solution
 
 
 def token_std(tokens: Tensor) -> Tensor:

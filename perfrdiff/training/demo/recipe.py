@@ -33,6 +33,7 @@ from perfrdiff.training.demo.calibration import make_calibration
 from perfrdiff.training.demo.generator import GeneratorModel, GeneratorStage
 from perfrdiff.training.demo.guidance import GuidanceStage
 from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style_table
+from perfrdiff.training.demo.sharpening import sharpen
 from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
 from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage, fit_event_scale
 from perfrdiff.training.demo.style_probe import fit_style_probe
@@ -229,6 +230,7 @@ def _personal_stage(networks: _Networks, corpus: Corpus, config: DemoConfig) -> 
 
 def _write(networks: _Networks, corpus: Corpus, config: DemoConfig, out: Path, voices: Voices | None) -> None:
     """Fit what is not trained by steps, and write the checkpoint."""
+    sharpen(networks.editor, networks.encoder, corpus)
     styles = named_styles(networks.encoder, corpus, config.style_clips)
     checkpoint = checkpoints.Checkpoint(
         networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling,
