@@ -168,11 +168,11 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
     _check_sampling(sampling)
-    probe, calibration = strip_prefix(tensors, "style_probe"), strip_prefix(tensors, "calibration")
+    probe, calibration = _copied(tensors, "style_probe"), _copied(tensors, "calibration")
     return Checkpoint(
         **networks,
-        normalizer=_normalizer(strip_prefix(tensors, "normalizer")),
-        styles=strip_prefix(tensors, "styles"),
+        normalizer=_normalizer(_copied(tensors, "normalizer")),
+        styles=_copied(tensors, "styles"),
         sampling=SamplingOptions(**sampling),
         description=about.get("description", ""),
         name=path.stem,
@@ -180,6 +180,11 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         style_probe=StyleProbe(**probe) if probe else None,
         calibration=CalibrationSpeakers(**calibration) if calibration else None,
     )
+
+
+def _copied(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of that name in memory of their own: those of a mapped file change when somebody writes over it."""
+    return {key: tensor.clone() for key, tensor in strip_prefix(tensors, name).items()}
 
 
 def _check_sizes(sizes: dict) -> None:

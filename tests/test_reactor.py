@@ -1,5 +1,7 @@
 """The object people use, with small random weights made here, and with the shipped ones."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,18 @@ def test_the_seed_decides(reactor, speaker):
     assert np.array_equal(run(seed=3), run(seed=3))
     assert not np.allclose(run(seed=3), run(seed=4), atol=1e-3)
     assert np.allclose(run(seed=3, samples=3)[1], run(seed=3, samples=6)[1], atol=1e-4)
+
+
+def test_a_loaded_reactor_is_not_changed_by_what_is_written_over_its_file(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    shutil.copy(checkpoints.path_of("demo"), path)
+    loaded, kept = checkpoints.load(str(path)), checkpoints.load()
+    with path.open("r+b") as file:
+        file.write(b"\0" * path.stat().st_size)
+    for name in ("denoiser", "style_encoder", "weight_editor", "normalizer", *checkpoints.FITTED):
+        expected = getattr(kept, name).state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in getattr(loaded, name).state_dict().items()), name
+    assert all(torch.equal(style, kept.styles[name]) for name, style in loaded.styles.items())
 
 
 def test_a_listener_shifts_the_weights_and_can_be_taken_off(reactor, speaker):
