@@ -21,19 +21,18 @@ from perfrdiff.personal.style_probe import StyleProbe
 HABIT_NAMES = list(BEHAVIOUR_MEASURES)
 RATE_COLUMNS = [HABIT_NAMES.index("nod rate"), HABIT_NAMES.index("blink rate")]  # corrected by moving the style
 CORRECTED_SHARE = {
-    "nod rate": 0.6, "nod size": 1.0, "smile level": 0.5, "blink rate": 1.0, "rest pitch": 1.0, "rest yaw": 1.0,
+    "nod rate": 0.3, "nod size": 1.0, "smile level": 0.5, "blink rate": 1.0, "rest pitch": 1.0, "rest yaw": 1.0,
     "rest tilt": 1.0, "brow activity": 0.8,
 }  # fmt: skip
 """Share of the difference to the expected habit that is corrected. The reactions show more of a style than the probe
 reads from it, for smiles half of all there is to know. (For clips out of the encoder's distribution all of it is
-corrected.) Chosen on 60 held-out persons who are not in the table, the nod
-rate's on 120."""
+corrected.) Chosen on 60 held-out persons who are not in the table."""
 NOD_SIZE_STRETCH = 1.25  # of the expected sizes of nods: a mean over a few nods is nearer to the population's
 MAX_STYLE_MOVE = 2.0  # in standard deviations of a habit over persons
 RATE_STEPS = 1.0, 0.7  # share of what is missing in the rates that each round corrects
 CALIBRATION_SEED = 5
-NOD_FACTOR_GRID = tuple(np.geomspace(0.7, 2.5, 9))
-"""Nods are made smaller within limits: those that fall below what counts as a nod are lost, the mean size of the others
+NOD_FACTOR_GRID = tuple(np.geomspace(0.85, 2.5, 9))
+"""Nods are hardly made smaller: those that fall below what counts as a nod are lost, the mean size of the others
 stays, and persons who nod a little less far than most would not nod at all."""
 
 ReactToSpeakers = Callable[[Tensor], np.ndarray]
