@@ -1,9 +1,9 @@
 """Habits that the weight editor makes too little of are shown to it larger (docs/method.md 16.3).
 
-A style tells how quickly somebody nods and to which side they glance, and the editor answers to it: twice the habit in
-the style makes about twice of it in the reactions. But by the diffusion loss a habit that is seen in a few moments of a
-minute is worth little, and so the editor makes a third of it. What is missing is put before its first layer, as a
-linear map of styles that is folded into that layer.
+A style tells how quickly somebody nods and to which side they glance, but cautiously, as an estimate from one clip; the
+editor answers to it, and in single reactions chance is larger than what is left. By the diffusion loss a habit that is
+seen in a few moments of a minute is worth too little to be made up for. So a linear map that makes such habits of a
+style larger is put before the editor's first layer, and folded into it.
 """
 
 from collections.abc import Mapping
