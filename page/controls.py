@@ -151,10 +151,9 @@ class Controls:
         given["views"] = VIEWS_BY_WORD.get(given["views"], given["views"])
         given["steps"] = QUALITIES.get(given["steps"], given["steps"])
         for card in (self.speaker, self.listener):
-            about = values.get(card.about) or {}
             start, end = (given.pop(f"{card.role}_{edge}") for edge in ("start", "end"))
-            given |= card.part(about, start, end)
-        if (values.get(self.listener.about) or {}).get("kind") == "style":
+            given |= card.part(values, start, end)
+        if self.listener.understood(values)[0] == "style":
             given["shift"], given["listener"] = given["listener"], str(FACE_OF_A_STYLE)
         if given["style"] == OWN_STYLE or given["shift"]:
             given["style"] = None

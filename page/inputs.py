@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,13 +49,13 @@ class InputCard:
 
     Attributes:
         file: the file itself, whichever way it came in.
-        about: {"kind", "seconds"} of what was understood; see `Understood`.
+        about: holds {"kind", "seconds"} of what was understood; see `understood`.
     """
 
     def __init__(self, role: str, heading: str, drop: str, question: str) -> None:
         """`role`: "speaker" or "listener"; `drop`: what to put in; `question`: which face is meant."""
         self.role = role
-        self.about = gr.State(NOTHING)
+        self.about = as_given(gr.JSON)(NOTHING, visible=False)  # kept by the browser: Gradio forgets sessions
         with gr.Column(elem_classes="card", min_width=300, elem_id=f"{role}-card"):
             gr.HTML(f"<h2>{heading}</h2>", padding=False)
             self.file = as_given(gr.File)(label=drop, height=HEIGHT, elem_id=role)
@@ -156,12 +156,19 @@ class InputCard:
         """The update for a run that failed with this sentence, which names the file that caused it; "" clears it."""
         return _blame(self.blame, sentence, file)
 
-    def part(self, about: dict, start: object, end: object) -> dict[str, object]:
+    def understood(self, values: Mapping[Component, object]) -> tuple[str, float]:
+        """What kind of file was understood and of how many seconds, from the widgets' values; ("", 0) for nothing."""
+        about = values.get(self.about)
+        kind, seconds = (about.get("kind"), about.get("seconds")) if isinstance(about, dict) else (None, None)
+        return (kind, float(seconds)) if isinstance(kind, str) and isinstance(seconds, int | float) else ("", 0.0)
+
+    def part(self, values: Mapping[Component, object], start: object, end: object) -> dict[str, object]:
         """The settings of the part that the sliders choose; nothing where they choose all of it."""
-        if about.get("kind") not in ("video", "table"):
+        kind, seconds = self.understood(values)
+        if kind not in ("video", "table"):
             return {}
         chosen = {f"{self.role}_start": start if start else None, f"{self.role}_end": end}
-        if isinstance(end, int | float) and end >= about["seconds"] - 0.05:
+        if isinstance(end, int | float) and end >= seconds - 0.05:
             chosen[f"{self.role}_end"] = None
         return {name: value for name, value in chosen.items() if value is not None}
 

@@ -8,7 +8,10 @@ import gradio as gr
 import numpy as np
 import pytest
 
+from page.build import build
 from page.inputs import InputCard, OtherCard
+from page.live import LiveServer
+from page.live_heads import LiveHeads
 from page.previews import write_preview
 from page.understood import Understood, understand
 from page.understood_words import strip, view
@@ -136,8 +139,16 @@ def test_a_recording_of_a_webcam_gets_a_length(tmp_path):
 def test_sliders_that_choose_everything_choose_nothing():
     with gr.Blocks():
         card = InputCard("speaker", "Somebody", "Video", "Who?")
-    about = {"kind": "video", "seconds": 12.4}
-    assert card.part(about, 0, 12.4) == {}
-    assert card.part(about, 2, 12.4) == {"speaker_start": 2}
-    assert card.part(about, 0, 9.5) == {"speaker_end": 9.5}
-    assert card.part({"kind": "photo", "seconds": 0.0}, 3, 4) == {}
+    film = {card.about: {"kind": "video", "seconds": 12.4}}
+    assert card.part(film, 0, 12.4) == {}
+    assert card.part(film, 2, 12.4) == {"speaker_start": 2}
+    assert card.part(film, 0, 9.5) == {"speaker_end": 9.5}
+    assert card.part({card.about: {"kind": "photo", "seconds": 0.0}}, 3, 4) == {}
+    for nonsense in (None, [], {"kind": "video"}, {"kind": 3, "seconds": "x"}):
+        assert card.part({card.about: nonsense}, 3, 4) == {}
+
+
+def test_nothing_of_a_visitor_is_kept_in_a_session_that_gradio_may_forget(tmp_path, weights):
+    """A server with many visitors forgets the sessions of the first; the part that was chosen lives in the browser."""
+    page = build(weights, tmp_path, LiveServer(lambda: None), LiveHeads())
+    assert not [block for block in page.blocks.values() if isinstance(block, gr.State)]
