@@ -108,9 +108,9 @@ def _choose_from_the_library(page: Page) -> None:
 
 
 @contextmanager
-def server_process(kept: Path) -> Iterator[tuple[str, int]]:
+def server_process(kept: Path, **environment: str) -> Iterator[tuple[str, int]]:
     """The page in a process of its own: its address and process id."""
-    with served(kept, "demo", OMP_NUM_THREADS="1") as (address, _):
+    with served(kept, "demo", OMP_NUM_THREADS="1", **environment) as (address, _):
         listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
         yield address, next(int(line.split()[0]) for line in listed.stdout.splitlines() if "app.py" in line)
 

@@ -133,7 +133,8 @@ def check(film: Path, listener: Path, wishes: argparse.Namespace) -> tuple[Measu
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "kept"
         kept.mkdir()
-        with server_process(kept) as (address, server):
+        longest = f"{wishes.seconds / 60 + 5:.1f}"  # else a session ends after a quarter of an hour
+        with server_process(kept, PERFRDIFF_LIVE_MINUTES=longest) as (address, server):
             wait_until_still(server)
             began = time.monotonic()
             used = processor_seconds(server)
