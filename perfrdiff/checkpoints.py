@@ -27,6 +27,7 @@ from perfrdiff.models.schedule import TRAIN_STEPS
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
 from perfrdiff.personal.calibration import CalibrationSpeakers
+from perfrdiff.personal.event_probe import EventProbe
 from perfrdiff.personal.style_probe import StyleProbe
 from perfrdiff.sampling import SamplingOptions
 from perfrdiff.weights import FOLDER, FORMAT, available, path_of, read_metadata
@@ -38,7 +39,7 @@ MOST_LAYERS, MOST_TARGETS, MOST_WIDE = 256, 4096, 1 << 24
 TRANSFORMERS = ("denoiser", "style_encoder")
 SPARE_NUMBERS = 1 << 24  # of fixed tables beyond the numbers in the file
 
-FITTED = ("style_probe", "calibration")
+FITTED = ("style_probe", "event_probe", "calibration")
 """Parts of the demo weights that are fitted numbers, no networks."""
 FORMAT_1_KEYS = {
     "style_reading.mean": "style_probe.mean",
@@ -76,6 +77,7 @@ class Checkpoint:
     coefficient_autoencoder: WindowAutoencoder | None = None
     prior: Prior | None = None
     style_probe: StyleProbe | None = None  # reads habits from styles
+    event_probe: EventProbe | None = None  # says which event features are to be expected of a listener
     calibration: CalibrationSpeakers | None = None  # brings reactions to a listener's habits; only with a style_probe
 
     @property
@@ -168,7 +170,7 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
     sampling = json.loads(about["sampling"])
     sampling["guidance_over"] = tuple(sampling["guidance_over"])
     _check_sampling(sampling)
-    probe, calibration = _copied(tensors, "style_probe"), _copied(tensors, "calibration")
+    probe, event_probe, calibration = (_copied(tensors, name) for name in FITTED)
     return Checkpoint(
         **networks,
         normalizer=_normalizer(_copied(tensors, "normalizer")),
@@ -178,6 +180,7 @@ def _build(path: Path, about: Mapping[str, str], tensors: Mapping[str, Tensor]) 
         name=path.stem,
         sha256=sha256_of(path),
         style_probe=StyleProbe(**probe) if probe else None,
+        event_probe=EventProbe(**event_probe) if event_probe else None,
         calibration=CalibrationSpeakers(**calibration) if calibration else None,
     )
 

@@ -34,8 +34,8 @@ DECODER_LAG = 7  # frames before the end of the last token that the next tokens 
 class ReactionStream:
     """K reactions of one listener to one speaker who is still talking; `Reactor.stream` makes it.
 
-    Of the listener's motion gain, smile, brows and pose are applied, but not the size of nods: that looks at whole
-    nods, and half a second ahead.
+    Of the listener's motion gain everything is applied but the size of nods: that looks at whole nods, and half a
+    second ahead.
     """
 
     def __init__(

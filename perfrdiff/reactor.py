@@ -22,7 +22,7 @@ from perfrdiff.models import SOLVERS
 from perfrdiff.models.layers import Edits
 from perfrdiff.models.registry import NETWORKS
 from perfrdiff.models.threads import threads_for
-from perfrdiff.personal.calibration import CALIBRATION_SEED, CalibrationSpeakers
+from perfrdiff.personal.calibration import CALIBRATION_SEED, CalibrationSpeakers, ExpectedEvents
 from perfrdiff.personal.motion_gain import MotionGain
 from perfrdiff.personal.weight_shift import WeightShift, predict_weight_shift
 from perfrdiff.published import inference
@@ -59,6 +59,7 @@ class _ReadListener:
     style: Tensor  # (style,)
     expected_habits: np.ndarray | None = None  # (H,) for calibration; None for weights without a style probe
     in_distribution: bool = True  # whether the style encoder was trained on such clips
+    expected_events: ExpectedEvents | None = None
 
 
 class Reactor:
@@ -140,9 +141,13 @@ class Reactor:
             return _ReadListener(style)
         in_distribution = not probe.is_out_of_distribution(rows)
         expected = probe.expected_habits(style, behaviour, in_distribution)[1].double().cpu().numpy()
+        expected_events = None
+        if (event_probe := self.checkpoint.event_probe) is not None and events is not None:
+            seconds = len(behaviour) / FPS
+            expected_events = ExpectedEvents(event_probe.expected(style, events.mean(0), seconds), event_probe)
         if not in_distribution:
             style = probe.corrected_style(style, behaviour)
-        return _ReadListener(style, expected, in_distribution)
+        return _ReadListener(style, expected, in_distribution, expected_events)
 
     def _events_of(self, behaviour: np.ndarray, starts: list[int], tokens: int) -> Tensor | None:
         """Event features (clips, events) of the parts of a behaviour that begin at tokens `starts`; None for an encoder
@@ -161,7 +166,9 @@ class Reactor:
         if calibration is None or probe is None or read.expected_habits is None:
             return read.style, MotionGain()
         react = self.react_to_calibration_speakers
-        return calibration.calibrate(read.style, read.expected_habits, read.in_distribution, probe, react)
+        return calibration.calibrate(
+            read.style, read.expected_habits, read.in_distribution, probe, react, read.expected_events
+        )
 
     def react_to_calibration_speakers(
         self, style: Tensor, speakers: CalibrationSpeakers | None = None, seed: int = CALIBRATION_SEED

@@ -17,7 +17,7 @@ from perfrdiff.data.simulator.tracking import WANDERING_SHARE, add_wander
 from perfrdiff.models.listening_codec import ListeningCodec
 from perfrdiff.models.style_encoder import StyleEncoder, StyleEncoderConfig
 from perfrdiff.personal.style_probe import CLIP_SECONDS
-from perfrdiff.training.demo.style_probe import fit_style_probe
+from perfrdiff.training.demo.style_probe import fit_probes
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +69,13 @@ def test_a_probe_is_fitted_on_tracked_persons(persons):
         coefficients=codec.widths["listener"], width=16, layers=1, heads=2, feedforward=16, projection=20, dropout=0.0,
         events=len(EVENT_FEATURES),
     )  # fmt: skip
-    probe = fit_style_probe(StyleEncoder(config).eval(), corpus, persons=4)
+    probe, event_probe = fit_probes(StyleEncoder(config).eval(), corpus, persons=4)
     assert probe.blend_weights.shape == (len(CLIP_SECONDS), 2, len(BEHAVIOUR_MEASURES))
-    assert (probe.blend_weights >= 0).all()
-    fitted = {name: value for name, value in probe.state_dict().items() if name != "max_token_std"}
+    assert event_probe.blend_weights.shape == (len(CLIP_SECONDS), 2, len(EVENT_FEATURES))
+    assert (probe.blend_weights >= 0).all() and (event_probe.blend_weights >= 0).all()
+    fitted = event_probe.state_dict() | {
+        name: value for name, value in probe.state_dict().items() if name != "max_token_std"
+    }
     assert all(value.isfinite().all() for value in fitted.values())
     assert not probe.is_out_of_distribution(100 * tokens[0].float()), "its encoder reads what holds for any face"
     counted = np.array([count_behaviour(clip) for clip in clips]).reshape(4, 3, -1)

@@ -36,7 +36,7 @@ from perfrdiff.training.demo.personal import PersonalModel, PersonalStage, style
 from perfrdiff.training.demo.sharpening import sharpen
 from perfrdiff.training.demo.stage_loop import ComputeOptions, Schedule, train
 from perfrdiff.training.demo.style_encoder import StyleModel, StyleStage, fit_event_scale
-from perfrdiff.training.demo.style_probe import fit_style_probe
+from perfrdiff.training.demo.style_probe import fit_probes
 
 DESCRIPTION = (
     "Demo weights, trained on simulated conversations only: simulated persons who listen to {voices}. "
@@ -236,8 +236,10 @@ def _write(networks: _Networks, corpus: Corpus, config: DemoConfig, out: Path, v
         networks.denoiser, networks.encoder, networks.editor, corpus.codec, styles, config.sampling,
         DESCRIPTION.format(voices="recorded and made-up voices" if voices else "made-up voices"),
     )  # fmt: skip
-    checkpoint = replace(checkpoint, style_probe=fit_style_probe(networks.encoder, corpus))
-    checkpoints.save(replace(checkpoint, calibration=make_calibration(checkpoint, corpus)), out, half=True)
+    probe, event_probe = fit_probes(networks.encoder, corpus)
+    checkpoint = replace(checkpoint, style_probe=probe, event_probe=event_probe)
+    calibration, event_probe = make_calibration(checkpoint, corpus)
+    checkpoints.save(replace(checkpoint, calibration=calibration, event_probe=event_probe), out, half=True)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
 
 

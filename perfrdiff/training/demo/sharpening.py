@@ -15,7 +15,7 @@ from perfrdiff.behaviour.event_features import EVENT_FEATURES
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.style_encoder import StyleEncoder
 from perfrdiff.models.weight_editor import WeightEditor
-from perfrdiff.personal.style_probe import MAX_HABIT, fit_directions
+from perfrdiff.personal.style_probe import fit_directions
 from perfrdiff.training.demo.style_encoder import read_span
 
 SHARPENED = {
@@ -25,8 +25,9 @@ SHARPENED = {
 """Event feature -> how much of it is added to what a style tells of it. The first three are lost otherwise; the others
 make up for what they lose when a style is moved. Chosen on 160 persons who are in no table."""
 PERSONS = 700
-RIDGE = 0.3  # more than the style probe's: it is told of one clip
+RIDGE = 0.3
 LEAST_SPREAD = 1e-3
+MAX_TOLD = 2.5  # spreads over persons
 
 
 @torch.no_grad()
@@ -41,7 +42,7 @@ def sharpen(
     styles = torch.cat([encoder(*read_span(corpus, part, 0)) for part in clips[:, 0].split(100)]).double().cpu()
     features = corpus.features[clips[:, 1:]].double().mean(1).cpu()  # of other clips than the style is read from
     spread = features.std(0).clamp(min=LEAST_SPREAD)
-    habits = ((features - features.mean(0)) / spread).clamp(-MAX_HABIT, MAX_HABIT)
+    habits = ((features - features.mean(0)) / spread).clamp(-MAX_TOLD, MAX_TOLD)
     mean = styles.mean(0)
     weights, directions = fit_directions(styles - mean, habits, RIDGE)
     gains = torch.tensor([shares.get(name, 0.0) for name in EVENT_FEATURES], dtype=torch.float64)

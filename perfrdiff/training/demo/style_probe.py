@@ -1,4 +1,4 @@
-"""The style probe of the demo weights, fitted on persons of the corpus (perfrdiff.personal.style_probe)."""
+"""The probes of the demo weights, fitted on persons of the corpus (perfrdiff.personal.style_probe, event_probe)."""
 
 import numpy as np
 import torch
@@ -10,38 +10,44 @@ from perfrdiff.behaviour.statistics import count_behaviour
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.style_encoder import StyleEncoder
+from perfrdiff.personal.event_probe import EventProbe
 from perfrdiff.personal.style_probe import CLIP_SECONDS, PartialClips, StyleProbe
 
 PERSONS = 800
 
 
 @torch.no_grad()
-def fit_style_probe(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS) -> StyleProbe:
-    """The probe of the first persons of the corpus, from clips as a tracker would see them.
+def fit_probes(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS) -> tuple[StyleProbe, EventProbe]:
+    """The probes of the first persons of the corpus, from clips as a tracker would see them.
 
     No clip counts as out of the encoder's distribution: it reads event features, which hold for tracked real faces.
     """
     short = round(CLIP_SECONDS[0] * FPS)
-    styles, part_styles, counted, counted_parts = [], [], [], []
+    styles, part_styles, counted, counted_parts, event_parts, other_events = [], [], [], [], [], []
     for clips in corpus.clips_of()[:persons]:
         tokens = corpus.tracked[clips].float()
         frames = corpus.codec.raw_coefficients(tokens).numpy()
-        style = encoder(tokens, corpus.tracked_features[clips, 0])
-        events = torch.tensor(event_features(frames[0, :short])[None]).float()
-        short_style = encoder(tokens[:1, : short // corpus.codec.patch], events)
+        tracked_events = corpus.tracked_features[clips, 0]
+        style = encoder(tokens, tracked_events)
+        short_events = torch.tensor(event_features(frames[0, :short])[None]).float()
+        short_style = encoder(tokens[:1, : short // corpus.codec.patch], short_events)
         styles.append(_mean(style))
         part_styles.append(torch.stack([_mean(short_style), _mean(style[:1]), _mean(style[:-1])]))
+        event_parts.append(torch.stack([short_events[0], tracked_events[0], tracked_events[:-1].mean(0)]))
+        events = corpus.features[clips]
+        other_events.append(torch.stack([events[1:].mean(0), events[1:].mean(0), events[-1]]))
         clean = corpus.codec.raw_coefficients(corpus.listener[clips].float()).numpy()
         counted.append([count_behaviour(clip) for clip in clean])
         tracked = [count_behaviour(clip) for clip in frames[:-1]]
         counted_parts.append(([count_behaviour(frames[0, :short])], tracked[:1], tracked))
+    of_length = torch.stack(part_styles, dim=1)
     parts = [
-        PartialClips(part, np.array([row[length] for row in counted_parts]))
-        for length, part in enumerate(torch.stack(part_styles, dim=1))
+        PartialClips(part, np.array([row[length] for row in counted_parts])) for length, part in enumerate(of_length)
     ]
     truth = np.array(counted)
     probe = StyleProbe.fit(torch.stack(styles), truth, parts, parts, truth[:, -1:], torch.zeros(1))
-    return probe.with_tensors(max_token_std=torch.tensor(torch.inf))
+    seen, others = (torch.stack(rows, dim=1).double().numpy() for rows in (event_parts, other_events))
+    return probe.with_tensors(max_token_std=torch.tensor(torch.inf)), EventProbe.fit([*of_length], [*seen], [*others])
 
 
 def _mean(styles: Tensor) -> Tensor:
