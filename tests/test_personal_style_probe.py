@@ -13,7 +13,7 @@ from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.habits import ListenerHabits, draw_habits
 from perfrdiff.data.simulator.listener import simulate_tracked_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
-from perfrdiff.personal.style_probe import PartialClips, StyleProbe, token_std
+from perfrdiff.personal.style_probe import MAX_HABIT, PartialClips, StyleProbe, token_std
 from perfrdiff.reactor import Reactor
 
 pytestmark = pytest.mark.slow
@@ -101,13 +101,14 @@ def test_expected_habits_are_as_far_apart_as_persons_are(people):
     counted, clips = people
     styles, probe = simulated_probe(counted, 1.0)
     reported = probe.reported_habits(styles).numpy()
-    counted_habits = standardized(counted[:, :1], probe).clip(-2.5, 2.5)
-    blend_weights = probe.blend_weights_in_distribution[1].numpy()
+    counted_habits = standardized(counted[:, :1], probe).clip(-MAX_HABIT, MAX_HABIT)
+    blend_weights, std = probe.blend_weights_in_distribution[1].numpy(), probe.blend_std_in_distribution[1]
     likeliest = blend_weights[0] * reported + blend_weights[1] * counted_habits
-    assert np.allclose(likeliest.std(axis=0), probe.blend_std_in_distribution[1], rtol=1e-3)
-    assert (probe.blend_std_in_distribution[1] < 1).all()
+    assert np.allclose(likeliest.std(axis=0), std, rtol=0.2), "nearly: the fit was told by weights that knew others"
+    assert (std < 1).all()
     first, expected = probe.expected_habits(styles[0], clips[0], in_distribution=True)
-    assert torch.allclose(expected, first / probe.blend_std_in_distribution[1], atol=1e-4)
+    in_clip = torch.tensor(standardized(np.array([[count_behaviour(clips[0])]]), probe)[0]).float()
+    assert torch.allclose(expected, torch.lerp(first / std, in_clip.clamp(-MAX_HABIT, MAX_HABIT), 0.3), atol=1e-3)
 
 
 def test_only_clips_out_of_distribution_are_moved(people):
