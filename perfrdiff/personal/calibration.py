@@ -38,7 +38,7 @@ ReactToSpeakers = Callable[[Tensor], np.ndarray]
 
 
 class ExpectedEvents(NamedTuple):
-    """Event features (N,) that are expected of a listener, and the probe that did."""
+    """Event features (N,) that are expected of a listener, and the probe that says so."""
 
     features: np.ndarray
     probe: EventProbe

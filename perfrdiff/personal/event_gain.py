@@ -1,7 +1,7 @@
 """The motion gain that brings sizes of events and movement to what is expected of a listener.
 
 In reactions to a few stored speakers, what comes out larger or smaller than perfrdiff.personal.event_probe expects is
-scaled.
+scaled (docs/method.md 16.6).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ from perfrdiff.personal.motion_gain import (
     contrasted,
 )
 
-COUNTED_SHARE = 0.5  # of a count that is believed; the rest is what reactions of other persons show
-COUNTED_NOD_SHARE = 0.7
+BELIEVED_SHARE = 0.5  # of a count; the rest is what reactions of other persons show
+BELIEVED_NOD_SHARE = 0.7
 LID_STRETCH = 1.2  # of what lids lack: few of a style's blinks are counted, and a mean over few is near to everybody's
 MIN_CONTRAST, MAX_CONTRAST = 0.6, 1.7
 NOD_STRETCH = 1.3  # the quick pitch also holds what is outside nods, which keeps its size
@@ -46,7 +46,7 @@ def lacking(clips: np.ndarray, expected: np.ndarray, probe: EventProbe) -> dict[
     """
     counted = np.mean([event_features(clip) for clip in clips], axis=0) + probe.reaction_bias.double().cpu().numpy()
     usual = probe.reaction_mean.double().cpu().numpy()
-    share = np.array([COUNTED_NOD_SHARE if name == "quick pitch" else COUNTED_SHARE for name in EVENT_FEATURES])
+    share = np.array([BELIEVED_NOD_SHARE if name == "quick pitch" else BELIEVED_SHARE for name in EVENT_FEATURES])
     return dict(zip(EVENT_FEATURES, expected - usual - share * (counted - usual), strict=True))
 
 

@@ -1,7 +1,8 @@
 """What event features are to be expected of a listener, from the style and from what the clip itself shows.
 
 A style tells some habits well (how far a head turns), of others a clip shows more (to which side somebody glances). The
-blend of both was fitted on simulated persons, for clips of three lengths, to other clips of the same persons.
+blend of both was fitted on simulated persons, for clips of three lengths, to other clips of the same persons
+(docs/method.md 16.4).
 """
 
 from collections.abc import Sequence
