@@ -23,7 +23,7 @@ from perfrdiff.pipeline.request import DEFAULTS
 
 QUEUE_SECONDS = 0.05  # Gradio looks for work a thousand times a second, a few per cent of a core; on Windows as here
 MOST_EVENTS = 200  # of all visitors at a time; runs have a queue of their own, in page/jobs.py
-MOST_SESSIONS = 50  # of which Gradio remembers what their page shows, a third of a megabyte each; nothing is lost with one
+MOST_SESSIONS = 50  # of which Gradio remembers what their page shows, a third of a megabyte each; none is missed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
