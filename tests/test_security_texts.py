@@ -1,4 +1,4 @@
-"""Texts from strangers and what the fuzzer found: each is read, or refused in one sentence."""
+"""Untrusted texts and what the fuzzer found: each is read, or refused in one sentence."""
 
 import json
 import struct

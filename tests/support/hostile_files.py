@@ -1,4 +1,4 @@
-"""Where files of strangers are read, and files that do harm where a reader trusts them: for the tests of security."""
+"""Where untrusted files are read, and files that do harm where a reader trusts them: for the tests of security."""
 
 import json
 import struct
@@ -60,7 +60,7 @@ PLACES = {
     "live message": ("a.message", lambda path: parse(path.read_bytes())),
     "settings.json": ("settings.json", lambda path: OutputFolder(path.parent).read()),
 }
-"""Every place that reads a file which may come from a stranger: its name there, and the reader."""
+"""Every place that reads a file which may be untrusted: its name there, and the reader."""
 
 
 class Malice:
