@@ -68,7 +68,8 @@ def test_a_run_opens_and_probes_each_file_once(listener, speaker, portrait, weig
     )
     pipeline.react(request)
     assert (openings[str(talk)], openings[str(other)]) == (1, 1)
-    assert probed == ["“talk.mp4”", "“other.mp4”"][: 1 if other.suffix == ".jpg" else 2]
+    own = [name for name in probed if name in ("“talk.mp4”", "“other.mp4”")]  # an earlier test's queue may read its own
+    assert own == ["“talk.mp4”", "“other.mp4”"][: 1 if other.suffix == ".jpg" else 2]
     assert not {talk, other} & still_open(), "a file that is open cannot be deleted for good"
 
 

@@ -25,7 +25,7 @@ QUIET = ("--no-sandbox", "--disable-background-networking", "--autoplay-policy=d
 GRAPHICS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # WebGL without a GPU
 COUNT, FEW = 10, 3
 STEP = 0.04  # seconds from the clock within which all videos are to be
-PATIENCE = 25  # seconds in which a busy machine has to bring them there, and hold them for 1.5
+PATIENCE = 40  # seconds in which a busy machine has to bring them there, and hold them for 1.5
 
 pytestmark = [
     pytest.mark.browser,
@@ -127,7 +127,7 @@ def test_twenty_one_videos_play_muted_and_in_step_and_stay_so_after_a_jump_a_loo
             const found = widget.transport.drifts().map((one) => one.time);
             const worst = Math.max(...found.map(Math.abs));
             if (found.length === count && worst < step) lasts.push(worst);
-            else [lasts, window.missed] = [[], found];
+            else [lasts, window.missed] = [[], [...(window.missed ?? []), found].slice(-5)];
         }
         return lasts.length;
     }"""
@@ -162,6 +162,46 @@ def test_where_the_machine_is_too_busy_for_all_videos_the_clock_goes_with_them(o
         return worst;
     }""")
     assert worst < 0.12, "a clock that runs at its own speed is .25 s off before it seeks"
+
+
+def test_a_video_that_loses_time_with_each_change_of_speed_is_put_right_all_the_same(open_page):
+    """On one busy machine the speaker stayed 42 ms late for as long as one waited."""
+    page = open_page()
+    worst = page.evaluate("""async () => {
+        class CostlyVideo extends EventTarget {
+            constructor(cost) {
+                super();
+                Object.assign(this, { paused: true, readyState: 4, at: 0, since: 0, rate: 1, cost });
+            }
+            get currentTime() {
+                return this.at + (this.paused ? 0 : this.rate * (performance.now() - this.since) / 1000);
+            }
+            set currentTime(at) { [this.at, this.since] = [at, performance.now()]; }
+            get playbackRate() { return this.rate; }
+            set playbackRate(rate) {
+                this.currentTime = this.currentTime - this.cost;
+                this.rate = rate;
+            }
+            async play() { this.currentTime = this.at; this.paused = false; }
+            pause() { this.currentTime = this.currentTime; this.paused = true; }
+        }
+        const transport = new widget.transport.constructor();
+        transport.reset(60);
+        const videos = [0, 0, 0, 0.06].map((cost) => new CostlyVideo(cost));
+        for (const video of videos) transport.follow(video);
+        await transport.play();
+        await new Promise((done) => setTimeout(done, 500));
+        videos[3].currentTime -= 0.05;
+        await new Promise((done) => setTimeout(done, 6000));
+        let worst = 0;
+        for (let i = 0; i < 30; i++) {
+            await new Promise((done) => setTimeout(done, 50));
+            worst = Math.max(worst, ...transport.drifts().map((one) => Math.abs(one.time)));
+        }
+        transport.pause();
+        return worst;
+    }""")
+    assert worst < STEP
 
 
 def test_keys_and_clicks_do_what_they_say(open_page):

@@ -9,6 +9,8 @@ const SEEK_FROM = 0.25; // seconds off from which a video seeks: nudged, it woul
 const CHECK_EVERY = 80; // ms
 const SETTLED = 150; // ms after which a video that was started or sought runs evenly
 const LATE = 1000; // ms for which most videos are off before the clock gives way: the machine is too busy for them
+const COST = 0.15; // seconds that the end of a nudge costs a video at most
+const COST_SEEN = 1500; // ms after the end of a nudge in which what a video is off is what that end has cost it
 const PATIENCE = 2500; // ms for which the clock waits until a video has its first pictures
 
 export class Transport extends EventTarget {
@@ -44,7 +46,7 @@ export class Transport extends EventTarget {
   // `start`: seconds into the video at which the clock is at 0
   follow(video, start = 0) {
     if (this._followers.has(video)) return;
-    const state = { shown: null, at: 0, handle: 0, nudge: 0, start };
+    const state = { shown: null, at: 0, handle: 0, nudge: 0, nudged: -Infinity, cost: 0, start };
     this._followers.set(video, state);
     if (video.requestVideoFrameCallback) {
       const seen = (_, frame) => {
@@ -186,12 +188,25 @@ export class Transport extends EventTarget {
       if (video.paused) start(video);
       return;
     }
-    // Every change of speed costs Chromium some 20 ms of an audio track: it is changed seldom, and put right in one go.
-    if (!this._settled) state.nudge = 0;
-    else if (state.nudge ? Math.sign(state.nudge) * drift < RIGHT : Math.abs(drift) < NUDGE_FROM) state.nudge = 0;
-    else if (!state.nudge) state.nudge = Math.max(-NUDGE, Math.min(NUDGE, drift / RIGHT_WITHIN));
+    this._nudge(state, drift);
     const rate = this.rate * (1 - state.nudge);
     if (Math.abs(video.playbackRate - rate) > 0.001) video.playbackRate = rate;
+  }
+
+  // Every change of speed costs Chromium some 20 ms of an audio track, on some machines more than may be left: it is
+  // changed seldom, and put right in one go, which goes too far by what the last end has cost.
+  _nudge(state, drift) {
+    const at = performance.now();
+    const left = drift + state.cost;
+    if (!this._settled) state.nudge = 0;
+    else if (state.nudge) {
+      if (Math.sign(state.nudge) * left >= RIGHT) return;
+      state.nudge = 0;
+      state.nudged = at;
+    } else if (Math.abs(drift) >= NUDGE_FROM) {
+      if (at - state.nudged < COST_SEEN) state.cost = Math.max(-COST, Math.min(COST, left));
+      state.nudge = Math.max(-NUDGE, Math.min(NUDGE, (drift + state.cost) / RIGHT_WITHIN));
+    }
   }
 }
 
