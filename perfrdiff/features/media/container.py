@@ -37,12 +37,17 @@ def open_container(file: LocalFile) -> av.container.InputContainer:
 
 
 def picture_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
-    """The first video track that is no cover picture; InputError where there is none."""
+    """The first video track that is no cover picture; InputError where there is none.
+
+    It is decoded on one thread: of a damaged file several threads make other pictures each time, because what one of
+    them conceals the next may have read before. Tracking takes longer than decoding and has a core of its own.
+    """
     for stream in container.streams.video:
         if stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic:
             stream.codec_context.options = {
                 "max_pixels": str(most_pixels(MOST_PIXELS))
             }  # holds when the size changes midway, too
+            stream.codec_context.thread_count = 1
             return stream
     raise InputError(f"{name} has no video track that can be decoded.")
 

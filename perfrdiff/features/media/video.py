@@ -9,7 +9,6 @@ Sizes are checked before decoding. ``input.open_input`` is the way in: it opens 
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -92,7 +91,6 @@ def probe(file: LocalFile, max_seconds: float = MAX_SECONDS, part: Part = WHOLE)
     with open_container(file) as container:
         stream = picture_stream(container, name)
         _check_size(name, stream.codec_context.width, stream.codec_context.height)
-        stream.thread_type = "SLICE"  # frame threads would hold the first picture back
         key_times: list[float] = []
         first, count, length, start = None, 0, 0.0, float("inf")
         latest: list[float] = []  # the last three timestamps; packets come in decoding order, not in time order
@@ -321,8 +319,6 @@ def _pictures(container: av.container.InputContainer, info: VideoInfo) -> Iterat
     if len(earlier) > 1:
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):  # then all is decoded from the beginning
             container.seek(int(earlier[-1] / stream.time_base), stream=stream)
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = min(4, os.cpu_count() or 1)  # each thread holds pictures of its own
     for packet in packets(container, stream):
         if not packet.is_discard:
             yield from decode(packet)
