@@ -15,6 +15,7 @@ from perfrdiff.features.media.audio_track import Audio
 from perfrdiff.features.media.input import Part, open_input
 from perfrdiff.features.media.local_file import display_name
 from perfrdiff.features.media.prefetch import PREFETCHED, Prefetcher
+from tests.support.batch_items import BROKEN
 from tests.support.clips import RATE, click, corners, grey, ramp, write_clip
 
 
@@ -390,3 +391,16 @@ def test_a_large_photo_is_shrunk(tmp_path):
     Image.new("RGB", (6000, 3000), (80, 120, 160)).save(tmp_path / "large.jpg")
     got = images.read_image(tmp_path / "large.jpg")
     assert got.shape == (1024, 2048, 3)
+
+
+def test_a_damaged_video_shows_the_same_pictures_each_time(tmp_path):
+    """Two threads made other ones of this file in every second reading."""
+    path = tmp_path / "flipped.mp4"
+    BROKEN["flipped"][0](path, np.random.default_rng(3), 256)
+    readings = [np.stack([*frames]) for frames in (open_frames(path) for _ in range(8))]
+    assert all(np.array_equal(readings[0], other) for other in readings[1:])
+
+
+def open_frames(path):
+    with open_input(path) as video:
+        yield from video.frames()
