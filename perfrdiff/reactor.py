@@ -23,6 +23,7 @@ from perfrdiff.models.layers import Edits
 from perfrdiff.models.registry import NETWORKS
 from perfrdiff.models.threads import threads_for
 from perfrdiff.personal.calibration import CALIBRATION_SEED, CalibrationSpeakers, ExpectedEvents
+from perfrdiff.personal.event_probe import told_by_clips
 from perfrdiff.personal.motion_gain import MotionGain
 from perfrdiff.personal.weight_shift import WeightShift, predict_weight_shift
 from perfrdiff.published import inference
@@ -133,7 +134,8 @@ class Reactor:
         starts = [0] if len(rows) <= longest else [*range(0, len(rows) - longest, hop), len(rows) - longest]
         with torch.inference_mode():
             clips = torch.stack([rows[start : start + longest] for start in starts])
-            events = self._events_of(behaviour, starts, clips.shape[1])
+            parts = self._parts_of(behaviour, starts, clips.shape[1])
+            events = self._events_of(parts)
             style = self.checkpoint.style_encoder(clips, events).mean(0)
         style = torch.nn.functional.normalize(style, dim=0)
         probe = self.checkpoint.style_probe
@@ -144,19 +146,22 @@ class Reactor:
         expected_events = None
         if (event_probe := self.checkpoint.event_probe) is not None and events is not None:
             seconds = len(behaviour) / FPS
-            expected_events = ExpectedEvents(event_probe.expected(style, events.mean(0), seconds), event_probe)
+            told = told_by_clips(events, parts)
+            expected_events = ExpectedEvents(event_probe.expected(style, told, seconds), event_probe)
         if not in_distribution:
             style = probe.corrected_style(style, behaviour)
         return _ReadListener(style, expected, in_distribution, expected_events)
 
-    def _events_of(self, behaviour: np.ndarray, starts: list[int], tokens: int) -> Tensor | None:
-        """Event features (clips, events) of the parts of a behaviour that begin at tokens `starts`; None for an encoder
-        that does without."""
-        if not self.checkpoint.style_encoder.config.events:
-            return None
+    def _parts_of(self, behaviour: np.ndarray, starts: list[int], tokens: int) -> list[np.ndarray]:
+        """The parts of a behaviour that begin at tokens `starts`, long enough for event features."""
         patch = self.checkpoint.normalizer.patch
         parts = [behaviour[start * patch : (start + tokens) * patch] for start in starts]
-        parts = [np.pad(part, ((0, max(0, SHORTEST_CLIP - len(part))), (0, 0)), mode="reflect") for part in parts]
+        return [np.pad(part, ((0, max(0, SHORTEST_CLIP - len(part))), (0, 0)), mode="reflect") for part in parts]
+
+    def _events_of(self, parts: list[np.ndarray]) -> Tensor | None:
+        """Event features (parts, events) of clips; None for an encoder that does without."""
+        if not self.checkpoint.style_encoder.config.events:
+            return None
         rows = np.array([event_features(part) for part in parts])
         return torch.tensor(rows, dtype=torch.float32, device=self.device)
 

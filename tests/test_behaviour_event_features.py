@@ -7,7 +7,7 @@ from scipy.signal import savgol_filter
 from perfrdiff.behaviour import events
 from perfrdiff.behaviour.bands import BANDS, CHANNEL_GROUPS, band_rms, liveliness
 from perfrdiff.behaviour.event_features import EVENT_FEATURES, SHORTEST_CLIP, event_features
-from perfrdiff.behaviour.glances import glances
+from perfrdiff.behaviour.glances import averted_side, glances
 from perfrdiff.coefficients import CHANNEL, EXPRESSION, ROTATION
 from perfrdiff.data.simulator.motion import DEGREE, Motion, add_gaze
 from perfrdiff.errors import InputError
@@ -126,6 +126,24 @@ def test_glances_have_a_side_and_a_length():
     assert found.start == pytest.approx([4.0, 9.0, 14.0], abs=0.12)
     assert found.size == pytest.approx([0.3, 0.5, 0.25], abs=0.03)
     assert np.sign(found.side).tolist() == [1, -1, 1] and found.length == pytest.approx([1.24] * 3, abs=0.2)
+
+
+def side_of(*looks):
+    """`averted_side` of 20 s with looks (start, size, seconds), to the left where the size is above 0."""
+    motion = Motion(500)
+    yaw = sum((size * motion.envelope(start, 0.12, seconds, 0.12) for start, size, seconds in looks), np.zeros(500))
+    add_gaze(motion, yaw, 0 * yaw)
+    motion.blink(0.5, 0.8)
+    return averted_side(motion.coefficients())
+
+
+def test_long_and_far_looks_say_more_of_a_side_than_short_ones():
+    assert side_of() == 0.0 and side_of((4, 0.1, 2.0)) == 0.0
+    once, twice = side_of((4, 0.4, 0.8)), side_of((4, 0.4, 0.8), (12, 0.4, 0.8))
+    assert 0.3 < once < twice < 1.0
+    assert side_of((4, -0.4, 0.8)) == pytest.approx(-once)
+    assert abs(side_of((4, 0.4, 0.8), (12, -0.4, 0.8))) < 0.02
+    assert side_of((4, 0.5, 2.0), (9, -0.25, 0.2), (14, -0.25, 0.2)) > 0.4
 
 
 def test_a_sine_is_lively_in_its_own_band_alone():

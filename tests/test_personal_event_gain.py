@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from perfrdiff.behaviour.event_features import EVENT_FEATURES, event_features
-from perfrdiff.behaviour.glances import gaze
+from perfrdiff.behaviour.glances import averted_side, gaze
 from perfrdiff.coefficients import CHANNEL
 from perfrdiff.data.simulator.habits import ListenerHabits
 from perfrdiff.data.simulator.listener import simulate_listener
 from perfrdiff.data.simulator.speaker import simulate_speaker
 from perfrdiff.personal.event_gain import MIN_NODS, lacking, nod_factor, with_event_gain
-from perfrdiff.personal.event_probe import EventProbe
+from perfrdiff.personal.event_probe import EventProbe, told_by_clips
 from perfrdiff.personal.motion_gain import MAX_FACTOR, MAX_LEAN, MotionGain
 from perfrdiff.personal.style_probe import CLIP_SECONDS, cross_fitted, fit_blend
 
@@ -122,6 +122,15 @@ def test_a_style_and_a_count_are_blended_by_what_they_tell(probe):
     assert by_count == sorted(by_count) and by_count[0] < 0.5 * by_count[1] and by_count[-1] > 1.0
 
 
+def test_parts_of_a_clip_tell_their_mean_and_the_side_of_glances_by_time(clips):
+    events = torch.tensor(np.array([event_features(clip) for clip in clips]))
+    told = told_by_clips(events, clips)
+    others = [name != "glance side" for name in EVENT_FEATURES]
+    assert torch.equal(told[others], events.mean(0)[others])
+    side = told[EVENT_FEATURES.index("glance side")]
+    assert side == pytest.approx(np.mean([averted_side(clip) for clip in clips]), abs=1e-6)
+
+
 def test_expected_features_are_as_far_apart_as_persons_are():
     rng = np.random.default_rng(2)
     persons = rng.normal(size=(300, COUNT))
@@ -134,14 +143,14 @@ def test_expected_features_are_as_far_apart_as_persons_are():
 
 
 def test_what_reactions_of_everybody_show_is_not_this_persons(clips, probe):
-    """Half of what a minute shows is chance: a count is drawn towards that of other persons' reactions."""
+    """Half of what a minute shows is chance, of nods more: a count is drawn towards what others' reactions show."""
     shown = np.mean([event_features(clip) for clip in clips], axis=0)
     level = torch.tensor(shown).float()
     assert max(map(abs, lacking(clips, shown, probe.with_tensors(reaction_mean=level)).values())) < 1e-4
     more = lacking(clips, shown + 1.0, probe.with_tensors(reaction_mean=level))
     assert more["smile size"] == pytest.approx(1.0, abs=1e-4)
     less = lacking(clips, shown, probe.with_tensors(reaction_mean=level - 1.0))
-    assert less["smile size"] == pytest.approx(0.5, abs=1e-4) and less["quick pitch"] == pytest.approx(0.3, abs=1e-4)
+    assert less["smile size"] == pytest.approx(0.5, abs=1e-4) and less["quick pitch"] == pytest.approx(0.8, abs=1e-4)
     biased = probe.with_tensors(reaction_mean=level + 1.0, reaction_bias=torch.ones(COUNT))
     assert max(map(abs, lacking(clips, shown + 1.0, biased).values())) < 1e-4
 

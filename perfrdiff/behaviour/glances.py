@@ -13,6 +13,8 @@ USUAL_STEP = 5  # frames: that direction is slow, so its median is taken of ever
 LEFT_AT, BACK_AT = 0.12, 0.06  # eyeLook (1 = 35°) from there; between them a glance goes on
 VERTICAL_SHARE = 0.25  # a lowered head and closing lids read as looking down, so up and down count from 4 times as far
 SMOOTHING = 1.0  # frames of a Gaussian: a shift of the gaze takes 0.1 s (docs/method.md 15.6)
+FAR_AT = 0.16  # eyeLook from which on where the eyes are says to which side somebody looks away
+SIDE_PRIOR = 0.4  # eyeLook times seconds to each side alike, before any is seen
 LID_COUPLING = 0.46  # of eyeBlink that is read as looking down (docs/method.md 15.2)
 
 
@@ -54,14 +56,30 @@ def _excursions(distance: np.ndarray, out_at: float, back_at: float) -> np.ndarr
     return found[:count]
 
 
-def glances(clip: np.ndarray) -> Glances:
-    """Glances in a clip (frames, 58)."""
+def _away(clip: np.ndarray) -> np.ndarray:
+    """How far (frames, 2) to the subject's left and up the eyes are from where they usually look."""
     direction = gaussian_filter1d(gaze(clip), SMOOTHING, axis=0)
     window = 2 * int(USUAL_SECONDS * FPS / USUAL_STEP / 2) + 1
     usual = median_filter(direction[::USUAL_STEP], size=(window, 1), mode="nearest")
     frames = np.arange(len(direction))
-    away = direction - np.stack([np.interp(frames, frames[::USUAL_STEP], column) for column in usual.T], axis=1)
+    return direction - np.stack([np.interp(frames, frames[::USUAL_STEP], column) for column in usual.T], axis=1)
+
+
+def glances(clip: np.ndarray) -> Glances:
+    """Glances in a clip (frames, 58)."""
+    away = _away(clip)
     distance = np.maximum(np.abs(away[:, 0]), VERTICAL_SHARE * np.abs(away[:, 1]))
     first, farthest, last = _excursions(distance, LEFT_AT, BACK_AT).T
     size = np.hypot(*away[farthest].T)
     return Glances(first / FPS, size, away[farthest, 0] / np.maximum(size, 1e-9), (last - first) / FPS)
+
+
+def averted_side(clip: np.ndarray) -> float:
+    """To which side somebody looks away in a clip (frames, 58), -1 (the subject's right) … 1 (left).
+
+    Told by how far and how long the eyes are there. Half a minute holds five glances, and how many go to each side is
+    more of a chance (docs/method.md 16.4).
+    """
+    sideways = _away(clip)[:, 0]
+    far = sideways[np.abs(sideways) > FAR_AT]
+    return float(far.sum() / (np.abs(far).sum() + SIDE_PRIOR * FPS))

@@ -28,11 +28,13 @@ from perfrdiff.personal.motion_gain import (
 )
 
 BELIEVED_SHARE = 0.5  # of a count; the rest is what reactions of other persons show
-BELIEVED_NOD_SHARE = 0.7
+BELIEVED_NOD_SHARE = 0.2  # a minute holds few nods
 LID_STRETCH = 1.2  # of what lids lack: few of a style's blinks are counted, and a mean over few is near to everybody's
-MIN_CONTRAST, MAX_CONTRAST = 0.6, 1.7
-NOD_STRETCH = 1.3  # the quick pitch also holds what is outside nods, which keeps its size
-MIN_NODS = 0.75  # smaller ones fall below what counts as a nod
+SMILE_STRETCH, GLANCE_STRETCH = 1.6, 1.5  # of what sizes lack: means over events answer a contrast by less than it is
+SIDE_STRETCH = 2.0  # of what the side of glances lacks: shorter ones are as many as before until they are too short
+MIN_CONTRAST, MAX_CONTRAST = 0.45, 2.2
+NOD_STRETCH = 1.2  # the quick pitch also holds what is outside nods, which keeps its size
+MIN_NODS = 0.5
 LEAST_LEVEL = 1e-3  # of a blendshape, added where levels are compared
 
 Lacking = Mapping[str, float]
@@ -58,8 +60,8 @@ def nod_factor(lacks: Lacking) -> float:
 def with_event_gain(gain: MotionGain, clips: np.ndarray, lacks: Lacking) -> MotionGain:
     """A gain with all that clips (K, frames, 58), to which it is not applied yet, lack beside the size of nods."""
     smile_contrast, frown_contrast, gaze_contrast = (
-        float(np.clip(np.exp(lacks[name]), MIN_CONTRAST, MAX_CONTRAST))
-        for name in ("smile size", "frown size", "glance size")
+        float(np.clip(np.exp(stretch * lacks[name]), MIN_CONTRAST, MAX_CONTRAST))
+        for name, stretch in (("smile size", SMILE_STRETCH), ("frown size", 1.0), ("glance size", GLANCE_STRETCH))
     )
     kept = {
         "smile": gain.smile * _level_ratio(clips, tuple(SMILES), smile_contrast, USUAL_SMILE),
@@ -80,7 +82,7 @@ def with_event_gain(gain: MotionGain, clips: np.ndarray, lacks: Lacking) -> Moti
         frown_contrast=frown_contrast,
         gaze_contrast=gaze_contrast,
         smile_lean=float(np.clip(lacks["smile asymmetry"], -MAX_LEAN, MAX_LEAN)),
-        glance_lean=float(np.clip(lacks["glance side"], -MAX_LEAN, MAX_LEAN)),
+        glance_lean=float(np.clip(SIDE_STRETCH * lacks["glance side"], -MAX_LEAN, MAX_LEAN)),
     )
 
 

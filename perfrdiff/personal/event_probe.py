@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from perfrdiff.behaviour.event_features import EVENT_FEATURES
+from perfrdiff.behaviour.glances import averted_side
 from perfrdiff.models.fixed_tensors import FixedTensors
 from perfrdiff.personal.style_probe import (
     CLIP_SECONDS,
@@ -27,6 +29,16 @@ LEAST_SPREAD = 1e-3
 LEAST_STD = 0.3  # of an expected feature: one that clips hardly tell is not made as large as persons are
 
 
+def told_by_clips(events: Tensor, clips: Sequence[np.ndarray]) -> Tensor:
+    """What the event features (parts, N) of parts of a clip, and these parts (frames, 58), tell of them, (N,).
+
+    It is their mean; but the side of glances is told by how far and how long the eyes are there.
+    """
+    told = events.mean(0)
+    told[EVENT_FEATURES.index("glance side")] = float(np.mean([averted_side(clip) for clip in clips]))
+    return told
+
+
 class EventProbe(FixedTensors):
     """Expected `event_features` of a listener; it travels in the checkpoint. N features, three lengths of clips."""
 
@@ -34,7 +46,7 @@ class EventProbe(FixedTensors):
     weights: Tensor  # (style, N): (style - style_mean) @ weights are features, over persons of mean 0 and deviation 1
     blend_weights: Tensor  # (3, 2, N): after CLIP_SECONDS of listening, of the reported and of the counted features
     blend_std: Tensor  # (3, N): over persons, of the features so blended
-    counted_mean: Tensor  # (3, N) of what is counted in clips of that length
+    counted_mean: Tensor  # (3, N) of what clips of that length tell (`told_by_clips`)
     counted_std: Tensor  # (3, N)
     person_mean: Tensor  # (N,) of persons' features in clips of 30 s
     person_std: Tensor  # (N,)
@@ -49,7 +61,7 @@ class EventProbe(FixedTensors):
 
         Args:
             styles: for each of CLIP_SECONDS, styles (P, style) of parts of that length.
-            counted: for each of them, event features (P, N) of these parts as tracked.
+            counted: for each of them, what these parts tell as tracked, (P, N).
             persons: for each of them, event features (P, N) of the persons as they move, in clips of 30 s that share
                 nothing with the parts.
         """
@@ -73,7 +85,7 @@ class EventProbe(FixedTensors):
 
     def expected(self, style: Tensor, counted: Tensor, seconds: float) -> np.ndarray:
         """The features (N,), as far apart between persons as persons are, of a listener of whom a clip of so many
-        seconds has this style (style,) and these features (N,)."""
+        seconds has this style (style,) and tells these features (N,)."""
         before, share = length_place(seconds)
 
         def at_length(table: Tensor) -> Tensor:

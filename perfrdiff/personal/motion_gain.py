@@ -15,7 +15,7 @@ from perfrdiff.coefficients import CHANNEL, EXPRESSION, FPS, ROTATION
 PITCH_BASELINE_SIGMA = 8.0  # frames: Gaussian that leaves the slow part of the pitch, without the nods
 NOD_EDGE_SIGMA = 2.5  # frames: Gaussian that softens the edges of the nod mask
 MIN_FACTOR, MAX_FACTOR = 0.4, 2.5
-MAX_LEAN = 0.6  # of `smile_lean` and `glance_lean`
+MAX_LEAN = 0.85  # of `smile_lean` and `glance_lean`
 LEFT, RIGHT = 1.0, -1.0
 SMILES = {"mouthSmileLeft": LEFT, "mouthSmileRight": RIGHT}
 FROWNS = ("browDownLeft", "browDownRight")

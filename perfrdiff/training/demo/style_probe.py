@@ -10,7 +10,7 @@ from perfrdiff.behaviour.statistics import count_behaviour
 from perfrdiff.coefficients import FPS
 from perfrdiff.data.simulator.corpus import Corpus
 from perfrdiff.models.style_encoder import StyleEncoder
-from perfrdiff.personal.event_probe import EventProbe
+from perfrdiff.personal.event_probe import EventProbe, told_by_clips
 from perfrdiff.personal.style_probe import CLIP_SECONDS, PartialClips, StyleProbe
 
 PERSONS = 800
@@ -33,7 +33,15 @@ def fit_probes(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS) ->
         short_style = encoder(tokens[:1, : short // corpus.codec.patch], short_events)
         styles.append(_mean(style))
         part_styles.append(torch.stack([_mean(short_style), _mean(style[:1]), _mean(style[:-1])]))
-        event_parts.append(torch.stack([short_events[0], tracked_events[0], tracked_events[:-1].mean(0)]))
+        event_parts.append(
+            torch.stack(
+                [
+                    told_by_clips(short_events, frames[:1, :short]),
+                    told_by_clips(tracked_events[:1], frames[:1]),
+                    told_by_clips(tracked_events[:-1], frames[:-1]),
+                ]
+            )
+        )
         events = corpus.features[clips]
         other_events.append(torch.stack([events[1:].mean(0), events[1:].mean(0), events[-1]]))
         clean = corpus.codec.raw_coefficients(corpus.listener[clips].float()).numpy()
