@@ -1,6 +1,7 @@
 """What a viewer would lose: a video that plays anywhere, in step with its sound, honest about how it was made."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,31 @@ def test_every_browser_can_play_it(tmp_path):
         assert sound.codec.name == "aac"
     data = path.read_bytes()
     assert 0 < data.find(b"moov") < data.find(b"mdat"), "the index must come first, or playing waits for the whole file"
+
+
+DRIFTING = """
+import sys
+import cv2, numpy as np
+from renderer.video.writer import VideoWriter
+
+spots = np.random.default_rng(0).integers(0, 256, (176, 300, 3), dtype=np.uint8)
+spots = cv2.GaussianBlur(spots, (0, 0), 3) * 4
+with VideoWriter(sys.argv[1], (216, 176)) as writer:
+    for start in range(0, 60, 2):
+        writer.write(np.ascontiguousarray(spots[:, start : start + 216]))
+"""
+
+
+def test_what_was_in_memory_before_does_not_show(tmp_path):
+    """glibc fills fresh memory with 0 here, and with 254 there."""
+    films = []
+    for filling in ("0", "1"):
+        path = tmp_path / f"{filling}.mp4"
+        subprocess.run(
+            [sys.executable, "-c", DRIFTING, path], check=True, env=os.environ | {"MALLOC_PERTURB_": filling}
+        )
+        films.append(path.read_bytes())
+    assert films[0] == films[1]
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000, 37_800, 96_000])
