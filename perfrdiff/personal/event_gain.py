@@ -30,10 +30,10 @@ from perfrdiff.personal.motion_gain import (
 BELIEVED_SHARE = 0.5  # of a count; the rest is what reactions of other persons show
 BELIEVED_NOD_SHARE = 0.2  # a minute holds few nods
 LID_STRETCH = 1.2  # of what lids lack: few of a style's blinks are counted, and a mean over few is near to everybody's
-SMILE_STRETCH, GLANCE_STRETCH = 1.6, 1.5  # of what sizes lack: means over events answer a contrast by less than it is
+SMILE_STRETCH = 1.3  # of what smiles lack: their mean size answers a contrast by less than it is
 SIDE_STRETCH = 2.0  # of what the side of glances lacks: shorter ones are as many as before until they are too short
 MIN_CONTRAST, MAX_CONTRAST = 0.45, 2.2
-NOD_STRETCH = 1.2  # the quick pitch also holds what is outside nods, which keeps its size
+NOD_STRETCH = 1.4  # the quick pitch also holds what is outside nods, which keeps its size
 MIN_NODS = 0.5
 LEAST_LEVEL = 1e-3  # of a blendshape, added where levels are compared
 
@@ -61,7 +61,7 @@ def with_event_gain(gain: MotionGain, clips: np.ndarray, lacks: Lacking) -> Moti
     """A gain with all that clips (K, frames, 58), to which it is not applied yet, lack beside the size of nods."""
     smile_contrast, frown_contrast, gaze_contrast = (
         float(np.clip(np.exp(stretch * lacks[name]), MIN_CONTRAST, MAX_CONTRAST))
-        for name, stretch in (("smile size", SMILE_STRETCH), ("frown size", 1.0), ("glance size", GLANCE_STRETCH))
+        for name, stretch in (("smile size", SMILE_STRETCH), ("frown size", 1.0), ("glance size", 1.0))
     )
     kept = {
         "smile": gain.smile * _level_ratio(clips, tuple(SMILES), smile_contrast, USUAL_SMILE),
