@@ -21,7 +21,7 @@ from renderer.face_model import (
 from renderer.identity.identity import Identity
 from renderer.jit import jit
 from renderer.mesh_identities import MESH_IDENTITIES, MeshIdentity, Palette
-from renderer.posing import pose_moved
+from renderer.posing import blended, pose_moved
 from renderer.studio_surface import StudioSurface, studio_background, tone_curve
 from renderer.textured_surface import check_identity, textured_surface
 
@@ -34,7 +34,7 @@ ROOM_ABOVE = 0.04  # of the picture, over a person's hair at rest: it goes up in
 LEAST_ZOOM = 0.57  # below, the ends of the shoulders would be seen
 
 FRAMES_PER_BATCH = 32  # frames whose vertices are computed in one matrix product
-STUDIO_FRAMES_PER_BATCH = 16  # likewise; their vertices stay in the cache until they are posed
+STUDIO_FRAMES_PER_BATCH = 16  # of the studio style; their vertices stay in the cache until they are posed
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
 
 
@@ -129,10 +129,8 @@ class MeshRenderer:
         """World vertices (V, 3) of each frame, as pose_bust has them; the next frame overwrites them."""
         for start in range(0, len(coefficients), STUDIO_FRAMES_PER_BATCH):
             rows = coefficients[start : start + STUDIO_FRAMES_PER_BATCH]
-            # always as many, for sums of products are rounded otherwise when there are fewer
-            expressions = np.zeros((STUDIO_FRAMES_PER_BATCH, EXPRESSIONS), np.float32)
-            expressions[: len(rows)] = rows[:, :EXPRESSIONS]
-            moved = (expressions @ self._moving_basis).reshape(len(expressions), -1, 3)
+            expressions = np.ascontiguousarray(rows[:, :EXPRESSIONS], np.float32)
+            moved = blended(expressions, self._moving_basis).reshape(len(rows), -1, 3)
             yield from pose_moved(self._shape, self._moving, moved, rows, self._head_weight)
 
     def _render_studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:

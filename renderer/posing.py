@@ -8,10 +8,11 @@ import numpy as np
 
 from renderer.coefficients import UPRIGHT
 from renderer.face_model import pose_vertices, rotation_matrix
-from renderer.jit import jit_loop
+from renderer.jit import jit, jit_loop
 
 NECK_JOINT = np.array([0.0, 0.62, 0.42], np.float32)  # object space: about the third vertebra, where the head turns
 SHOULDER_SHARE = 0.5  # share of the neck joint's travel that the shoulders take up
+BLOCK = 1024  # columns whose shapes stay in the fastest cache while all frames are summed
 
 
 def pose_bust(vertices: np.ndarray, coefficients: np.ndarray, head_weight: np.ndarray | None) -> np.ndarray:
@@ -49,6 +50,29 @@ def pose_moved(
             upright[frame, -3:].copy(), world,
         )  # fmt: skip
         yield world
+
+
+@jit
+def blended(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """Sums (T, W) of shapes (S, W) float32, with weights (T, S) float32: bit for bit the same wherever a T stands.
+
+    A matrix product of BLAS rounds a row by its place among the others: how a run is cut would show.
+    """
+    sums = np.zeros((weights.shape[0], shapes.shape[1]), np.float32)
+    for first in range(0, shapes.shape[1], BLOCK):
+        last = min(first + BLOCK, shapes.shape[1])
+        for frame in range(weights.shape[0]):
+            out, weight = sums[frame][first:last], weights[frame]
+            for k in range(0, weights.shape[1] - 3, 4):  # four at once: less is read and written
+                a, b = shapes[k][first:last], shapes[k + 1][first:last]
+                c, d = shapes[k + 2][first:last], shapes[k + 3][first:last]
+                for i in range(out.shape[0]):
+                    out[i] += (weight[k] * a[i] + weight[k + 1] * b[i]) + (weight[k + 2] * c[i] + weight[k + 3] * d[i])
+            for k in range(weights.shape[1] // 4 * 4, weights.shape[1]):
+                a = shapes[k][first:last]
+                for i in range(out.shape[0]):
+                    out[i] += weight[k] * a[i]
+    return sums
 
 
 @jit_loop

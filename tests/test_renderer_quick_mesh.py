@@ -10,6 +10,7 @@ from renderer.depth_buffer import draw_depths, new_depth_buffer, row_stride
 from renderer.edges import SAMPLES, find_edges, new_edge_pixels
 from renderer.face_model import CAMERA_Z, COEFFICIENT_NAMES, neutral_coefficients
 from renderer.mesh import MeshRenderer
+from renderer.posing import BLOCK, blended
 from renderer.rasterizer import (
     CENTRE_SAMPLE,
     SAMPLE_PATTERN,
@@ -77,6 +78,17 @@ def test_threads_draw_the_same_bits(face, rows):
     assert len(results) == 3
     for frames in results.values():
         np.testing.assert_array_equal(frames, alone)
+
+
+@pytest.mark.parametrize("shapes", [1, 4, 7, 52])
+def test_shapes_are_blended_to_the_same_bits_wherever_a_frame_stands(shapes):
+    rng = np.random.default_rng(0)
+    basis, weights = rng.random((shapes, BLOCK + 37), np.float32), rng.random((19, shapes), np.float32)
+    together = blended(weights, basis)
+    np.testing.assert_allclose(together, weights @ basis, rtol=1e-5)
+    for first in (1, 7, 18):
+        np.testing.assert_array_equal(blended(weights[first:], basis), together[first:])
+    np.testing.assert_array_equal(blended(weights[:1], basis), together[:1])
 
 
 def test_pieces_of_a_run_are_the_same_bits_as_the_whole(face):
