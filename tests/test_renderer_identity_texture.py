@@ -10,7 +10,7 @@ from renderer.identity.chart import BUST, HEAD, head_chart, head_triangles, texe
 from renderer.identity.delight import fitted_shade, light_gain
 from renderer.identity.fill import mirrored, push_pull
 from renderer.identity.fit import fit_identity
-from renderer.identity.hair import HANGING, _round_ends, _without_tails
+from renderer.identity.hair import HANGING, _large_parts, _round_ends, _without_tails
 from renderer.identity.identity import Identity
 from renderer.identity.outline import triangulated
 from renderer.identity.visibility import pose_head
@@ -70,6 +70,16 @@ def test_the_background_is_nowhere_in_the_texture(identity):
     texture = identity.texture.astype(int)
     glaring = (texture[..., 0] - texture[..., 1] > 90) & (texture[..., 2] - texture[..., 1] > 90)
     assert glaring.mean() < 0.0005
+
+
+def test_a_little_short_hair_beside_an_ear_stays_on_the_skull():
+    """A shell of it looked like a lump; long hair may be as little in one piece."""
+    unit = 100.0
+    y = np.broadcast_to(np.linspace(-1, 1, 200)[:, None], (200, 200))
+    beyond, none = np.zeros((200, 200), bool), np.zeros((200, 200), bool)
+    beyond[60:95, 10:30] = beyond[60:125, 80:90] = beyond[20:95, 150:170] = True  # .07 short, .065 long, .15 short
+    kept, _ = _large_parts(beyond, none, y, unit)
+    assert not kept[:, :40].any() and kept[60:125, 80:90].all() and kept[20:95, 150:170].all()
 
 
 def test_long_hair_hangs_on_the_head_in_its_own_colour(face, monkeypatch):

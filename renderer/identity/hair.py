@@ -30,7 +30,8 @@ BEHIND = 0.02  # model units by which it starts behind the outline of a cheek, w
 HALF_FACE = 0.4  # model units: radius of a cheek seen from above
 RISE = 0.8  # of the shell over the skin, per unit of distance from where skin begins
 COVER = (0.02, 0.12)  # model units by which hair stands off skin that it hides: least, most
-LEAST_AREA = 0.1  # square model units of hair in one piece beyond the skull; less beside an ear looks like a lump
+LEAST_AREA = 0.045  # square model units of hair in one piece beyond the skull that are worth a shell
+LEAST_SHORT_AREA, LONG_FROM = 0.1, 0.1  # of hair that ends above that y, object space: less is a lump at an ear
 LARGEST_AREA = 2.5
 LARGEST_HOLE = 0.04  # square model units
 THINNEST_LOCK = 0.09  # model units
@@ -108,7 +109,7 @@ def hair_shell(
     hides = np.minimum(hides, SHOULDERS - height)
     hides = np.clip(np.where(on_mesh, hides, hair - OUTLINE), -0.1, 0.1).astype(np.float32)
     covered = on_mesh & (cv2.GaussianBlur(hides, (0, 0), 0.02 * unit) > 0)
-    beyond, covered = _large_parts(beyond, covered, unit)
+    beyond, covered = _large_parts(beyond, covered, points[..., 1], unit)
     if not beyond.any():
         return None
     sheets = _sheets(
@@ -133,11 +134,16 @@ def _without_holes(hair: np.ndarray, on_mesh: np.ndarray, unit: float) -> np.nda
     return np.where(areas[labels] < LARGEST_HOLE, 1.0, hair).astype(np.float32)
 
 
-def _large_parts(beyond: np.ndarray, covered: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Both without the parts whose share of `beyond` is too small for a shell of their own."""
-    _, labels = cv2.connectedComponents((beyond | covered).astype(np.uint8))
-    areas = np.bincount(labels[beyond], minlength=labels.max() + 1) / unit**2
-    large = areas[labels] > LEAST_AREA
+def _large_parts(beyond: np.ndarray, covered: np.ndarray, y: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both without the parts whose share of `beyond` is too small for a shell of their own.
+
+    y (S, S): object space of the pixels.
+    """
+    count, labels = cv2.connectedComponents((beyond | covered).astype(np.uint8))
+    areas = np.bincount(labels[beyond], minlength=count) / unit**2
+    ends = np.full(count, -np.inf)
+    np.maximum.at(ends, labels[beyond], y[beyond])
+    large = (areas > np.where(ends > LONG_FROM, LEAST_AREA, LEAST_SHORT_AREA))[labels]
     return beyond & large, covered & large
 
 
