@@ -33,7 +33,7 @@ LID_STRETCH = 1.2  # of what lids lack: few of a style's blinks are counted, and
 SMILE_STRETCH = 1.3  # of what smiles lack: their mean size answers a contrast by less than it is
 SIDE_STRETCH = 2.0  # of what the side of glances lacks: shorter ones are as many as before until they are too short
 MIN_CONTRAST, MAX_CONTRAST = 0.45, 2.2
-NOD_STRETCH = 1.4  # the quick pitch also holds what is outside nods, which keeps its size
+NOD_STRETCH = 1.2  # the quick pitch also holds what is outside nods, which keeps its size
 MIN_NODS = 0.5
 LEAST_LEVEL = 1e-3  # of a blendshape, added where levels are compared
 
