@@ -24,7 +24,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 QUIET = ("--no-sandbox", "--disable-background-networking", "--autoplay-policy=document-user-activation-required")
 GRAPHICS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # WebGL without a GPU
 COUNT, FEW = 10, 3
-STEP = 0.04  # seconds from the clock within which all videos are to be
+STEP = 0.04  # seconds from the clock within which videos are to be; one may be twice as far, beside other tests
 PATIENCE = 40  # seconds in which a busy machine has to bring them there, and hold them for 1.5
 
 pytestmark = [
@@ -125,8 +125,8 @@ def test_twenty_one_videos_play_muted_and_in_step_and_stay_so_after_a_jump_a_loo
         while (performance.now() < end && lasts.length < 30) {
             await new Promise((done) => setTimeout(done, 50));
             const found = widget.transport.drifts().map((one) => one.time);
-            const worst = Math.max(...found.map(Math.abs));
-            if (found.length === count && worst < step) lasts.push(worst);
+            const [latest, ...others] = found.map(Math.abs).sort((a, b) => b - a);
+            if (found.length === count && latest < 2 * step && others[0] < step) lasts.push(latest);
             else [lasts, window.missed] = [[], [...(window.missed ?? []), found].slice(-5)];
         }
         return lasts.length;
@@ -192,7 +192,7 @@ def test_a_video_that_loses_time_with_each_change_of_speed_is_put_right_all_the_
         await transport.play();
         await new Promise((done) => setTimeout(done, 500));
         videos[3].currentTime -= 0.05;
-        await new Promise((done) => setTimeout(done, 6000));
+        await new Promise((done) => setTimeout(done, 8000));
         let worst = 0;
         for (let i = 0; i < 30; i++) {
             await new Promise((done) => setTimeout(done, 50));

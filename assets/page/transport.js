@@ -10,7 +10,8 @@ const CHECK_EVERY = 80; // ms
 const SETTLED = 150; // ms after which a video that was started or sought runs evenly
 const LATE = 1000; // ms for which most videos are off before the clock gives way: the machine is too busy for them
 const COST = 0.15; // seconds that the end of a nudge costs a video at most
-const COST_SEEN = 1500; // ms after the end of a nudge in which what a video is off is what that end has cost it
+const COST_SEEN = 1500; // ms after the end of a nudge in which what a video is off is what that end has cost it,
+const COST_FROM = 3000; // from so many ms after a start or jump on: before, videos are late for other reasons
 const PATIENCE = 2500; // ms for which the clock waits until a video has its first pictures
 
 export class Transport extends EventTarget {
@@ -194,7 +195,7 @@ export class Transport extends EventTarget {
   }
 
   // Every change of speed costs Chromium some 20 ms of an audio track, on some machines more than may be left: it is
-  // changed seldom, and put right in one go, which goes too far by what the last end has cost.
+  // changed seldom, and put right in one go, which goes too far by what earlier ends have cost.
   _nudge(state, drift) {
     const at = performance.now();
     const left = drift + state.cost;
@@ -204,7 +205,8 @@ export class Transport extends EventTarget {
       state.nudge = 0;
       state.nudged = at;
     } else if (Math.abs(drift) >= NUDGE_FROM) {
-      if (at - state.nudged < COST_SEEN) state.cost = Math.max(-COST, Math.min(COST, left));
+      const isCost = at - state.nudged < COST_SEEN && at - this._started > COST_FROM;
+      if (isCost) state.cost = Math.max(-COST, Math.min(COST, state.cost + drift / 2));
       state.nudge = Math.max(-NUDGE, Math.min(NUDGE, (drift + state.cost) / RIGHT_WITHIN));
     }
   }
