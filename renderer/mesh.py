@@ -33,7 +33,7 @@ STUDIO_ZOOM = 0.67
 ROOM_ABOVE = 0.04  # of the picture, over a person's hair at rest: it goes up in a nod
 LEAST_ZOOM = 0.57  # below, the ends of the shoulders would be seen
 
-FRAMES_PER_BATCH = 32  # frames whose vertices are computed in one matrix product
+FRAMES_PER_BATCH = 32  # frames whose vertices are computed together
 STUDIO_FRAMES_PER_BATCH = 16  # of the studio style; their vertices stay in the cache until they are posed
 CLOSED_LIPS, PARTED_LIPS = 0.010, 0.060  # model units between the inner rims: no light enters, all of it does
 
@@ -96,7 +96,6 @@ class MeshRenderer:
             # FaceVerse's own pictures are reproduced, jags and all; on the built-in head the rims of its lids and lips,
             # thinner than a pixel, would break up into dashes
             scene = StaticScene(face.triangles, self.size, self.focal, antialias_grey=face.parts is not None)
-        self._basis = basis.reshape(-1, EXPRESSIONS)
         self._moving = np.flatnonzero(basis.any(axis=(1, 2)))  # vertices that expressions move: not hair and shoulders
         self._moving_basis = np.ascontiguousarray(basis[self._moving].reshape(-1, EXPRESSIONS).T)
         self._triangles = scene.triangles
@@ -122,16 +121,20 @@ class MeshRenderer:
     def _object_vertices(self, coefficients: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(coefficients), FRAMES_PER_BATCH):
             rows = coefficients[start : start + FRAMES_PER_BATCH]
-            moved = rows[:, :EXPRESSIONS] @ self._basis.T
-            yield rows, self._shape + moved.reshape(len(rows), -1, 3)
+            vertices = np.repeat(self._shape[None], len(rows), axis=0)
+            vertices[:, self._moving] += self._moved(rows)
+            yield rows, vertices
 
     def _studio_vertices(self, coefficients: np.ndarray) -> Iterator[np.ndarray]:
         """World vertices (V, 3) of each frame, as pose_bust has them; the next frame overwrites them."""
         for start in range(0, len(coefficients), STUDIO_FRAMES_PER_BATCH):
             rows = coefficients[start : start + STUDIO_FRAMES_PER_BATCH]
-            expressions = np.ascontiguousarray(rows[:, :EXPRESSIONS], np.float32)
-            moved = blended(expressions, self._moving_basis).reshape(len(rows), -1, 3)
-            yield from pose_moved(self._shape, self._moving, moved, rows, self._head_weight)
+            yield from pose_moved(self._shape, self._moving, self._moved(rows), rows, self._head_weight)
+
+    def _moved(self, coefficients: np.ndarray) -> np.ndarray:
+        """(T, M, 3): what expressions add to the vertices that they move."""
+        expressions = np.ascontiguousarray(coefficients[:, :EXPRESSIONS], np.float32)
+        return blended(expressions, self._moving_basis).reshape(len(coefficients), -1, 3)
 
     def _render_studio(self, coefficients: np.ndarray, channels: int = 3) -> Iterator[np.ndarray]:
         frames = ((world, self._mouth_brightness(world)) for world in self._studio_vertices(coefficients))

@@ -330,9 +330,10 @@ def test_hair_frames_the_face_and_never_hides_it(head):
 
 def test_lashes_lie_on_the_shut_lid_and_point_up_on_the_open_one(studio):
     first, count = len(studio.face.mean_shape), 2 * LASHES * 3
-    shape, basis = studio._shape[-count:], studio._basis.reshape(-1, 3, 52)[-count:]
     assert len(studio._shape) > first + count  # the locks come before
-    shut = shape + basis[:, :, [8, 9]].sum(axis=2)
-    for points, way in ((shape, -1), (shut, 1)):  # y points down
+    rows = neutral_coefficients(2)
+    rows[1, [8, 9]] = 1.0  # both lids
+    ((_, vertices),) = studio._object_vertices(rows)
+    for points, way in zip(vertices[:, -count:], (-1, 1), strict=True):  # y points down
         root, tip = points.reshape(-1, 3, 3)[:, :2].mean(axis=1), points.reshape(-1, 3, 3)[:, 2]
         assert (way * (tip - root)[:, 1] > 0.005).all()

@@ -91,9 +91,10 @@ def test_shapes_are_blended_to_the_same_bits_wherever_a_frame_stands(shapes):
     np.testing.assert_array_equal(blended(weights[:1], basis), together[:1])
 
 
-def test_pieces_of_a_run_are_the_same_bits_as_the_whole(face):
+@pytest.mark.parametrize("style", ["studio", "grey"])
+def test_pieces_of_a_run_are_the_same_bits_as_the_whole(face, style):
     """A run is drawn piece by piece while later seconds are made; how it is cut must not be seen."""
-    renderer = MeshRenderer(face, 96, backend="cpu")
+    renderer = MeshRenderer(face, 96, mesh_style=style, backend="cpu")
     values = np.tile(neutral_coefficients(), (21, 1))
     values[:, :52] = np.random.default_rng(0).random((21, 52))
     whole = list(renderer.render(values))

@@ -33,15 +33,8 @@ def fit_probes(encoder: StyleEncoder, corpus: Corpus, persons: int = PERSONS) ->
         short_style = encoder(tokens[:1, : short // corpus.codec.patch], short_events)
         styles.append(_mean(style))
         part_styles.append(torch.stack([_mean(short_style), _mean(style[:1]), _mean(style[:-1])]))
-        event_parts.append(
-            torch.stack(
-                [
-                    told_by_clips(short_events, frames[:1, :short]),
-                    told_by_clips(tracked_events[:1], frames[:1]),
-                    told_by_clips(tracked_events[:-1], frames[:-1]),
-                ]
-            )
-        )
+        spans = (short_events, frames[:1, :short]), (tracked_events[:1], frames[:1]), (tracked_events[:-1], frames[:-1])
+        event_parts.append(torch.stack([told_by_clips(*span) for span in spans]))
         events = corpus.features[clips]
         other_events.append(torch.stack([events[1:].mean(0), events[1:].mean(0), events[-1]]))
         clean = corpus.codec.raw_coefficients(corpus.listener[clips].float()).numpy()
